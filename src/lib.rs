@@ -1,0 +1,4 @@
+//! m3a3: pictures in, thumbnails out, leaderboards live.
+
+pub mod events;
+pub mod ids;

@@ -1,0 +1,3 @@
+//! The m3a3 binary.
+
+fn main() {}
