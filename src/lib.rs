@@ -1,4 +1,5 @@
 //! m3a3: pictures in, thumbnails out, leaderboards live.
 
+pub mod db;
 pub mod events;
 pub mod ids;

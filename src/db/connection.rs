@@ -1,0 +1,42 @@
+//! Opening connections: the pragmas that every one of them needs.
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::{DbError, Location};
+
+/// How long a statement waits for another process's transaction before it fails.
+const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// A WAL that grew past this is cut back at the next checkpoint that empties it.
+const WAL_LIMIT_BYTES: u32 = 64 << 20;
+
+/// A connection for the writer thread. `synchronous=FULL`: a commit that returned survives a power cut.
+pub(super) fn open_for_writing(location: &Location) -> Result<SqliteConnection, DbError> {
+    open(location, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000;")
+}
+
+/// A connection that cannot write.
+pub(super) fn open_for_reading(location: &Location) -> Result<SqliteConnection, DbError> {
+    open(location, "PRAGMA query_only = ON; PRAGMA cache_size = -1000;")
+}
+
+/// A connection for migrations: foreign keys are off, as SQLite's procedure for remaking a table wants it.
+pub(super) fn open_for_migrating(location: &Location) -> Result<SqliteConnection, DbError> {
+    open(location, "PRAGMA foreign_keys = OFF; PRAGMA synchronous = FULL;")
+}
+
+fn open(location: &Location, pragmas: &str) -> Result<SqliteConnection, DbError> {
+    let failed = |reason: String| DbError::Open { path: location.path().display().to_string(), reason };
+    std::fs::create_dir_all(location.folder()).map_err(|error| failed(error.to_string()))?;
+    let url = location.path().to_str().ok_or_else(|| failed("the path is not valid UTF-8".to_owned()))?;
+    let mut connection = SqliteConnection::establish(url).map_err(|error| failed(error.to_string()))?;
+    // The busy timeout comes first, because switching a new file to WAL already needs a lock.
+    connection
+        .batch_execute(&format!(
+            "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; \
+             PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}; {pragmas}"
+        ))
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(connection)
+}

@@ -1,0 +1,116 @@
+//! Bringing the schema up to date: embedded migrations, run under one lock.
+
+use diesel::connection::SimpleConnection;
+use diesel::migration::{Migration, MigrationSource, MigrationVersion};
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel::sqlite::{Sqlite, SqliteConnection};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{DbError, Location, connection};
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
+
+/// The columns of the `users` table that a database of the replaced service brings.
+const REPLACED_USERS: [&str; 4] = ["id", "profile_image", "thumbnail_image", "username"];
+
+/// What [`migrate`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migrated {
+    /// The migrations that were run now, by name, in order; empty when the schema was up to date.
+    pub applied: Vec<String>,
+}
+
+/// Brings the schema up to date, all or nothing, creating the file where there is none.
+///
+/// Processes that start at once on one file wait for each other. Blocks.
+///
+/// # Errors
+/// When the file cannot be opened, was migrated by a newer m3a3, or holds a `users` table that is not the one of the
+/// replaced service.
+pub fn migrate(location: &Location) -> Result<Migrated, DbError> {
+    let mut connection = connection::open_for_migrating(location)?;
+    let current = is_current(&mut connection).map_err(|failure| DbError::Migration(failure.0.to_string()))?;
+    if current {
+        return Ok(Migrated { applied: Vec::new() });
+    }
+    connection
+        .immediate_transaction(|connection| {
+            check_users(connection)?;
+            let applied = connection.run_pending_migrations(MIGRATIONS)?;
+            Ok::<_, Failure>(applied.iter().map(ToString::to_string).collect())
+        })
+        .map(|applied| Migrated { applied })
+        .map_err(|failure| DbError::Migration(failure.0.to_string()))
+}
+
+/// Takes every migration back, leaving the `users` table with the columns of the replaced service. For tests, and for
+/// going back to that service.
+///
+/// # Errors
+/// When the file cannot be opened or a migration cannot be taken back.
+pub fn revert_all(location: &Location) -> Result<(), DbError> {
+    let mut connection = connection::open_for_migrating(location)?;
+    connection
+        .immediate_transaction(|connection| {
+            connection.revert_all_migrations(MIGRATIONS)?;
+            Ok::<_, Failure>(())
+        })
+        .map_err(|failure| DbError::Migration(failure.0.to_string()))
+}
+
+/// Whether nothing is pending; looked at without a write lock, so that a start beside busy processes does not wait.
+fn is_current(connection: &mut SqliteConnection) -> Result<bool, Failure> {
+    if connection.batch_execute("SELECT 1 FROM __diesel_schema_migrations LIMIT 1").is_err() {
+        return Ok(false);
+    }
+    let applied = connection.applied_migrations()?;
+    let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)?;
+    let is_known = |version: &MigrationVersion<'_>| known.iter().any(|ours| ours.name().version() == *version);
+    match applied.iter().find(|version| !is_known(version)) {
+        Some(newer) => Err(Failure(format!("it was migrated by a newer m3a3 (migration {newer})").into())),
+        None => Ok(applied.len() == known.len()),
+    }
+}
+
+/// Refuses a `users` table with columns that the first migration would not carry over.
+fn check_users(connection: &mut SqliteConnection) -> Result<(), Failure> {
+    #[derive(QueryableByName)]
+    struct Column {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    let ours = "SELECT name FROM pragma_table_info('__diesel_schema_migrations')";
+    if !diesel::sql_query(ours).load::<Column>(connection)?.is_empty() {
+        return Ok(());
+    }
+    let found = "SELECT name FROM pragma_table_info('users') ORDER BY name";
+    let found: Vec<String> =
+        diesel::sql_query(found).load::<Column>(connection)?.into_iter().map(|column| column.name).collect();
+    if found.is_empty() || found == REPLACED_USERS {
+        return Ok(());
+    }
+    let found = found.join(", ");
+    Err(Failure(
+        format!(
+            "there is a users table with the columns {found}, where id, username, profile_image, thumbnail_image were \
+             expected; nothing was changed"
+        )
+        .into(),
+    ))
+}
+
+/// Any error inside the migration transaction.
+struct Failure(Box<dyn std::error::Error + Send + Sync>);
+
+impl From<diesel::result::Error> for Failure {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Box<dyn std::error::Error + Send + Sync>> for Failure {
+    fn from(error: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(error)
+    }
+}

@@ -1,0 +1,70 @@
+//! The tables as Diesel sees them; a test compares them with what the migrations make.
+#![expect(missing_docs, reason = "the columns are described where they are made, in the migrations")]
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        username -> Nullable<Text>,
+        profile_image -> Nullable<Text>,
+        thumbnail_image -> Nullable<Text>,
+        thumbnail_image_id -> Nullable<BigInt>,
+        newest_image_id -> Nullable<BigInt>,
+        failure -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    images (id) {
+        id -> BigInt,
+        job_id -> Text,
+        user_id -> BigInt,
+        path -> Text,
+        original_name -> Nullable<Text>,
+        state -> Text,
+        thumbnail_url -> Nullable<Text>,
+        failure -> Nullable<Text>,
+        created_at -> BigInt,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    thumbnails (image_id) {
+        image_id -> BigInt,
+        name -> Text,
+        width -> Integer,
+        height -> Integer,
+        bytes -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    jobs (id) {
+        id -> Text,
+        kind -> Text,
+        payload -> Text,
+        dedup -> Nullable<Text>,
+        state -> Text,
+        run_at -> BigInt,
+        attempts -> Integer,
+        crashes -> Integer,
+        lease_owner -> Nullable<Text>,
+        lease_until -> Nullable<BigInt>,
+        lease_token -> BigInt,
+        started_at -> Nullable<BigInt>,
+        error -> Nullable<Text>,
+        created_at -> BigInt,
+        finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    idempotency_keys (user_id, idempotency_key) {
+        user_id -> BigInt,
+        idempotency_key -> Text,
+        fingerprint -> Text,
+        image_id -> BigInt,
+        created_at -> BigInt,
+    }
+}

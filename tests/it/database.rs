@@ -1,0 +1,219 @@
+//! The database on its own: migrations, group commit, taking over the replaced service's file.
+
+use std::collections::BTreeSet;
+
+use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
+use tempfile::TempDir;
+
+fn fresh() -> (TempDir, Location) {
+    let folder = tempfile::tempdir().unwrap();
+    let location = Location::parse(folder.path().join("data/m3a3.db").to_str().unwrap());
+    (folder, location)
+}
+
+fn connect(location: &Location) -> SqliteConnection {
+    SqliteConnection::establish(location.path().to_str().unwrap()).unwrap()
+}
+
+#[derive(QueryableByName)]
+struct Name {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+fn names(connection: &mut SqliteConnection, query: &str) -> BTreeSet<String> {
+    diesel::sql_query(query).load::<Name>(connection).unwrap().into_iter().map(|row| row.name).collect()
+}
+
+/// The lines of `schema.rs` that name tables (`users (id)`) and columns (`id -> BigInt`), without their punctuation.
+fn declared() -> BTreeSet<String> {
+    let mut declared = BTreeSet::new();
+    let mut table = "";
+    for line in include_str!("../../src/db/schema.rs").lines().map(str::trim) {
+        if let Some(column) = line.strip_suffix(',').filter(|line| line.contains(" -> ")) {
+            declared.insert(format!("{table}.{column}"));
+        } else if let Some((name, _)) = line.split_once(" (") {
+            table = name;
+        }
+    }
+    declared
+}
+
+/// The same, as the migrations made it.
+fn made(connection: &mut SqliteConnection) -> BTreeSet<String> {
+    let kind = "CASE WHEN c.type = 'TEXT' THEN 'Text' WHEN c.type = 'BIGINT' OR c.name = 'id' THEN 'BigInt' ELSE 'Integer' END";
+    let query = format!(
+        "SELECT t.name || '.' || c.name || ' -> ' || iif(c.\"notnull\", {kind}, 'Nullable<' || {kind} || '>') AS name
+         FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name <> '__diesel_schema_migrations'"
+    );
+    names(connection, &query)
+}
+
+#[test]
+fn the_schema_is_what_the_migrations_make() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    assert_eq!(declared(), made(&mut connect(&location)));
+    assert!(declared().contains("users.failure -> Nullable<Text>"));
+}
+
+#[test]
+fn migrations_run_once_and_can_be_taken_back_and_run_again() {
+    let (_folder, location) = fresh();
+    assert_eq!(migrate(&location).unwrap().applied.len(), 4);
+    assert!(migrate(&location).unwrap().applied.is_empty());
+    revert_all(&location).unwrap();
+    let columns = names(&mut connect(&location), "SELECT name FROM pragma_table_info('users')");
+    assert_eq!(columns, ["id", "profile_image", "thumbnail_image", "username"].map(str::to_owned).into());
+    assert_eq!(migrate(&location).unwrap().applied.len(), 4);
+}
+
+#[test]
+fn three_processes_that_start_at_once_on_a_new_file_all_succeed() {
+    let (_folder, location) = fresh();
+    let applied: Vec<usize> = std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..3).map(|_| scope.spawn(|| migrate(&location).unwrap().applied.len())).collect();
+        starts.into_iter().map(|start| start.join().unwrap()).collect()
+    });
+    assert_eq!(applied.iter().sum::<usize>(), 4, "each migration ran exactly once: {applied:?}");
+}
+
+#[test]
+fn a_database_of_the_replaced_service_is_taken_over_without_loss() {
+    let (_folder, location) = fresh();
+    std::fs::create_dir_all(location.folder()).unwrap();
+    let old = "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, username TEXT NOT NULL UNIQUE,
+                   profile_image TEXT NOT NULL, thumbnail_image TEXT);
+               CREATE TABLE friends (a INTEGER REFERENCES users (id) ON DELETE CASCADE, b INTEGER);
+               INSERT INTO users VALUES (1, 'Ann', 'uploads/ann.jpg', 'uploads/thumbs/ann.jpg'), (7, 'Bo', 'b.png', NULL);
+               INSERT INTO friends VALUES (1, 7);";
+    connect(&location).batch_execute(old).unwrap();
+
+    migrate(&location).unwrap();
+
+    let connection = &mut connect(&location);
+    let users = schema::users::table
+        .select((schema::users::id, schema::users::username, schema::users::thumbnail_image))
+        .order(schema::users::id)
+        .load::<(i64, Option<String>, Option<String>)>(connection)
+        .unwrap();
+    let ann = (1, Some("Ann".to_owned()), Some("uploads/thumbs/ann.jpg".to_owned()));
+    assert_eq!(users, [ann, (7, Some("Bo".to_owned()), None)]);
+    let friends = diesel::sql_query("SELECT b || '' AS name FROM friends").load::<Name>(connection).unwrap();
+    assert_eq!(friends.len(), 1, "rows that refer to users are still there");
+    let inserted = connection.batch_execute("PRAGMA foreign_keys = ON; INSERT INTO friends VALUES (7, 1)");
+    assert_eq!(inserted, Ok(()), "and still refer to users");
+}
+
+#[test]
+fn a_users_table_that_is_somebody_elses_is_refused_and_left_alone() {
+    let (_folder, location) = fresh();
+    std::fs::create_dir_all(location.folder()).unwrap();
+    connect(&location).batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, password TEXT)").unwrap();
+    let error = migrate(&location).unwrap_err().to_string();
+    assert!(error.contains("columns id, password"), "{error}");
+    let columns = names(&mut connect(&location), "SELECT name FROM pragma_table_info('users')");
+    assert_eq!(columns, ["id", "password"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_database_of_a_newer_m3a3_is_refused() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')";
+    connect(&location).batch_execute(newer).unwrap();
+    let error = migrate(&location).unwrap_err().to_string();
+    assert!(error.contains("newer m3a3"), "{error}");
+}
+
+#[test]
+fn sqlite_is_new_enough_to_reset_its_wal_safely() {
+    let version = "SELECT sqlite_version() AS name";
+    let version = names(&mut SqliteConnection::establish(":memory:").unwrap(), version).pop_first().unwrap();
+    let numbers: Vec<u32> = version.split('.').map(|number| number.parse().unwrap()).collect();
+    assert!(numbers >= vec![3, 51, 3], "{version}");
+}
+
+fn add_user(id: i64) -> impl FnOnce(&mut SqliteConnection) -> QueryResult<usize> + Send {
+    move |connection| diesel::insert_into(schema::users::table).values(schema::users::id.eq(id)).execute(connection)
+}
+
+#[tokio::test]
+async fn a_bad_write_fails_alone() {
+    let (_folder, location) = fresh();
+    let (database, thread) = Database::open(&location).unwrap();
+    let writes = [1, 2, 2, 3].map(|id| database.write(add_user(id)));
+    let panicking = database.write(|connection| -> QueryResult<()> {
+        add_user(4)(connection)?;
+        panic!("on purpose")
+    });
+    let (results, panicked) = tokio::join!(futures_util::future::join_all(writes), panicking);
+
+    let failed: Vec<bool> = results.iter().map(Result::is_err).collect();
+    assert_eq!(failed, [false, false, true, false]);
+    assert!(matches!(panicked, Err(DbError::Panicked)));
+    let ids = database.read(|connection| schema::users::table.select(schema::users::id).load::<i64>(connection));
+    assert_eq!(ids.await.unwrap(), [1, 2, 3]);
+    thread.close().await;
+    assert!(matches!(database.write(add_user(5)).await, Err(DbError::Closed)));
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let (_folder, location) = fresh();
+    let (database, thread) = Database::open(&location).unwrap();
+    let error = database.read_point(add_user(1)).unwrap_err().to_string();
+    assert!(error.contains("readonly"), "{error}");
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_instead_of_growing() {
+    let (_folder, location) = fresh();
+    let (database, thread) = Database::open(&location).unwrap();
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let (entered, inside) = tokio::sync::oneshot::channel();
+    let blocking = database.write(move |_| {
+        let _ = entered.send(());
+        let _ = gate.recv();
+        Ok(())
+    });
+    let filling = async {
+        inside.await.unwrap();
+        let mut waiting: Vec<_> = (0..5000).map(|_| Box::pin(database.try_write(|_| Ok(())))).collect();
+        let mut busy = 0;
+        for write in &mut waiting {
+            if let std::task::Poll::Ready(Err(DbError::Busy)) = futures_util::poll!(write) {
+                busy += 1;
+            }
+        }
+        release.send(()).unwrap();
+        busy
+    };
+    let (blocked, busy) = tokio::join!(blocking, filling);
+    assert!(blocked.is_ok());
+    assert_eq!(busy, 5000 - 4096);
+    thread.close().await;
+}
+
+#[tokio::test]
+async fn what_was_queued_before_the_close_is_durable() {
+    let (_folder, location) = fresh();
+    let (database, thread) = Database::open(&location).unwrap();
+    let mut writes: Vec<_> = (1..=100).map(|id| Box::pin(database.write(add_user(id)))).collect();
+    for write in &mut writes {
+        let _ = futures_util::poll!(write);
+    }
+    thread.close().await;
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    let count = diesel::sql_query("SELECT count(*) AS count FROM users").get_result::<Count>(&mut connect(&location));
+    assert_eq!(count.unwrap().count, 100);
+}

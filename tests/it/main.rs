@@ -1,0 +1,3 @@
+//! One binary that drives the real thing: each test has its own database, its own files and its own Redis.
+
+mod database;
