@@ -2,4 +2,7 @@
 
 pub mod db;
 pub mod events;
+pub mod files;
 pub mod ids;
+pub mod jobs;
+pub mod users;

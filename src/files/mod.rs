@@ -1,0 +1,133 @@
+//! The only file access: uploads, originals and thumbnails below the image root.
+//!
+//! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's) and `<root>/thumbnails`.
+//! Consumes and publishes nothing. Never follows a path out of the root, and never shows a name before the bytes behind
+//! it are durable. Nothing outside of this module knows how the names map to a disk.
+//!
+//! Except for [`Upload`], every function blocks.
+
+mod original;
+mod root;
+mod temporary;
+mod thumbnail_file;
+mod upload;
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::ids::{ImagePath, Invalid};
+
+pub use original::{OpenError, Original};
+use root::Root;
+use temporary::Temporary;
+pub use thumbnail_file::ThumbnailName;
+pub use upload::{Stored, Upload};
+
+const UPLOADS: &str = "uploads";
+const THUMBNAILS: &str = "thumbnails";
+/// Where the replaced service keeps its thumbnails.
+const REPLACED_THUMBNAILS: &str = "uploads/thumbs";
+
+/// The files below one root; a clone speaks of the same.
+#[derive(Debug, Clone)]
+pub struct Files {
+    root: Arc<Root>,
+}
+
+impl Files {
+    /// Opens the root, creating it where there is none, and removes what a crash left half written.
+    ///
+    /// # Errors
+    /// When the root cannot be made or opened.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        let root = Root::open(root)?;
+        for folder in [UPLOADS, THUMBNAILS] {
+            Temporary::remove_leftovers(&root.path().join(folder))?;
+        }
+        Ok(Self { root: Arc::new(root) })
+    }
+
+    /// Makes an image path of what a client sent: an absolute path is accepted where it lies below the root.
+    ///
+    /// # Errors
+    /// When it is not as [`ImagePath::new`] wants it.
+    pub fn image_path(&self, text: &str) -> Result<ImagePath, Invalid> {
+        let below = self.root.path().to_str().and_then(|root| text.strip_prefix(root)?.strip_prefix('/'));
+        ImagePath::new(below.unwrap_or(text))
+    }
+
+    /// Checks that what lies at the path, if anything does, is a file below the root.
+    ///
+    /// # Errors
+    /// As [`Files::read_original`], except that a missing file is fine.
+    pub fn check_original(&self, path: &ImagePath) -> Result<(), OpenError> {
+        match original::open(&self.root, path) {
+            Ok(_) | Err(OpenError::Missing | OpenError::Unreadable(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads an original of at most `max_bytes`.
+    ///
+    /// # Errors
+    /// When it is missing, outside of the root, not a file, too large or unreadable.
+    pub fn read_original(&self, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
+        original::read(&self.root, path, max_bytes)
+    }
+
+    /// Begins an upload. Does not block for longer than making an empty file takes.
+    ///
+    /// # Errors
+    /// When no file can be made.
+    pub async fn begin_upload(&self) -> io::Result<Upload> {
+        Upload::begin(self.root.clone()).await
+    }
+
+    /// Stores a thumbnail durably under its content's name; `extension` is without a dot.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn save_thumbnail(&self, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
+        thumbnail_file::save(&self.root, bytes, extension)
+    }
+
+    /// Opens a thumbnail.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub fn open_thumbnail(&self, name: &ThumbnailName) -> io::Result<File> {
+        self.root.open_file(&name.path())
+    }
+
+    /// Opens a thumbnail of the replaced service, by what follows `uploads/thumbs/` in its path.
+    ///
+    /// # Errors
+    /// When it is not there, not a file, outside of the root or cannot be read.
+    pub fn open_replaced_thumbnail(&self, tail: &str) -> io::Result<File> {
+        let path = ImagePath::new(&format!("{REPLACED_THUMBNAILS}/{tail}"))
+            .map_err(|invalid| io::Error::new(io::ErrorKind::NotFound, invalid))?;
+        let file = self.root.open_file(path.as_str())?;
+        if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+    }
+
+    /// Bytes that are free for us on the root's file system.
+    ///
+    /// # Errors
+    /// When the file system does not say.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        self.root.free_bytes()
+    }
+}
+
+/// Lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

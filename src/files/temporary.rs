@@ -1,0 +1,113 @@
+//! Files that are being written: they have a temporary name until their bytes are durable.
+//!
+//! A temporary file is locked (flock) for as long as it is written, so that a start beside living processes removes only
+//! what a dead one left.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+const FOLDER: &str = ".tmp";
+
+/// An unfinished file in `<folder>/.tmp`; dropping it removes it.
+#[derive(Debug)]
+pub(super) struct Temporary {
+    file: File,
+    path: PathBuf,
+    /// The folder that the finished file goes below.
+    folder: PathBuf,
+}
+
+impl Temporary {
+    pub(super) fn create(folder: &Path) -> io::Result<Self> {
+        loop {
+            let path = folder.join(FOLDER).join(Uuid::new_v4().to_string());
+            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            // Between the creation and the lock somebody's clean-up may have taken it for a leftover.
+            if file.try_lock().is_ok() && path.exists() {
+                return Ok(Self { file, path, folder: folder.to_owned() });
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Makes the bytes durable, and only then gives them their name: `relative` to the folder, of the form `part/name`.
+    pub(super) fn persist(self, relative: &str) -> io::Result<()> {
+        self.file.sync_all()?;
+        let target = self.folder.join(relative);
+        let parent = target.parent().unwrap_or(&self.folder);
+        match std::fs::create_dir(parent) {
+            Ok(()) => sync_folder(&self.folder)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        std::fs::rename(&self.path, &target)?;
+        sync_folder(parent)
+    }
+
+    /// Makes the folder for temporary files, and removes from it what dead processes left.
+    pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
+        let temporaries = folder.join(FOLDER);
+        std::fs::create_dir_all(&temporaries)?;
+        for entry in std::fs::read_dir(&temporaries)? {
+            let path = entry?.path();
+            let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
+            if abandoned {
+                std::fs::remove_file(&path)?;
+                tracing::info!(file = %path.display(), "removed what an interrupted write had left");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // After a rename there is nothing left under this name.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporaries(folder: &Path) -> usize {
+        std::fs::read_dir(folder.join(FOLDER)).unwrap().count()
+    }
+
+    #[test]
+    fn a_clean_up_removes_leftovers_and_spares_what_is_being_written() {
+        let folder = tempfile::tempdir().unwrap();
+        Temporary::remove_leftovers(folder.path()).unwrap();
+        let mut living = Temporary::create(folder.path()).unwrap();
+        std::fs::write(folder.path().join(FOLDER).join("left"), "half").unwrap();
+        Temporary::remove_leftovers(folder.path()).unwrap();
+        assert_eq!(temporaries(folder.path()), 1);
+        living.write(b"whole").unwrap();
+        living.persist("ab/cd").unwrap();
+        assert_eq!(std::fs::read(folder.path().join("ab/cd")).unwrap(), b"whole");
+        assert_eq!(temporaries(folder.path()), 0);
+    }
+
+    #[test]
+    fn an_abandoned_write_leaves_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        Temporary::remove_leftovers(folder.path()).unwrap();
+        drop(Temporary::create(folder.path()).unwrap());
+        assert_eq!(temporaries(folder.path()), 0);
+    }
+}

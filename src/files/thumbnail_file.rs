@@ -1,0 +1,75 @@
+//! Thumbnails on the disk: named by their content.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use sha2::{Digest, Sha256};
+
+use super::root::Root;
+use super::temporary::Temporary;
+use super::{THUMBNAILS, hex};
+
+const EXTENSIONS: [&str; 3] = ["jpg", "png", "webp"];
+const HASH_DIGITS: usize = 64;
+
+/// The name of a thumbnail: the SHA-256 of its bytes in hex, a dot, and the extension.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ThumbnailName(String);
+
+impl ThumbnailName {
+    /// The name as text; plain ASCII that needs no escaping in a URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn path(&self) -> String {
+        format!("{THUMBNAILS}/{}/{}", &self.0[..2], self.0)
+    }
+}
+
+/// A text that is no thumbnail's name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a thumbnail's name")]
+pub struct NotAName;
+
+impl FromStr for ThumbnailName {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let (hash, extension) = text.split_once('.').ok_or(NotAName)?;
+        let is_hash = hash.len() == HASH_DIGITS && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if is_hash && EXTENSIONS.contains(&extension) { Ok(Self(text.to_owned())) } else { Err(NotAName) }
+    }
+}
+
+impl fmt::Display for ThumbnailName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+pub(super) fn save(root: &Root, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
+    let hash = hex(&Sha256::digest(bytes));
+    let name = ThumbnailName(format!("{hash}.{extension}"));
+    let mut file = Temporary::create(&root.path().join(THUMBNAILS))?;
+    file.write(bytes)?;
+    file.persist(&format!("{}/{name}", &hash[..2]))?;
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_hash_with_a_known_extension_is_a_name() {
+        let hash = "0f".repeat(32);
+        assert!(format!("{hash}.jpg").parse::<ThumbnailName>().is_ok());
+        for bad in
+            [format!("{hash}.exe"), hash.clone(), format!("{}.jpg", hash.to_uppercase()), format!("../{hash}.jpg")]
+        {
+            assert_eq!(bad.parse::<ThumbnailName>(), Err(NotAName));
+        }
+    }
+}

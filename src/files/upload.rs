@@ -1,0 +1,131 @@
+//! An upload on its way to the disk: streamed, hashed, and named by its content.
+
+use std::fs::File;
+use std::io::{self, BufReader, Seek};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::root::Root;
+use super::temporary::Temporary;
+use super::{UPLOADS, hex};
+use crate::ids::ImagePath;
+
+/// Chunks are gathered up to this before they go to the disk, which costs a thread hop.
+const GATHER_BYTES: usize = 256 << 10;
+
+/// An upload whose bytes are still coming. Dropping it removes what has come.
+#[derive(Debug)]
+pub struct Upload {
+    /// On the disk so far; `None` only while a blocking thread has it, and after that failed.
+    written: Option<Written>,
+    gathered: Vec<Bytes>,
+    gathered_bytes: usize,
+    received: u64,
+}
+
+#[derive(Debug)]
+struct Written {
+    temporary: Temporary,
+    hash: Sha256,
+}
+
+/// A finished upload: durable, under its content's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it lies.
+    pub path: ImagePath,
+    /// The SHA-256 of its bytes, in hex.
+    pub sha256: String,
+}
+
+impl Upload {
+    pub(super) async fn begin(root: Arc<Root>) -> io::Result<Self> {
+        let temporary = blocking(move || Temporary::create(&root.path().join(UPLOADS))).await?;
+        let written = Some(Written { temporary, hash: Sha256::new() });
+        Ok(Self { written, gathered: Vec::new(), gathered_bytes: 0, received: 0 })
+    }
+
+    /// How many bytes have come.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Takes the next bytes. Not cancel safe: after a cancelled call the upload can only be dropped.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+        self.received += chunk.len() as u64;
+        self.gathered_bytes += chunk.len();
+        self.gathered.push(chunk);
+        if self.gathered_bytes >= GATHER_BYTES { self.on_disk(|_| Ok(())).await } else { Ok(()) }
+    }
+
+    /// Looks at what has come, from its beginning, on a blocking thread.
+    ///
+    /// # Errors
+    /// When the file cannot be written or read.
+    pub async fn inspect<T, F>(&mut self, look: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(BufReader<&File>) -> T + Send + 'static,
+    {
+        self.on_disk(move |written| {
+            let mut file = written.temporary.file();
+            file.rewind()?;
+            let seen = look(BufReader::new(file));
+            file.seek(io::SeekFrom::End(0))?;
+            Ok(seen)
+        })
+        .await
+    }
+
+    /// Makes the upload durable and names it by its content; `extension` is without a dot.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub async fn store(mut self, extension: &'static str) -> io::Result<Stored> {
+        self.on_disk(|_| Ok(())).await?;
+        let Written { temporary, hash } = self.written.take().ok_or_else(interrupted)?;
+        blocking(move || {
+            let sha256 = hex(&hash.finalize());
+            let relative = format!("{}/{sha256}.{extension}", &sha256[..2]);
+            temporary.persist(&relative)?;
+            let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
+            Ok(Stored { path, sha256 })
+        })
+        .await
+    }
+
+    /// Writes what was gathered, then does something with the file, in one thread hop.
+    async fn on_disk<T, F>(&mut self, then: F) -> io::Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Written) -> io::Result<T> + Send + 'static,
+    {
+        let mut written = self.written.take().ok_or_else(interrupted)?;
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered_bytes = 0;
+        let (written, result) = blocking(move || {
+            for chunk in gathered {
+                written.hash.update(&chunk);
+                written.temporary.write(&chunk)?;
+            }
+            let result = then(&mut written)?;
+            Ok((written, result))
+        })
+        .await?;
+        self.written = Some(written);
+        Ok(result)
+    }
+}
+
+fn interrupted() -> io::Error {
+    io::Error::other("an earlier write of this upload failed")
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,155 @@
+//! The job engine: nothing that was accepted is ever lost.
+//!
+//! Owns the `jobs` table and the worker locks. Consumes wake-ups (from a channel, a sweep, a reconnect), publishes
+//! nothing itself: a [`Handler`] announces what became of its jobs after the commit. Never runs a job's database effect
+//! outside of the transaction that completes the job.
+//!
+//! A job is `queued`, is claimed under a lease (`running`), and ends `done` or `dead`. Two counters tell failures apart:
+//! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
+//!
+//! - [`enqueue`]: rows for new jobs, inside the caller's transaction
+//! - `claim`: taking due jobs under a lease, marking the start, handing back
+//! - `settle`: done, again later, or dead; fenced by the lease's token
+//! - `rescue`: jobs of dead workers and of expired leases
+//! - `runner`: the loop that does all that for one [`Handler`]
+
+mod backoff;
+mod claim;
+mod enqueue;
+mod rescue;
+mod runner;
+mod settle;
+mod worker_lock;
+
+use std::future::Future;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use crate::db::UnixMillis;
+use crate::ids::JobId;
+
+pub use enqueue::{NewJob, enqueue};
+pub use runner::{Runner, Wake};
+pub use worker_lock::{WorkerId, WorkerLock};
+
+/// How often a job may take its worker down with it before it is given up.
+pub const MAX_CRASHES: i32 = 5;
+
+/// A kind of job: which worker runs it, and how long its dedup keys hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The name in the `kind` column.
+    pub name: &'static str,
+    /// How long a dedup key keeps another job of the same key away.
+    pub dedup: DedupScope,
+}
+
+/// How long a dedup key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DedupScope {
+    /// While the job is queued or running.
+    WhileActive,
+    /// For ever.
+    Forever,
+}
+
+/// When jobs are given up, repeated and taken for lost.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// For how long a claim holds without a heartbeat; heartbeats come three times as often.
+    pub lease: Duration,
+    /// How often to look for due jobs and dead workers without being woken.
+    pub sweep_interval: Duration,
+    /// After how many failed attempts a job is dead.
+    pub max_attempts: i32,
+    /// The wait before the second attempt; it doubles with each further one.
+    pub retry_base: Duration,
+    /// The longest wait between two attempts.
+    pub retry_cap: Duration,
+    /// How long running jobs may go on after a shutdown was requested, before they are handed back.
+    pub drain: Duration,
+}
+
+/// A claimed job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// JSON, of the kind's own form.
+    pub payload: String,
+    /// Failed attempts before this one.
+    pub attempts: i32,
+    /// Workers that died while they ran it.
+    pub crashes: i32,
+    /// The fencing token of this claim.
+    pub(crate) lease_token: i64,
+}
+
+/// Why an attempt did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether another attempt may succeed.
+    pub retry: bool,
+    /// What happened, for the operator.
+    pub error: String,
+    /// What is wrong, for the person whose job it is; no path, no library's text.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure that may pass: a missing file, a full disk, a refused connection.
+    pub fn retry(error: impl ToString, message: impl Into<String>) -> Self {
+        Self { retry: true, error: error.to_string(), message: message.into() }
+    }
+
+    /// A failure that no repetition mends.
+    pub fn fail(error: impl ToString, message: impl Into<String>) -> Self {
+        Self { retry: false, error: error.to_string(), message: message.into() }
+    }
+}
+
+/// What a kind of job does, and what its end means to the rest.
+pub trait Handler: Send + Sync + 'static {
+    /// Which jobs.
+    const KIND: Kind;
+    /// What a successful attempt hands to [`Handler::apply`].
+    type Effect: Send + 'static;
+    /// What is to be announced once a job's end is durable.
+    type Notice: Send + 'static;
+
+    /// Does the work. It may run more than once for a job, even at the same time when a lease was lost, so whatever it
+    /// does outside of the database must bear repetition.
+    fn run(&self, job: &Job) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
+
+    /// Writes the effect, in the transaction that makes the job done.
+    ///
+    /// # Errors
+    /// When a statement fails; the job then stays claimed and the attempt counts as failed.
+    fn apply(
+        connection: &mut SqliteConnection,
+        job: &Job,
+        effect: Self::Effect,
+        now: UnixMillis,
+    ) -> QueryResult<Self::Notice>;
+
+    /// Writes down that the job is dead, in the transaction that makes it so. `message` is for the person whose job it is.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    fn bury(
+        connection: &mut SqliteConnection,
+        job: &Job,
+        message: &str,
+        now: UnixMillis,
+    ) -> QueryResult<Option<Self::Notice>>;
+
+    /// Tells the world, after the commit. Must not block.
+    fn announce(&self, notice: Self::Notice);
+}
+
+/// Reads a job id out of the database, where every id is one that we made.
+fn parse_id(text: &str) -> QueryResult<JobId> {
+    text.parse().map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))
+}

@@ -1,0 +1,120 @@
+//! How an attempt ends: done, again later, or dead. Each is fenced by the lease's token: under a lost lease nothing is
+//! written.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::claim::held;
+use super::{DedupScope, Failure, Handler, Job, Kind, Policy, backoff};
+use crate::db::{UnixMillis, schema::jobs};
+
+/// What became of a job.
+#[derive(Debug)]
+pub(super) enum Settled<N> {
+    /// It is done.
+    Done(N),
+    /// It will be tried again.
+    Retried,
+    /// It is dead.
+    Dead(Option<N>),
+    /// The lease was lost meanwhile; nothing was written.
+    LeaseLost,
+}
+
+/// Makes a job done, with its effect.
+pub(super) fn complete<H: Handler>(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    effect: H::Effect,
+    now: UnixMillis,
+) -> QueryResult<Settled<H::Notice>> {
+    if !end(connection, H::KIND, job, "done", None, now)? {
+        return Ok(Settled::LeaseLost);
+    }
+    Ok(Settled::Done(H::apply(connection, job, effect, now)?))
+}
+
+/// Counts a failed attempt: the job is queued again, or dead when nothing more is to be hoped for.
+///
+/// `random` is uniform in `0.0..1.0`.
+pub(super) fn fail<H: Handler>(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    failure: &Failure,
+    policy: &Policy,
+    random: f64,
+    now: UnixMillis,
+) -> QueryResult<Settled<H::Notice>> {
+    let attempts = job.attempts.saturating_add(1);
+    let counted = diesel::update(held(job.id.to_string(), job.lease_token))
+        .set(jobs::attempts.eq(attempts))
+        .execute(connection)?;
+    if counted == 0 {
+        return Ok(Settled::LeaseLost);
+    }
+    if failure.retry && attempts < policy.max_attempts {
+        let delay = backoff::delay(attempts, policy.retry_base, policy.retry_cap, random);
+        let run_at = now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+        requeue(connection, job, run_at, &failure.error)?;
+        return Ok(Settled::Retried);
+    }
+    kill::<H>(connection, job, &failure.error, &failure.message, now)
+}
+
+/// Makes a claimed job dead.
+pub(super) fn kill<H: Handler>(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    error: &str,
+    message: &str,
+    now: UnixMillis,
+) -> QueryResult<Settled<H::Notice>> {
+    if !end(connection, H::KIND, job, "dead", Some(error), now)? {
+        return Ok(Settled::LeaseLost);
+    }
+    Ok(Settled::Dead(H::bury(connection, job, message, now)?))
+}
+
+/// Puts a claimed job back into the queue.
+pub(super) fn requeue(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    run_at: UnixMillis,
+    error: &str,
+) -> QueryResult<usize> {
+    diesel::update(held(job.id.to_string(), job.lease_token))
+        .set((
+            jobs::state.eq("queued"),
+            jobs::run_at.eq(run_at),
+            jobs::error.eq(error),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_until.eq(None::<UnixMillis>),
+            jobs::started_at.eq(None::<UnixMillis>),
+        ))
+        .execute(connection)
+}
+
+fn end(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    job: &Job,
+    state: &str,
+    error: Option<&str>,
+    now: UnixMillis,
+) -> QueryResult<bool> {
+    let rows = diesel::update(held(job.id.to_string(), job.lease_token))
+        .set((
+            jobs::state.eq(state),
+            jobs::error.eq(error),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_until.eq(None::<UnixMillis>),
+            jobs::finished_at.eq(now),
+        ))
+        .execute(connection)?;
+    if rows == 1 && kind.dedup == DedupScope::WhileActive {
+        diesel::update(jobs::table.find(job.id.to_string()).filter(jobs::dedup.is_not_null()))
+            .set(jobs::dedup.eq(None::<String>))
+            .execute(connection)?;
+    }
+    Ok(rows == 1)
+}

@@ -1,0 +1,87 @@
+//! The users: whose pictures they are, and which thumbnail shows each.
+//!
+//! Owns the `users` table. Consumes and publishes nothing. Never decides what a picture's job does: it is told. Every
+//! function runs inside the caller's transaction.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use crate::db::schema::users;
+use crate::ids::UserId;
+
+/// What is known of a user's thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// The newest finished thumbnail's URL.
+    pub thumbnail_url: Option<String>,
+    /// Why the newest upload has no thumbnail, if that is certain; for the uploader.
+    pub failure: Option<String>,
+}
+
+/// Makes the user known.
+///
+/// # Errors
+/// When the statement fails.
+pub fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryResult<()> {
+    diesel::insert_or_ignore_into(users::table).values(users::id.eq(user.get())).execute(connection)?;
+    Ok(())
+}
+
+/// Notes that this image is now the user's newest, so that what an older one's failure said no longer holds.
+///
+/// # Errors
+/// When the statement fails.
+pub fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
+    diesel::update(users::table.find(user.get()))
+        .set((users::newest_image_id.eq(image_id), users::failure.eq(None::<String>)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Shows the user by this image's thumbnail, unless a newer image's is there already.
+///
+/// # Errors
+/// When the statement fails.
+pub fn thumbnail_ready(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    image_id: i64,
+    thumbnail_url: &str,
+) -> QueryResult<()> {
+    let older = users::thumbnail_image_id.is_null().or(users::thumbnail_image_id.lt(image_id));
+    diesel::update(users::table.find(user.get()).filter(older))
+        .set((users::thumbnail_image.eq(thumbnail_url), users::thumbnail_image_id.eq(image_id)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Notes why this image has no thumbnail, if it is the user's newest.
+///
+/// # Errors
+/// When the statement fails.
+pub fn thumbnail_failed(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    image_id: i64,
+    message: &str,
+) -> QueryResult<()> {
+    diesel::update(users::table.find(user.get()).filter(users::newest_image_id.eq(image_id)))
+        .set(users::failure.eq(message))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Reads a user's standing by key; `None` where there is no such user.
+///
+/// # Errors
+/// When the query fails.
+pub fn standing(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Standing>> {
+    let row = users::table
+        .find(user.get())
+        .select((users::thumbnail_image, users::failure))
+        .first::<(Option<String>, Option<String>)>(connection)
+        .optional()?;
+    // The replaced service wrote an empty string for "none" in places.
+    let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
+    Ok(row.map(|(url, failure)| Standing { thumbnail_url: thumbnail(url), failure }))
+}
