@@ -1,6 +1,7 @@
 //! m3a3: pictures in, thumbnails out, leaderboards live.
 
 pub mod db;
+pub mod config;
 pub mod events;
 pub mod files;
 pub mod ids;

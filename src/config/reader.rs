@@ -1,0 +1,175 @@
+//! Reads the merged settings one by one into checked values, and keeps what may be shown of each.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use config::ValueKind;
+
+use super::error::ConfigError;
+use super::layers::Setting;
+use super::secret::{SET, Secret, SecretUrl};
+
+/// One key of the effective configuration, as it may be shown.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The key, such as `serve.port`.
+    pub key: String,
+    /// The value; of a secret, only whether it is set.
+    pub value: toml::Value,
+    /// The layer that it came from, such as `environment: M3A3_SERVE__PORT`.
+    pub origin: String,
+}
+
+/// The settings not read yet, and what is to be shown of those that are.
+pub(super) struct Reader {
+    settings: BTreeMap<String, Setting>,
+    entries: Vec<Entry>,
+}
+
+impl Reader {
+    pub(super) fn new(settings: Vec<Setting>) -> Self {
+        let settings = settings.into_iter().map(|setting| (setting.key.clone(), setting)).collect();
+        Self { settings, entries: Vec::new() }
+    }
+
+    /// What may be shown of all that was read, in the order of reading.
+    pub(super) fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
+    }
+
+    /// The keys that nobody has read.
+    #[cfg(test)]
+    pub(super) fn unread(&self) -> Vec<&String> {
+        self.settings.keys().collect()
+    }
+
+    /// Reads a value that is no secret.
+    pub(super) fn value<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&ValueKind) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        self.read(key, expected, describe, |value| Some((parse(value)?, shown(value))))
+    }
+
+    /// Reads a text that is no secret; `None` when it is unset.
+    pub(super) fn text<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.value(key, expected, |value| match value {
+            ValueKind::String(text) if text.is_empty() => Some(None),
+            ValueKind::String(text) => parse(text).map(Some),
+            _ => None,
+        })
+    }
+
+    pub(super) fn truth(&mut self, key: &str) -> Result<bool, ConfigError> {
+        self.value(key, "true or false", |value| match value {
+            ValueKind::Boolean(truth) => Some(*truth),
+            _ => None,
+        })
+    }
+
+    pub(super) fn whole<T: TryFrom<i64>>(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<T, ConfigError> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        self.value(key, &expected, |value| match value {
+            ValueKind::I64(number) if range.contains(number) => T::try_from(*number).ok(),
+            _ => None,
+        })
+    }
+
+    pub(super) fn milliseconds(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<Duration, ConfigError> {
+        self.whole(key, range).map(Duration::from_millis)
+    }
+
+    /// Reads seconds, which may have decimals.
+    pub(super) fn seconds(&mut self, key: &str, range: RangeInclusive<f64>) -> Result<Duration, ConfigError> {
+        let expected = format!("a number of seconds from {} to {}", range.start(), range.end());
+        self.value(key, &expected, |value| {
+            let seconds = match value {
+                ValueKind::I64(number) => *number as f64,
+                ValueKind::Float(number) => *number,
+                _ => return None,
+            };
+            if range.contains(&seconds) { Duration::try_from_secs_f64(seconds).ok() } else { None }
+        })
+    }
+
+    /// Reads a secret; a header must be able to hold it.
+    pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret>, ConfigError> {
+        self.read(key, "ASCII characters without a space at the ends", hidden, |value| match value {
+            ValueKind::String(text) if text.is_empty() => Some((None, shown(value))),
+            ValueKind::String(text) if header_can_hold(text) => Some((Some(Secret::new(text)), SET.into())),
+            _ => None,
+        })
+    }
+
+    /// Reads a URL that may hold a password.
+    pub(super) fn url(&mut self, key: &str, schemes: &[&str]) -> Result<Option<SecretUrl>, ConfigError> {
+        let forms: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+        let expected = format!("a URL that begins with {}", forms.join(" or "));
+        self.read(key, &expected, hidden, |value| match value {
+            ValueKind::String(text) if text.is_empty() => Some((None, shown(value))),
+            ValueKind::String(text) => {
+                let url = SecretUrl::parse(text, schemes)?;
+                let shown = url.to_string().into();
+                Some((Some(url), shown))
+            }
+            _ => None,
+        })
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        describe: impl FnOnce(&ValueKind) -> String,
+        parse: impl FnOnce(&ValueKind) -> Option<(T, toml::Value)>,
+    ) -> Result<T, ConfigError> {
+        let setting = self.settings.remove(key).ok_or_else(|| ConfigError::NoDefault { key: key.to_owned() })?;
+        let Some((value, shown)) = parse(&setting.value) else {
+            let Setting { key, value, origin } = setting;
+            return Err(ConfigError::Invalid { key, origin, got: describe(&value), expected: expected.to_owned() });
+        };
+        self.entries.push(Entry { key: setting.key, value: shown, origin: setting.origin });
+        Ok(value)
+    }
+}
+
+fn header_can_hold(text: &str) -> bool {
+    text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
+
+fn shown(value: &ValueKind) -> toml::Value {
+    match value {
+        ValueKind::Boolean(truth) => (*truth).into(),
+        ValueKind::I64(number) => (*number).into(),
+        ValueKind::Float(number) => (*number).into(),
+        ValueKind::String(text) => text.clone().into(),
+        other => other.to_string().into(),
+    }
+}
+
+/// What came, for an error message of one line.
+fn describe(value: &ValueKind) -> String {
+    const SHOWN: usize = 60;
+    match value {
+        ValueKind::String(text) if text.chars().count() > SHOWN => format!("a text of {} bytes", text.len()),
+        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::Nil => "an array or a date".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What came, where it must not be shown.
+fn hidden(value: &ValueKind) -> String {
+    match value {
+        ValueKind::String(_) => "a text that is not shown, since it may hold a secret".to_owned(),
+        _ => "something that is no text".to_owned(),
+    }
+}

@@ -1,0 +1,122 @@
+//! Values that are used but never shown.
+
+use std::fmt;
+
+use reqwest::Url;
+
+/// What stands where a secret would.
+pub(super) const SET: &str = "[set]";
+const MASK: &str = "***";
+
+/// A token or a password. It has no `Display`, and its `Debug` says only that it is set.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The secret itself, for the one place that sends or compares it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SET)
+    }
+}
+
+/// A URL that may hold a password, shown with `***` in its place.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUrl(Url);
+
+impl SecretUrl {
+    /// Parses a URL that has one of these schemes.
+    pub(super) fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        (schemes.contains(&url.scheme()) && !url.cannot_be_a_base()).then_some(Self(url))
+    }
+
+    /// The whole URL with its password.
+    pub fn expose(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl fmt::Display for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match masked(&self.0) {
+            Some(url) => f.write_str(url.as_str()),
+            None => f.write_str(SET),
+        }
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The URL without what may be secret: the password, a username that stands alone (a password written in the wrong
+/// place), and parameters whose name says so. `None` when it cannot be masked.
+fn masked(url: &Url) -> Option<Url> {
+    let mut masked = url.clone();
+    if url.password().is_some() {
+        masked.set_password(Some(MASK)).ok()?;
+    } else if !url.username().is_empty() {
+        masked.set_username(MASK).ok()?;
+    }
+    if url.query().is_some() {
+        let secret = |name: &str| ["pass", "secret", "token", "key"].iter().any(|word| name.contains(word));
+        let pairs = url.query_pairs().map(|(name, value)| {
+            let hide = secret(&name.to_ascii_lowercase());
+            (name.into_owned(), if hide { MASK.to_owned() } else { value.into_owned() })
+        });
+        masked.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    Some(masked)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const REDIS: &[&str] = &["redis", "redis-sentinel"];
+
+    #[test]
+    fn a_password_is_never_shown_wherever_the_url_holds_it() {
+        for url in [
+            "redis://:hunter2@h:6379/0",
+            "redis://me:hunter2@h",
+            "redis://hunter2@h",
+            "redis-sentinel://h:26379?sentinelServiceName=x&sentinelPassword=hunter2",
+        ] {
+            let url = SecretUrl::parse(url, REDIS).unwrap();
+            assert!(!format!("{url} {url:?}").contains("hunter2"), "{url}");
+            assert!(url.expose().contains("hunter2"));
+        }
+        assert_eq!(SecretUrl::parse("redis://me:x@h:1/2", REDIS).unwrap().to_string(), "redis://me:***@h:1/2");
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "[set]");
+    }
+
+    #[test]
+    fn other_schemes_and_plain_text_are_refused() {
+        for bad in ["", "localhost:6379", "http://h", "redis:h", "redis"] {
+            assert_eq!(SecretUrl::parse(bad, REDIS), None, "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_password_is_hidden(password in "[a-zA-Z0-9!$()+,;=_~.]{8,20}") {
+            let url = SecretUrl::parse(&format!("redis://me:{password}@host"), REDIS);
+            prop_assert!(url.is_some_and(|url| !url.to_string().contains(&password)));
+        }
+    }
+}

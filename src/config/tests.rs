@@ -1,0 +1,309 @@
+use std::collections::BTreeMap;
+
+use super::*;
+
+/// The places that configuration comes from, each empty at first.
+#[derive(Default)]
+struct Places {
+    environment: Variables,
+    files: BTreeMap<String, String>,
+    flags: Overrides,
+}
+
+impl Places {
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn dotenv(self, text: &str) -> Self {
+        self.file(".env", text)
+    }
+
+    fn profile(self, text: &str) -> Self {
+        self.env("M3A3_ENV", "production").file("config/production.toml", text)
+    }
+
+    fn file(mut self, name: &str, text: &str) -> Self {
+        self.files.insert(name.to_owned(), text.to_owned());
+        self
+    }
+
+    fn flag(mut self, key: &str, value: &str) -> Self {
+        self.flags.set(key, value, "--set");
+        self
+    }
+
+    fn load(&self) -> Result<Config, ConfigError> {
+        let read = |path: &Path| {
+            let text = path.to_str().and_then(|name| self.files.get(name));
+            text.cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        };
+        Config::from_layers(&self.environment, &read, &self.flags)
+    }
+
+    fn error(&self) -> String {
+        self.load().unwrap_err().to_string()
+    }
+
+    fn redis(&self) -> Option<String> {
+        self.load().unwrap().redis.url.map(|url| url.expose().to_owned())
+    }
+}
+
+fn places() -> Places {
+    Places::default()
+}
+
+#[test]
+fn the_keys_of_the_defaults_are_exactly_those_that_are_read() {
+    let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
+    let settings = layers::merge(&Variables::new(), &no_file, &Overrides::default()).unwrap();
+    let mut reader = Reader::new(settings.clone());
+    Config::read(&mut reader).unwrap();
+    assert_eq!(reader.unread(), [""; 0]);
+
+    for missing in &settings {
+        let others = settings.iter().filter(|setting| setting.key != missing.key).cloned().collect();
+        let error = Config::read(&mut Reader::new(others)).unwrap_err();
+        assert!(matches!(error, ConfigError::NoDefault { key } if key == missing.key));
+    }
+}
+
+#[test]
+fn every_default_has_a_comment_before_it() {
+    let text = include_str!("../../config/default.toml");
+    let lines: Vec<&str> = text.lines().collect();
+    for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with('#')) {
+        assert!(pair[0].starts_with('#') || pair[0].starts_with('['), "{}", pair[1]);
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_contract() {
+    let config = places().load().unwrap();
+    assert_eq!(config.serve.address().to_string(), "127.0.0.1:3010");
+    assert_eq!(config.game.address().to_string(), "127.0.0.1:3011");
+    assert_eq!(config.serve.long_poll_timeout.as_secs(), 30);
+    assert_eq!(config.serve.max_upload_bytes, 50 << 20);
+    assert!(config.redis.url.is_none() && config.webhook.url.is_none() && config.auth.token.is_none());
+    assert_eq!(config.database.path, Path::new("data/m3a3.db"));
+    assert_eq!(config.images.max_pixels, 100_000_000);
+    assert_eq!((config.jobs.lease.as_secs(), config.jobs.sweep_interval.as_secs()), (30, 1));
+    assert_eq!((config.jobs.max_attempts, config.jobs.retry_base.as_secs()), (5, 1));
+    assert_eq!(config.log.format, LogFormat::Text);
+}
+
+#[test]
+fn a_later_layer_wins() {
+    const KEY: &str = "serve.port";
+    const VARIABLE: &str = "M3A3_SERVE__PORT";
+    let port = |places: &Places| {
+        let config = places.load().unwrap();
+        let origin = config.entries().iter().find(|entry| entry.key == KEY).map(|entry| entry.origin.clone());
+        (config.serve.port, origin.unwrap())
+    };
+    let is = |port: u16, origin: &str| (port, origin.to_owned());
+    let profile = "[serve]\nport = 2";
+    let dotenv = "M3A3_SERVE__PORT=3";
+
+    assert_eq!(port(&places()), is(3010, "default"));
+    assert_eq!(port(&places().profile(profile)), is(2, "config/production.toml"));
+    assert_eq!(port(&places().dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&places().profile(profile).dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&places().profile(profile).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(port(&places().dotenv(dotenv).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(port(&places().dotenv(dotenv).env(VARIABLE, "")), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&places().env(VARIABLE, "4").flag(KEY, "5")), is(5, "--set"));
+    assert_eq!(port(&places().env(VARIABLE, "4").flag(KEY, "")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(
+        port(&places().profile(profile).dotenv(dotenv).env(VARIABLE, "4").flag(KEY, "5").flag(KEY, "6")),
+        is(6, "--set")
+    );
+}
+
+#[test]
+fn old_names_work_and_today_s_beat_them() {
+    type Environment = &'static [(&'static str, &'static str)];
+    // Environment, .env, and the URL that results.
+    let table: &[(Environment, &str, Option<&str>)] = &[
+        (&[], "", None),
+        (&[("REDIS_URL", ""), ("REDIS_HOST", ""), ("REDIS_PASSWORD", "")], "REDIS_URL=\nM3A3_REDIS__URL=", None),
+        (&[("REDIS_URL", "redis://env")], "", Some("redis://env")),
+        (&[], "REDIS_URL=redis://dotenv", Some("redis://dotenv")),
+        (&[("REDIS_URL", "redis://env")], "REDIS_URL=redis://dotenv", Some("redis://env")),
+        (&[("REDIS_URL", "")], "REDIS_URL=redis://dotenv", Some("redis://dotenv")),
+        (&[("REDIS_URL", "redis://old")], "M3A3_REDIS__URL=redis://new", Some("redis://new")),
+        (&[("REDIS_URL", "redis://old"), ("M3A3_REDIS__URL", "redis://new")], "", Some("redis://new")),
+        (&[("M3A3_REDIS__URL", ""), ("REDIS_URL", "redis://old")], "", Some("redis://old")),
+        (&[("REDIS_HOST", "h")], "", Some("redis://h:6379")),
+        (&[("REDIS_PORT", "7000")], "", Some("redis://127.0.0.1:7000")),
+        (&[("REDIS_HOST", "h")], "REDIS_PORT=7000", Some("redis://h:7000")),
+        (&[("REDIS_HOST", "::1")], "", Some("redis://[::1]:6379")),
+        (&[("REDIS_HOST", "h")], "REDIS_URL=redis://url", Some("redis://url")),
+        (&[("REDIS_URL", "redis://url"), ("REDIS_HOST", "h"), ("REDIS_PORT", "1")], "", Some("redis://url")),
+        (&[("REDIS_HOST", "h"), ("REDIS_PASSWORD", "p@/:%41 é")], "", Some("redis://:p%40%2F%3A%2541%20%C3%A9@h:6379")),
+        (&[("REDIS_HOST", "h"), ("REDIS_USERNAME", "me"), ("REDIS_PASSWORD", "p")], "", Some("redis://me:p@h:6379")),
+        (&[("REDIS_URL", "redis://h/2"), ("REDIS_PASSWORD", "p")], "", Some("redis://:p@h/2")),
+        (&[("REDIS_URL", "redis://a:b@h"), ("REDIS_PASSWORD", "p")], "", Some("redis://a:b@h")),
+    ];
+    for (environment, dotenv, expected) in table {
+        let places = environment.iter().fold(places(), |places, (name, value)| places.env(name, value)).dotenv(dotenv);
+        assert_eq!(places.redis().as_deref(), *expected, "{environment:?} {dotenv}");
+    }
+    let database = |places: Places| places.load().unwrap().database.path.display().to_string();
+    assert_eq!(database(places().env("DATABASE_URL", "file:./x.db?connection_limit=1")), "./x.db");
+    assert_eq!(database(places().env("DATABASE_URL", "file:./x.db").dotenv("M3A3_DATABASE__URL=y.db")), "y.db");
+    assert_eq!(database(places().env("DATABASE_URL", "x.db").profile("database.url = \"z.db\"")), "x.db");
+    assert_eq!(database(places().env("DATABASE_URL", "x.db").flag("database.url", "f.db")), "f.db");
+}
+
+#[test]
+fn m3a3_env_names_the_file_and_may_stand_in_dotenv() {
+    let file = "[serve]\nport = 9";
+    assert_eq!(places().dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port, 9);
+    assert_eq!(
+        places().env("M3A3_ENV", "").dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port,
+        9
+    );
+    assert_eq!(places().env("M3A3_ENV", "ci").error(), "cannot read config/ci.toml, which M3A3_ENV asks for");
+    assert!(places().env("M3A3_ENV", "../x").error().starts_with("M3A3_ENV (environment): got \"../x\""));
+    assert!(places().env("M3A3_TEST_REDIS", "real").load().is_ok());
+}
+
+#[test]
+fn an_unknown_key_is_told_with_its_place_and_the_nearest_known_one() {
+    for (places, expected) in [
+        (
+            places().profile("[serve]\nprot = 1"),
+            "config/production.toml sets the unknown key serve.prot; the nearest known one is serve.port",
+        ),
+        (
+            places().profile("[srve]\nport = 1"),
+            "config/production.toml sets the unknown key srve.port; the nearest known one is serve.port",
+        ),
+        (
+            places().profile("[serve.port]\nx = 1"),
+            "config/production.toml sets the unknown key serve.port.x; the nearest known one is serve.port",
+        ),
+        (
+            places().env("M3A3_SERVE_PORT", "1"),
+            "environment sets the unknown key M3A3_SERVE_PORT; the nearest known one is M3A3_SERVE__PORT",
+        ),
+        (
+            places().dotenv("M3A3_AUTH__TOKN=hunter2"),
+            ".env sets the unknown key M3A3_AUTH__TOKN; the nearest known one is M3A3_AUTH__TOKEN",
+        ),
+        (places().flag("log.levle", "x"), "--set sets the unknown key log.levle; the nearest known one is log.level"),
+    ] {
+        assert_eq!(places.error(), expected);
+    }
+}
+
+#[test]
+fn a_bad_value_is_told_with_its_place_and_what_is_allowed() {
+    for (places, expected) in [
+        (
+            places().env("M3A3_SERVE__PORT", "eighty"),
+            "serve.port (environment: M3A3_SERVE__PORT): got \"eighty\", expected a whole number from 0 to 65535",
+        ),
+        (
+            places().profile("serve.port = \"80\""),
+            "serve.port (config/production.toml): got \"80\", expected a whole number from 0 to 65535",
+        ),
+        (
+            places().profile("serve.port = [80]"),
+            "serve.port (config/production.toml): got an array or a date, expected a whole number from 0 to 65535",
+        ),
+        (
+            places().flag("serve.port", "65536"),
+            "serve.port (--set): got 65536, expected a whole number from 0 to 65535",
+        ),
+        (
+            places().flag("serve.long_poll_timeout_s", "61"),
+            "serve.long_poll_timeout_s (--set): got 61, expected a number of seconds from 1 to 60",
+        ),
+        (
+            places().flag("jobs.lease_s", "0"),
+            "jobs.lease_s (--set): got 0, expected a number of seconds from 0.1 to 86400",
+        ),
+        (
+            places().flag("jobs.lease_s", "NaN"),
+            "jobs.lease_s (--set): got NaN, expected a number of seconds from 0.1 to 86400",
+        ),
+        (
+            places().dotenv("M3A3_AUTH__ALLOW_ANONYMOUS=yes"),
+            "auth.allow_anonymous (.env: M3A3_AUTH__ALLOW_ANONYMOUS): got \"yes\", expected true or false",
+        ),
+        (
+            places().flag("serve.host", "example.org"),
+            "serve.host (--set): got \"example.org\", expected an IP address, or \"localhost\"",
+        ),
+        (places().flag("log.format", "xml"), "log.format (--set): got \"xml\", expected \"text\" or \"json\""),
+        (
+            places().flag("log.level", "m3a3=loud"),
+            "log.level (--set): got \"m3a3=loud\", expected error, warn, info, debug, trace or off, also per module such as \"info,m3a3::jobs=debug\"",
+        ),
+        (
+            places().env("DATABASE_URL", "postgres://h/d"),
+            "database.url (environment: DATABASE_URL): got \"postgres://h/d\", expected the path of a file, or a file: URL such as \"file:./m3a3.db\"",
+        ),
+        (
+            places().env("REDIS_PORT", "x"),
+            "redis.url (environment: REDIS_PORT): got \"x\", expected a port number from 1 to 65535",
+        ),
+        (
+            places().env("REDIS_HOST", "a/b"),
+            "redis.url (environment: REDIS_HOST): got \"a/b\", expected a host name or an IP address",
+        ),
+    ] {
+        assert_eq!(places.error(), expected);
+    }
+    assert_eq!(places().flag("jobs.retry_base_s", "0.05").load().unwrap().jobs.retry_base.as_millis(), 50);
+}
+
+#[test]
+fn a_secret_is_shown_nowhere() {
+    const SECRETS: [(&str, &str); 6] = [
+        ("M3A3_AUTH__TOKEN", "hunter2"),
+        ("M3A3_AUTH__ADMIN_TOKEN", "hunter2"),
+        ("M3A3_WEBHOOK__SECRET", "hunter2"),
+        ("M3A3_WEBHOOK__SIGNING_SECRET", "hunter2"),
+        ("M3A3_EMAIL__SMTP_URL", "smtp://me:hunter2@h"),
+        ("REDIS_PASSWORD", "hunter2"),
+    ];
+    let config = SECRETS.iter().fold(places(), |places, (name, value)| places.env(name, value)).load().unwrap();
+    let shown = format!("{config:?}\n{}\n{}", config.to_toml(), config.to_json());
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(config.to_toml().contains("token = \"[set]\" # environment: M3A3_AUTH__TOKEN"), "{}", config.to_toml());
+    assert!(config.to_toml().contains("url = \"redis://:***@127.0.0.1:6379\" # environment: REDIS_PASSWORD"));
+
+    for (name, bad) in
+        [("M3A3_AUTH__TOKEN", "hunter2\u{e9}"), ("REDIS_URL", "hunter2@h"), ("M3A3_WEBHOOK__URL", "ftp://hunter2")]
+    {
+        let error = places().env(name, bad).error();
+        assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_shown_is_toml_that_can_be_read_back() {
+    let shown = places().load().unwrap().to_toml();
+    let table: toml::Table = toml::from_str(&shown).unwrap();
+    assert_eq!(table["serve"]["port"].as_integer(), Some(3010));
+    assert!(shown.starts_with("[serve]\nhost = \"127.0.0.1\" # default\n"), "{shown}");
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_a_token_or_an_express_wish() {
+    let check = |places: Places, host: &str| places.load().unwrap().check_binding(host.parse().unwrap()).is_ok();
+    for loopback in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
+        assert!(check(places(), loopback), "{loopback}");
+    }
+    for open in ["0.0.0.0", "::", "192.168.0.1", "::ffff:10.0.0.1"] {
+        assert!(!check(places(), open), "{open}");
+        assert!(!check(places().flag("auth.admin_token", "t"), open), "{open}");
+        assert!(check(places().flag("auth.token", "t"), open), "{open}");
+        assert!(check(places().flag("auth.allow_anonymous", "true"), open), "{open}");
+    }
+}
