@@ -1,9 +1,11 @@
 //! m3a3: pictures in, thumbnails out, leaderboards live.
 
-pub mod db;
 pub mod config;
+pub mod db;
 pub mod events;
 pub mod files;
 pub mod ids;
 pub mod jobs;
+pub mod lifecycle;
+pub mod telemetry;
 pub mod users;
