@@ -4,6 +4,7 @@ pub mod config;
 pub mod db;
 pub mod events;
 pub mod files;
+pub mod http;
 pub mod ids;
 pub mod jobs;
 pub mod lifecycle;

@@ -1,8 +1,8 @@
 CREATE TABLE idempotency_keys (
     user_id BIGINT NOT NULL,
     idempotency_key TEXT NOT NULL,
-    -- SHA-256 of what was sent, to tell a repeat from another request under the same key.
-    fingerprint TEXT NOT NULL,
+    -- What was sent (a path, or an upload's SHA-256), to tell a repeat from another request under the same key.
+    content TEXT NOT NULL,
     image_id BIGINT NOT NULL REFERENCES images (id),
     created_at BIGINT NOT NULL,
     PRIMARY KEY (user_id, idempotency_key)

@@ -2,21 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-/// The path of a database file, as `database.url` gives it: a plain path or a `file:` URL, whose query is ignored.
+/// The path of a database file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location(PathBuf);
 
 impl Location {
-    /// Reads `database.url`. `file:./dev.db?connection_limit=1`, as other tools write it, is `./dev.db`.
-    pub fn parse(url: &str) -> Self {
-        let path = match url.strip_prefix("file:") {
-            None => url,
-            Some(rest) => {
-                let path = rest.split_once('?').map_or(rest, |(path, _query)| path);
-                path.strip_prefix("//").unwrap_or(path)
-            }
-        };
-        Self(PathBuf::from(path))
+    /// The database in this file, which need not exist, as its folder need not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
     }
 
     /// The file.
@@ -38,21 +31,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_and_file_urls_name_the_same_file() {
-        for (url, path) in [
-            ("data/m3a3.db", "data/m3a3.db"),
-            ("file:./dev.db", "./dev.db"),
-            ("file:dev.db?connection_limit=1", "dev.db"),
-            ("file:///var/lib/m3a3.db", "/var/lib/m3a3.db"),
-            ("/var/lib/a?b.db", "/var/lib/a?b.db"),
-        ] {
-            assert_eq!(Location::parse(url).path(), Path::new(path), "{url}");
-        }
-    }
-
-    #[test]
     fn a_bare_file_name_lies_in_the_working_directory() {
-        assert_eq!(Location::parse("m3a3.db").folder(), Path::new("."));
-        assert_eq!(Location::parse("data/m3a3.db").folder(), Path::new("data"));
+        assert_eq!(Location::new("m3a3.db").folder(), Path::new("."));
+        assert_eq!(Location::new("data/m3a3.db").folder(), Path::new("data"));
     }
 }

@@ -63,7 +63,7 @@ diesel::table! {
     idempotency_keys (user_id, idempotency_key) {
         user_id -> BigInt,
         idempotency_key -> Text,
-        fingerprint -> Text,
+        content -> Text,
         image_id -> BigInt,
         created_at -> BigInt,
     }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
-    let location = Location::parse(folder.path().join("data/m3a3.db").to_str().unwrap());
+    let location = Location::new(folder.path().join("data/m3a3.db"));
     (folder, location)
 }
 

@@ -1,0 +1,84 @@
+//! Bearer tokens (RFC 6750).
+
+use actix_web::body::BoxBody;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::web;
+use sha2::{Digest, Sha256};
+
+use super::Problem;
+
+/// Who may use the API: everyone, or who knows the token.
+#[derive(Clone)]
+pub struct Auth {
+    /// The token's hash: hashes of equal length are compared, so the time a comparison takes says nothing of the token.
+    token: Option<[u8; 32]>,
+}
+
+impl Auth {
+    /// With `None` everyone may.
+    pub fn new(token: Option<&str>) -> Self {
+        Self { token: token.map(hash) }
+    }
+
+    fn check(&self, authorization: Option<&header::HeaderValue>) -> Result<(), Problem> {
+        let Some(wanted) = &self.token else { return Ok(()) };
+        let given = authorization.and_then(|value| bearer(value.to_str().ok()?));
+        match given {
+            Some(token) if hash(token) == *wanted => Ok(()),
+            Some(_) => Err(refuse("The bearer token is not the right one.", "Bearer error=\"invalid_token\"")),
+            None => Err(refuse("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")),
+        }
+    }
+}
+
+/// Middleware for routes that need the token; the [`Auth`] is the server's application data.
+///
+/// # Errors
+/// What the route itself could not answer.
+pub async fn require(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let checked = match request.app_data::<web::Data<Auth>>() {
+        Some(auth) => auth.check(request.headers().get(header::AUTHORIZATION)),
+        None => Err(Problem::internal("the server was put together without its authentication")),
+    };
+    match checked {
+        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(problem) => Ok(request.error_response(problem)),
+    }
+}
+
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn refuse(detail: &str, challenge: &str) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(header::WWW_AUTHENTICATE, challenge)
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_token_opens() {
+        let auth = Auth::new(Some("s3cret"));
+        let check = |value: &'static str| auth.check(Some(&header::HeaderValue::from_static(value))).is_ok();
+        assert!(check("Bearer s3cret"));
+        assert!(check("bearer s3cret"));
+        for bad in ["Bearer s3cre", "Bearer", "Basic s3cret", "s3cret", "Bearer s3cret s3cret"] {
+            assert!(!check(bad), "{bad}");
+        }
+        assert!(auth.check(None).is_err());
+        assert!(Auth::new(None).check(None).is_ok());
+    }
+}

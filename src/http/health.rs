@@ -1,0 +1,89 @@
+//! Liveness and readiness.
+
+use std::sync::Arc;
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value, json};
+
+use super::Problem;
+
+/// What one check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// All is well.
+    Fine,
+    /// Work goes on, worse than usual; what is wrong.
+    Degraded(String),
+    /// Nothing can be accepted; what is wrong.
+    Unavailable(String),
+}
+
+type Probe = Arc<dyn Fn() -> BoxFuture<'static, Check> + Send + Sync>;
+
+/// The checks behind `/readyz`.
+#[derive(Clone, Default)]
+pub struct Readiness {
+    probes: Vec<(&'static str, Probe)>,
+}
+
+impl Readiness {
+    /// Adds a check under a name that the answer shows.
+    #[must_use]
+    pub fn with<F>(mut self, name: &'static str, probe: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, Check> + Send + Sync + 'static,
+    {
+        self.probes.push((name, Arc::new(probe)));
+        self
+    }
+
+    async fn report(&self) -> (StatusCode, Value) {
+        let mut checks = Map::new();
+        let mut worst = "ready";
+        for (name, probe) in &self.probes {
+            let text = match probe().await {
+                Check::Fine => "ok".to_owned(),
+                Check::Degraded(why) => {
+                    worst = if worst == "ready" { "degraded" } else { worst };
+                    why
+                }
+                Check::Unavailable(why) => {
+                    worst = "unavailable";
+                    why
+                }
+            };
+            checks.insert((*name).to_owned(), Value::String(text));
+        }
+        let status = if worst == "unavailable" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+        (status, json!({ "status": worst, "checks": checks }))
+    }
+}
+
+/// `/healthz` and `/readyz`; the [`Readiness`] is the server's application data.
+pub fn routes(services: &mut web::ServiceConfig) {
+    let get_only = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
+    services
+        .service(
+            web::resource("/healthz")
+                .route(web::get().to(healthz))
+                .route(web::head().to(healthz))
+                .default_service(web::to(get_only)),
+        )
+        .service(
+            web::resource("/readyz")
+                .route(web::get().to(readyz))
+                .route(web::head().to(readyz))
+                .default_service(web::to(get_only)),
+        );
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    let (status, report) = readiness.report().await;
+    HttpResponse::build(status).json(report)
+}

@@ -1,0 +1,186 @@
+//! Problems: every error that a client sees, as RFC 9457 `application/problem+json`.
+//!
+//! For clients of the replaced service the body also has `message`, equal to `detail`. A 5xx says nothing of its cause to
+//! the client; the cause is logged once, under the same `requestId`.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use serde_json::{Value, json};
+
+use crate::db::DbError;
+use crate::ids::Invalid;
+
+/// An error as the client sees it.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    detail: String,
+    errors: Vec<Value>,
+    header: Option<(header::HeaderName, String)>,
+    /// For the log only.
+    cause: Option<String>,
+}
+
+impl Problem {
+    /// A problem with this status and this explanation.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }
+    }
+
+    /// 400: a field (of the body, the query or the path) or a header is wrong.
+    pub fn field(name: &str, invalid: &Invalid) -> Self {
+        Self::fields(StatusCode::BAD_REQUEST, &[(name, invalid)])
+    }
+
+    /// Several wrong fields at once; the detail names each.
+    pub fn fields(status: StatusCode, fields: &[(&str, &Invalid)]) -> Self {
+        let detail = fields.iter().map(|(name, invalid)| format!("{name}: {invalid}")).collect::<Vec<_>>().join("; ");
+        let errors = fields
+            .iter()
+            .map(|(name, invalid)| json!({ "field": name, "got": invalid.got, "expected": invalid.expected }))
+            .collect();
+        Self { errors, ..Self::new(status, detail) }
+    }
+
+    /// 404.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// 405, with the methods that would be right.
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("This resource answers {allowed} only."))
+            .with_header(header::ALLOW, allowed)
+    }
+
+    /// 503: what is needed is not there now; the client is asked to come again in a second. The cause goes to the log.
+    pub fn unavailable(cause: impl fmt::Display) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "This cannot be done right now. Please try again.");
+        Self { cause: Some(cause.to_string()), ..problem.with_header(header::RETRY_AFTER, "1") }
+    }
+
+    /// 500: something is broken; the cause goes to the log.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.");
+        Self { cause: Some(cause.to_string()), ..problem }
+    }
+
+    /// The same problem with a header.
+    #[must_use]
+    pub fn with_header(self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        Self { header: Some((name, value.into())), ..self }
+    }
+
+    /// What a response without a body of ours means, judged by its status.
+    fn of_status(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
+        if status.is_server_error() {
+            let cause = error.map_or_else(|| status.to_string(), ToString::to_string);
+            return Self { status, ..Self::internal(cause) };
+        }
+        let detail = match (status, error) {
+            (StatusCode::NOT_FOUND, _) => "There is nothing here.".to_owned(),
+            (StatusCode::RANGE_NOT_SATISFIABLE, _) => "The range is not part of this file.".to_owned(),
+            (_, Some(error)) => error.to_string(),
+            (_, None) => status.canonical_reason().unwrap_or("The request was refused.").to_owned(),
+        };
+        Self::new(status, detail)
+    }
+
+    fn render(&self, request_id: &str) -> String {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "message": self.detail,
+            "requestId": request_id,
+        });
+        if !self.errors.is_empty() {
+            body["errors"] = Value::Array(self.errors.clone());
+        }
+        body.to_string()
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Status and header; [`answer`] writes the body, since it knows the request's id.
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponseBuilder::new(self.status);
+        if let Some((name, value)) = &self.header {
+            response.insert_header((name.clone(), value.as_str()));
+        }
+        response.finish()
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Busy | DbError::Closed | DbError::Commit(_) | DbError::Open { .. } => Self::unavailable(error),
+            DbError::Statement(_) | DbError::Panicked | DbError::Migration(_) => Self::internal(error),
+        }
+    }
+}
+
+/// Middleware, the outermost: gives each request an id and writes every error as a problem.
+///
+/// # Errors
+/// What an inner middleware could not answer itself.
+pub async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let mut response = next.call(request).await?.map_into_boxed_body();
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return Ok(response);
+    }
+    let error = response.response().error();
+    if error.is_none() && response.headers().contains_key(header::CONTENT_TYPE) {
+        return Ok(response);
+    }
+    let problem = match error.and_then(|error| error.as_error::<Problem>()) {
+        Some(problem) => problem.clone(),
+        None => Problem::of_status(status, error),
+    };
+    let request_id = next_request_id();
+    log(&problem, &request_id, response.request().path());
+    let body = problem.render(&request_id);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    Ok(response.map_body(|_, _| BoxBody::new(body)))
+}
+
+fn log(problem: &Problem, request_id: &str, path: &str) {
+    let status = problem.status.as_u16();
+    match &problem.cause {
+        Some(cause) => tracing::error!(request.id = request_id, path, status, error = cause, "a request failed"),
+        None => {
+            tracing::debug!(request.id = request_id, path, status, detail = problem.detail, "a request was refused")
+        }
+    }
+}
+
+/// Unique in this process, and all but unique among processes: the process's random number and a counter.
+fn next_request_id() -> String {
+    static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
+    static COUNTER: AtomicU64 = AtomicU64::new(1);
+    format!("{:08x}-{:x}", *PROCESS, COUNTER.fetch_add(1, Ordering::Relaxed))
+}
