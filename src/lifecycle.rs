@@ -15,7 +15,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -132,6 +132,8 @@ pub enum Signal {
 #[derive(Debug)]
 pub struct Signals {
     received: mpsc::Receiver<Signal>,
+    /// What puts the system's signals into the channel; it ends when this is dropped.
+    _listeners: JoinSet<()>,
 }
 
 impl Signals {
@@ -146,28 +148,18 @@ impl Signals {
         if !hangup_is_ignored() {
             kinds.push((SignalKind::hangup(), Signal::HangUp));
         }
+        let mut listeners = JoinSet::new();
         for (kind, name) in kinds {
             let mut stream = signal(kind).map_err(LifecycleError::Signals)?;
             let sender = sender.clone();
-            // It lives as long as the process's interest in signals, ends with it, and holds nothing else.
-            tokio::spawn(async move {
-                loop {
-                    tokio::select! {
-                        signal = stream.recv() => match signal {
-                            Some(()) if sender.send(name).await.is_ok() => {}
-                            _ => return,
-                        },
-                        () = sender.closed() => return,
-                    }
-                }
-            });
+            listeners.spawn(async move { while stream.recv().await.is_some() && sender.send(name).await.is_ok() {} });
         }
-        Ok(Self { received })
+        Ok(Self { received, _listeners: listeners })
     }
 
     /// Signals from a channel instead of the system.
     pub fn from_channel(received: mpsc::Receiver<Signal>) -> Self {
-        Self { received }
+        Self { received, _listeners: JoinSet::new() }
     }
 
     /// Waits for the first of the two: what starts, or a signal, which drops it.

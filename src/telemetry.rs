@@ -59,3 +59,41 @@ pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_one_error_event_that_says_where() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());
+        log_panics();
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            panic::catch_unwind(|| panic!("no\nway {}", 7)).unwrap_err();
+        });
+        drop(panic::take_hook());
+
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((event["level"].as_str(), event["message"].as_str()), (Some("ERROR"), Some("panicked: no way 7")));
+        assert!(event["location"].as_str().unwrap().starts_with(file!()), "{text}");
+    }
+}

@@ -7,6 +7,7 @@
 mod database_file;
 mod error;
 mod layers;
+mod nearest;
 mod old_names;
 mod reader;
 mod secret;

@@ -149,3 +149,18 @@ async fn a_signal_ends_a_start_that_hangs() {
     sender.send(Signal::Terminate).await.unwrap();
     assert!(matches!(signals.while_starting(pending::<()>()).await, Err(LifecycleError::Interrupted)));
 }
+
+#[tokio::test]
+async fn signals_of_the_system_arrive_once_the_handlers_are_installed() {
+    use rustix::process::{Signal as Unix, getpid, kill_process};
+
+    let mut signals = Signals::install().unwrap();
+    let mut expected = vec![(Unix::INT, Signal::Interrupt), (Unix::TERM, Signal::Terminate)];
+    if !hangup_is_ignored() {
+        expected.push((Unix::HUP, Signal::HangUp));
+    }
+    for (sent, expected) in expected {
+        kill_process(getpid(), sent).unwrap();
+        assert_eq!(signals.next().await, expected);
+    }
+}
