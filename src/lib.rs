@@ -1,5 +1,6 @@
 //! m3a3: pictures in, thumbnails out, leaderboards live.
 
+pub mod cli;
 pub mod config;
 pub mod db;
 pub mod events;

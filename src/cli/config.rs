@@ -1,0 +1,48 @@
+//! `m3a3 config show`: the configuration in force.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::output;
+use crate::config::Config;
+
+/// Show the configuration
+#[derive(Subcommand)]
+pub(super) enum ConfigCommand {
+    Show(Show),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 config show
+  M3A3_ENV=production m3a3 config show --format json
+  m3a3 config show --set serve.port=8080";
+
+/// Print every setting in force and where it came from, secrets hidden
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Show {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Toml)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// With the origins as comments.
+    Toml,
+    /// {section: {key: {"value", "origin"}}}.
+    Json,
+}
+
+impl ConfigCommand {
+    pub(super) fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let Self::Show(show) = self;
+        match show.format {
+            Format::Toml => output::print(&config.to_toml())?,
+            Format::Json => output::print(&format!("{:#}\n", config.to_json()))?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}

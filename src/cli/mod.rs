@@ -1,0 +1,138 @@
+//! The command line: one file per subcommand, each the composition root of what it starts.
+//!
+//! Consumes the arguments and the configuration. Results go to stdout, everything else to stderr. Exit codes: 0 fine,
+//! 1 failed, 2 usage or configuration.
+
+mod api;
+mod backoff;
+mod completions;
+mod config;
+mod output;
+mod status;
+mod upload;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, ConfigError, Overrides};
+use crate::telemetry;
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
+  m3a3 status 1                             what became of user 1's picture
+  m3a3 config show                          every setting, and where it came from
+  m3a3 completions bash > m3a3.bash         completions for a shell
+
+Settings come from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
+serve.port) and flags; the later wins. Exit codes: 0 fine, 1 failed, 2 usage or configuration.";
+
+/// Pictures in, thumbnails out, leaderboards live: one binary that does the jobs and loses none.
+#[derive(Parser)]
+#[command(name = "m3a3", version, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Upload(upload::Upload),
+    Status(status::Status),
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    Completions(completions::Completions),
+}
+
+/// Flags that set configuration, for every subcommand.
+#[derive(Args)]
+#[command(next_help_heading = "Configuration")]
+struct Settings {
+    /// The SQLite file [database.url]
+    #[arg(long, global = true, value_name = "PATH")]
+    database_url: Option<String>,
+    /// Where Redis is [redis.url]
+    #[arg(long, global = true, value_name = "URL")]
+    redis_url: Option<String>,
+    /// What is logged: error, warn, info, debug, trace, off, also per module [log.level]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log_level: Option<String>,
+    /// "text" or "json" [log.format]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<String>,
+    /// Any other key, such as serve.port=8080; may be given several times
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+fn key_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE, such as serve.port=8080")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+impl Settings {
+    fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::default();
+        for (key, value) in &self.set {
+            overrides.set(key, value, "--set");
+        }
+        for (key, value, flag) in [
+            ("database.url", &self.database_url, "--database-url"),
+            ("redis.url", &self.redis_url, "--redis-url"),
+            ("log.level", &self.log_level, "--log-level"),
+            ("log.format", &self.log_format, "--log-format"),
+        ] {
+            if let Some(value) = value {
+                overrides.set(key, value, flag);
+            }
+        }
+        overrides
+    }
+}
+
+impl Cli {
+    /// Does what the command line asks, and says on stderr, in one line, why that failed.
+    pub fn run(self) -> ExitCode {
+        self.dispatch().unwrap_or_else(|error| {
+            output::complain(&output::chain(&error));
+            let configuration = error.chain().any(|cause| cause.is::<ConfigError>());
+            ExitCode::from(if configuration { 2 } else { 1 })
+        })
+    }
+
+    fn dispatch(self) -> anyhow::Result<ExitCode> {
+        let mut overrides = self.settings.overrides();
+        match self.command {
+            Command::Completions(completions) => completions.run(),
+            Command::Config(command) => command.run(&Config::load(&overrides)?),
+            Command::Upload(upload) => {
+                upload.server.add_to(&mut overrides);
+                block_on(upload.run(&prepare(&overrides)?))
+            }
+            Command::Status(status) => {
+                status.server.add_to(&mut overrides);
+                block_on(status.run(&prepare(&overrides)?))
+            }
+        }
+    }
+}
+
+/// Loads the configuration and sets up logging: what every subcommand that does something begins with.
+fn prepare(overrides: &Overrides) -> anyhow::Result<Config> {
+    let config = Config::load(overrides)?;
+    telemetry::init(&config.log)?;
+    Ok(config)
+}
+
+/// Runs a future on an actix system, where each thread of an HTTP server gets a runtime of its own.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let system = actix_rt::System::new();
+    let result = system.block_on(future);
+    // Dropping a runtime waits for its blocking tasks, however long they take; the process ends now, and they with it.
+    std::mem::forget(system);
+    result
+}
