@@ -11,3 +11,4 @@ pub mod jobs;
 pub mod lifecycle;
 pub mod telemetry;
 pub mod users;
+pub mod thumbnail;

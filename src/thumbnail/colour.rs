@@ -1,0 +1,217 @@
+//! From a picture's own colours to sRGB: by its ICC profile, or by what its model means without one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
+
+use super::resize::Pixels;
+
+/// What the channels of a picture are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Model {
+    Grey,
+    GreyAlpha,
+    Rgb,
+    Rgba,
+    /// ITU-T T.871 (JFIF): BT.601 with the full range.
+    YCbCr,
+    /// Ink: 1 is full, or none where inverted.
+    Cmyk {
+        inverted: bool,
+    },
+    /// Adobe's: inverted CMYK, of which CMY is stored as YCbCr of its complement.
+    Ycck,
+}
+
+impl Model {
+    pub(super) fn channels(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::GreyAlpha => 2,
+            Self::Rgb | Self::YCbCr => 3,
+            Self::Rgba | Self::Cmyk { .. } | Self::Ycck => 4,
+        }
+    }
+
+    /// Whether the last channel is alpha.
+    pub(super) fn alpha(self) -> bool {
+        matches!(self, Self::GreyAlpha | Self::Rgba)
+    }
+}
+
+/// Finished pixels: sRGB, alpha not multiplied in, rows from the top.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Srgb {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) rgba: Vec<[u8; 4]>,
+}
+
+/// Converts to sRGB; a profile that is broken, or not of this model, is ignored.
+pub(super) fn to_srgb(pixels: Pixels, model: Model, icc: Option<&[u8]>) -> Srgb {
+    let Pixels { width, height, mut samples } = pixels;
+    plain(&mut samples, model);
+    let alphas: Vec<u8> = match model.alpha() {
+        true => samples.iter().skip(model.channels() - 1).step_by(model.channels()).map(|&alpha| byte(alpha)).collect(),
+        false => vec![u8::MAX; width * height],
+    };
+    let rgb = icc.and_then(|icc| by_profile(&samples, model, icc)).unwrap_or_else(|| by_model(&samples, model));
+    let rgba = rgb.iter().zip(alphas).map(|(&[red, green, blue], alpha)| [red, green, blue, alpha]).collect();
+    Srgb { width, height, rgba }
+}
+
+/// Undoes what is only a way of storing: YCbCr becomes RGB, YCCK and inverted CMYK become ink.
+fn plain(samples: &mut [f32], model: Model) {
+    match model {
+        Model::Grey | Model::GreyAlpha | Model::Rgb | Model::Rgba | Model::Cmyk { inverted: false } => {}
+        Model::Cmyk { inverted: true } => samples.iter_mut().for_each(|sample| *sample = 1.0 - *sample),
+        Model::YCbCr => samples.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = from_ycbcr(*pixel)),
+        Model::Ycck => {
+            for pixel in samples.as_chunks_mut::<4>().0 {
+                let [y, cb, cr, key] = *pixel;
+                // RGB, the complement of the stored CMY, which is itself the complement of ink.
+                let [cyan, magenta, yellow] = from_ycbcr([y, cb, cr]);
+                *pixel = [cyan, magenta, yellow, 1.0 - key];
+            }
+        }
+    }
+}
+
+fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [f32; 3] {
+    const MIDDLE: f32 = 128.0 / 255.0;
+    let (cb, cr) = (cb - MIDDLE, cr - MIDDLE);
+    let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
+    rgb.map(|channel| channel.clamp(0.0, 1.0))
+}
+
+/// By the embedded profile, in 16 bits; `None` if that cannot be done.
+fn by_profile(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[u8; 3]>> {
+    let (space, layout, stored, kept) = match model {
+        Model::Grey => (DataColorSpace::Gray, Layout::Gray, 1, 1),
+        Model::GreyAlpha => (DataColorSpace::Gray, Layout::Gray, 2, 1),
+        Model::Rgb | Model::YCbCr => (DataColorSpace::Rgb, Layout::Rgb, 3, 3),
+        Model::Rgba => (DataColorSpace::Rgb, Layout::Rgb, 4, 3),
+        Model::Cmyk { .. } | Model::Ycck => (DataColorSpace::Cmyk, Layout::Rgba, 4, 4),
+    };
+    let source: Vec<u16> = samples.chunks_exact(stored).flat_map(|pixel| &pixel[..kept]).map(|&s| word(s)).collect();
+    let mut target = vec![0_u16; source.len() / kept * 3];
+    let converted = catch_unwind(AssertUnwindSafe(|| {
+        let profile = ColorProfile::new_from_slice(icc).ok().filter(|profile| profile.color_space == space)?;
+        let options = TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() };
+        let transform = profile.create_transform_16bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
+        transform.transform(&source, &mut target).ok()?;
+        Some(target)
+    }));
+    let target = converted.ok().flatten()?;
+    Some(target.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|word| byte(f32::from(word) / 65535.0))).collect())
+}
+
+/// Without a profile: grey and RGB are taken for sRGB, ink for what [`printed`] makes of it.
+fn by_model(samples: &[f32], model: Model) -> Vec<[u8; 3]> {
+    let pixels = samples.chunks_exact(model.channels());
+    match model {
+        Model::Grey | Model::GreyAlpha => pixels.map(|pixel| [byte(pixel[0]); 3]).collect(),
+        Model::Rgb | Model::Rgba | Model::YCbCr => pixels.map(|pixel| [0, 1, 2].map(|at| byte(pixel[at]))).collect(),
+        Model::Cmyk { .. } | Model::Ycck => {
+            pixels.map(|ink| printed([ink[0], ink[1], ink[2], ink[3]]).map(byte)).collect()
+        }
+    }
+}
+
+/// The sRGB values of paper, and of cyan, magenta and yellow over each other in full, as offset printing on coated paper
+/// (SWOP) has them: without a profile, most CMYK pictures were made for a press of that kind.
+const OVERPRINTS: [[f32; 3]; 8] = [
+    [255.0, 255.0, 255.0],
+    [0.0, 174.0, 239.0],
+    [236.0, 0.0, 140.0],
+    [46.0, 49.0, 146.0],
+    [255.0, 242.0, 0.0],
+    [0.0, 166.0, 81.0],
+    [237.0, 28.0, 36.0],
+    [54.0, 53.0, 52.0],
+];
+
+/// Full black ink on paper, likewise.
+const BLACK: [f32; 3] = [35.0, 31.0, 32.0];
+
+/// The Neugebauer equations: each overprint covers the share of the paper that random dots of its inks would. Mixing
+/// sRGB values and not light takes the place of the Yule-Nielsen correction for the spread of dots.
+fn printed(inks: [f32; 4]) -> [f32; 3] {
+    let [cyan, magenta, yellow, black] = inks;
+    let mut mixed = [0.0; 3];
+    for (index, overprint) in OVERPRINTS.iter().enumerate() {
+        let share = |bit: usize, ink: f32| if index >> bit & 1 == 1 { ink } else { 1.0 - ink };
+        let covered = share(0, cyan) * share(1, magenta) * share(2, yellow);
+        for (channel, full) in mixed.iter_mut().zip(overprint) {
+            *channel += covered * full / 255.0;
+        }
+    }
+    std::array::from_fn(|at| mixed[at] * (1.0 - black + black * BLACK[at] / 255.0))
+}
+
+fn byte(sample: f32) -> u8 {
+    (sample * 255.0 + 0.5) as u8
+}
+
+fn word(sample: f32) -> u16 {
+    (sample * 65535.0 + 0.5) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn convert(pixel: &[f32], model: Model, icc: Option<&[u8]>) -> [u8; 4] {
+        to_srgb(Pixels { width: 1, height: 1, samples: pixel.to_vec() }, model, icc).rgba[0]
+    }
+
+    fn near(left: [u8; 4], right: [u8; 4]) -> bool {
+        left.iter().zip(right).all(|(&left, right)| left.abs_diff(right) <= 1)
+    }
+
+    #[test]
+    fn a_wide_gamut_profile_makes_colours_stronger_and_keeps_grey_and_alpha() {
+        let p3 = ColorProfile::new_display_p3().encode().unwrap();
+        // (0.8, 0.4, 0.3) of Display P3 is (0.858, 0.370, 0.268) of sRGB, by CSS Color 4's matrices.
+        let converted = convert(&[0.8, 0.4, 0.3, 0.5], Model::Rgba, Some(&p3));
+        assert!(near(converted, [219, 94, 68, 128]), "{converted:?}");
+        assert!(near(convert(&[0.5, 0.5, 0.5], Model::Rgb, Some(&p3)), [128, 128, 128, 255]));
+        let adobe = ColorProfile::new_adobe_rgb().encode().unwrap();
+        let converted = convert(&[0.5, 0.5, 0.5], Model::Rgb, Some(&adobe));
+        assert!(near(converted, [128, 128, 128, 255]), "{converted:?}");
+    }
+
+    #[test]
+    fn a_grey_profile_changes_the_tone() {
+        let linear = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+        assert!(near(convert(&[0.214], Model::Grey, Some(&linear)), [127, 127, 127, 255]));
+        assert!(near(convert(&[0.214, 0.5], Model::GreyAlpha, Some(&linear)), [127, 127, 127, 128]));
+    }
+
+    #[test]
+    fn a_broken_or_foreign_profile_is_ignored() {
+        let grey = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
+        let p3 = ColorProfile::new_display_p3().encode().unwrap();
+        for icc in [&b""[..], b"not a profile", &p3[..p3.len() / 2], &grey] {
+            assert_eq!(convert(&[0.8, 0.4, 0.2], Model::Rgb, Some(icc)), [204, 102, 51, 255]);
+        }
+    }
+
+    #[test]
+    fn ink_without_a_profile_looks_printed() {
+        let cmyk = Model::Cmyk { inverted: false };
+        let adobe = Model::Cmyk { inverted: true };
+        assert_eq!(convert(&[0.0, 0.0, 0.0, 0.0], cmyk, None), [255, 255, 255, 255]);
+        assert_eq!(convert(&[1.0, 1.0, 1.0, 1.0], adobe, None), [255, 255, 255, 255]);
+        assert_eq!(convert(&[1.0, 0.0, 0.0, 0.0], cmyk, None), [0, 174, 239, 255]);
+        assert_eq!(convert(&[0.0, 0.0, 0.0, 1.0], cmyk, None), [35, 31, 32, 255]);
+        // YCCK of Adobe: luma 1 means CMY ink 1 - 0 in the complement's complement.
+        assert_eq!(convert(&[0.0, 128.0 / 255.0, 128.0 / 255.0, 1.0], Model::Ycck, None), [255, 255, 255, 255]);
+    }
+
+    #[test]
+    fn ycbcr_is_that_of_jfif() {
+        let pixel = [76.0 / 255.0, 85.0 / 255.0, 1.0];
+        assert!(near(convert(&pixel, Model::YCbCr, None), [254, 0, 0, 255]));
+    }
+}

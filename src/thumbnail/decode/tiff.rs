@@ -1,0 +1,170 @@
+//! TIFF by the `tiff` crate, so that CMYK comes as it is stored and reaches its profile.
+
+use std::io::Cursor;
+
+use image::metadata::Orientation;
+use tiff::decoder::{ChunkType, Decoder, Limits as TiffLimits};
+use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
+use tiff::{ColorType, TiffError};
+
+use super::{Depth, Picture, buffer, ended};
+use crate::thumbnail::colour::Model;
+use crate::thumbnail::probe::jpeg::frame;
+use crate::thumbnail::{Error, Limits};
+
+/// The most that a tag's value may take in memory, where a byte of it, such as of a profile, takes 32.
+const VALUE_BYTES: usize = 128 << 20;
+
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(refused)?;
+    let (width, height) = decoder.dimensions().map_err(refused)?;
+    let layout = layout(&mut decoder)?;
+    let buffers = decoder.image_buffer_layout().map_err(refused)?;
+    let (planes, stride) = (buffers.planes, buffers.plane_stride.map_or(buffers.complete_len, |stride| stride.get()));
+    let total = buffers.complete_len as u64;
+    // Where planes or bits have to be rearranged, there are two copies.
+    let rearranged = planes > 1 || layout.bits < 8;
+    let needed = total.saturating_mul(if rearranged { 2 } else { 1 }).max(layout.bytes(width, height));
+    let rest = limits.max_bytes().checked_sub(needed).ok_or(Error::TooMuchMemory)?;
+    let mut bounds = TiffLimits::default();
+    bounds.decoding_buffer_size = VALUE_BYTES;
+    bounds.intermediate_buffer_size = usize::try_from(rest).unwrap_or(usize::MAX);
+    bounds.ifd_value_size = VALUE_BYTES;
+    decoder = decoder.with_limits(bounds);
+    check_jpegs(bytes, &mut decoder)?;
+    let mut samples = buffer(total, limits)?;
+    decoder.read_image_bytes(&mut samples).map_err(refused)?;
+    if planes > 1 {
+        samples = interleaved(&samples, stride, planes, layout.depth.bytes());
+    }
+    if layout.bits < 8 {
+        samples = expanded(&samples, width as usize, layout.bits);
+    }
+    Ok(Picture {
+        width: width as usize,
+        height: height as usize,
+        model: layout.model,
+        depth: layout.depth,
+        bytes: samples,
+        icc: icc(&mut decoder)?,
+        orientation: orientation(&mut decoder),
+        premultiplied: premultiplied(&mut decoder),
+    })
+}
+
+struct Layout {
+    model: Model,
+    depth: Depth,
+    bits: u8,
+}
+
+impl Layout {
+    /// What the picture takes in the end.
+    fn bytes(&self, width: u32, height: u32) -> u64 {
+        let pixel = (self.model.channels() * self.depth.bytes()) as u64;
+        u64::from(width) * u64::from(height) * pixel
+    }
+}
+
+fn layout(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Layout, Error> {
+    const UNKNOWN: Error = Error::Unsupported("TIFF of this colour type");
+    let (model, bits) = match decoder.colortype().map_err(refused)? {
+        ColorType::Gray(bits) => (Model::Grey, bits),
+        ColorType::GrayA(bits) => (Model::GreyAlpha, bits),
+        ColorType::Multiband { bit_depth, num_samples: 2 } => (Model::GreyAlpha, bit_depth),
+        ColorType::RGB(bits) => (Model::Rgb, bits),
+        ColorType::RGBA(bits) => (Model::Rgba, bits),
+        ColorType::YCbCr(bits) => (Model::YCbCr, bits),
+        ColorType::CMYK(bits) => (Model::Cmyk { inverted: false }, bits),
+        _ => return Err(UNKNOWN),
+    };
+    let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(refused)?.unwrap_or_default();
+    let all = |format: SampleFormat| formats.iter().all(|&found| found == format.to_u16());
+    let depth = match bits {
+        1 | 2 | 4 if model == Model::Grey && all(SampleFormat::Uint) => Depth::U8,
+        8 if all(SampleFormat::Uint) => Depth::U8,
+        16 if all(SampleFormat::Uint) => Depth::U16,
+        32 if !formats.is_empty() && all(SampleFormat::IEEEFP) => Depth::F32,
+        _ => return Err(UNKNOWN),
+    };
+    Ok(Layout { model, depth, bits })
+}
+
+/// A JPEG inside must not be larger than its strip or tile: its decoder would believe it, and allocate. A header among
+/// the shared tables would escape this look, so there must be none.
+fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(), Error> {
+    if decoder.find_tag_unsigned(Tag::Compression).map_err(refused)? != Some(CompressionMethod::ModernJPEG.to_u16()) {
+        return Ok(());
+    }
+    let header = |start: usize| frame(&mut Cursor::new(bytes.get(start..).unwrap_or_default()));
+    let tables = decoder.get_tag_u8_vec(Tag::JPEGTables).unwrap_or_default();
+    if frame(&mut Cursor::new(tables)).is_ok() {
+        return Err(Error::corrupt("a frame header among the JPEG tables"));
+    }
+    let (width, height) = decoder.chunk_dimensions();
+    let starts = match decoder.get_chunk_type() {
+        ChunkType::Strip => Tag::StripOffsets,
+        ChunkType::Tile => Tag::TileOffsets,
+    };
+    for start in decoder.get_tag_u64_vec(starts).map_err(refused)? {
+        let frame = header(usize::try_from(start).unwrap_or(usize::MAX))?;
+        if u32::from(frame.width) > width || u32::from(frame.height) > height {
+            return Err(Error::corrupt("a JPEG that is larger than its strip or tile"));
+        }
+    }
+    Ok(())
+}
+
+/// Planes one after another become channels side by side.
+fn interleaved(planar: &[u8], stride: usize, planes: usize, sample: usize) -> Vec<u8> {
+    let planes: Vec<&[u8]> = planar.chunks_exact(stride).take(planes).collect();
+    let mut bytes = Vec::with_capacity(planes.len() * stride);
+    for at in (0..stride).step_by(sample) {
+        for plane in &planes {
+            bytes.extend_from_slice(&plane[at..at + sample]);
+        }
+    }
+    bytes
+}
+
+/// Samples of 1, 2 or 4 bits, rows padded to bytes, become bytes of the full range.
+fn expanded(packed: &[u8], width: usize, bits: u8) -> Vec<u8> {
+    let bits = usize::from(bits);
+    let most = (1_u8 << bits) - 1;
+    let mut bytes = Vec::with_capacity(packed.len() * 8 / bits);
+    for row in packed.chunks_exact((width * bits).div_ceil(8)) {
+        bytes.extend((0..width).map(|x| {
+            let bit = x * bits;
+            (row[bit / 8] >> (8 - bits - bit % 8) & most) * (255 / most)
+        }));
+    }
+    bytes
+}
+
+/// A malformed profile is none; one that lies beyond the file's end shows that the file is cut off.
+fn icc(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Option<Vec<u8>>, Error> {
+    match decoder.get_tag_u8_vec(Tag::IccProfile) {
+        Err(TiffError::IoError(source)) => Err(ended(source)),
+        other => Ok(other.ok()),
+    }
+}
+
+fn orientation(decoder: &mut Decoder<Cursor<&[u8]>>) -> Orientation {
+    let value = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
+    value.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
+}
+
+/// Whether the colours are already multiplied by alpha (TIFF 6.0, section 18).
+fn premultiplied(decoder: &mut Decoder<Cursor<&[u8]>>) -> bool {
+    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).ok().flatten().unwrap_or_default();
+    extra.first() == Some(&ExtraSamples::AssociatedAlpha.to_u16())
+}
+
+fn refused(error: TiffError) -> Error {
+    match error {
+        TiffError::IoError(source) => ended(source),
+        TiffError::LimitsExceeded => Error::TooMuchMemory,
+        TiffError::UnsupportedError(_) => Error::Unsupported("This variant of TIFF"),
+        other => Error::corrupt(other),
+    }
+}

@@ -1,0 +1,187 @@
+//! Baseline JPEG (ITU-T T.81) in a JFIF file (ITU-T T.871): 4:2:0, Huffman tables made for the picture.
+
+use super::dct::{self, Dct, ZIGZAG};
+use super::huffman::{self, Counts, Table, Token};
+use crate::thumbnail::colour::Srgb;
+
+/// Encodes the colours at a quality of 1 to 100; alpha is not looked at. Neither side may be over 65,535.
+pub(super) fn encode(pixels: &Srgb, quality: u8) -> Vec<u8> {
+    let quantisers = [dct::quantisers(&dct::LUMA, quality), dct::quantisers(&dct::CHROMA, quality)];
+    let tokens = tokens(&planes(pixels), &quantisers);
+    let mut counts: [Counts; 4] = std::array::from_fn(|_| Counts::new());
+    for token in &tokens {
+        counts[usize::from(token.table)].add(token.symbol);
+    }
+    let tables = counts.map(Table::new);
+    let mut file = Vec::new();
+    header(&mut file, pixels, &quantisers, &tables);
+    huffman::write(&tokens, &tables, &mut file);
+    file.extend([0xff, 0xd9]);
+    file
+}
+
+/// One component's samples from -128 to 127, its sides padded to whole blocks of a 16x16 MCU.
+struct Plane {
+    stride: usize,
+    samples: Vec<f32>,
+}
+
+impl Plane {
+    fn block(&self, column: usize, row: usize) -> [[f32; 8]; 8] {
+        std::array::from_fn(|y| {
+            let start = (row * 8 + y) * self.stride + column * 8;
+            std::array::from_fn(|x| self.samples[start + x])
+        })
+    }
+}
+
+/// Y in full, Cb and Cr at half the size, each the mean of four pixels (ITU-T T.871, 7); edges are repeated.
+fn planes(pixels: &Srgb) -> [Plane; 3] {
+    let (width, height) = (pixels.width.next_multiple_of(16), pixels.height.next_multiple_of(16));
+    let at = |x: usize, y: usize| {
+        let [red, green, blue, _] = pixels.rgba[y.min(pixels.height - 1) * pixels.width + x.min(pixels.width - 1)];
+        [red, green, blue].map(f32::from)
+    };
+    let luma = |[red, green, blue]: [f32; 3]| 0.299 * red + 0.587 * green + 0.114 * blue;
+    let full = (0..height).flat_map(|y| (0..width).map(move |x| luma(at(x, y)) - 128.0)).collect();
+    let (mut cb, mut cr) = (Vec::with_capacity(width * height / 4), Vec::with_capacity(width * height / 4));
+    for y in (0..height).step_by(2) {
+        for x in (0..width).step_by(2) {
+            let four = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
+            let mean: [f32; 3] =
+                std::array::from_fn(|channel| four.iter().map(|pixel| pixel[channel]).sum::<f32>() / 4.0);
+            cb.push((mean[2] - luma(mean)) / 1.772);
+            cr.push((mean[0] - luma(mean)) / 1.402);
+        }
+    }
+    let half = |samples| Plane { stride: width / 2, samples };
+    [Plane { stride: width, samples: full }, half(cb), half(cr)]
+}
+
+/// All blocks in the order of the scan: for each MCU four of Y, one of Cb, one of Cr (A.2.3).
+fn tokens([luma, cb, cr]: &[Plane; 3], quantisers: &[[u8; 64]; 2]) -> Vec<Token> {
+    let dct = Dct::new();
+    let mut tokens = Vec::new();
+    let mut means = [0; 3];
+    let (across, down) = (cb.stride / 8, cb.samples.len() / cb.stride / 8);
+    for row in 0..down {
+        for column in 0..across {
+            for (x, y) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
+                let block = luma.block(column * 2 + x, row * 2 + y);
+                block_tokens(&dct.quantised(&block, &quantisers[0]), 0, &mut means[0], &mut tokens);
+            }
+            for (plane, mean) in [cb, cr].into_iter().zip(&mut means[1..]) {
+                block_tokens(&dct.quantised(&plane.block(column, row), &quantisers[1]), 2, mean, &mut tokens);
+            }
+        }
+    }
+    tokens
+}
+
+/// F.1.2: the mean as difference to the block before, then runs of zeros, each with the coefficient that ends it.
+/// Means are coded by `table`, the rest by the one after it.
+fn block_tokens(block: &[i16; 64], table: u8, mean: &mut i16, tokens: &mut Vec<Token>) {
+    let mut put = |table: u8, run: u8, value: i16| {
+        let length = 16 - value.unsigned_abs().leading_zeros() as u8;
+        // A negative value is written as its ones' complement.
+        let bits = if value < 0 { value - 1 } else { value } as u16 & ((1 << length) - 1);
+        tokens.push(Token { table, symbol: run << 4 | length, length, bits });
+    };
+    put(table, 0, block[0] - *mean);
+    *mean = block[0];
+    let mut run = 0;
+    for &coefficient in &block[1..] {
+        if coefficient == 0 {
+            run += 1;
+            continue;
+        }
+        while run > 15 {
+            put(table + 1, 15, 0);
+            run -= 16;
+        }
+        put(table + 1, run, coefficient);
+        run = 0;
+    }
+    if run > 0 {
+        put(table + 1, 0, 0);
+    }
+}
+
+/// Everything up to the entropy-coded data (B.2).
+fn header(file: &mut Vec<u8>, pixels: &Srgb, quantisers: &[[u8; 64]; 2], tables: &[Table; 4]) {
+    file.extend([0xff, 0xd8]);
+    segment(file, 0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
+    for (id, table) in (0..).zip(quantisers) {
+        let zigzag = ZIGZAG.map(|at| table[usize::from(at)]);
+        segment(file, 0xdb, &[&[id], &zigzag[..]].concat());
+    }
+    let [height, width] = [pixels.height, pixels.width].map(|side| (side as u16).to_be_bytes());
+    let components = [3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
+    segment(file, 0xc0, &[&[8], &height[..], &width, &components].concat());
+    for (id, table) in [0x00, 0x10, 0x01, 0x11].into_iter().zip(tables) {
+        segment(file, 0xc4, &[&[id], &table.lengths[..], &table.symbols].concat());
+    }
+    segment(file, 0xda, &[3, 1, 0x00, 2, 0x11, 3, 0x11, 0, 63, 0]);
+}
+
+fn segment(file: &mut Vec<u8>, marker: u8, content: &[u8]) {
+    file.extend([0xff, marker]);
+    file.extend((content.len() as u16 + 2).to_be_bytes());
+    file.extend(content);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn smooth(width: usize, height: usize) -> Srgb {
+        let wave = |at: usize, period: f32| (128.0 + 100.0 * (at as f32 / period).sin()) as u8;
+        let pixels =
+            (0..height).flat_map(|y| (0..width).map(move |x| [wave(x, 40.0), wave(y, 60.0), wave(x + y, 50.0), 255]));
+        Srgb { width, height, rgba: pixels.collect() }
+    }
+
+    fn decoded(file: &[u8]) -> image::RgbImage {
+        let reader = image::ImageReader::with_format(Cursor::new(file), image::ImageFormat::Jpeg);
+        reader.decode().unwrap().to_rgb8()
+    }
+
+    #[test]
+    fn a_smooth_picture_of_any_size_comes_back_nearly_as_it_was() {
+        for (width, height) in [(300, 300), (1, 1), (17, 5), (16, 33)] {
+            let pixels = smooth(width, height);
+            let back = decoded(&encode(&pixels, 80));
+            assert_eq!(back.dimensions(), (width as u32, height as u32));
+            let errors =
+                pixels.rgba.iter().zip(back.pixels()).flat_map(|(was, is)| (0..3).map(|at| (was[at], is.0[at])));
+            let squares: f64 = errors.map(|(was, is)| (f64::from(was) - f64::from(is)).powi(2)).sum();
+            let psnr = 10.0 * (255.0 * 255.0 / (squares / (3 * width * height) as f64)).log10();
+            assert!(psnr > 35.0, "{width}x{height}: {psnr}");
+        }
+    }
+
+    #[test]
+    fn chroma_is_subsampled_and_nothing_but_jfif_precedes_the_tables() {
+        let file = encode(&smooth(300, 300), 80);
+        assert_eq!(file[..20], *b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
+        let frame = file.windows(4).position(|window| window == [0xff, 0xc0, 0, 17]).unwrap();
+        assert_eq!(file[frame + 4..frame + 19], [8, 1, 44, 1, 44, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
+        assert!(!file.windows(2).any(|window| window[0] == 0xff && (0xe1..=0xfe).contains(&window[1])));
+    }
+
+    #[test]
+    fn a_picture_of_one_colour_is_only_headers() {
+        let pixels = Srgb { width: 300, height: 300, rgba: vec![[200, 30, 90, 255]; 90_000] };
+        let file = encode(&pixels, 80);
+        assert!(file.len() < 1000, "{}", file.len());
+        assert!(
+            decoded(&file).pixels().all(|pixel| pixel
+                .0
+                .iter()
+                .zip([200, 30, 90])
+                .all(|(&is, was)| is.abs_diff(was) <= 3))
+        );
+    }
+}

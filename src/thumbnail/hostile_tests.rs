@@ -1,0 +1,209 @@
+//! What is cut off, damaged, or made to exhaust memory.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use image::{GrayImage, ImageFormat};
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+
+/// Pictures of these tests are small; what a changed header makes of them must stay so.
+const SMALL: Limits = Limits { max_pixels: 1_000_000 };
+
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let pictures = paths.filter(|path| !matches!(path.extension().unwrap().to_str(), Some("csv" | "md" | "py")));
+    pictures.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+}
+
+fn opened(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
+    contained(|| open(bytes, limits).map(|_| ()))
+}
+
+fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, data) in chunks {
+        file.extend((data.len() as u32).to_be_bytes());
+        file.extend([&name[..], data].concat());
+        file.extend(crc(&[&name[..], data].concat()).to_be_bytes());
+    }
+    file
+}
+
+/// The checksum of PNG chunks (PNG specification, annex D).
+fn crc(bytes: &[u8]) -> u32 {
+    let step = |crc: u32| if crc & 1 == 1 { 0xedb8_8320 ^ (crc >> 1) } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)))
+}
+
+fn ihdr(width: u32, height: u32) -> Vec<u8> {
+    [&width.to_be_bytes()[..], &height.to_be_bytes(), &[8, 6, 0, 0, 0]].concat()
+}
+
+fn jpeg_header(marker: u8, width: u16, height: u16) -> Vec<u8> {
+    let frame = [&[0xff, 0xd8, 0xff, marker, 0, 11, 8][..], &height.to_be_bytes(), &width.to_be_bytes()].concat();
+    [&frame[..], &[1, 1, 0x11, 0, 0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0, 0x55, 0xff, 0xd9]].concat()
+}
+
+fn tiff_header(width: u32, height: u32) -> Vec<u8> {
+    let entry = |tag: u16, value: u32| [&tag.to_le_bytes()[..], &[4, 0, 1, 0, 0, 0], &value.to_le_bytes()].concat();
+    [b"II*\0\x08\0\0\0\x02\0", &entry(256, width)[..], &entry(257, height), &[0; 4]].concat()
+}
+
+fn bmp_header(width: i32, height: i32) -> Vec<u8> {
+    let sizes = [&width.to_le_bytes()[..], &height.to_le_bytes(), &[1, 0, 24, 0], &[0; 24]].concat();
+    [b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", &sizes[..]].concat()
+}
+
+fn webp_header(canvas: u32) -> Vec<u8> {
+    let side = &(canvas - 1).to_le_bytes()[..3];
+    let picture = b"VP8L\x08\0\0\0\x2f\0\0\0\0\0\0\0";
+    [b"RIFF\x26\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0", side, side, picture].concat()
+}
+
+fn both(bytes: &[u8]) -> Error {
+    let probed = probe(Cursor::new(bytes), &LIMITS).expect_err("the header shows it");
+    let error = thumbnail(bytes, &LIMITS).expect_err("so there is no thumbnail");
+    assert_eq!(probed.to_string(), error.to_string());
+    assert!(probed.shows_in_header());
+    error
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    let wide = png(&[(b"IHDR", &ihdr(65_536, 1)), (b"IEND", b"")]);
+    assert!(matches!(both(&wide), Error::TooWide { width: 65_536, height: 1 }));
+    let large = png(&[(b"IHDR", &ihdr(50_000, 50_000)), (b"IEND", b"")]);
+    assert!(matches!(both(&large), Error::TooManyPixels { width: 50_000, height: 50_000, max_pixels: 100_000_000 }));
+    assert!(matches!(both(&png(&[(b"IHDR", &ihdr(u32::MAX, u32::MAX))])), Error::TooWide { .. }));
+    assert!(matches!(both(&jpeg_header(0xc0, 65_000, 65_000)), Error::TooManyPixels { .. }));
+    assert!(matches!(both(b"GIF89a\xff\xff\xff\xff\0\0\0\x3b"), Error::TooManyPixels { .. }));
+    assert!(matches!(both(&tiff_header(60_000, 60_000)), Error::TooManyPixels { .. }));
+    assert!(matches!(both(&tiff_header(u32::MAX, 1)), Error::TooWide { .. }));
+    assert!(matches!(both(&bmp_header(60_000, -60_000)), Error::TooManyPixels { .. }));
+    assert!(matches!(both(&bmp_header(i32::MAX, i32::MIN)), Error::TooWide { .. }));
+    assert!(matches!(both(&bmp_header(-1, 1)), Error::BadHeader(_)));
+    assert!(matches!(both(&webp_header(1 << 24)), Error::BadHeader(_)), "the picture is 1x1 and the canvas is not");
+    for empty in [png(&[(b"IHDR", &ihdr(0, 5))]), jpeg_header(0xc0, 5, 0), bmp_header(0, 0), tiff_header(0, 1)] {
+        assert!(matches!(both(&empty), Error::BadHeader(_)));
+    }
+}
+
+#[test]
+fn what_a_jpeg_header_asks_for_and_is_not_there_is_unsupported() {
+    for marker in [0xc3, 0xc5, 0xc9, 0xca] {
+        assert!(matches!(both(&jpeg_header(marker, 8, 8)), Error::Unsupported(_)));
+    }
+    let palette = fixtures().into_iter().find(|(name, _)| name == "palette.tiff").unwrap().1;
+    assert!(matches!(both(&palette), Error::Unsupported("TIFF with a palette")));
+}
+
+#[test]
+fn a_progressive_picture_that_takes_more_memory_than_its_pixels_may_is_refused() {
+    let bytes = jpeg_header(0xc2, 10_000, 10_000);
+    let error = opened(&bytes, &Limits { max_pixels: 100_000_000 });
+    assert!(!matches!(error, Err(Error::TooMuchMemory)), "one channel fits");
+    let frame =
+        [b"\xff\xd8\xff\xc2\0\x14\x08\x27\x10\x27\x10\x04", &b"\x01\x11\0\x02\x11\0\x03\x11\0\x04\x11\0"[..]].concat();
+    let bytes = [&frame[..], b"\xff\xd9"].concat();
+    assert!(matches!(opened(&bytes, &LIMITS), Err(Error::TooMuchMemory)));
+}
+
+#[test]
+fn a_profile_that_unpacks_without_end_is_cut_short() {
+    let mut file = Cursor::new(Vec::new());
+    GrayImage::new(8192, 8192).write_to(&mut file, ImageFormat::Png).unwrap();
+    let zeros = file.into_inner();
+    let start = zeros.windows(4).position(|window| window == b"IDAT").unwrap();
+    let length = u32::from_be_bytes(*zeros[start - 4..].first_chunk().unwrap()) as usize;
+    let bomb = [b"x\0\0", &zeros[start + 4..start + 4 + length]].concat();
+    let bytes = png(&[(b"IHDR", &ihdr(1, 1)), (b"iCCP", &bomb), (b"IDAT", b""), (b"IEND", b"")]);
+    assert!(opened(&bytes, &LIMITS).is_err());
+}
+
+#[test]
+fn a_cut_picture_is_refused_wherever_it_is_cut() {
+    for (name, bytes) in fixtures() {
+        // Of these only the first frame or page is needed; what is checked is that it comes whole or not at all.
+        let several =
+            ["animated.webp", "partial-first-frame.gif", "two-pages.tiff", "palette.tiff"].contains(&name.as_str());
+        // Their directory or trailer comes last, and holds nothing of the picture.
+        let last_matters = !name.ends_with(".gif");
+        for percent in 0..100 {
+            let cut = &bytes[..bytes.len() * percent / 100];
+            match opened(cut, &LIMITS) {
+                Ok(()) => assert!(several || (percent == 99 && !last_matters), "{name} cut at {percent} %"),
+                Err(error) => {
+                    let plain =
+                        matches!(error, Error::Truncated | Error::BadHeader(_) | Error::NotAPicture | Error::Empty);
+                    assert!(several || plain, "{name} cut at {percent} %: {error:?}");
+                }
+            }
+        }
+        let trailing = [&bytes[..], b"trailing garbage \xff\xd8\xff\xd9"].concat();
+        assert_eq!(opened(&trailing, &LIMITS).is_ok(), name != "palette.tiff", "{name} with trailing bytes");
+    }
+}
+
+#[test]
+fn a_jpeg_that_was_cut_off_and_closed_again_is_refused() {
+    for (name, bytes) in
+        fixtures().into_iter().filter(|(name, _)| name.ends_with(".jpg") && !name.contains("progressive"))
+    {
+        for percent in [60, 80, 95] {
+            let closed = [&bytes[..bytes.len() * percent / 100], b"\xff\xd9"].concat();
+            assert!(opened(&closed, &LIMITS).is_err(), "{name} cut at {percent} %");
+        }
+    }
+}
+
+#[test]
+fn damage_that_a_checksum_or_a_code_shows_is_refused() {
+    for (name, mut bytes) in fixtures().into_iter().filter(|(name, _)| name.ends_with(".png")) {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0x55;
+        assert!(matches!(opened(&bytes, &LIMITS), Err(Error::Corrupt { .. } | Error::Truncated)), "{name}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_bytes_after_any_beginning_are_answered(kind in 0_usize..8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
+        let heads: [&[u8]; 8] = [
+            b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0", b"GIF89a", b"II*\0\x08\0\0\0",
+            b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10", b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
+        ];
+        let bytes = [heads[kind], &tail].concat();
+        let _ = probe(Cursor::new(&bytes), &SMALL);
+        let _ = thumbnail(&bytes, &SMALL);
+    }
+
+    #[test]
+    fn changed_bytes_are_answered(at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        for (_, mut bytes) in fixtures() {
+            for (index, value) in &at {
+                let index = index.index(bytes.len());
+                bytes[index] = *value;
+            }
+            let _ = opened(&bytes, &SMALL);
+        }
+    }
+
+    #[test]
+    fn changed_headers_are_answered(at in prop::collection::vec((0_usize..160, any::<u8>()), 1..4)) {
+        for (_, mut bytes) in fixtures() {
+            for &(index, value) in &at {
+                let index = index % bytes.len();
+                bytes[index] = value;
+            }
+            let _ = opened(&bytes, &SMALL);
+        }
+    }
+}

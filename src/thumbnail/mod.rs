@@ -1,0 +1,117 @@
+//! Pictures in, thumbnails out: bytes to bytes.
+//!
+//! Owns the way from a file's bytes to its thumbnail, and what is refused on that way. Consumes bytes, publishes
+//! nothing, and imports nothing of the crate. It never opens a file, never looks at a name, and never does more than
+//! one thing at a time: who calls it decides on which thread, and on how many.
+//!
+//! The way: [`probe`] the header and refuse what is too large before anything is allocated → check that the container
+//! is whole → decode to rows → resize the rows as they come (Lanczos3, in the picture's own colour model) → convert
+//! the few pixels that are left to sRGB → turn them upright → encode.
+//!
+//! # What is made
+//! [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller; upright by EXIF orientation; sRGB,
+//! converted by the embedded ICC profile, or by a printer's model where CMYK has none; without metadata. JPEG of quality
+//! 80, 4:2:0, at most [`MAX_JPEG_BYTES`]; PNG of at most [`MAX_PNG_BYTES`] if a pixel of the result is
+//! not opaque. The same bytes give the same bytes on the same machine. Of several frames or pages the first is taken.
+//! A malformed EXIF block or ICC profile is ignored.
+//!
+//! # What is refused
+//! Every pixel of the first frame must be there and must decode, in every format alike: there is no partial thumbnail.
+//! A file that ends early is [`Error::Truncated`], where that can be told, and else [`Error::Corrupt`]. JPEG and PNG
+//! must have their end marker (EOI, IEND) and WebP the length that its header states. A JPEG that lacks nothing but its
+//! EOI is refused too: only the EOI tells it from a progressive one that lost its last scans. A GIF must be whole up to
+//! the end of its first frame, a TIFF in its first page, a BMP in its pixels. What follows after the end is ignored.
+//!
+//! # What it costs
+//! The decoded picture, at most [`Limits::max_bytes`], plus a few megabytes; a picture that would take more is refused.
+//! A panic of a decoder is caught and is [`Error::Corrupt`].
+
+mod colour;
+mod complete;
+mod decode;
+mod encode;
+mod error;
+mod format;
+#[cfg(test)]
+mod hostile_tests;
+mod orientation;
+mod probe;
+mod resize;
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufRead, Cursor, Seek};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES};
+pub use error::{Error, MAX_SIDE};
+pub use format::Format;
+pub use probe::Probe;
+
+/// The thumbnail's width and height in pixels.
+pub const SIDE: usize = 300;
+
+/// What a picture may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The most pixels, width times height.
+    pub max_pixels: u64,
+}
+
+impl Limits {
+    /// The most bytes that decoding may allocate at once: 8 a pixel, what 16-bit RGBA takes, and 32 MiB for tables,
+    /// metadata and the like.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_pixels.saturating_mul(8).saturating_add(32 << 20)
+    }
+}
+
+/// A finished thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// The encoded file.
+    pub bytes: Vec<u8>,
+    /// [`Format::Jpeg`], or [`Format::Png`] if a pixel is not opaque.
+    pub format: Format,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+}
+
+/// Reads format and dimensions from the header, in bounded memory; the pixels are not looked at.
+///
+/// The reader is read from its current position, which must be the file's start, and left anywhere.
+///
+/// # Errors
+/// When the header shows that there will be no thumbnail (then [`Error::shows_in_header`]), or the reader fails.
+pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Probe, Error> {
+    contained(|| probe::probe(reader, limits))
+}
+
+/// Makes the thumbnail. Blocking and CPU-bound: call it on a thread that may block.
+///
+/// # Errors
+/// When the picture is refused, cut off or damaged.
+pub fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, Error> {
+    contained(|| {
+        let picture = open(bytes, limits)?;
+        let target = resize::Target { width: SIDE, height: SIDE };
+        let pixels = resize::cover(&picture, target)?;
+        let pixels = colour::to_srgb(pixels, picture.model, picture.icc.as_deref());
+        let pixels = orientation::upright(pixels, picture.orientation);
+        encode::encode(&pixels)
+    })
+}
+
+/// Decodes what passes the looks at its header and its end.
+fn open(bytes: &[u8], limits: &Limits) -> Result<decode::Picture, Error> {
+    let probe = probe::probe(Cursor::new(bytes), limits)?;
+    complete::check(bytes, probe.format)?;
+    decode::decode(bytes, &probe, limits)
+}
+
+/// Runs `work`; its panic becomes an error, so that a decoder's bug costs one picture and not the process.
+fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::corrupt("a decoder panicked")))
+}

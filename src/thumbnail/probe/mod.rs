@@ -1,0 +1,114 @@
+//! The header alone: format and dimensions, read without any allocation, so that a bomb is refused before it is opened.
+
+pub(super) mod jpeg;
+mod tiff;
+mod webp;
+
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+
+use super::error::MAX_SIDE;
+use super::format::{SNIFFED, sniff};
+use super::{Error, Format, Limits};
+
+/// What the header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probe {
+    /// By the first bytes.
+    pub format: Format,
+    /// In pixels, at least 1, as stored (before any rotation by EXIF).
+    pub width: u32,
+    /// In pixels, at least 1, as stored (before any rotation by EXIF).
+    pub height: u32,
+}
+
+/// Reads the header and checks it against the limits.
+pub(super) fn probe<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Result<Probe, Error> {
+    let mut head = Vec::with_capacity(SNIFFED);
+    reader.by_ref().take(SNIFFED as u64).read_to_end(&mut head).map_err(failed)?;
+    let format = sniff(&head)?;
+    let size = match format {
+        Format::Jpeg => {
+            reader.seek(SeekFrom::Start(2)).map_err(failed)?;
+            let frame = jpeg::frame(&mut reader)?;
+            Size { width: frame.width.into(), height: frame.height.into() }
+        }
+        Format::Png => png(&head)?,
+        Format::Gif => gif(&head)?,
+        Format::Bmp => bmp(&head)?,
+        Format::WebP => webp::size(&mut reader)?,
+        Format::Tiff => tiff::size(&mut reader)?,
+    };
+    size.check(limits)?;
+    Ok(Probe { format, width: size.width, height: size.height })
+}
+
+/// Pixels across and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size {
+    width: u32,
+    height: u32,
+}
+
+impl Size {
+    fn check(self, limits: &Limits) -> Result<(), Error> {
+        let Self { width, height } = self;
+        if width == 0 || height == 0 {
+            return Err(Error::BadHeader("a side of no pixels"));
+        }
+        if width > MAX_SIDE || height > MAX_SIDE {
+            return Err(Error::TooWide { width, height });
+        }
+        if u64::from(width) * u64::from(height) > limits.max_pixels {
+            return Err(Error::TooManyPixels { width, height, max_pixels: limits.max_pixels });
+        }
+        Ok(())
+    }
+}
+
+/// The `IHDR` chunk, which must come first (PNG specification, 11.2.1).
+fn png(head: &[u8]) -> Result<Size, Error> {
+    let mut header = head.get(8..).unwrap_or_default();
+    if read::<8>(&mut header)? != *b"\0\0\0\x0dIHDR" {
+        return Err(Error::BadHeader("no IHDR"));
+    }
+    let width = u32::from_be_bytes(read(&mut header)?);
+    let height = u32::from_be_bytes(read(&mut header)?);
+    Ok(Size { width, height })
+}
+
+/// The logical screen descriptor (GIF89a, 18).
+fn gif(head: &[u8]) -> Result<Size, Error> {
+    let mut header = head.get(6..).unwrap_or_default();
+    let width = u16::from_le_bytes(read(&mut header)?).into();
+    let height = u16::from_le_bytes(read(&mut header)?).into();
+    Ok(Size { width, height })
+}
+
+/// `BITMAPCOREHEADER` has 16-bit sides, all later ones 32-bit; a negative height means rows from the top.
+fn bmp(head: &[u8]) -> Result<Size, Error> {
+    let mut header = head.get(14..).unwrap_or_default();
+    if u32::from_le_bytes(read(&mut header)?) == 12 {
+        let width = u16::from_le_bytes(read(&mut header)?).into();
+        let height = u16::from_le_bytes(read(&mut header)?).into();
+        return Ok(Size { width, height });
+    }
+    let width = i32::from_le_bytes(read(&mut header)?);
+    let height = i32::from_le_bytes(read(&mut header)?);
+    let width = u32::try_from(width).map_err(|_| Error::BadHeader("a negative width"))?;
+    Ok(Size { width, height: height.unsigned_abs() })
+}
+
+/// The next `N` bytes of a header.
+fn read<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    reader.read_exact(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// A file that ends within its header is a bad header; anything else is no fault of the picture.
+fn failed(source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::UnexpectedEof => Error::BadHeader("cut off"),
+        _ => Error::Read { source },
+    }
+}

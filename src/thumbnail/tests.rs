@@ -1,0 +1,164 @@
+//! The whole way, over files that other programs made (`tests/fixtures/`), and over what can be made of them.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use image::{DynamicImage, ImageFormat, Rgb, RgbImage, RgbaImage};
+
+use super::*;
+
+const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+
+fn fixture(name: &str) -> Vec<u8> {
+    fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+}
+
+/// File, the format of its thumbnail, and the mean colours of its quadrants and its middle.
+fn expected() -> Vec<(String, String, Vec<f64>)> {
+    let lines = String::from_utf8(fixture("expected.csv")).unwrap();
+    let row = |line: &str| {
+        let mut fields = line.split(',').map(str::to_owned);
+        let (name, format) = (fields.next().unwrap(), fields.next().unwrap());
+        (name, format, fields.map(|field| field.parse().unwrap()).collect())
+    };
+    lines.lines().map(row).collect()
+}
+
+/// The thumbnail over white.
+fn shown(thumbnail: &Thumbnail) -> RgbImage {
+    let picture = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
+    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
+        let [red, green, blue, alpha] = picture.get_pixel(x, y).0;
+        let over = |channel: u8| (u32::from(channel) * u32::from(alpha) + 255 * (255 - u32::from(alpha))).div_ceil(255);
+        Rgb([red, green, blue].map(|channel| over(channel).min(255) as u8))
+    })
+}
+
+fn means(picture: &RgbImage) -> Vec<f64> {
+    let boxes = [(0, 0, 150), (150, 0, 150), (0, 150, 150), (150, 150, 150), (130, 130, 40)];
+    let mean = |(left, top, side): (u32, u32, u32), channel: usize| {
+        let pixels = (top..top + side).flat_map(|y| (left..left + side).map(move |x| (x, y)));
+        let sum: f64 = pixels.map(|(x, y)| f64::from(picture.get_pixel(x, y).0[channel])).sum();
+        sum / f64::from(side * side)
+    };
+    boxes.into_iter().flat_map(|area| (0..3).map(move |channel| mean(area, channel))).collect()
+}
+
+fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+    let mut file = Cursor::new(Vec::new());
+    picture.write_to(&mut file, format).unwrap();
+    file.into_inner()
+}
+
+#[test]
+fn every_fixture_looks_as_pillow_would_show_it() {
+    for (name, format, expected) in expected() {
+        let bytes = fixture(&name);
+        probe(Cursor::new(&bytes), &LIMITS).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        let thumbnail = thumbnail(&bytes, &LIMITS).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(thumbnail.format.extension(), format, "{name}");
+        let picture = shown(&thumbnail);
+        assert_eq!((picture.width(), picture.height()), (thumbnail.width, thumbnail.height));
+        assert_eq!(picture.dimensions(), (300, 300), "{name}");
+        let tolerance = match name.as_str() {
+            // Pillow converts ink without a profile by its complement; here it looks printed.
+            "cmyk.jpg" | "cmyk.tiff" | "ycck.jpg" => 45.0,
+            // Pillow cuts what overshoots off between its two passes, which shows where all is black or white.
+            "1.bmp" | "fax4.tiff" | "grey-1.png" => 5.0,
+            // Two engines interpolate the same coarse table.
+            "cmyk-icc.jpg" | "cmyk-icc.tiff" => 7.0,
+            _ => 1.5,
+        };
+        for (is, expected) in means(&picture).iter().zip(&expected) {
+            assert!((is - expected).abs() <= tolerance, "{name}: {:.1?} instead of {expected:?}", means(&picture));
+        }
+    }
+}
+
+/// The JPEG with an EXIF block that says nothing but this orientation.
+fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
+    let exif =
+        [&b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[value], &[0; 6]].concat();
+    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_jpeg_comes_out_upright_whichever_way_it_was_held() {
+    let upright = image::load_from_memory(&fixture("lossless.webp")).unwrap();
+    let expected = means(&shown(&thumbnail(&encoded(&upright, ImageFormat::Jpeg), &LIMITS).unwrap()));
+    for value in 1..=8 {
+        let stored = match value {
+            1 => upright.clone(),
+            2 => upright.fliph(),
+            3 => upright.rotate180(),
+            4 => upright.flipv(),
+            5 => upright.rotate90().fliph(),
+            6 => upright.rotate270(),
+            7 => upright.rotate270().fliph(),
+            _ => upright.rotate90(),
+        };
+        let bytes = oriented(&encoded(&stored, ImageFormat::Jpeg), value);
+        let turned = means(&shown(&thumbnail(&bytes, &LIMITS).unwrap()));
+        for (is, expected) in turned.iter().zip(&expected) {
+            assert!((is - expected).abs() < 2.0, "EXIF orientation {value}");
+        }
+    }
+}
+
+#[test]
+fn an_embedded_profile_is_applied_and_not_passed_on() {
+    let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let picture = RgbImage::from_pixel(64, 64, Rgb([204, 102, 77]));
+    let jpeg = encoded(&picture.into(), ImageFormat::Jpeg);
+    let length = (p3.len() as u16 + 16).to_be_bytes();
+    let bytes = [&jpeg[..2], b"\xff\xe2", &length, b"ICC_PROFILE\0\x01\x01", &p3, &jpeg[2..]].concat();
+    let thumbnail = thumbnail(&bytes, &LIMITS).unwrap();
+    let middle = shown(&thumbnail).get_pixel(150, 150).0;
+    assert!(middle.iter().zip([219, 94, 68]).all(|(is, expected)| is.abs_diff(expected) <= 3), "{middle:?}");
+    assert!(!thumbnail.bytes.windows(11).any(|window| window == b"ICC_PROFILE"));
+}
+
+#[test]
+fn what_is_clear_gives_none_of_its_colour_away() {
+    let picture =
+        RgbaImage::from_fn(200, 200, |x, _| image::Rgba(if x < 100 { [255, 0, 0, 255] } else { [0, 255, 0, 0] }));
+    let thumbnail = thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap();
+    assert_eq!(thumbnail.format, Format::Png);
+    let small = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
+    assert!(small.pixels().any(|pixel| (1..255).contains(&pixel.0[3])), "there is an edge");
+    assert!(small.pixels().all(|&image::Rgba([red, green, _, alpha])| alpha == 0 || (red == 255 && green == 0)));
+    assert_eq!(small.get_pixel(299, 0).0, [0, 0, 0, 0]);
+}
+
+#[test]
+fn alpha_counts_only_where_it_is_seen() {
+    let seen = |clear: u32| {
+        let pixel = move |x: u32, _| image::Rgba([9, 99, 199, if x == clear { 0 } else { 255 }]);
+        let picture = RgbaImage::from_fn(900, 300, pixel);
+        thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap().format
+    };
+    assert_eq!(seen(10), Format::Jpeg, "the margin is cut off");
+    assert_eq!(seen(450), Format::Png);
+}
+
+#[test]
+fn the_extremest_shapes_fill_the_square() {
+    for (width, height) in [(1, 1), (1, 2), (2, 1), (10_000, 1), (1, 10_000), (65_535, 2), (299, 301)] {
+        let picture = RgbImage::from_pixel(width, height, Rgb([40, 120, 200]));
+        let thumbnail = thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap();
+        let picture = shown(&thumbnail);
+        assert_eq!(picture.dimensions(), (300, 300));
+        let even =
+            picture.pixels().all(|pixel| pixel.0.iter().zip([40, 120, 200]).all(|(&is, was)| is.abs_diff(was) < 4));
+        assert!(even, "{width}x{height}");
+    }
+}
+
+#[test]
+fn the_same_bytes_give_the_same_thumbnail() {
+    for name in ["420.jpg", "cmyk-icc.jpg", "rgba-16.png"] {
+        let bytes = fixture(name);
+        assert_eq!(thumbnail(&bytes, &LIMITS).unwrap(), thumbnail(&bytes, &LIMITS).unwrap());
+    }
+}
