@@ -3,6 +3,7 @@
 pub mod cli;
 pub mod config;
 pub mod db;
+pub mod bus;
 pub mod events;
 pub mod files;
 pub mod http;

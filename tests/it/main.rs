@@ -9,3 +9,9 @@ mod cli;
 mod harness;
 mod status;
 mod upload;
+//! The integration tests: one binary, one module per capability.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod broker_conformance;
+mod harness;

@@ -2,3 +2,36 @@
 
 pub mod binary;
 pub mod scripted_api;
+//! What the tests stand on: servers of their own, and waiting with a deadline.
+
+pub mod redis;
+pub mod wire;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// How long anything may take that is expected to happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Awaits a future that is expected to end.
+///
+/// # Panics
+/// When it has not ended in time.
+pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what} did not happen within {DEADLINE:?}"),
+    }
+}
+
+/// Awaits a condition that is asked for again and again.
+///
+/// # Panics
+/// When it does not hold in time.
+pub async fn until_async(what: &str, condition: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,148 @@
+//! Commands about the connection itself: who it is, what it speaks, whether it lives.
+
+use bytes::Bytes;
+
+use super::super::reply::{Answer, Protocol, Refusal, Reply, shown};
+use super::{Allowed, Command, Context, bulk_or_null, container, integer, option};
+
+/// The version of Redis whose answers the broker gives.
+pub const VERSION: &str = "7.0.0";
+
+pub const COMMANDS: &[Command] = &[
+    Command::new("auth", -2, auth).allowed(Allowed::BeforeAuth),
+    Command::new("client", -2, container),
+    Command::new("client|getname", 2, client_getname),
+    Command::new("client|id", 2, client_id),
+    Command::new("client|setname", 3, client_setname),
+    Command::new("echo", 2, echo),
+    Command::new("hello", -1, hello).allowed(Allowed::BeforeAuth),
+    Command::new("ping", -1, ping).allowed(Allowed::WhileSubscribed),
+    Command::new("quit", -1, quit).allowed(Allowed::Always),
+    Command::new("select", 2, select),
+];
+
+fn auth(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    match words {
+        [_] if context.store.password.is_empty() => Err(Refusal::NoPasswordSet),
+        [password] => authenticate(context, b"default", password),
+        [user, password] => authenticate(context, user, password),
+        _ => Err(Refusal::Syntax),
+    }
+}
+
+fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Answer {
+    let right = context.store.password.is_empty() || same(password, context.store.password.as_bytes());
+    if user != b"default" || !right {
+        return Err(Refusal::WrongPass);
+    }
+    context.session.authenticated = true;
+    Ok(Reply::OK)
+}
+
+/// Compares in a time that does not tell where the first difference is.
+fn same(given: &[u8], expected: &[u8]) -> bool {
+    let differences = given.iter().zip(expected).fold(0, |all, (a, b)| all | (a ^ b));
+    given.len() == expected.len() && differences == 0
+}
+
+/// `HELLO [version [AUTH user password] [SETNAME name]]`.
+fn hello(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    let mut protocol = context.session.protocol;
+    let mut name = None;
+    if let Some((version, mut options)) = words.split_first() {
+        protocol = match integer(version).map_err(|_| Refusal::ProtocolNotAnInteger)? {
+            2 => Protocol::Resp2,
+            3 => Protocol::Resp3,
+            _ => return Err(Refusal::NoProto),
+        };
+        while let Some((first, rest)) = options.split_first() {
+            options = match (&option(first)[..], rest) {
+                (b"AUTH", [user, password, rest @ ..]) => {
+                    authenticate(context, user, password)?;
+                    rest
+                }
+                (b"SETNAME", [given, rest @ ..]) => {
+                    name = Some(checked_name(given)?);
+                    rest
+                }
+                _ => return Err(Refusal::HelloOption(shown(first, 128))),
+            };
+        }
+    }
+    if !context.session.authenticated {
+        return Err(Refusal::HelloNoAuth);
+    }
+    if let Some(name) = name {
+        context.session.name = name;
+    }
+    context.session.protocol = protocol;
+    context.store.subscribers.speak(context.session.id, protocol);
+    Ok(Reply::Map(vec![
+        ("server", Reply::text("redis")),
+        ("version", Reply::text(VERSION)),
+        ("proto", Reply::Integer(if protocol == Protocol::Resp3 { 3 } else { 2 })),
+        ("id", id(context)),
+        ("mode", Reply::text("standalone")),
+        ("role", Reply::text("master")),
+        ("modules", Reply::Array(Vec::new())),
+    ]))
+}
+
+/// A client's name; none for the empty one.
+fn checked_name(name: &Bytes) -> Result<Option<Bytes>, Refusal> {
+    if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
+        Ok((!name.is_empty()).then(|| Bytes::copy_from_slice(name)))
+    } else {
+        Err(Refusal::ClientName)
+    }
+}
+
+fn client_getname(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    Ok(bulk_or_null(context.session.name.as_ref()))
+}
+
+fn client_setname(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    if let [name] = words {
+        context.session.name = checked_name(name)?;
+    }
+    Ok(Reply::OK)
+}
+
+fn client_id(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    Ok(id(context))
+}
+
+fn id(context: &Context<'_>) -> Reply {
+    Reply::Integer(i64::try_from(context.session.id).unwrap_or(i64::MAX))
+}
+
+fn echo(_: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    Ok(bulk_or_null(words.first()))
+}
+
+fn ping(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    let subscribed =
+        context.session.protocol == Protocol::Resp2 && context.store.subscribers.subscriptions(context.session.id) > 0;
+    match words {
+        [_, _, ..] => Err(Refusal::Arity("ping")),
+        // A RESP2 client that listens tells replies from messages by their being arrays.
+        _ if subscribed => {
+            let text = words.first().cloned().unwrap_or_default();
+            Ok(Reply::Push(vec![Reply::text("pong"), Reply::Bulk(text)]))
+        }
+        [text] => Ok(Reply::Bulk(text.clone())),
+        [] => Ok(Reply::Status("PONG")),
+    }
+}
+
+fn quit(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    context.session.quit = true;
+    Ok(Reply::OK)
+}
+
+fn select(_: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    match integer(words.first().map_or(&b""[..], |word| word))? {
+        0 => Ok(Reply::OK),
+        _ => Err(Refusal::DatabaseOutOfRange),
+    }
+}

@@ -1,0 +1,85 @@
+//! Commands about channels.
+
+use bytes::Bytes;
+
+use super::super::reply::{Answer, Refusal, Reply};
+use super::super::subscribers::Kind;
+use super::{Allowed, Command, Context, container};
+
+pub const COMMANDS: &[Command] = &[
+    Command::new("psubscribe", -2, psubscribe).allowed(Allowed::OutsideMultiOnly),
+    Command::new("publish", 3, publish),
+    Command::new("pubsub", -2, container),
+    Command::new("pubsub|channels", -2, pubsub_channels),
+    Command::new("pubsub|numpat", 2, pubsub_numpat),
+    Command::new("pubsub|numsub", -2, pubsub_numsub),
+    Command::new("punsubscribe", -1, punsubscribe).allowed(Allowed::OutsideMultiOnly),
+    Command::new("subscribe", -2, subscribe).allowed(Allowed::OutsideMultiOnly),
+    Command::new("unsubscribe", -1, unsubscribe).allowed(Allowed::OutsideMultiOnly),
+];
+
+fn publish(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    let [channel, payload] = words else { return Err(Refusal::Syntax) };
+    Ok(Reply::count(context.store.subscribers.publish(channel, payload)))
+}
+
+fn subscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    Ok(listen(context, words, Kind::Channel, "subscribe"))
+}
+
+fn psubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    Ok(listen(context, words, Kind::Pattern, "psubscribe"))
+}
+
+fn unsubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    Ok(ignore(context, words, Kind::Channel, "unsubscribe"))
+}
+
+fn punsubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    Ok(ignore(context, words, Kind::Pattern, "punsubscribe"))
+}
+
+fn listen(context: &mut Context<'_>, names: &[Bytes], kind: Kind, command: &'static str) -> Reply {
+    let each = |name: &Bytes| {
+        context.store.subscribers.subscribe(context.session.id, kind, name);
+        confirmation(context, command, Reply::Bulk(name.clone()))
+    };
+    Reply::Sequence(names.iter().map(each).collect())
+}
+
+/// Without names, everything of that kind.
+fn ignore(context: &mut Context<'_>, names: &[Bytes], kind: Kind, command: &'static str) -> Reply {
+    let all = context.store.subscribers.names(context.session.id, kind);
+    let names = if names.is_empty() { &all[..] } else { names };
+    if names.is_empty() {
+        return confirmation(context, command, Reply::Null);
+    }
+    let each = |name: &Bytes| {
+        context.store.subscribers.unsubscribe(context.session.id, kind, name);
+        confirmation(context, command, Reply::Bulk(name.clone()))
+    };
+    Reply::Sequence(names.iter().map(each).collect())
+}
+
+fn confirmation(context: &Context<'_>, command: &'static str, name: Reply) -> Reply {
+    let left = context.store.subscribers.subscriptions(context.session.id);
+    Reply::Push(vec![Reply::text(command), name, Reply::count(left)])
+}
+
+fn pubsub_channels(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    let ([] | [_]) = words else {
+        return Err(Refusal::SubcommandSyntax { name: "CHANNELS", container: "PUBSUB" });
+    };
+    let channels = context.store.subscribers.channels(words.first());
+    Ok(Reply::Array(channels.into_iter().map(|channel| Ok(Reply::Bulk(channel))).collect()))
+}
+
+fn pubsub_numsub(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+    let subscribers = &context.store.subscribers;
+    let each = |channel: &Bytes| [Reply::Bulk(channel.clone()), Reply::count(subscribers.listening(channel))];
+    Ok(Reply::Array(words.iter().flat_map(each).map(Ok).collect()))
+}
+
+fn pubsub_numpat(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    Ok(Reply::count(context.store.subscribers.patterns()))
+}

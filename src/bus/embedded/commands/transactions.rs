@@ -1,0 +1,77 @@
+//! MULTI, EXEC and DISCARD.
+//!
+//! A transaction is atomic because EXEC runs all of it under the one lock that every command holds.
+
+use bytes::Bytes;
+
+use super::super::reply::{Answer, Refusal, Reply};
+use super::{Allowed, Command, Context, run};
+
+pub const COMMANDS: &[Command] = &[
+    Command::new("discard", 1, discard).allowed(Allowed::InsideMulti),
+    Command::new("exec", 1, exec).allowed(Allowed::InsideMulti),
+    Command::new("multi", 1, multi).allowed(Allowed::InsideMulti),
+];
+
+/// The most commands that wait for EXEC.
+const MAX_COMMANDS: usize = 10_000;
+/// The most bytes that their words have together.
+const MAX_BYTES: usize = 4 << 20;
+
+/// The commands since MULTI.
+#[derive(Default)]
+pub struct Transaction {
+    commands: Vec<(&'static Command, Vec<Bytes>)>,
+    bytes: usize,
+    spoilt: bool,
+}
+
+impl std::fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { commands, bytes, spoilt } = self;
+        write!(f, "Transaction {{ commands: {}, bytes: {bytes}, spoilt: {spoilt} }}", commands.len())
+    }
+}
+
+impl Transaction {
+    /// A command was refused: EXEC will run nothing.
+    pub fn spoil(&mut self) {
+        // Nothing of it will run, so nothing of it needs to be kept.
+        *self = Self { spoilt: true, ..Self::default() };
+    }
+
+    /// Keeps a command for EXEC.
+    pub fn queue(&mut self, command: &'static Command, words: Vec<Bytes>) -> Answer {
+        self.bytes += words.iter().map(Bytes::len).sum::<usize>();
+        if self.commands.len() >= MAX_COMMANDS || self.bytes > MAX_BYTES {
+            self.spoil();
+            return Err(Refusal::TransactionTooLarge);
+        }
+        if !self.spoilt {
+            self.commands.push((command, words));
+        }
+        Ok(Reply::Status("QUEUED"))
+    }
+}
+
+fn multi(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    if context.session.transaction.is_some() {
+        return Err(Refusal::NestedMulti);
+    }
+    context.session.transaction = Some(Transaction::default());
+    Ok(Reply::OK)
+}
+
+fn discard(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    context.session.transaction.take().ok_or(Refusal::WithoutMulti("DISCARD"))?;
+    Ok(Reply::OK)
+}
+
+fn exec(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    let transaction = context.session.transaction.take().ok_or(Refusal::WithoutMulti("EXEC"))?;
+    if transaction.spoilt {
+        return Err(Refusal::ExecAbort);
+    }
+    let answers = transaction.commands.iter().map(|(command, words)| run(context, command, words));
+    Ok(Reply::Array(answers.collect()))
+}

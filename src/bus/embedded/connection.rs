@@ -1,0 +1,208 @@
+//! One client's connection: bytes in, commands run, bytes out.
+//!
+//! Owns the socket and the order of what is written to it: messages that came before a command stand before its reply.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::commands::{Context, Session, Store, execute};
+use super::reply::{Protocol, encode};
+use super::request;
+use super::subscribers::{Bell, ClientId};
+
+/// How long a connection may take to give the password.
+const STRANGER_TIME: Duration = Duration::from_secs(10);
+/// Replies are written out when they are this many bytes, before more requests are answered.
+const REPLY_CHUNK: usize = 64 << 10;
+const READ_CHUNK: usize = 16 << 10;
+
+/// What the connections share, behind the one lock that makes every command atomic.
+pub type SharedStore = Arc<Mutex<Store>>;
+
+/// Serves a connection until its client goes, is too slow, sends garbage, or the broker stops.
+pub async fn serve(mut stream: TcpStream, id: ClientId, store: SharedStore, shutdown: CancellationToken) {
+    let bell = Bell::default();
+    let mut connection = Connection::open(id, store, bell.clone());
+    let stop = async {
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = bell.evicted.cancelled() => tracing::warn!(client.id = id, "a slow subscriber was disconnected"),
+        }
+    };
+    // A client that went without a word is the usual end.
+    let _ = stream.set_nodelay(true);
+    tokio::select! {
+        _ = converse(&mut stream, &mut connection, &bell) => {}
+        () = stop => {}
+    }
+}
+
+async fn converse(stream: &mut TcpStream, connection: &mut Connection, bell: &Bell) -> io::Result<()> {
+    let (mut reader, mut writer) = stream.split();
+    let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+    let deadline = Instant::now() + STRANGER_TIME;
+    loop {
+        input.reserve(READ_CHUNK);
+        tokio::select! {
+            () = bell.messages.notified() => connection.take_messages(&mut output),
+            read = reader.read_buf(&mut input) => {
+                if read? == 0 {
+                    return Ok(());
+                }
+            }
+            () = sleep_until(deadline), if connection.is_stranger() => return Ok(()),
+        }
+        loop {
+            let state = connection.answer(&mut input, &mut output);
+            write(&mut writer, &mut output).await?;
+            match state {
+                State::Waiting => break,
+                State::Busy => {}
+                State::Closed => return writer.shutdown().await,
+            }
+        }
+    }
+}
+
+async fn write(writer: &mut (impl AsyncWrite + Unpin), output: &mut BytesMut) -> io::Result<()> {
+    writer.write_all_buf(output).await?;
+    if output.capacity() > 4 * REPLY_CHUNK {
+        *output = BytesMut::new();
+    }
+    Ok(())
+}
+
+/// What a connection does after the requests it has answered.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Needs more bytes.
+    Waiting,
+    /// Has more requests, but also many replies to write.
+    Busy,
+    /// Is over once the replies are written.
+    Closed,
+}
+
+/// A connection without its socket.
+#[derive(Debug)]
+struct Connection {
+    store: SharedStore,
+    session: Session,
+}
+
+impl Connection {
+    fn open(id: ClientId, store: SharedStore, bell: Bell) -> Self {
+        let authenticated = {
+            let mut store = lock(&store);
+            store.subscribers.connect(id, bell);
+            store.password.is_empty()
+        };
+        let (protocol, name, transaction, quit) = (Protocol::Resp2, None, None, false);
+        Self { store, session: Session { id, authenticated, protocol, name, transaction, quit } }
+    }
+
+    fn is_stranger(&self) -> bool {
+        !self.session.authenticated
+    }
+
+    fn take_messages(&self, output: &mut BytesMut) {
+        output.extend_from_slice(&lock(&self.store).subscribers.take_outbox(self.session.id));
+    }
+
+    /// Answers the requests in `input`.
+    fn answer(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> State {
+        while output.len() < REPLY_CHUNK {
+            match request::take(input, self.is_stranger()) {
+                Ok(None) => return State::Waiting,
+                Ok(Some(words)) if words.is_empty() => {}
+                Ok(Some(words)) => self.run(words, output),
+                Err(garbled) => {
+                    output.extend_from_slice(format!("-{garbled}\r\n").as_bytes());
+                    return State::Closed;
+                }
+            }
+            if self.session.quit {
+                return State::Closed;
+            }
+        }
+        State::Busy
+    }
+
+    fn run(&mut self, words: Vec<bytes::Bytes>, output: &mut BytesMut) {
+        let mut store = lock(&self.store);
+        store.keys.advance(unix_milliseconds());
+        let answer = execute(&mut Context { store: &mut store, session: &mut self.session }, words);
+        output.extend_from_slice(&store.subscribers.take_outbox(self.session.id));
+        drop(store);
+        encode(&answer, self.session.protocol, output);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        lock(&self.store).subscribers.disconnect(self.session.id);
+    }
+}
+
+/// A command that panicked has cost its own connection; the others go on.
+fn lock(store: &SharedStore) -> MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn unix_milliseconds() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::new_store;
+    use super::*;
+
+    fn conversation(password: &str, input: &[u8]) -> String {
+        let store = Arc::new(Mutex::new(new_store(password.to_owned())));
+        let mut connection = Connection::open(1, store, Bell::default());
+        let (mut input, mut output) = (BytesMut::from(input), BytesMut::new());
+        while connection.answer(&mut input, &mut output) == State::Busy {}
+        String::from_utf8_lossy(&output).into_owned()
+    }
+
+    #[test]
+    fn nothing_works_before_the_password() {
+        let answers = conversation("secret", b"GET k\r\nAUTH wrong\r\nHELLO 3 AUTH default secret\r\nGET k\r\n");
+        assert!(answers.starts_with("-NOAUTH Authentication required.\r\n-WRONGPASS"), "{answers}");
+        assert!(answers.ends_with("_\r\n"), "{answers}");
+    }
+
+    #[test]
+    fn garbage_is_told_and_ends_the_connection() {
+        let answers = conversation("", b"PING\r\n*1\r\n:1\r\nPING\r\n");
+        assert_eq!(answers, "+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n");
+    }
+
+    const WORDS: &str = "(multi|exec|discard|subscribe|punsubscribe|zadd|zrange|zrevrank|set|incrby|expire|hello|client|\
+                         publish|pubsub|zcount|zincrby|info|auth|del)( (nx|xx|gt|ch|incr|-1|0|3|1e999|inf|nan|k|é|\\*|\
+                         9223372036854775807|withscores|ex)){0,5}\r\n";
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_answered_without_a_panic(input in any::<Vec<u8>>()) {
+            conversation("", &input);
+            conversation("secret", &input);
+        }
+
+        #[test]
+        fn any_words_are_answered_without_a_panic(lines in proptest::collection::vec(WORDS, 0..20)) {
+            conversation("", lines.concat().as_bytes());
+        }
+    }
+}

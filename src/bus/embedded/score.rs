@@ -1,0 +1,93 @@
+//! Scores as text, the way Redis 7.0 reads and writes them.
+//!
+//! Owns the two conversions and nothing else.
+
+use super::reply::Refusal;
+
+/// Reads a score: decimal, with an exponent or not, or `inf`, `+inf`, `-inf`, `infinity`.
+///
+/// # Errors
+/// [`Refusal::NotAFloat`] for anything else: no number, NaN, or out of a double's range.
+pub fn parse(text: &[u8]) -> Result<f64, Refusal> {
+    let text = std::str::from_utf8(text).map_err(|_| Refusal::NotAFloat)?;
+    let score: f64 = text.parse().map_err(|_| Refusal::NotAFloat)?;
+    let named = text.bytes().any(|byte| matches!(byte, b'i' | b'I'));
+    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
+    let underflow = score == 0.0 && mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    if score.is_nan() || (score.is_infinite() && !named) || underflow {
+        return Err(Refusal::NotAFloat);
+    }
+    Ok(score)
+}
+
+/// Writes a score like C's `%.17g`: 17 significant digits without trailing zeros, so that it reads back as the same
+/// double, and an exponent where that is shorter.
+pub fn format(score: f64) -> String {
+    const DIGITS: i32 = 17;
+    if score.is_infinite() {
+        return if score > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
+    }
+    let scientific = format!("{score:.16e}");
+    let Some((mantissa, exponent)) = scientific.split_once('e') else { return scientific };
+    let exponent: i32 = exponent.parse().unwrap_or_default();
+    if (-4..DIGITS).contains(&exponent) {
+        let decimals = usize::try_from(DIGITS - 1 - exponent).unwrap_or_default();
+        return without_trailing_zeros(&format!("{score:.decimals$}")).to_owned();
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", without_trailing_zeros(mantissa), exponent.abs())
+}
+
+fn without_trailing_zeros(number: &str) -> &str {
+    if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn scores_are_written_like_c_writes_them() {
+        for (score, text) in [
+            (3.0, "3"),
+            (9.5, "9.5"),
+            (0.1, "0.10000000000000001"),
+            (-0.0, "-0"),
+            (1e308, "1e+308"),
+            (9_007_199_254_740_992.0, "9007199254740992"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (f64::NEG_INFINITY, "-inf"),
+            (5e-324, "4.9406564584124654e-324"),
+        ] {
+            assert_eq!(format(score), text);
+        }
+    }
+
+    #[test]
+    fn what_no_double_can_hold_is_refused() {
+        for bad in ["", " 1", "1 ", "nan", "1e400", "1e-400", "abc", "1,5", "--1", "0x10"] {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        for (good, score) in [("1", 1.0), ("+inf", f64::INFINITY), ("-Infinity", f64::NEG_INFINITY), ("0e5", 0.0)] {
+            assert_eq!(parse(good.as_bytes()).ok(), Some(score), "{good}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_score_reads_back_as_it_was_written(score in any::<f64>()) {
+            prop_assume!(!score.is_nan());
+            prop_assert_eq!(parse(format(score).as_bytes()).ok(), Some(score));
+        }
+
+        #[test]
+        fn any_bytes_are_a_score_or_refused(text in any::<Vec<u8>>()) {
+            let _ = parse(&text);
+        }
+    }
+}

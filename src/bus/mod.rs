@@ -1,0 +1,3 @@
+//! Redis: for now, the broker that m3a3 brings along.
+
+pub mod embedded;

@@ -1,0 +1,176 @@
+//! A Redis of the test's own: the embedded broker, or with `M3A3_TEST_REDIS=real` a private `redis-server`.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use m3a3::bus::embedded::Broker;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Which kind of Redis the tests run against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The embedded broker.
+    Embedded,
+    /// A private `redis-server`.
+    Real,
+}
+
+impl Kind {
+    /// What `M3A3_TEST_REDIS` asks for.
+    ///
+    /// # Panics
+    /// When it asks for something unknown.
+    pub fn asked_for() -> Self {
+        match std::env::var("M3A3_TEST_REDIS").as_deref() {
+            Err(_) | Ok("" | "embedded") => Self::Embedded,
+            Ok("real") => Self::Real,
+            Ok(other) => panic!("M3A3_TEST_REDIS is {other:?}; it may be \"embedded\" or \"real\""),
+        }
+    }
+}
+
+/// A Redis on a port of its own; it ends with the test.
+pub struct TestRedis {
+    kind: Kind,
+    address: SocketAddr,
+    password: String,
+    running: Option<Running>,
+}
+
+enum Running {
+    Embedded {
+        stop: CancellationToken,
+        task: JoinHandle<()>,
+    },
+    /// The directory is removed after the server has ended.
+    Real {
+        server: Server,
+        _dir: TempDir,
+    },
+}
+
+/// A process that does not outlive the test.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl TestRedis {
+    /// A running Redis of the kind that the environment asks for, without a password.
+    pub async fn start() -> Self {
+        Self::with_password("").await
+    }
+
+    /// The same with a password.
+    pub async fn with_password(password: &str) -> Self {
+        Self::of_kind(Kind::asked_for(), password).await
+    }
+
+    /// A running Redis of that kind.
+    pub async fn of_kind(kind: Kind, password: &str) -> Self {
+        let mut redis = Self::down_of_kind(kind, password);
+        redis.run().await;
+        redis
+    }
+
+    fn down_of_kind(kind: Kind, password: &str) -> Self {
+        Self { kind, address: free_address(), password: password.to_owned(), running: None }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it at once, with all its connections.
+    pub async fn stop(&mut self) {
+        match self.running.take() {
+            None => {}
+            Some(Running::Embedded { stop, task }) => {
+                stop.cancel();
+                task.await.expect("the broker ends without a panic");
+            }
+            Some(Running::Real { server, .. }) => drop(server),
+        }
+    }
+
+    /// Ends it and starts it again on the same port, with nothing in it.
+    pub async fn restart_empty(&mut self) {
+        self.stop().await;
+        self.run().await;
+    }
+
+    async fn run(&mut self) {
+        self.running = Some(match self.kind {
+            Kind::Embedded => self.embedded(),
+            Kind::Real => self.real().await,
+        });
+    }
+
+    fn embedded(&self) -> Running {
+        let stop = CancellationToken::new();
+        let task = Broker::start(listen(self.address), self.password.clone(), stop.clone());
+        Running::Embedded { stop, task }
+    }
+
+    async fn real(&self) -> Running {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let port = self.address.port().to_string();
+        let mut command = Command::new("redis-server");
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]);
+        command.arg(dir.path()).args(["--requirepass", &self.password]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("M3A3_TEST_REDIS=real needs a redis-server in the PATH, which could not be started: {error}")
+        });
+        let mut server = Server(child);
+        while !answers(self.address).await {
+            let ended = server.0.try_wait().expect("the server's state");
+            assert!(ended.is_none(), "redis-server ended at once with {ended:?}, is the port {port} taken?");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Running::Real { server, _dir: dir }
+    }
+}
+
+/// Whether something speaks RESP there; an error such as NOAUTH is an answer too.
+async fn answers(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address).await else { return false };
+    let mut answer = [0; 1];
+    stream.write_all(b"PING\r\n").await.is_ok() && stream.read_exact(&mut answer).await.is_ok()
+}
+
+/// A port that nobody listens on. It lies below those that the system gives to outgoing connections: otherwise a client
+/// that tries to reach a server which is down could be given the server's own port, and connect to itself.
+fn free_address() -> SocketAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    const FIRST: u16 = 10_000;
+    const COUNT: u16 = 20_000;
+    let offset = (std::process::id() % u32::from(COUNT)) as u16;
+    loop {
+        let port = FIRST + (offset + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        if std::net::TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+}
+
+/// Listens where connections of a Redis before may still be closing.
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("a socket option");
+    socket.bind(address).expect("the test's port is free");
+    socket.listen(1024).expect("a listener")
+}
