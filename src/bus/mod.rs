@@ -1,3 +1,154 @@
-//! Redis: for now, the broker that m3a3 brings along.
+//! Redis: typed messages out and in, and whether it is there.
+//!
+//! Owns the two connections of a process (one for commands, one for subscriptions) and every use of the client library;
+//! consumes nothing but a URL. It publishes and hears the types of [`crate::events`]. A message is a doorbell: it may get
+//! lost, and then [`Signal::Resync`] says "look at the truth". The bus never stores anything and never makes its callers
+//! wait for Redis: what cannot be sent is dropped, counted and logged.
 
+mod connection;
 pub mod embedded;
+mod publisher;
+mod subscription;
+mod throttle;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fred::clients::Client;
+use fred::interfaces::{ClientLike, EventInterface};
+use fred::types::Value;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::events::Event;
+use connection::Link;
+use publisher::Publisher;
+use subscription::Fanout;
+pub use subscription::{Signal, Subscription};
+
+/// Why the bus cannot do something.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The URL does not say where Redis is.
+    #[error("the Redis URL cannot be used: {0}")]
+    Url(String),
+    /// The user or the password holds characters that the client library cannot send.
+    #[error("the user and the password in the Redis URL must not hold spaces, quotes or control characters")]
+    Credentials,
+    /// There is no connection just now; the bus keeps trying.
+    #[error("Redis is not connected")]
+    Disconnected,
+    /// Redis did not answer, or with an error.
+    #[error("Redis did not answer as it should")]
+    Command(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// The connections to Redis; a clone shares them.
+///
+/// It may be used from any thread and any Tokio runtime.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    commands: Client,
+    links: [watch::Receiver<Link>; 2],
+    publisher: Publisher,
+    fanout: Arc<Fanout>,
+}
+
+/// The tasks of a [`Bus`], which run on the Tokio runtime where it was started.
+#[derive(Debug)]
+#[must_use = "whoever starts a bus awaits its end, so that the last messages are sent"]
+pub struct BusTask {
+    tasks: TaskTracker,
+}
+
+impl BusTask {
+    /// Waits for the end of all tasks, after the bus's shutdown token was cancelled. What was published before that is
+    /// sent if Redis takes it within a second. Dropping it lets the tasks end by themselves.
+    pub async fn finished(self) {
+        self.tasks.wait().await;
+    }
+}
+
+impl Bus {
+    /// Starts connecting and returns at once, whether Redis answers or not; the bus tries again for ever, also when Redis
+    /// refuses the password, until `shutdown` is cancelled.
+    ///
+    /// `url` is `redis://[[user]:password@]host[:port][/database]`, `rediss://…` for TLS (which needs a default rustls
+    /// crypto provider to be installed), or `redis+unix:///path/of/the.sock`.
+    ///
+    /// # Errors
+    /// When the URL cannot be used. The message does not show the password.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start(url: &str, shutdown: CancellationToken) -> Result<(Self, BusTask), BusError> {
+        let config = connection::config(url)?;
+        let address = connection::address(&config);
+        let commands = connection::client(&config, connection::FEW_EVENTS)?;
+        let subscriptions = connection::client(&config, connection::MANY_EVENTS)?;
+        let tasks = TaskTracker::new();
+        // The command connection is needed until the publisher has sent its last messages.
+        let published = CancellationToken::new();
+
+        let (commands_link, link) = connection::keep(&commands, "commands", &address, published.clone());
+        let (publisher, sending) = Publisher::new(commands.clone(), commands_link.clone(), shutdown.clone());
+        let fanout = Arc::new(Fanout::default());
+        // Opened before the connection is, so that it misses nothing.
+        let messages = subscriptions.message_rx();
+        let (subscriptions_link, subscriptions_kept) =
+            connection::keep(&subscriptions, "subscriptions", &address, shutdown.clone());
+        let subscribed =
+            Arc::clone(&fanout).keep_subscribed(subscriptions, subscriptions_link.clone(), shutdown.clone());
+
+        tasks.spawn(link);
+        tasks.spawn(subscriptions_kept);
+        tasks.spawn(async move {
+            sending.await;
+            published.cancel();
+        });
+        tasks.spawn(subscribed);
+        tasks.spawn(Arc::clone(&fanout).dispatch(messages, shutdown));
+        tasks.close();
+        Ok((Self { commands, links: [commands_link, subscriptions_link], publisher, fanout }, BusTask { tasks }))
+    }
+
+    /// Rings the doorbell: queues the event for sending and returns at once. It never fails: when Redis is away or the
+    /// queue is full, the message is dropped, counted and logged.
+    pub fn publish<E: Event>(&self, event: &E) {
+        self.publisher.publish(event.channel(), event.payload());
+    }
+
+    /// How many messages were dropped since the start.
+    pub fn dropped(&self) -> u64 {
+        self.publisher.dropped()
+    }
+
+    /// The messages of [`Event::TOPIC`] from now on, with a [`Signal::Resync`] as soon as Redis has confirmed the
+    /// subscription and after every reconnect. A message that is not of the event's form is logged with its channel and
+    /// dropped.
+    ///
+    /// Topics are meant not to overlap: a channel that two prefix topics carry is heard twice.
+    pub fn subscribe<E: Event>(&self) -> Subscription<E> {
+        self.fanout.subscribe()
+    }
+
+    /// Whether both connections stand.
+    pub fn is_connected(&self) -> bool {
+        self.links.iter().all(|link| link.borrow().is_connected())
+    }
+
+    /// How long Redis takes to answer.
+    ///
+    /// # Errors
+    /// When there is no connection, or no answer within two seconds.
+    pub async fn ping(&self) -> Result<Duration, BusError> {
+        if !self.is_connected() {
+            return Err(BusError::Disconnected);
+        }
+        let asked = Instant::now();
+        let _: Value = self.commands.ping(None).await.map_err(|error| BusError::Command(error.into()))?;
+        Ok(asked.elapsed())
+    }
+}

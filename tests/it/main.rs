@@ -14,4 +14,5 @@ mod upload;
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod broker_conformance;
+mod bus;
 mod harness;

@@ -4,6 +4,7 @@ pub mod binary;
 pub mod scripted_api;
 //! What the tests stand on: servers of their own, and waiting with a deadline.
 
+pub mod journal;
 pub mod redis;
 pub mod wire;
 
@@ -24,7 +25,19 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Awaits a condition that is asked for again and again.
+/// Awaits a condition that is looked at again and again.
+///
+/// # Panics
+/// When it does not hold in time.
+pub async fn until(what: &str, condition: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The same for a condition that has to ask someone.
 ///
 /// # Panics
 /// When it does not hold in time.

@@ -84,8 +84,24 @@ impl TestRedis {
         redis
     }
 
+    /// A Redis that is not there yet; [`TestRedis::restart_empty`] starts it.
+    pub fn down() -> Self {
+        Self::down_of_kind(Kind::asked_for(), "")
+    }
+
     fn down_of_kind(kind: Kind, password: &str) -> Self {
         Self { kind, address: free_address(), password: password.to_owned(), running: None }
+    }
+
+    /// Its URL, with the password.
+    pub fn url(&self) -> String {
+        self.url_with(&self.password)
+    }
+
+    /// Its URL with a password that may be another one.
+    pub fn url_with(&self, password: &str) -> String {
+        let credentials = if password.is_empty() { String::new() } else { format!(":{password}@") };
+        format!("redis://{credentials}{}", self.address)
     }
 
     /// Where it listens.
@@ -103,6 +119,11 @@ impl TestRedis {
             }
             Some(Running::Real { server, .. }) => drop(server),
         }
+    }
+
+    /// Ends it as a crash would: SIGKILL, or the closing of all sockets.
+    pub async fn kill(&mut self) {
+        self.stop().await;
     }
 
     /// Ends it and starts it again on the same port, with nothing in it.

@@ -1,0 +1,157 @@
+//! Messages on their way to Redis.
+//!
+//! Owns the queue between those who publish, on any thread, and the one task that sends. It sends what has gathered as
+//! one pipeline and waits for its answers before the next, so that the work in flight is bounded and a burst costs few
+//! round trips.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fred::clients::Client;
+use fred::error::Error;
+use fred::interfaces::{ClientLike, PubsubInterface};
+use fred::types::Value;
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::connection::Link;
+use super::throttle::Throttle;
+
+/// How many messages may wait.
+const QUEUE: usize = 16_384;
+/// How many messages one pipeline carries at most.
+const PIPELINE: usize = 512;
+/// How long the last messages may take after the shutdown.
+const FLUSH: Duration = Duration::from_secs(1);
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Queues messages; a clone shares the queue.
+#[derive(Debug, Clone)]
+pub struct Publisher {
+    queue: mpsc::Sender<Message>,
+    drops: Arc<Drops>,
+}
+
+#[derive(Debug)]
+struct Message {
+    channel: String,
+    payload: String,
+}
+
+impl Publisher {
+    /// A publisher, and the task that sends until `shutdown` and what waits then.
+    pub fn new(
+        client: Client,
+        link: watch::Receiver<Link>,
+        shutdown: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let drops = Arc::new(Drops::default());
+        let sending = Sending { client, link, queue, drops: Arc::clone(&drops), stalled: false };
+        (Self { queue: sender, drops }, sending.run(shutdown))
+    }
+
+    /// Queues a message, or drops it when the queue is full or closed.
+    pub fn publish(&self, channel: String, payload: String) {
+        if self.queue.try_send(Message { channel, payload }).is_err() {
+            self.drops.count(1, "the queue is full or closed");
+        }
+    }
+
+    /// How many messages were dropped.
+    pub fn dropped(&self) -> u64 {
+        self.drops.total.load(Ordering::Relaxed)
+    }
+}
+
+/// The messages that were dropped.
+#[derive(Debug)]
+struct Drops {
+    total: AtomicU64,
+    throttle: Throttle,
+}
+
+impl Default for Drops {
+    fn default() -> Self {
+        Self { total: AtomicU64::new(0), throttle: Throttle::new(LOG_INTERVAL) }
+    }
+}
+
+impl Drops {
+    fn count(&self, messages: usize, reason: &str) {
+        let messages = u64::try_from(messages).unwrap_or(u64::MAX);
+        let total = self.total.fetch_add(messages, Ordering::Relaxed).saturating_add(messages);
+        if self.throttle.admits(Instant::now()) {
+            tracing::warn!(reason, total, "messages to Redis were dropped; the sweep will find what they told of");
+        }
+    }
+}
+
+/// The sending end of the queue.
+struct Sending {
+    client: Client,
+    link: watch::Receiver<Link>,
+    queue: mpsc::Receiver<Message>,
+    drops: Arc<Drops>,
+    /// Redis left a pipeline unanswered: the next goes out only after it has answered something small, so that a Redis
+    /// that hangs is never sent more than one.
+    stalled: bool,
+}
+
+impl Sending {
+    async fn run(mut self, shutdown: CancellationToken) {
+        let mut batch = Vec::new();
+        while shutdown.run_until_cancelled(self.gather(&mut batch)).await.is_some() {
+            self.send(&mut batch).await;
+        }
+        self.queue.close();
+        // A gathering that was cut off has taken nothing out of the queue.
+        let flushed = timeout(FLUSH, async {
+            while self.gather(&mut batch).await > 0 {
+                self.send(&mut batch).await;
+            }
+        });
+        if flushed.await.is_err() {
+            self.drops.count(self.queue.len(), "the shutdown did not wait for Redis");
+        }
+    }
+
+    /// Waits for messages, and for the first attempt to connect: what was published right after the start is not lost.
+    async fn gather(&mut self, batch: &mut Vec<Message>) -> usize {
+        // The connection's task is gone only after this one.
+        let _ = self.link.wait_for(|link| *link != Link::Trying).await;
+        self.queue.recv_many(batch, PIPELINE).await
+    }
+
+    async fn send(&mut self, batch: &mut Vec<Message>) {
+        let count = batch.len();
+        if !self.link.borrow().is_connected() {
+            batch.clear();
+            self.drops.count(count, "Redis is away");
+            return;
+        }
+        if self.stalled && self.client.ping::<Value>(None).await.is_err() {
+            batch.clear();
+            self.drops.count(count, "Redis does not answer");
+            return;
+        }
+        let sent = self.pipeline(batch).await;
+        self.stalled = sent.is_err();
+        if let Err(error) = sent {
+            self.drops.count(count, error.details());
+        }
+    }
+
+    async fn pipeline(&self, batch: &mut Vec<Message>) -> Result<(), Error> {
+        let pipeline = self.client.pipeline();
+        for Message { channel, payload } in batch.drain(..) {
+            // This only adds to the pipeline.
+            let _: Value = pipeline.publish(channel, payload).await?;
+        }
+        let _: Value = pipeline.all().await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! A limit for log lines that could come by the thousand.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Lets one line through per interval.
+#[derive(Debug)]
+pub struct Throttle {
+    interval: Duration,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Throttle {
+    pub fn new(interval: Duration) -> Self {
+        Self { interval, last: Mutex::new(None) }
+    }
+
+    /// Whether a line may be written at that time.
+    pub fn admits(&self, now: Instant) -> bool {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let admitted = last.is_none_or(|last| now.duration_since(last) >= self.interval);
+        if admitted {
+            *last = Some(now);
+        }
+        admitted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_per_interval() {
+        let throttle = Throttle::new(Duration::from_secs(10));
+        let start = Instant::now();
+        let admitted = |seconds| throttle.admits(start + Duration::from_secs(seconds));
+        assert_eq!([0, 1, 9, 10, 11, 30].map(admitted), [true, false, false, true, false, true]);
+    }
+}

@@ -1,0 +1,321 @@
+//! The bus against a Redis that comes, goes, refuses and floods.
+
+use m3a3::bus::{Bus, BusError, BusTask, Signal, Subscription};
+use m3a3::events::{Event, Finished, ImageUploaded, Outcome};
+use m3a3::ids::{ImagePath, UserId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::journal::Journal;
+use crate::harness::redis::TestRedis;
+use crate::harness::{until, within};
+
+struct Running {
+    bus: Bus,
+    task: BusTask,
+    shutdown: CancellationToken,
+}
+
+impl Running {
+    fn start(url: &str) -> Self {
+        let shutdown = CancellationToken::new();
+        let (bus, task) = Bus::start(url, shutdown.clone()).expect("a usable URL");
+        Self { bus, task, shutdown }
+    }
+
+    async fn connected(redis: &TestRedis) -> Self {
+        let running = Self::start(&redis.url());
+        until("connecting", || running.bus.is_connected()).await;
+        running
+    }
+
+    async fn stop(self) {
+        self.shutdown.cancel();
+        within("the end of the bus", self.task.finished()).await;
+    }
+}
+
+fn uploaded(user: i64) -> ImageUploaded {
+    ImageUploaded { user_id: UserId::new(user).unwrap(), image_path: ImagePath::new("a.jpg").unwrap(), job_id: None }
+}
+
+fn finished(user: i64) -> Finished {
+    let outcome = Outcome::Done { url: format!("/thumbnails/{user}.jpg") };
+    Finished { user_id: UserId::new(user).unwrap(), job_id: None, outcome }
+}
+
+async fn next<E: Event>(subscription: &mut Subscription<E>) -> Signal<E> {
+    within("a signal", subscription.next()).await.expect("the bus runs")
+}
+
+/// The next event, whatever resyncs come before.
+async fn next_event<E: Event>(subscription: &mut Subscription<E>) -> E {
+    loop {
+        if let Signal::Event(event) = next(subscription).await {
+            return event;
+        }
+    }
+}
+
+async fn resynced<E: Event>(subscription: &mut Subscription<E>) {
+    while !matches!(next(subscription).await, Signal::Resync) {}
+}
+
+/// Publishes what no event of ours would be.
+async fn publish_raw(redis: &TestRedis, channel: &str, payload: &[u8]) {
+    let mut stream = TcpStream::connect(redis.address()).await.unwrap();
+    let mut request = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len());
+    request.push_str(&String::from_utf8_lossy(payload));
+    request.push_str("\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 1];
+    within("the answer to PUBLISH", stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(&answer, b":");
+}
+
+#[tokio::test]
+async fn an_event_arrives_as_it_was_published() {
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut subscription = running.bus.subscribe::<ImageUploaded>();
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    running.bus.publish(&uploaded(1));
+    running.bus.publish(&uploaded(2));
+    assert_eq!(next(&mut subscription).await, Signal::Event(uploaded(1)));
+    assert_eq!(next(&mut subscription).await, Signal::Event(uploaded(2)));
+    running.stop().await;
+    assert_eq!(subscription.next().await, None);
+}
+
+#[tokio::test]
+async fn a_topic_of_many_channels_brings_the_messages_of_all_of_them_and_of_no_other() {
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut subscription = running.bus.subscribe::<Finished>();
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    running.bus.publish(&uploaded(9));
+    for user in [1, 2, UserId::MAX] {
+        running.bus.publish(&finished(user));
+        assert_eq!(next(&mut subscription).await, Signal::Event(finished(user)));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn malformed_messages_are_logged_once_and_dropped_and_the_next_good_one_arrives() {
+    let journal = Journal::start();
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut images = running.bus.subscribe::<ImageUploaded>();
+    let mut other_reader = running.bus.subscribe::<ImageUploaded>();
+    let mut results = running.bus.subscribe::<Finished>();
+    assert_eq!(next(&mut images).await, Signal::Resync);
+    assert_eq!(next(&mut other_reader).await, Signal::Resync);
+    assert_eq!(next(&mut results).await, Signal::Resync);
+    for payload in [&b""[..], b"null", b"{\"userId\":1", b"\"OK\"", b"QUEUED", b"\xff\xfe", b"{\"userId\":\"1\"}"] {
+        publish_raw(&redis, "image_uploaded", payload).await;
+        publish_raw(&redis, "finished:x", payload).await;
+    }
+    running.bus.publish(&uploaded(1));
+    running.bus.publish(&finished(1));
+    assert_eq!(next(&mut images).await, Signal::Event(uploaded(1)));
+    assert_eq!(next(&mut other_reader).await, Signal::Event(uploaded(1)));
+    assert_eq!(next(&mut results).await, Signal::Event(finished(1)));
+    assert_eq!(journal.lines_with(&["malformed", "image_uploaded"]).len(), 1);
+    assert_eq!(journal.lines_with(&["malformed", "finished:x"]).len(), 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn after_redis_was_killed_and_restarted_empty_there_is_a_resync_and_events_arrive_again() {
+    let mut redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut images = running.bus.subscribe::<ImageUploaded>();
+    let mut results = running.bus.subscribe::<Finished>();
+    assert_eq!(next(&mut images).await, Signal::Resync);
+    assert_eq!(next(&mut results).await, Signal::Resync);
+    for round in 1..=3 {
+        redis.kill().await;
+        until("noticing that Redis is away", || !running.bus.is_connected()).await;
+        redis.restart_empty().await;
+        resynced(&mut images).await;
+        resynced(&mut results).await;
+        until("connecting again", || running.bus.is_connected()).await;
+        running.bus.publish(&uploaded(round));
+        running.bus.publish(&finished(round));
+        assert_eq!(next_event(&mut images).await, uploaded(round));
+        assert_eq!(next_event(&mut results).await, finished(round));
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_bus_that_started_before_redis_works_once_redis_is_up() {
+    let mut redis = TestRedis::down();
+    let running = Running::start(&redis.url());
+    let mut subscription = running.bus.subscribe::<ImageUploaded>();
+    running.bus.publish(&uploaded(1));
+    until("dropping what Redis cannot take", || running.bus.dropped() == 1).await;
+    assert!(!running.bus.is_connected());
+    assert!(matches!(running.bus.ping().await, Err(BusError::Disconnected)));
+
+    redis.restart_empty().await;
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    until("connecting", || running.bus.is_connected()).await;
+    running.bus.publish(&uploaded(2));
+    assert_eq!(next(&mut subscription).await, Signal::Event(uploaded(2)));
+    assert!(running.bus.ping().await.is_ok());
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn publishing_without_redis_neither_waits_nor_fails() {
+    let redis = TestRedis::down();
+    let running = Running::start(&redis.url());
+    // More than the queue holds: a publish that waited would hang here, on the only thread there is.
+    for user in 1..=20_000 {
+        running.bus.publish(&uploaded(user));
+    }
+    until("dropping everything", || running.bus.dropped() == 20_000).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_published_right_after_the_start_or_right_before_the_end_is_sent() {
+    let redis = TestRedis::start().await;
+    let listener = Running::connected(&redis).await;
+    let mut subscription = listener.bus.subscribe::<ImageUploaded>();
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    let short = Running::start(&redis.url());
+    short.bus.publish(&uploaded(1));
+    short.stop().await;
+    assert_eq!(next(&mut subscription).await, Signal::Event(uploaded(1)));
+    listener.stop().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_is_too_slow_is_told_to_look_at_the_truth() {
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut slow = running.bus.subscribe::<ImageUploaded>();
+    let mut quick = running.bus.subscribe::<ImageUploaded>();
+    assert_eq!(next(&mut slow).await, Signal::Resync);
+    assert_eq!(next(&mut quick).await, Signal::Resync);
+    const MESSAGES: i64 = 6000;
+    for user in 1..=MESSAGES {
+        running.bus.publish(&uploaded(user));
+        if user % 100 == 0 {
+            while next_event(&mut quick).await.user_id.get() < user {}
+        }
+    }
+    assert_eq!(next(&mut slow).await, Signal::Resync);
+    assert!(matches!(next(&mut slow).await, Signal::Event(_)));
+    while next_event(&mut slow).await.user_id.get() < MESSAGES {}
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn two_processes_hear_each_other_and_themselves() {
+    let redis = TestRedis::start().await;
+    let (one, two) = (Running::connected(&redis).await, Running::connected(&redis).await);
+    let (mut heard_by_one, mut heard_by_two) = (one.bus.subscribe::<Finished>(), two.bus.subscribe::<Finished>());
+    assert_eq!(next(&mut heard_by_one).await, Signal::Resync);
+    assert_eq!(next(&mut heard_by_two).await, Signal::Resync);
+    for (sender, user) in [(&one, 1), (&two, 2)] {
+        sender.bus.publish(&finished(user));
+        assert_eq!(next(&mut heard_by_one).await, Signal::Event(finished(user)));
+        assert_eq!(next(&mut heard_by_two).await, Signal::Event(finished(user)));
+    }
+    one.stop().await;
+    two.stop().await;
+}
+
+#[tokio::test]
+async fn a_later_subscriber_to_a_standing_topic_is_told_at_once_to_look_at_the_truth() {
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut first = running.bus.subscribe::<Finished>();
+    assert_eq!(next(&mut first).await, Signal::Resync);
+    let mut second = running.bus.clone().subscribe::<Finished>();
+    assert_eq!(next(&mut second).await, Signal::Resync);
+    running.bus.publish(&finished(1));
+    assert_eq!(next(&mut first).await, Signal::Event(finished(1)));
+    assert_eq!(next(&mut second).await, Signal::Event(finished(1)));
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn the_right_password_connects_and_a_wrong_one_never_does() {
+    let journal = Journal::start();
+    let redis = TestRedis::with_password("right").await;
+    let running = Running::connected(&redis).await;
+    assert!(running.bus.ping().await.is_ok());
+    for url in [redis.url_with("wrong"), redis.url_with("")] {
+        let refused = Running::start(&url);
+        refused.bus.publish(&uploaded(1));
+        // The message is dropped only when an attempt has failed.
+        until("refusing the password", || refused.bus.dropped() == 1).await;
+        assert!(!refused.bus.is_connected());
+        refused.stop().await;
+    }
+    running.stop().await;
+    // Each of the two once, however often it tried.
+    assert_eq!(journal.lines_with(&["ERROR", "Redis refuses the user or the password", "commands"]).len(), 2);
+    assert!(journal.lines_with(&["wrong"]).is_empty(), "the password is in the log");
+}
+
+#[tokio::test]
+async fn ten_thousand_events_all_arrive_or_are_made_up_for_by_a_resync() {
+    let redis = TestRedis::start().await;
+    let (sender, receiver) = (Running::connected(&redis).await, Running::connected(&redis).await);
+    let mut subscription = receiver.bus.subscribe::<ImageUploaded>();
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    const EVENTS: i64 = 10_000;
+    let bus = sender.bus.clone();
+    // Another thread with another runtime, as actix' workers are.
+    let publishing = std::thread::spawn(move || {
+        for user in 1..=EVENTS {
+            bus.publish(&uploaded(user));
+        }
+    });
+    let (mut arrived, mut resynced, mut last) = (0, false, 0);
+    // Where messages are lost, they are older ones.
+    while last < EVENTS {
+        match next(&mut subscription).await {
+            Signal::Event(event) => {
+                assert!(event.user_id.get() > last, "events arrive in order");
+                last = event.user_id.get();
+                arrived += 1;
+            }
+            Signal::Resync => resynced = true,
+        }
+    }
+    publishing.join().unwrap();
+    assert_eq!(sender.bus.dropped(), 0);
+    assert!(resynced || arrived == EVENTS, "{arrived} arrived, without a resync");
+    sender.stop().await;
+    receiver.stop().await;
+}
+
+#[tokio::test]
+async fn a_bus_can_be_used_from_another_runtime() {
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let mut subscription = running.bus.subscribe::<Finished>();
+    assert_eq!(next(&mut subscription).await, Signal::Resync);
+    let bus = running.bus.clone();
+    let elsewhere = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut subscription = bus.subscribe::<Finished>();
+            assert_eq!(next(&mut subscription).await, Signal::Resync);
+            bus.publish(&finished(1));
+            assert!(bus.ping().await.is_ok());
+            next(&mut subscription).await
+        })
+    });
+    assert_eq!(elsewhere.await.unwrap(), Signal::Event(finished(1)));
+    assert_eq!(next(&mut subscription).await, Signal::Event(finished(1)));
+    running.stop().await;
+}
