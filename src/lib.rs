@@ -1,15 +1,34 @@
 //! m3a3: pictures in, thumbnails out, leaderboards live.
+//!
+//! One binary, one database, one Redis. The database row is the truth; a Redis channel is the doorbell; a periodic sweep
+//! hears what the doorbell missed.
+//!
+//! | what | where |
+//! |---|---|
+//! | the command line, one file per subcommand, each a composition root | [`cli`] |
+//! | pictures: routes, held polls, the thumbnail worker | [`images`] |
+//! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
+//! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
+//! | files: uploads, originals, thumbnails on the disk | [`files`] |
+//! | users: who is shown by which thumbnail | [`users`] |
+//! | HTTP: server, problems, authentication, health | [`http`] |
+//! | Redis channels over fred, and the embedded broker | [`bus`] |
+//! | the names and payloads of the channels | [`events`] |
+//! | SQLite: writer thread, readers, migrations, schema | [`db`] |
+//! | values that cannot be wrong | [`ids`] |
+//! | settings, logs, signals | [`config`], [`telemetry`], [`lifecycle`] |
 
+pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod db;
-pub mod bus;
 pub mod events;
 pub mod files;
 pub mod http;
 pub mod ids;
+pub mod images;
 pub mod jobs;
 pub mod lifecycle;
 pub mod telemetry;
-pub mod users;
 pub mod thumbnail;
+pub mod users;

@@ -18,7 +18,11 @@ use crate::ids::Invalid;
 
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
-pub struct Problem {
+pub struct Problem(Box<Parts>);
+
+/// Boxed, since a result is as large as its error, and most results are none.
+#[derive(Debug, Clone)]
+struct Parts {
     status: StatusCode,
     detail: String,
     errors: Vec<Value>,
@@ -30,7 +34,7 @@ pub struct Problem {
 impl Problem {
     /// A problem with this status and this explanation.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }
+        Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }))
     }
 
     /// 400: a field (of the body, the query or the path) or a header is wrong.
@@ -45,7 +49,9 @@ impl Problem {
             .iter()
             .map(|(name, invalid)| json!({ "field": name, "got": invalid.got, "expected": invalid.expected }))
             .collect();
-        Self { errors, ..Self::new(status, detail) }
+        let mut problem = Self::new(status, detail);
+        problem.0.errors = errors;
+        problem
     }
 
     /// 404.
@@ -61,27 +67,35 @@ impl Problem {
 
     /// 503: what is needed is not there now; the client is asked to come again in a second. The cause goes to the log.
     pub fn unavailable(cause: impl fmt::Display) -> Self {
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "This cannot be done right now. Please try again.");
-        Self { cause: Some(cause.to_string()), ..problem.with_header(header::RETRY_AFTER, "1") }
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "This cannot be done right now. Please try again.")
+            .with_header(header::RETRY_AFTER, "1")
+            .caused_by(cause)
     }
 
     /// 500: something is broken; the cause goes to the log.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        let problem = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.");
-        Self { cause: Some(cause.to_string()), ..problem }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").caused_by(cause)
+    }
+
+    fn caused_by(mut self, cause: impl fmt::Display) -> Self {
+        self.0.cause = Some(cause.to_string());
+        self
     }
 
     /// The same problem with a header.
     #[must_use]
-    pub fn with_header(self, name: header::HeaderName, value: impl Into<String>) -> Self {
-        Self { header: Some((name, value.into())), ..self }
+    pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.0.header = Some((name, value.into()));
+        self
     }
 
     /// What a response without a body of ours means, judged by its status.
     fn of_status(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
         if status.is_server_error() {
             let cause = error.map_or_else(|| status.to_string(), ToString::to_string);
-            return Self { status, ..Self::internal(cause) };
+            let mut problem = Self::internal(cause);
+            problem.0.status = status;
+            return problem;
         }
         let detail = match (status, error) {
             (StatusCode::NOT_FOUND, _) => "There is nothing here.".to_owned(),
@@ -95,14 +109,14 @@ impl Problem {
     fn render(&self, request_id: &str) -> String {
         let mut body = json!({
             "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or("Error"),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "message": self.detail,
+            "title": self.0.status.canonical_reason().unwrap_or("Error"),
+            "status": self.0.status.as_u16(),
+            "detail": self.0.detail,
+            "message": self.0.detail,
             "requestId": request_id,
         });
-        if !self.errors.is_empty() {
-            body["errors"] = Value::Array(self.errors.clone());
+        if !self.0.errors.is_empty() {
+            body["errors"] = Value::Array(self.0.errors.clone());
         }
         body.to_string()
     }
@@ -110,19 +124,19 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.detail)
+        f.write_str(&self.0.detail)
     }
 }
 
 impl ResponseError for Problem {
     fn status_code(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Status and header; [`answer`] writes the body, since it knows the request's id.
     fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponseBuilder::new(self.status);
-        if let Some((name, value)) = &self.header {
+        let mut response = HttpResponseBuilder::new(self.0.status);
+        if let Some((name, value)) = &self.0.header {
             response.insert_header((name.clone(), value.as_str()));
         }
         response.finish()
@@ -169,11 +183,11 @@ pub async fn answer(
 }
 
 fn log(problem: &Problem, request_id: &str, path: &str) {
-    let status = problem.status.as_u16();
-    match &problem.cause {
+    let status = problem.0.status.as_u16();
+    match &problem.0.cause {
         Some(cause) => tracing::error!(request.id = request_id, path, status, error = cause, "a request failed"),
         None => {
-            tracing::debug!(request.id = request_id, path, status, detail = problem.detail, "a request was refused")
+            tracing::debug!(request.id = request_id, path, status, detail = problem.0.detail, "a request was refused")
         }
     }
 }

@@ -1,0 +1,102 @@
+//! Idempotency keys (the `Idempotency-Key` header of the IETF httpapi draft): per user, for 24 hours.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use crate::db::{UnixMillis, schema::idempotency_keys};
+use crate::ids::{Invalid, UserId};
+
+const LIFETIME_MS: UnixMillis = 24 * 60 * 60 * 1000;
+/// Expired keys go a few at a time, with each new one: more than come, so that they never pile up.
+const FORGOTTEN_AT_ONCE: i64 = 8;
+const MAX_LENGTH: usize = 255;
+
+/// A key, and what was sent under it.
+#[derive(Debug, Clone)]
+pub(super) struct IdempotencyKey {
+    key: String,
+    content: String,
+}
+
+impl IdempotencyKey {
+    /// `content` is what tells one submission of the user from another.
+    pub(super) fn new(key: String, content: String) -> Self {
+        Self { key, content }
+    }
+
+    /// Reads the header's value.
+    pub(super) fn parse(value: &[u8]) -> Result<String, Invalid> {
+        const EXPECTED: &str = "1 to 255 visible ASCII characters";
+        let visible = !value.is_empty() && value.len() <= MAX_LENGTH && value.iter().all(u8::is_ascii_graphic);
+        let text = String::from_utf8_lossy(value);
+        if visible { Ok(text.into_owned()) } else { Err(Invalid::text(&text, EXPECTED)) }
+    }
+}
+
+/// What is known of a key.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    New,
+    Same { image_id: i64 },
+    Another,
+}
+
+pub(super) fn find(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    key: &IdempotencyKey,
+    now: UnixMillis,
+) -> QueryResult<Known> {
+    let row = idempotency_keys::table
+        .find((user.get(), &key.key))
+        .filter(idempotency_keys::created_at.gt(now - LIFETIME_MS))
+        .select((idempotency_keys::content, idempotency_keys::image_id))
+        .first::<(String, i64)>(connection)
+        .optional()?;
+    Ok(match row {
+        None => Known::New,
+        Some((content, image_id)) if content == key.content => Known::Same { image_id },
+        Some(_) => Known::Another,
+    })
+}
+
+pub(super) fn remember(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    key: &IdempotencyKey,
+    image_id: i64,
+    now: UnixMillis,
+) -> QueryResult<()> {
+    diesel::replace_into(idempotency_keys::table)
+        .values((
+            idempotency_keys::user_id.eq(user.get()),
+            idempotency_keys::idempotency_key.eq(&key.key),
+            idempotency_keys::content.eq(&key.content),
+            idempotency_keys::image_id.eq(image_id),
+            idempotency_keys::created_at.eq(now),
+        ))
+        .execute(connection)?;
+    let expired = idempotency_keys::table
+        .filter(idempotency_keys::created_at.le(now - LIFETIME_MS))
+        .order(idempotency_keys::created_at)
+        .limit(FORGOTTEN_AT_ONCE)
+        .select((idempotency_keys::user_id, idempotency_keys::idempotency_key))
+        .load::<(i64, String)>(connection)?;
+    for (user, key) in expired {
+        diesel::delete(idempotency_keys::table.find((user, key))).execute(connection)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_visible_ascii() {
+        assert_eq!(IdempotencyKey::parse(b"a-1"), Ok("a-1".to_owned()));
+        for bad in [&b""[..], b"a b", b"\xc3\xa9", &[b'x'; 256], b"a\0"] {
+            assert!(IdempotencyKey::parse(bad).is_err());
+        }
+    }
+}

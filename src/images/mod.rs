@@ -1,0 +1,64 @@
+//! Pictures: from the upload to the thumbnail, and to whoever waits for it.
+//!
+//! Owns the tables `images`, `thumbnails` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
+//! other programs' messages become jobs) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
+//! answers from a message what a row of its own says.
+//!
+//! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`: the HTTP side
+//! - `waiters`, `long_poll`: requests that are held until there is news
+//! - `intake`: messages of other programs
+//! - `worker`: the thumbnail job
+//! - `store`, `idempotency`: the rows
+
+mod enqueue;
+mod idempotency;
+mod intake;
+mod long_poll;
+mod routes;
+mod status;
+mod store;
+mod thumbnails;
+mod upload;
+mod waiters;
+mod worker;
+
+use std::time::Duration;
+
+use crate::bus::Bus;
+use crate::db::Database;
+use crate::files::Files;
+
+pub use intake::listen;
+pub use long_poll::LongPolls;
+pub use routes::{Api, routes};
+pub use worker::ThumbnailWorker;
+
+/// What the pictures' part of a process works with; a clone shares it.
+#[derive(Clone)]
+pub struct Resources {
+    /// The database.
+    pub database: Database,
+    /// The Redis channels.
+    pub bus: Bus,
+    /// The image root.
+    pub files: Files,
+    /// What is accepted.
+    pub limits: Limits,
+}
+
+/// What is accepted.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest picture file.
+    pub max_upload_bytes: u64,
+    /// The largest picture, width times height.
+    pub max_pixels: u64,
+    /// How long a poll is held when the client does not say.
+    pub long_poll_timeout: Duration,
+}
+
+impl Limits {
+    fn of_pictures(&self) -> crate::thumbnail::Limits {
+        crate::thumbnail::Limits { max_pixels: self.max_pixels }
+    }
+}

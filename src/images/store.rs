@@ -1,0 +1,214 @@
+//! The rows of images and thumbnails. Every function runs inside the caller's transaction.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use serde_json::json;
+
+use super::idempotency::{self, IdempotencyKey, Known};
+use crate::db::schema::{images, thumbnails};
+use crate::db::{UnixMillis, now};
+use crate::files::ThumbnailName;
+use crate::ids::{ImagePath, JobId, UserId};
+use crate::jobs::{self, DedupScope, Kind, NewJob};
+use crate::users;
+
+/// The job that makes a thumbnail.
+pub(super) const THUMBNAIL: Kind = Kind { name: "thumbnail", dedup: DedupScope::WhileActive };
+
+/// A picture that is to be accepted.
+#[derive(Debug, Clone)]
+pub(super) struct Submission {
+    pub(super) user_id: UserId,
+    pub(super) path: ImagePath,
+    /// What the client calls its file.
+    pub(super) original_name: Option<String>,
+    pub(super) key: Option<IdempotencyKey>,
+    /// Whether this is left out while the same picture of the same user waits already.
+    pub(super) once: bool,
+}
+
+/// A picture as it was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Receipt {
+    pub(super) job_id: JobId,
+    pub(super) user_id: UserId,
+    pub(super) path: ImagePath,
+}
+
+/// What became of a submission.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// It has a row and a job now.
+    New(Receipt),
+    /// It was accepted before, under the same idempotency key.
+    Before(Receipt),
+    /// Its idempotency key belongs to another submission.
+    KeyReused,
+    /// The same picture waits already.
+    Waiting,
+}
+
+/// How far an image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    Pending,
+    Done { thumbnail_url: String },
+    Failed { message: String },
+}
+
+/// An image's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    pub(super) id: i64,
+    pub(super) job_id: JobId,
+    pub(super) user_id: UserId,
+    pub(super) path: ImagePath,
+    pub(super) state: State,
+}
+
+/// Accepts a picture: its user, its row and its job, or nothing.
+pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Accepted> {
+    let (at, user_id) = (now(), submission.user_id);
+    if let Some(key) = &submission.key {
+        match idempotency::find(connection, user_id, key, at)? {
+            Known::New => {}
+            Known::Same { image_id } => return Ok(Accepted::Before(receipt(by_id(connection, image_id)?))),
+            Known::Another => return Ok(Accepted::KeyReused),
+        }
+    }
+    let job_id = JobId::generate();
+    let job = NewJob {
+        id: job_id,
+        kind: THUMBNAIL,
+        payload: json!({ "userId": user_id, "imagePath": submission.path }).to_string(),
+        dedup: submission.once.then(|| format!("{user_id}:{}", submission.path)),
+    };
+    if !jobs::enqueue(connection, &job, at)? {
+        return Ok(Accepted::Waiting);
+    }
+    users::ensure(connection, user_id)?;
+    let image_id = diesel::insert_into(images::table)
+        .values((
+            images::job_id.eq(job_id.to_string()),
+            images::user_id.eq(user_id.get()),
+            images::path.eq(submission.path.as_str()),
+            images::original_name.eq(&submission.original_name),
+            images::created_at.eq(at),
+        ))
+        .returning(images::id)
+        .get_result(connection)?;
+    users::image_accepted(connection, user_id, image_id)?;
+    if let Some(key) = &submission.key {
+        idempotency::remember(connection, user_id, key, image_id, at)?;
+    }
+    Ok(Accepted::New(Receipt { job_id, user_id, path: submission.path.clone() }))
+}
+
+fn receipt(image: Image) -> Receipt {
+    Receipt { job_id: image.job_id, user_id: image.user_id, path: image.path }
+}
+
+type Row = (i64, String, i64, String, String, Option<String>, Option<String>);
+
+const COLUMNS: (
+    images::id,
+    images::job_id,
+    images::user_id,
+    images::path,
+    images::state,
+    images::thumbnail_url,
+    images::failure,
+) = (images::id, images::job_id, images::user_id, images::path, images::state, images::thumbnail_url, images::failure);
+
+fn by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<Image> {
+    images::table.find(id).select(COLUMNS).first::<Row>(connection).and_then(image)
+}
+
+/// The image that a thumbnail job is for.
+pub(super) fn by_job(connection: &mut SqliteConnection, job_id: JobId) -> QueryResult<Option<Image>> {
+    let row = images::table
+        .filter(images::job_id.eq(job_id.to_string()))
+        .select(COLUMNS)
+        .first::<Row>(connection)
+        .optional()?;
+    row.map(image).transpose()
+}
+
+fn image((id, job_id, user_id, path, state, thumbnail_url, failure): Row) -> QueryResult<Image> {
+    let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
+    let state = match state.as_str() {
+        "done" => State::Done { thumbnail_url: thumbnail_url.unwrap_or_default() },
+        "failed" => State::Failed { message: failure.unwrap_or_default() },
+        _ => State::Pending,
+    };
+    Ok(Image {
+        id,
+        job_id: job_id.parse().map_err(unreadable)?,
+        user_id: UserId::new(user_id).map_err(unreadable)?,
+        path: ImagePath::new(&path).map_err(unreadable)?,
+        state,
+    })
+}
+
+/// The users of whom an image has ended since `since`.
+pub(super) fn finished_since(connection: &mut SqliteConnection, since: UnixMillis) -> QueryResult<Vec<UserId>> {
+    let users = images::table
+        .filter(images::finished_at.ge(since))
+        .select(images::user_id)
+        .distinct()
+        .load::<i64>(connection)?;
+    Ok(users.into_iter().filter_map(|user| UserId::new(user).ok()).collect())
+}
+
+/// A thumbnail that has been stored.
+#[derive(Debug, Clone)]
+pub struct Thumbnail {
+    pub(super) name: ThumbnailName,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) bytes: usize,
+}
+
+impl Thumbnail {
+    /// Where clients find it: a path on the API server, the same text everywhere.
+    pub(super) fn url(&self) -> String {
+        format!("/thumbnails/{}", self.name)
+    }
+}
+
+/// Gives an image its thumbnail, and shows its user by it.
+pub(super) fn done(
+    connection: &mut SqliteConnection,
+    image: &Image,
+    thumbnail: &Thumbnail,
+    at: UnixMillis,
+) -> QueryResult<()> {
+    diesel::insert_into(thumbnails::table)
+        .values((
+            thumbnails::image_id.eq(image.id),
+            thumbnails::name.eq(thumbnail.name.as_str()),
+            thumbnails::width.eq(i32::try_from(thumbnail.width).unwrap_or(i32::MAX)),
+            thumbnails::height.eq(i32::try_from(thumbnail.height).unwrap_or(i32::MAX)),
+            thumbnails::bytes.eq(i64::try_from(thumbnail.bytes).unwrap_or(i64::MAX)),
+            thumbnails::created_at.eq(at),
+        ))
+        .execute(connection)?;
+    let url = thumbnail.url();
+    diesel::update(images::table.find(image.id))
+        .set((images::state.eq("done"), images::thumbnail_url.eq(&url), images::finished_at.eq(at)))
+        .execute(connection)?;
+    users::thumbnail_ready(connection, image.user_id, image.id, &url)
+}
+
+/// Notes that an image will have no thumbnail.
+pub(super) fn failed(
+    connection: &mut SqliteConnection,
+    image: &Image,
+    message: &str,
+    at: UnixMillis,
+) -> QueryResult<()> {
+    diesel::update(images::table.find(image.id))
+        .set((images::state.eq("failed"), images::failure.eq(message), images::finished_at.eq(at)))
+        .execute(connection)?;
+    users::thumbnail_failed(connection, image.user_id, image.id, message)
+}

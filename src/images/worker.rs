@@ -1,0 +1,105 @@
+//! The thumbnail job: read the original, make the thumbnail, store it, tell.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::store::{self, Image, THUMBNAIL, Thumbnail};
+use super::{Limits, Resources};
+use crate::db::UnixMillis;
+use crate::events::{Finished, Outcome};
+use crate::files::{Files, OpenError};
+use crate::ids::{ImagePath, JobId};
+use crate::jobs::{Failure, Handler, Job, Kind};
+use crate::thumbnail;
+
+const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
+
+/// Makes thumbnails.
+pub struct ThumbnailWorker {
+    resources: Resources,
+}
+
+impl ThumbnailWorker {
+    /// A worker on these resources.
+    pub fn new(resources: Resources) -> Self {
+        Self { resources }
+    }
+}
+
+impl Handler for ThumbnailWorker {
+    const KIND: Kind = THUMBNAIL;
+    type Effect = (Image, Thumbnail);
+    type Notice = Finished;
+
+    async fn run(&self, job: &Job) -> Result<Self::Effect, Failure> {
+        let id = job.id;
+        let image = self
+            .resources
+            .database
+            .read_point(|connection| store::by_job(connection, id))
+            .map_err(|error| Failure::retry(error, NOT_STORED))?
+            .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
+        let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
+        let made = tokio::task::spawn_blocking(move || make(&files, &path, &limits)).await;
+        let thumbnail = made.unwrap_or_else(|error| Err(Failure::fail(error, "The picture cannot be read.")))?;
+        Ok((image, thumbnail))
+    }
+
+    fn apply(
+        connection: &mut SqliteConnection,
+        job: &Job,
+        (image, thumbnail): Self::Effect,
+        now: UnixMillis,
+    ) -> QueryResult<Finished> {
+        store::done(connection, &image, &thumbnail, now)?;
+        Ok(finished(&image, job.id, Outcome::Done { url: thumbnail.url() }))
+    }
+
+    fn bury(
+        connection: &mut SqliteConnection,
+        job: &Job,
+        message: &str,
+        now: UnixMillis,
+    ) -> QueryResult<Option<Finished>> {
+        let Some(image) = store::by_job(connection, job.id)? else { return Ok(None) };
+        store::failed(connection, &image, message, now)?;
+        Ok(Some(finished(&image, job.id, Outcome::Failed { message: message.to_owned() })))
+    }
+
+    fn announce(&self, notice: Finished) {
+        self.resources.bus.publish(&notice);
+    }
+}
+
+fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
+    Finished { user_id: image.user_id, job_id: Some(job_id), outcome }
+}
+
+/// The blocking part of a job.
+fn make(files: &Files, path: &ImagePath, limits: &Limits) -> Result<Thumbnail, Failure> {
+    let original = files.read_original(path, limits.max_upload_bytes).map_err(unreadable)?;
+    let made = thumbnail::thumbnail(&original.bytes, &limits.of_pictures()).map_err(|error| Failure {
+        // What looks damaged may be half written: its owner gets the time to finish.
+        retry: !original.settled,
+        error: error.to_string(),
+        message: error.message(),
+    })?;
+    let name = files
+        .save_thumbnail(&made.bytes, made.format.extension())
+        .map_err(|error| Failure::retry(error, NOT_STORED))?;
+    Ok(Thumbnail { name, width: made.width, height: made.height, bytes: made.bytes.len() })
+}
+
+fn unreadable(error: OpenError) -> Failure {
+    match error {
+        OpenError::Missing => Failure::retry(error, "There is no picture at the path that was given."),
+        OpenError::Unreadable(_) => Failure::retry(error, "The picture could not be read. Please try again."),
+        OpenError::Outside | OpenError::NotAFile(_) => {
+            Failure::fail(error, "The path that was given does not lead to a picture file.")
+        }
+        OpenError::TooLarge { max_bytes, .. } => {
+            let message = format!("The picture's file is too large; at most {max_bytes} bytes are accepted.");
+            Failure::fail(error, message)
+        }
+    }
+}
