@@ -7,9 +7,14 @@ mod api;
 mod backoff;
 mod completions;
 mod config;
+mod migrate;
 mod output;
+mod process;
+mod serve;
 mod status;
+mod up;
 mod upload;
+mod worker;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -21,6 +26,9 @@ use crate::telemetry;
 
 const EXAMPLES: &str = "\
 Examples:
+  m3a3 up                                   everything in one process, nothing to install
+  m3a3 serve                                the API server alone
+  m3a3 worker thumbnail                     a worker alone; start as many as you like
   m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
   m3a3 status 1                             what became of user 1's picture
   m3a3 config show                          every setting, and where it came from
@@ -41,10 +49,15 @@ pub struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Up(up::Up),
+    Serve(serve::Serve),
+    #[command(subcommand)]
+    Worker(worker::Worker),
     Upload(upload::Upload),
     Status(status::Status),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    Migrate(migrate::Migrate),
     Completions(completions::Completions),
 }
 
@@ -109,6 +122,19 @@ impl Cli {
         match self.command {
             Command::Completions(completions) => completions.run(),
             Command::Config(command) => command.run(&Config::load(&overrides)?),
+            Command::Up(up) => {
+                up.address.add_to(&mut overrides);
+                block_on(up::run(&prepare(&overrides)?))
+            }
+            Command::Serve(serve) => {
+                serve.address.add_to(&mut overrides);
+                block_on(serve::run(&prepare(&overrides)?))
+            }
+            Command::Worker(worker) => {
+                worker.add_to(&mut overrides);
+                block_on(worker::run(&prepare(&overrides)?))
+            }
+            Command::Migrate(_) => migrate::run(&prepare(&overrides)?),
             Command::Upload(upload) => {
                 upload.server.add_to(&mut overrides);
                 block_on(upload.run(&prepare(&overrides)?))

@@ -137,9 +137,14 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
     Usage: m3a3 [OPTIONS] <COMMAND>
 
     Commands:
+      up           Run everything in this process: API server, thumbnail worker, and Redis if there is
+                   none
+      serve        Accept pictures, answer polls, serve thumbnails
+      worker       Run background jobs
       upload       Upload pictures of a user
       status       Ask what became of a user's picture
       config       Show the configuration
+      migrate      Bring the database's schema up to date
       completions  Print completions for a shell
       help         Print this message or the help of the given subcommand(s)
 
@@ -156,6 +161,9 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
           --set <KEY=VALUE>      Any other key, such as serve.port=8080; may be given several times
 
     Examples:
+      m3a3 up                                   everything in one process, nothing to install
+      m3a3 serve                                the API server alone
+      m3a3 worker thumbnail                     a worker alone; start as many as you like
       m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
       m3a3 status 1                             what became of user 1's picture
       m3a3 config show                          every setting, and where it came from

@@ -1,11 +1,10 @@
-//! What the tests stand on.
-
-pub mod binary;
-pub mod scripted_api;
 //! What the tests stand on: servers of their own, and waiting with a deadline.
 
+pub mod app;
+pub mod binary;
 pub mod journal;
 pub mod redis;
+pub mod scripted_api;
 pub mod wire;
 
 use std::future::Future;

@@ -1,0 +1,125 @@
+//! What every long-running subcommand stands on: database, files, Redis, and the order in which they end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::bus::embedded::discover;
+use crate::bus::{Bus, BusTask};
+use crate::config::Config;
+use crate::db::{Database, Location, WriterThread};
+use crate::files::Files;
+use crate::images::{Limits, Resources};
+use crate::jobs::{Policy, WorkerLock};
+use crate::lifecycle::{Running, Shutdown, Signals, supervise};
+
+/// Where Redis is looked for when nothing says where it is.
+const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
+/// The longest wait between two attempts of a job.
+const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
+/// How long the last messages and writes may take once every role has ended.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// The resources of a process, and what ends them.
+pub(super) struct Process {
+    pub(super) shutdown: Shutdown,
+    pub(super) resources: Resources,
+    signals: Signals,
+    roles: Vec<Running>,
+    grace: Duration,
+    bus_task: BusTask,
+    bus_shutdown: CancellationToken,
+    writer: WriterThread,
+}
+
+impl Process {
+    /// Opens everything. `redis_url` says where Redis is; without it, the broker of an `m3a3 up` on the same data is used
+    /// where there is one, and 127.0.0.1:6379 else. Redis need not answer.
+    pub(super) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
+        let signals = Signals::install()?;
+        raise_open_files();
+        let location = Location::new(&config.database.path);
+        let (database, writer) = Database::open(&location)?;
+        let files = Files::open(&config.images.root)
+            .with_context(|| format!("cannot use the image root {}", config.images.root.display()))?;
+        let redis_url = redis_url
+            .or_else(|| config.redis.url.as_ref().map(|url| url.expose().to_owned()))
+            .or_else(|| discover(location.folder()))
+            .unwrap_or_else(|| DEFAULT_REDIS.to_owned());
+        let bus_shutdown = CancellationToken::new();
+        let (bus, bus_task) = Bus::start(&redis_url, bus_shutdown.clone())?;
+        let limits = Limits {
+            max_upload_bytes: config.serve.max_upload_bytes,
+            max_pixels: config.images.max_pixels,
+            long_poll_timeout: config.serve.long_poll_timeout,
+        };
+        Ok(Self {
+            shutdown: Shutdown::new(),
+            resources: Resources { database, bus, files, limits },
+            signals,
+            roles: Vec::new(),
+            grace: config.shutdown.grace,
+            bus_task,
+            bus_shutdown,
+            writer,
+        })
+    }
+
+    /// Adds a role that runs until the shutdown.
+    pub(super) fn run_role(&mut self, role: Running) {
+        self.roles.push(role);
+    }
+
+    /// Runs until a signal or until a role fails; then drains the roles, sends the last messages, and makes the last
+    /// writes durable, in this order, since each needs the next.
+    pub(super) async fn run(self) -> anyhow::Result<()> {
+        let ended = supervise(self.roles, self.signals, &self.shutdown, self.grace).await;
+        self.bus_shutdown.cancel();
+        let closed = timeout(CLOSING, async {
+            self.bus_task.finished().await;
+            self.writer.close().await;
+        })
+        .await;
+        ended?;
+        closed.context("the last writes were not finished in time")
+    }
+}
+
+/// When jobs of this process are given up, repeated and taken for lost.
+pub(super) fn job_policy(config: &Config) -> Policy {
+    Policy {
+        lease: config.jobs.lease,
+        sweep_interval: config.jobs.sweep_interval,
+        max_attempts: i32::try_from(config.jobs.max_attempts).unwrap_or(i32::MAX),
+        retry_base: config.jobs.retry_base,
+        retry_cap: RETRY_CAP,
+        drain: drain(config),
+    }
+}
+
+/// How long roles may take to end: a little less than the grace period, so that they can still tidy up.
+pub(super) fn drain(config: &Config) -> Duration {
+    config.shutdown.grace.mul_f64(0.8)
+}
+
+/// This process's name among the workers on the database.
+pub(super) fn worker_lock(config: &Config) -> anyhow::Result<Arc<WorkerLock>> {
+    let location = Location::new(&config.database.path);
+    let lock = WorkerLock::acquire(location.folder())
+        .with_context(|| format!("cannot lock a file below {}", location.folder().display()))?;
+    Ok(Arc::new(lock))
+}
+
+/// Allows as many open files as the system lets us have: every held poll needs one.
+fn raise_open_files() {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(error = %error, ?current, "the limit of open files cannot be raised");
+    }
+}

@@ -1,0 +1,138 @@
+//! `m3a3 serve`: the API server.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use actix_web::web;
+use anyhow::Context;
+use clap::Args;
+use diesel::RunQueryDsl;
+use futures_util::FutureExt;
+
+use super::output;
+use super::process::{Process, drain};
+use crate::config::{Config, Overrides};
+use crate::http::health::{self, Check, Readiness};
+use crate::http::{Auth, server};
+use crate::images::{self, Api, LongPolls, Resources};
+use crate::jobs::Wake;
+use crate::lifecycle::Running;
+
+/// Below this, nothing more is accepted: what was accepted needs room to be finished.
+const MIN_FREE_BYTES: u64 = 64 << 20;
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 serve                                      on 127.0.0.1:3010
+  m3a3 serve --port 8080
+  M3A3_AUTH__TOKEN=secret m3a3 serve --host 0.0.0.0
+
+It prints `listening on URL` once it accepts connections. Thumbnails are made by `m3a3 worker thumbnail`,
+which shares its database and image root; Redis carries the news between them.";
+
+/// Accept pictures, answer polls, serve thumbnails
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    pub(super) address: Address,
+}
+
+/// Where to listen.
+#[derive(Args)]
+pub(super) struct Address {
+    /// The address to listen on [serve.host]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// The port to listen on, 0 for a free one [serve.port]
+    #[arg(long, value_name = "PORT")]
+    port: Option<String>,
+}
+
+impl Address {
+    pub(super) fn add_to(&self, overrides: &mut Overrides) {
+        for (key, value, flag) in [("serve.host", &self.host, "--host"), ("serve.port", &self.port, "--port")] {
+            if let Some(value) = value {
+                overrides.set(key, value, flag);
+            }
+        }
+    }
+}
+
+pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let listener = listen(config)?;
+    let mut process = Process::open(config, None)?;
+    // Nobody makes thumbnails here, so the bell rings for nobody; but a picture of another program is taken in.
+    let intake = images::listen(process.resources.clone(), Wake::new(), process.shutdown.token());
+    process.run_role(Running::spawn("intake", intake.map(Ok)));
+    let address = start(&mut process, config, listener)?;
+    output::print(&format!("listening on http://{address}\n"))?;
+    process.run().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens the API server's listener, if others may reach it at all.
+pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
+    config.check_binding(config.serve.host)?;
+    let address = config.serve.address();
+    server::listen(address).with_context(|| {
+        format!("cannot listen on {address} (is another m3a3 running? --port and --host choose another address)")
+    })
+}
+
+/// Starts the API server's roles, and says where it listens.
+pub(super) fn start(
+    process: &mut Process,
+    config: &Config,
+    listener: std::net::TcpListener,
+) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let resources = process.resources.clone();
+    let shutdown = process.shutdown.token();
+    let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
+    let readiness = readiness(&resources);
+    let api = Api {
+        resources: resources.clone(),
+        long_polls: long_polls.clone(),
+        auth: Auth::new(config.auth.token.as_ref().map(|token| token.expose())),
+    };
+    let routes = move |services: &mut web::ServiceConfig| {
+        services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
+        images::routes(&api, services);
+    };
+    let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
+    let serving = server::start(listener, settings, shutdown, routes)?;
+    process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
+    process.run_role(Running::spawn("long polls", long_polls.run(resources.bus).map(Ok)));
+    Ok(address)
+}
+
+fn readiness(resources: &Resources) -> Readiness {
+    let database = resources.database.clone();
+    let bus = resources.bus.clone();
+    let files = resources.files.clone();
+    Readiness::default()
+        .with("database", move || {
+            let database = database.clone();
+            async move {
+                let read = database.read(|connection| diesel::sql_query("SELECT 1 FROM users").execute(connection));
+                read.await.map_or_else(|error| Check::Unavailable(error.to_string()), |_| Check::Fine)
+            }
+            .boxed()
+        })
+        .with("redis", move || {
+            let check = match bus.is_connected() {
+                true => Check::Fine,
+                false => Check::Degraded("not connected; work goes on, news come later".to_owned()),
+            };
+            async { check }.boxed()
+        })
+        .with("disk", move || {
+            let check = match files.free_bytes() {
+                Ok(free) if free >= MIN_FREE_BYTES => Check::Fine,
+                Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
+                Err(error) => Check::Unavailable(error.to_string()),
+            };
+            async { check }.boxed()
+        })
+}

@@ -1,0 +1,101 @@
+//! `m3a3 up`: everything in one process, with nothing to install.
+
+use std::net::Ipv4Addr;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::output;
+use super::process::Process;
+use super::serve::{self, Address};
+use super::worker;
+use crate::bus::embedded::{Broker, BrokerFile, discover};
+use crate::config::Config;
+use crate::db::Location;
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 up
+  m3a3 up --port 8080
+  m3a3 up --redis-url redis://127.0.0.1:6379
+
+Without a Redis of yours, a small broker inside of this process stands in for it. It is for this process and for other
+m3a3 commands on the same data; what it forgets at the end costs time, never data.";
+
+/// Run everything in this process: API server, thumbnail worker, and Redis if there is none
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Up {
+    #[command(flatten)]
+    pub(super) address: Address,
+}
+
+/// The broker inside of the process.
+struct EmbeddedRedis {
+    url: String,
+    task: JoinHandle<()>,
+    shutdown: CancellationToken,
+    /// Other commands on the same data read the broker's address here.
+    _file: BrokerFile,
+}
+
+pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
+    let listener = serve::listen(config)?;
+    let embedded = if needs_broker(config) { Some(start_broker(config).await?) } else { None };
+    let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
+    worker::start(&mut process, config)?;
+    let address = serve::start(&mut process, config, listener)?;
+    output::print(&greeting(config, &format!("http://{address}")))?;
+    let ended = process.run().await;
+    if let Some(broker) = embedded {
+        broker.shutdown.cancel();
+        broker.task.await.context("the embedded broker panicked")?;
+    }
+    ended?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether no Redis is configured, and no other `m3a3 up` on the same data has a broker that serves us too.
+fn needs_broker(config: &Config) -> bool {
+    config.redis.url.is_none() && discover(Location::new(&config.database.path).folder()).is_none()
+}
+
+async fn start_broker(config: &Config) -> anyhow::Result<EmbeddedRedis> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot open a port for the broker")?;
+    let password = uuid::Uuid::new_v4().simple().to_string();
+    let url = format!("redis://:{password}@{}", listener.local_addr()?);
+    let location = Location::new(&config.database.path);
+    let folder = location.folder();
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let file = BrokerFile::publish(folder, &url)
+        .with_context(|| format!("cannot write the broker's address below {}", folder.display()))?;
+    let shutdown = CancellationToken::new();
+    let task = Broker::start(listener, password, shutdown.clone());
+    Ok(EmbeddedRedis { url, task, shutdown, _file: file })
+}
+
+fn greeting(config: &Config, url: &str) -> String {
+    let redis = if config.redis.url.is_some() { "yours" } else { "embedded" };
+    format!(
+        "listening on {url}\n\
+         \n\
+         m3a3 {version} is up; Ctrl-C stops it.\n\
+         \n  API         {url}\
+         \n  thumbnails  {concurrency} at a time\
+         \n  database    {database}\
+         \n  pictures    below {root}\
+         \n  Redis       {redis}\n\
+         \n\
+         Try:\n\
+         \n  curl -F userId=1 -F image=@photo.jpg {url}/enqueue\
+         \n  curl {url}/status-live/1\n\n",
+        version = env!("CARGO_PKG_VERSION"),
+        concurrency = config.images.concurrency,
+        database = config.database.path.display(),
+        root = config.images.root.display(),
+    )
+}

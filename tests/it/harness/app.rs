@@ -1,0 +1,233 @@
+//! m3a3 as it runs for real: processes of the built binary on one database and image root, and a Redis of the test's own.
+
+use std::future::Future;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use diesel::prelude::*;
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use super::binary::Workdir;
+use super::redis::TestRedis;
+
+/// How long anything may take before a test fails.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+const PROBE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Awaits a condition, and fails the test if it does not come true in time.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    let mut probes = tokio::time::interval(PROBE_INTERVAL);
+    loop {
+        probes.tick().await;
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+    }
+}
+
+/// One installation: a working directory with its data, a Redis, and the settings that all its processes share.
+pub struct App {
+    pub dir: Workdir,
+    pub redis: TestRedis,
+    pub http: reqwest::Client,
+    settings: Vec<String>,
+}
+
+impl App {
+    /// An installation with nothing running but its Redis. `settings` are `key=value`.
+    pub async fn new(settings: &[&str]) -> Self {
+        Self::with_redis(TestRedis::start().await, settings)
+    }
+
+    /// The same, on this Redis.
+    pub fn with_redis(redis: TestRedis, settings: &[&str]) -> Self {
+        // Every process that talks TLS needs a provider, and the client asks for one although it talks plain HTTP here.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(90)).build().unwrap();
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        Self { dir: Workdir::new(), redis, http, settings }
+    }
+
+    /// Starts a subcommand with this installation's settings, and waits for the first line that it prints.
+    pub fn start(&self, args: &[&str]) -> Process {
+        let mut command = self.dir.command(args);
+        let redis = format!("redis.url={}", self.redis.url());
+        let own = ["serve.port=0", "jobs.retry_base_s=0.05", "jobs.sweep_interval_s=0.2", redis.as_str()];
+        for setting in own.into_iter().chain(self.settings.iter().map(String::as_str)) {
+            command.args(["--set", setting]);
+        }
+        Process::start(&mut command)
+    }
+
+    /// Starts the API server and a thumbnail worker in one process.
+    pub fn up(&self) -> Process {
+        self.start(&["up"])
+    }
+
+    /// Starts the API server alone.
+    pub fn serve(&self) -> Process {
+        self.start(&["serve"])
+    }
+
+    /// Starts a thumbnail worker alone.
+    pub fn worker(&self) -> Process {
+        self.start(&["worker", "thumbnail"])
+    }
+
+    /// A connection to the installation's database.
+    pub fn database(&self) -> SqliteConnection {
+        let path = self.dir.path().join("data/m3a3.db");
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        diesel::sql_query("PRAGMA busy_timeout = 10000").execute(&mut connection).unwrap();
+        connection
+    }
+
+    /// The answer of a query that gives one whole number.
+    pub fn count(&self, query: &str) -> i64 {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let query = format!("SELECT ({query}) AS count");
+        diesel::sql_query(query).get_result::<Count>(&mut self.database()).unwrap().count
+    }
+
+    /// What has to hold at the end of every test: every job has come to its end.
+    pub async fn assert_no_job_is_left(&self) {
+        eventually("every job ends", || async {
+            (self.count("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Uploads a picture, and expects it to be accepted.
+    pub async fn upload(&self, url: &str, user: i64, picture: &[u8]) -> Value {
+        let (status, answer) = self.try_upload(url, user, picture).await.unwrap();
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// Uploads a picture.
+    pub async fn try_upload(&self, url: &str, user: i64, picture: &[u8]) -> reqwest::Result<(u16, Value)> {
+        let part = Part::bytes(picture.to_vec()).file_name("picture");
+        let form = Form::new().text("userId", user.to_string()).part("image", part);
+        answer(self.http.post(format!("{url}/enqueue")).multipart(form)).await
+    }
+
+    /// Hands in a path.
+    pub async fn enqueue(&self, url: &str, body: &Value) -> (u16, Value) {
+        answer(self.http.post(format!("{url}/enqueue")).json(body)).await.unwrap()
+    }
+
+    /// Gets a JSON answer.
+    pub async fn get(&self, url: &str, path: &str) -> (u16, Value) {
+        answer(self.http.get(format!("{url}{path}"))).await.unwrap()
+    }
+}
+
+/// Sends a request whose answer is JSON.
+pub async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Value)> {
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    Ok((status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))))
+}
+
+/// A process of the binary; it is killed when the test ends.
+pub struct Process {
+    child: Child,
+    /// The first line it printed.
+    pub first_line: String,
+    stderr: Option<std::thread::JoinHandle<String>>,
+}
+
+impl Process {
+    /// Starts a command, and waits until it prints a line.
+    pub fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut stderr = child.stderr.take().unwrap();
+        let stderr = std::thread::spawn(move || {
+            let mut text = String::new();
+            stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+        });
+        let (sender, first_line) = mpsc::channel();
+        // The reader ends with the process, whose end closes its stdout.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            let _ = stdout.read_line(&mut line);
+            let _ = sender.send(line);
+            let _ = std::io::copy(&mut stdout, &mut std::io::sink());
+        });
+        let mut process = Self { child, first_line: String::new(), stderr: Some(stderr) };
+        match first_line.recv_timeout(DEADLINE) {
+            Ok(line) if !line.is_empty() => process.first_line = line.trim_end().to_owned(),
+            _ => {
+                process.kill();
+                panic!("it printed nothing; stderr: {}", process.stderr());
+            }
+        }
+        process
+    }
+
+    /// Where its server listens.
+    pub fn url(&self) -> &str {
+        self.first_line.strip_prefix("listening on ").expect("a server says where it listens")
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal, by its name without SIG.
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait()
+    }
+
+    /// Waits for the end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process does not end");
+            std::thread::park_timeout(PROBE_INTERVAL);
+        }
+    }
+
+    /// What it wrote to stderr, once it has ended.
+    pub fn stderr(&mut self) -> String {
+        self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let stderr = self.stderr();
+            eprintln!("stderr of {}: {stderr}", self.first_line);
+        }
+    }
+}
