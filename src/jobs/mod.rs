@@ -7,7 +7,7 @@
 //! A job is `queued`, is claimed under a lease (`running`), and ends `done` or `dead`. Two counters tell failures apart:
 //! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
 //!
-//! - [`enqueue`]: rows for new jobs, inside the caller's transaction
+//! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
 //! - `rescue`: jobs of dead workers and of expired leases

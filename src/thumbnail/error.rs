@@ -59,7 +59,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the header alone shows it: true for all that [`probe`](super::probe) says about a picture, false for
+    /// Whether the header alone shows it: true for all that [`probe()`](super::probe()) says about a picture, false for
     /// what only decoding shows.
     pub fn shows_in_header(&self) -> bool {
         match self {

@@ -4,7 +4,7 @@
 //! nothing, and imports nothing of the crate. It never opens a file, never looks at a name, and never does more than
 //! one thing at a time: who calls it decides on which thread, and on how many.
 //!
-//! The way: [`probe`] the header and refuse what is too large before anything is allocated → check that the container
+//! The way: [`probe()`] the header and refuse what is too large before anything is allocated → check that the container
 //! is whole → decode to rows → resize the rows as they come (Lanczos3, in the picture's own colour model) → convert
 //! the few pixels that are left to sRGB → turn them upright → encode.
 //!

@@ -1,0 +1,103 @@
+//! The rules of the source tree, read off the source tree.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+
+/// Who may import whom: the module, and the modules of the crate that it may name. What stands in no row may name nothing.
+const LAYERS: [(&str, &[&str]); 13] = [
+    ("main", &["cli"]),
+    ("cli", &["bus", "config", "db", "events", "files", "http", "ids", "images", "jobs", "lifecycle", "telemetry"]),
+    ("images", &["bus", "db", "events", "files", "http", "ids", "jobs", "thumbnail", "users"]),
+    ("jobs", &["db", "ids"]),
+    ("files", &["ids"]),
+    ("users", &["db", "ids"]),
+    ("http", &["db", "ids"]),
+    ("bus", &["events"]),
+    ("db", &[]),
+    ("lifecycle", &["telemetry"]),
+    ("telemetry", &["config"]),
+    ("events", &["ids"]),
+    ("config", &[]),
+];
+
+#[test]
+fn every_module_imports_only_what_its_layer_allows() {
+    for file in sources() {
+        let module = module(&file);
+        let allowed = LAYERS.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, allowed)| allowed);
+        for import in imports(&std::fs::read_to_string(&file).unwrap()) {
+            let fine = import == module || allowed.contains(&import.as_str());
+            assert!(fine, "{} imports crate::{import}, which {module} may not", file.display());
+        }
+    }
+}
+
+#[test]
+fn imports_are_found_in_each_form() {
+    let text = "use crate::db::{Database, now};\nuse crate::{bus::Bus, ids};\nlet x = crate::http::Problem::new();";
+    assert_eq!(imports(text), ["bus", "db", "http", "ids"].map(str::to_owned).into());
+}
+
+#[test]
+fn channel_names_stand_in_events_alone() {
+    for file in sources().into_iter().filter(|file| module(file) != "events") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        let code = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for name in ["\"image_uploaded", "\"finished:", "\"order_placed", "\"leaderboard_update"] {
+            assert!(!code.clone().any(|line| line.contains(name)), "{} spells {name}", file.display());
+        }
+    }
+}
+
+#[test]
+fn only_the_bus_speaks_to_redis_and_only_files_opens_files_of_clients() {
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let module = module(&file);
+        assert!(module == "bus" || !text.contains("fred::"), "{} uses fred", file.display());
+        let opens = text.contains("File::open") || text.contains("openat");
+        // Worker locks and the broker's address are no files of clients, and the command line reads its own user's.
+        assert!(["files", "jobs", "bus", "cli"].contains(&module.as_str()) || !opens, "{} opens files", file.display());
+    }
+}
+
+fn sources() -> Vec<PathBuf> {
+    let mut folders = vec![PathBuf::from(SRC)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("src/lib.rs") {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 50, "the sources are found");
+    files
+}
+
+/// The top-level module that a file belongs to.
+fn module(file: &Path) -> String {
+    let first = file.strip_prefix(SRC).unwrap().iter().next().unwrap();
+    Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
+/// The top-level modules that a text names by `crate::name` or `crate::{name, …}`.
+fn imports(text: &str) -> BTreeSet<String> {
+    let mut imports = BTreeSet::new();
+    for (at, path) in text.match_indices("crate::") {
+        let rest = &text[at + path.len()..];
+        let names = match rest.strip_prefix('{') {
+            None => vec![rest],
+            Some(group) => group[..group.find("};").unwrap()].split(',').map(str::trim).collect(),
+        };
+        let names = names.into_iter().map(|name| name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap());
+        imports.extend(names.filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+    imports
+}
