@@ -61,8 +61,8 @@ impl Temporary {
         for entry in std::fs::read_dir(&temporaries)? {
             let path = entry?.path();
             let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-            if abandoned {
-                std::fs::remove_file(&path)?;
+            // A failure means that another start removes it at the same time, or that it has its name by now.
+            if abandoned && std::fs::remove_file(&path).is_ok() {
                 tracing::info!(file = %path.display(), "removed what an interrupted write had left");
             }
         }

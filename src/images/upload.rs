@@ -102,6 +102,7 @@ async fn probe(resources: &web::Data<Resources>, upload: &mut Upload) -> Result<
     let probed = upload.inspect(move |reader| thumbnail::probe(reader, &limits)).await.map_err(Problem::unavailable)?;
     probed.map(|probe| probe.format).map_err(|error| {
         let status = match error {
+            thumbnail::Error::Read { .. } => return Problem::unavailable(error),
             thumbnail::Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             _ => StatusCode::BAD_REQUEST,
         };

@@ -96,7 +96,8 @@ fn imports(text: &str) -> BTreeSet<String> {
             None => vec![rest],
             Some(group) => group[..group.find("};").unwrap()].split(',').map(str::trim).collect(),
         };
-        let names = names.into_iter().map(|name| name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap());
+        let names =
+            names.into_iter().map(|name| name.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap());
         imports.extend(names.filter(|name| !name.is_empty()).map(str::to_owned));
     }
     imports
