@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, web};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
-use super::Problem;
+use super::resource::file;
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,20 +63,7 @@ impl Readiness {
 
 /// `/healthz` and `/readyz`; the [`Readiness`] is the server's application data.
 pub fn routes(services: &mut web::ServiceConfig) {
-    let get_only = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
-    services
-        .service(
-            web::resource("/healthz")
-                .route(web::get().to(healthz))
-                .route(web::head().to(healthz))
-                .default_service(web::to(get_only)),
-        )
-        .service(
-            web::resource("/readyz")
-                .route(web::get().to(readyz))
-                .route(web::head().to(readyz))
-                .default_service(web::to(get_only)),
-        );
+    services.service(file("/healthz", healthz)).service(file("/readyz", readyz));
 }
 
 async fn healthz() -> HttpResponse {

@@ -7,6 +7,7 @@ pub mod auth;
 pub mod body;
 pub mod health;
 pub mod problem;
+pub mod resource;
 pub mod server;
 
 pub use auth::Auth;

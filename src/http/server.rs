@@ -7,10 +7,11 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpServer, web};
 use tokio_util::sync::CancellationToken;
 
-use super::{Problem, problem};
+use super::problem;
+use super::resource::nothing_here;
 
 /// How many connections may wait to be accepted: thousands of clients may come back at once after a restart.
 const BACKLOG: i32 = 4096;
@@ -56,9 +57,7 @@ where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
     let app = move || {
-        App::new().wrap(from_fn(problem::answer)).configure(routes.clone()).default_service(web::to(|| async {
-            Err::<HttpResponse, _>(Problem::not_found("There is nothing at this address."))
-        }))
+        App::new().wrap(from_fn(problem::answer)).configure(routes.clone()).default_service(web::to(nothing_here))
     };
     let server = HttpServer::new(app)
         .workers(settings.workers.get())

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::status::Subject;
 use super::{LongPolls, Resources, enqueue, store, thumbnails};
+use crate::http::resource::{file, get, nothing_here, post};
 use crate::http::{Auth, Problem, auth};
 use crate::ids::{Invalid, JobId, UserId};
 
@@ -28,65 +29,21 @@ pub struct Api {
 ///
 /// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one.
 pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
+    let guarded = web::scope("")
+        .wrap(from_fn(auth::require))
+        .service(post("/enqueue", enqueue::post))
+        .service(get("/status/{user_id}", status))
+        .service(get("/status-live/{user_id}", status_live))
+        .service(get("/jobs/{job_id}", job))
+        .service(get("/jobs/{job_id}/live", job_live))
+        .service(file("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
+        .default_service(web::to(nothing_here));
     services
         .app_data(web::Data::new(api.resources.clone()))
         .app_data(web::Data::new(api.long_polls.clone()))
         .app_data(web::Data::new(api.auth.clone()))
-        .service(
-            web::resource("/thumbnails/{name}")
-                .route(web::get().to(thumbnails::get))
-                .route(web::head().to(thumbnails::get))
-                .default_service(web::to(get_only)),
-        )
-        .service(
-            web::resource("/uploads/thumbs/{tail:.*}")
-                .wrap(from_fn(auth::require))
-                .route(web::get().to(thumbnails::get_replaced))
-                .route(web::head().to(thumbnails::get_replaced))
-                .default_service(web::to(get_only)),
-        )
-        .service(
-            web::resource("/enqueue")
-                .wrap(from_fn(auth::require))
-                .route(web::post().to(enqueue::post))
-                .default_service(web::to(post_only)),
-        )
-        .service(
-            web::resource("/status/{user_id}")
-                .wrap(from_fn(auth::require))
-                .route(web::get().to(status))
-                .default_service(web::to(get_alone)),
-        )
-        .service(
-            web::resource("/status-live/{user_id}")
-                .wrap(from_fn(auth::require))
-                .route(web::get().to(status_live))
-                .default_service(web::to(get_alone)),
-        )
-        .service(
-            web::resource("/jobs/{job_id}")
-                .wrap(from_fn(auth::require))
-                .route(web::get().to(job))
-                .default_service(web::to(get_alone)),
-        )
-        .service(
-            web::resource("/jobs/{job_id}/live")
-                .wrap(from_fn(auth::require))
-                .route(web::get().to(job_live))
-                .default_service(web::to(get_alone)),
-        );
-}
-
-async fn get_only() -> Result<HttpResponse, Problem> {
-    Err(Problem::method_not_allowed("GET, HEAD"))
-}
-
-async fn get_alone() -> Result<HttpResponse, Problem> {
-    Err(Problem::method_not_allowed("GET"))
-}
-
-async fn post_only() -> Result<HttpResponse, Problem> {
-    Err(Problem::method_not_allowed("POST"))
+        .service(file("/thumbnails/{name}", thumbnails::get))
+        .service(guarded);
 }
 
 async fn status(resources: web::Data<Resources>, user: web::Path<String>) -> Result<HttpResponse, Problem> {

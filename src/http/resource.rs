@@ -1,0 +1,49 @@
+//! Resources: which methods an address answers.
+
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
+
+use super::Problem;
+
+/// A resource that answers GET.
+pub fn get<H, A>(path: &str, handler: H) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+{
+    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET")) };
+    web::resource(path).route(web::get().to(handler)).default_service(web::to(other))
+}
+
+/// A resource that answers GET, and HEAD with the same but the body.
+pub fn file<H, A>(path: &str, handler: H) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+{
+    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
+    web::resource(path)
+        .route(web::get().to(handler.clone()))
+        .route(web::head().to(handler))
+        .default_service(web::to(other))
+}
+
+/// A resource that answers POST.
+pub fn post<H, A>(path: &str, handler: H) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+{
+    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("POST")) };
+    web::resource(path).route(web::post().to(handler)).default_service(web::to(other))
+}
+
+/// The answer where there is no resource.
+///
+/// # Errors
+/// Always: 404.
+pub async fn nothing_here() -> Result<HttpResponse, Problem> {
+    Err(Problem::not_found("There is nothing at this address."))
+}
