@@ -11,9 +11,14 @@ const BUSY_TIMEOUT_MS: u32 = 10_000;
 /// A WAL that grew past this is cut back at the next checkpoint that empties it.
 const WAL_LIMIT_BYTES: u32 = 64 << 20;
 
-/// A connection for the writer thread. `synchronous=FULL`: a commit that returned survives a power cut.
+/// A connection for the writer thread, and for the checkpoint thread, which takes the automatic checkpoint's place.
+/// `synchronous=FULL`: a commit that returned survives a power cut.
 pub(super) fn open_for_writing(location: &Location) -> Result<SqliteConnection, DbError> {
-    open(location, "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA cache_size = -8000;")
+    open(
+        location,
+        "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; \
+         PRAGMA cache_size = -8000;",
+    )
 }
 
 /// A connection that cannot write.

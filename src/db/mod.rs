@@ -6,6 +6,7 @@
 //! Writes are group-committed: whatever waits while a transaction is being made durable goes into the next one together,
 //! so that durable writes scale with the number of requesters instead of with the disk's flushes per second.
 
+mod checkpoint;
 mod connection;
 mod location;
 mod migration;

@@ -9,6 +9,7 @@ use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
+use super::checkpoint::Checkpointer;
 use super::{DbError, Location, connection};
 
 /// How many writes may wait; past it, [`Writer::try_write`] refuses.
@@ -49,10 +50,14 @@ impl WriterThread {
 impl Writer {
     pub(super) fn start(location: Location) -> Result<(Self, WriterThread), DbError> {
         let connection = connection::open_for_writing(&location)?;
+        let checkpointer = Checkpointer::start(&location)?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("db-writer".to_owned())
-            .spawn(move || run(&location, connection, receiver))
+            .spawn(move || {
+                run(&location, connection, receiver, &checkpointer);
+                checkpointer.close();
+            })
             .map_err(|error| DbError::Open { path: "the writer thread".to_owned(), reason: error.to_string() })?;
         Ok((Self { queue: queue.clone() }, WriterThread { queue, thread }))
     }
@@ -138,7 +143,12 @@ where
     }
 }
 
-fn run(location: &Location, mut connection: SqliteConnection, mut queue: mpsc::Receiver<Message>) {
+fn run(
+    location: &Location,
+    mut connection: SqliteConnection,
+    mut queue: mpsc::Receiver<Message>,
+    checkpointer: &Checkpointer,
+) {
     let mut batch = Vec::with_capacity(BATCH);
     let mut closing = false;
     while let Some(first) = if closing { queue.try_recv().ok() } else { queue.blocking_recv() } {
@@ -153,9 +163,9 @@ fn run(location: &Location, mut connection: SqliteConnection, mut queue: mpsc::R
             }
             next = if batch.len() < BATCH { queue.try_recv().ok() } else { None };
         }
-        if commit(&mut connection, &mut batch).is_err()
-            && let Ok(fresh) = connection::open_for_writing(location)
-        {
+        if commit(&mut connection, &mut batch).is_ok() {
+            checkpointer.committed();
+        } else if let Ok(fresh) = connection::open_for_writing(location) {
             // After an error that SQLite answered by rolling back on its own (a full disk), Diesel's count of open
             // savepoints is wrong, and the old connection would refuse every further transaction.
             connection = fresh;

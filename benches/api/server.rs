@@ -1,0 +1,123 @@
+//! The server under test: a process of the release binary, with a database and an image root of its own.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::Bench;
+use super::machine::Usage;
+use super::plan::DEADLINE;
+
+/// How often a condition is looked at.
+const PROBE_INTERVAL: Duration = Duration::from_millis(1);
+/// A server that has used no CPU for this long has nothing left to do; some ticks of the clock that counts.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// A running server; it is killed when dropped.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    folder: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// From its start until it said that it listens.
+    pub listening: Duration,
+    /// From its start until it answered the first request.
+    pub answering: Duration,
+}
+
+impl Server {
+    /// Starts a server on the installation called `name`, a new one the first time.
+    pub fn start(bench: &Bench, name: &str) -> anyhow::Result<Self> {
+        let folder = bench.folder.path().join(name);
+        std::fs::create_dir_all(&folder)?;
+        let redis = format!("redis.url={}", bench.doorbell.url);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
+        command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
+        command.args(["serve", "--port", "0", "--set", "log.level=warn", "--set", &redis]);
+        command.args(["--set", "serve.long_poll_timeout_s=60"]);
+
+        let begun = Instant::now();
+        let mut child = bench.cores.on_servers(|| command.spawn())??;
+        let stdout = child.stdout.take().context("its stdout is not a pipe")?;
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        let listening = begun.elapsed();
+        let address = line.trim_end().strip_prefix("listening on http://").context("it does not listen")?.parse()?;
+        get(address, "/healthz")?;
+        Ok(Self { child, folder, address, listening, answering: begun.elapsed() })
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Option<Usage> {
+        Usage::of(self.child.id())
+    }
+
+    /// Its image root.
+    pub fn images(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// A further connection to its database.
+    pub fn database(&self) -> anyhow::Result<SqliteConnection> {
+        let path = self.images().join("m3a3.db");
+        let mut connection = SqliteConnection::establish(path.to_str().context("a path that is not UTF-8")?)?;
+        diesel::sql_query("PRAGMA busy_timeout = 10000").execute(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// Waits until it has nothing left to do.
+    pub fn settle(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut quiet = (Instant::now(), self.usage().map(|usage| usage.cpu));
+        while quiet.0.elapsed() < QUIET {
+            std::thread::sleep(PROBE_INTERVAL * 20);
+            let cpu = self.usage().map(|usage| usage.cpu);
+            if cpu != quiet.1 {
+                quiet = (Instant::now(), cpu);
+            }
+            ensure!(begun.elapsed() < DEADLINE, "the server does not come to rest");
+        }
+        Ok(())
+    }
+
+    /// Waits until it is connected to Redis, and for all that it does at its start.
+    pub fn ready(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !get(self.address, "/readyz")?.contains("\"ready\"") {
+            ensure!(begun.elapsed() < DEADLINE, "the server does not find its Redis");
+            std::thread::sleep(PROBE_INTERVAL);
+        }
+        self.settle()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Gets a 200, and returns it with its head.
+fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: m3a3\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    if !answer.starts_with("HTTP/1.1 200 ") {
+        bail!("GET {path} was answered {answer}");
+    }
+    Ok(answer)
+}
+
+/// Writes a file below a server's image root.
+pub fn place(root: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+    Ok(std::fs::write(root.join(name), bytes)?)
+}

@@ -1,0 +1,31 @@
+//! How long the server takes to start, and what it takes while it idles.
+
+use super::Bench;
+use super::report::{Report, Target, millis};
+use super::server::Server;
+
+/// Starts the server several times, on new databases and on one that is there.
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let target = Some(Target::Below(200.0));
+    let (mut listening, mut answering, mut again, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for start in 0..bench.plan.starts {
+        let name = format!("start-{start}");
+        let server = Server::start(bench, &name)?;
+        listening.push(millis(server.listening));
+        answering.push(millis(server.answering));
+        server.ready()?;
+        idle.extend(server.usage().map(|usage| usage.rss_kib as f64 / 1024.0));
+        drop(server);
+        again.push(millis(Server::start(bench, &name)?.answering));
+    }
+    report.add("Boot on a new database, until `listening on`", "ms", median(listening), target);
+    report.add("Boot on a new database, until the first answer", "ms", median(answering), target);
+    report.add("Boot on an existing database, until the first answer", "ms", median(again), target);
+    report.add("Idle memory", "MiB", median(idle), Some(Target::Below(20.0)));
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied()
+}

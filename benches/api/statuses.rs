@@ -1,0 +1,65 @@
+//! `GET /status/{userId}`, and `/healthz` to compare with: what HTTP costs without the row.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Bench;
+use super::load::{self, Client};
+use super::plan::CONNECTIONS;
+use super::report::{Report, Target};
+use super::rows;
+use super::server::Server;
+
+/// Loads a server that has users with and without a thumbnail.
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let server = Server::start(bench, "statuses")?;
+    rows::add_users(&mut server.database()?, bench.plan.users)?;
+    server.ready()?;
+
+    let alive = Arc::new(vec![Exchange { request: get("/healthz"), body: json!({ "status": "ok" }).to_string() }]);
+    let health = load::run(bench, &server, |_| Asking { exchanges: Arc::clone(&alive), next: 0 })?;
+    report.add_load("`GET /healthz`, for comparison", &health, [None; 3]);
+
+    let statuses: Arc<Vec<_>> = Arc::new((1..=bench.plan.users).map(status).collect());
+    let apart = statuses.len() / CONNECTIONS;
+    let load = load::run(bench, &server, |number| Asking { exchanges: Arc::clone(&statuses), next: number * apart })?;
+    let targets = [Some(Target::AtLeast(30_000.0)), None, Some(Target::AtMost(0.02))];
+    report.add_load("`GET /status/{userId}`", &load, targets);
+    Ok(())
+}
+
+struct Exchange {
+    request: String,
+    body: String,
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:3010\r\n\r\n")
+}
+
+fn status(user: i64) -> Exchange {
+    let body = match user % 2 {
+        0 => json!({ "status": "done", "thumbnailUrl": rows::thumbnail_url(user) }),
+        _ => json!({ "status": "pending", "message": "Thumbnail is still being generated." }),
+    };
+    Exchange { request: get(&format!("/status/{user}")), body: body.to_string() }
+}
+
+/// Goes through the exchanges, again and again.
+struct Asking {
+    exchanges: Arc<Vec<Exchange>>,
+    next: usize,
+}
+
+impl Client for Asking {
+    fn request(&mut self) -> &[u8] {
+        // A step that is prime to the number of users reaches all of them, in no order that a cache would like.
+        self.next = (self.next + 7919) % self.exchanges.len();
+        self.exchanges[self.next].request.as_bytes()
+    }
+
+    fn is_right(&mut self, body: &[u8]) -> bool {
+        body == self.exchanges[self.next].body.as_bytes()
+    }
+}
