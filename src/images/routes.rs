@@ -105,8 +105,10 @@ fn timeout(request: &HttpRequest, default: Duration) -> Result<Duration, Problem
     let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The query cannot be read: {error}.")))?;
     let Some((_, text)) = query.iter().find(|(name, _)| name == "timeout") else { return Ok(default) };
+    // Without this a sign would be accepted.
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse() {
-        Ok(seconds @ 1..=MAX_TIMEOUT_S) => Ok(Duration::from_secs(seconds)),
+        Ok(seconds @ 1..=MAX_TIMEOUT_S) if digits => Ok(Duration::from_secs(seconds)),
         _ => Err(Problem::field("timeout", &Invalid::text(text, "a whole number of seconds from 1 to 60"))),
     }
 }

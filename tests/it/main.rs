@@ -3,11 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
 
 mod architecture;
+mod bad_input;
 mod broker_conformance;
 mod bus;
 mod cli;
 mod database;
 mod harness;
+mod long_polling;
 mod status;
 mod thumbnails;
 mod upload;

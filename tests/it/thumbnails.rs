@@ -1,18 +1,9 @@
 //! From an upload to its thumbnail: the main job.
 
-use std::io::Cursor;
-
-use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
+use image::ImageFormat;
 
 use crate::harness::app::App;
-
-/// A picture that no other call with another seed gives.
-pub fn picture(seed: u8, format: ImageFormat) -> Vec<u8> {
-    let pixels = RgbImage::from_fn(96, 64, |x, y| Rgb([seed, (x * 2) as u8, (y * 3) as u8]));
-    let mut bytes = Cursor::new(Vec::new());
-    DynamicImage::from(pixels).write_to(&mut bytes, format).unwrap();
-    bytes.into_inner()
-}
+use crate::harness::pictures::picture;
 
 #[tokio::test]
 async fn an_upload_becomes_a_thumbnail_of_300_by_300() {

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use reqwest::multipart::{Form, Part};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::binary::Workdir;
+use super::pictures::jpeg;
 use super::redis::TestRedis;
 
 /// How long anything may take before a test fails.
@@ -125,6 +126,29 @@ impl App {
         answer(self.http.post(format!("{url}/enqueue")).json(body)).await.unwrap()
     }
 
+    /// Waits until the server says of itself that it is `status`: ready, degraded or unavailable.
+    pub async fn until(&self, url: &str, status: &str) {
+        eventually(&format!("the server is {status}"), || async {
+            (self.get(url, "/readyz").await.1["status"] == status).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits for the end of an accepted job, and says how it ended.
+    pub async fn outcome(&self, url: &str, accepted: &Value) -> Value {
+        let path = format!("{}/live?timeout=60", accepted["statusUrl"].as_str().expect("a statusUrl"));
+        let (status, answer) = self.get(url, &path).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    }
+
+    /// What has to hold whatever was sent: the server lives, and a good picture gets its thumbnail.
+    pub async fn assert_server_is_well(&self, url: &str) {
+        assert_eq!(self.get(url, "/healthz").await, (200, json!({ "status": "ok" })));
+        let accepted = self.upload(url, 1, &jpeg(1)).await;
+        assert_eq!(self.outcome(url, &accepted).await["status"], "done");
+    }
+
     /// Gets a JSON answer.
     pub async fn get(&self, url: &str, path: &str) -> (u16, Value) {
         answer(self.http.get(format!("{url}{path}"))).await.unwrap()
@@ -184,6 +208,13 @@ impl Process {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// How many sockets it has open: one for each connection, and those that it listens on.
+    pub fn sockets(&self) -> usize {
+        let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
+        let targets = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
+        targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
     }
 
     /// Sends a signal, by its name without SIG.

@@ -3,6 +3,9 @@
 pub mod app;
 pub mod binary;
 pub mod journal;
+pub mod pictures;
+pub mod problem;
+pub mod raw_http;
 pub mod redis;
 pub mod scripted_api;
 pub mod wire;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use m3a3::bus::embedded::Broker;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -107,6 +107,32 @@ impl TestRedis {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Publishes a message as another program would, and says how many have heard it.
+    pub async fn publish(&self, channel: &str, payload: impl AsRef<[u8]>) -> u64 {
+        let payload = payload.as_ref();
+        let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len());
+        let answer = self.nth_line(&[head.as_bytes(), payload, b"\r\n"].concat(), 1).await;
+        answer.strip_prefix(':').unwrap_or_else(|| panic!("PUBLISH: {answer}")).parse().expect("a number")
+    }
+
+    /// How many connections listen to a channel by its name.
+    pub async fn listeners(&self, channel: &str) -> u64 {
+        let command = format!("*3\r\n$6\r\nPUBSUB\r\n$6\r\nNUMSUB\r\n${}\r\n{channel}\r\n", channel.len());
+        self.nth_line(command.as_bytes(), 4).await.strip_prefix(':').expect("a number").parse().expect("a number")
+    }
+
+    /// The n-th line, from 1, that a command is answered with.
+    async fn nth_line(&self, command: &[u8], line: usize) -> String {
+        let mut stream = BufReader::new(TcpStream::connect(self.address).await.expect("a connection to Redis"));
+        stream.write_all(command).await.expect("a command is sent");
+        let mut answer = String::new();
+        for _ in 0..line {
+            answer.clear();
+            stream.read_line(&mut answer).await.expect("an answer");
+        }
+        answer.trim_end().to_owned()
     }
 
     /// Ends it at once, with all its connections.

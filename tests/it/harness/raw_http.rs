@@ -1,0 +1,58 @@
+//! HTTP byte for byte, for what no well-behaved client sends.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::app::DEADLINE;
+
+/// An answer as it came.
+#[derive(Debug)]
+pub struct RawAnswer {
+    pub status: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+/// A connection to the server at that URL.
+pub async fn connect(url: &str) -> TcpStream {
+    TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap()
+}
+
+/// Sends these bytes, and reads until the server closes the connection. `None` when it does so without an answer.
+///
+/// The request has to say `Connection: close`, or be one after which the server closes anyway.
+pub async fn exchange(url: &str, request: impl AsRef<[u8]>) -> Option<RawAnswer> {
+    let mut stream = connect(url).await;
+    // A server that has seen enough may answer and close before it has read everything.
+    let _ = stream.write_all(request.as_ref()).await;
+    let answer = read_to_end(&mut stream, DEADLINE).await.expect("the server closes the connection in time");
+    RawAnswer::parse(&answer)
+}
+
+/// Gets this target exactly as it is written.
+pub async fn get(url: &str, target: &str) -> RawAnswer {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    exchange(url, request).await.expect("an answer")
+}
+
+async fn read_to_end(stream: &mut TcpStream, patience: Duration) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    match timeout(patience, stream.read_to_end(&mut bytes)).await {
+        // A connection that is reset after the answer has brought it all the same.
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+impl RawAnswer {
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some(Self { status, head, body: bytes[end + 4..].to_vec() })
+    }
+}
