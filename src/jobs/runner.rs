@@ -79,7 +79,10 @@ impl<H: Handler> Runner<H> {
 
     /// Runs until shutdown is requested; then lets running jobs end within the policy's drain time and hands back the
     /// rest uncharged. A database that fails for a while is waited for.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// When jobs could be neither finished nor handed back at the end; they are left to whoever finds this worker dead.
+    pub async fn run(mut self) -> Result<(), DbError> {
         let mut sweep = interval(self.policy.sweep_interval);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = interval(self.policy.lease / 3);
@@ -102,7 +105,7 @@ impl<H: Handler> Runner<H> {
                 tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be reached");
             }
         }
-        self.drain().await;
+        self.drain().await
     }
 
     async fn sweep(&mut self) -> Result<(), DbError> {
@@ -220,7 +223,7 @@ impl<H: Handler> Runner<H> {
     }
 
     /// Lets running jobs end, keeping their leases, and hands back what the drain time does not suffice for.
-    async fn drain(mut self) {
+    async fn drain(mut self) -> Result<(), DbError> {
         let deadline = Instant::now() + self.policy.drain;
         while !self.running.is_empty() {
             let next_heartbeat = deadline.min(Instant::now() + self.policy.lease / 3);
@@ -237,13 +240,11 @@ impl<H: Handler> Runner<H> {
         }
         self.tasks.shutdown().await;
         for (id, lease_token) in std::mem::take(&mut self.running) {
-            let released = self.database.write(move |connection| claim::release(connection, id, lease_token)).await;
-            match released {
-                Ok(true) => tracing::info!(job.id = %id, "handed back a job that did not end in time"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be handed back"),
+            if self.database.write(move |connection| claim::release(connection, id, lease_token)).await? {
+                tracing::info!(job.id = %id, "handed back a job that did not end in time");
             }
         }
+        Ok(())
     }
 }
 

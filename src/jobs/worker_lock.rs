@@ -31,7 +31,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// This process's lock; dropping it says that the process holds no job any more.
+/// This process's lock. Dropping it, as dying does, leaves a file that nobody holds: the jobs of its worker are taken over.
 #[derive(Debug)]
 pub struct WorkerLock {
     id: WorkerId,
@@ -63,6 +63,12 @@ impl WorkerLock {
         &self.id
     }
 
+    /// Says that this process holds no job any more, so that nobody has to look after it.
+    pub fn retire(&self) {
+        // A file that stays is found dead and removed by the next worker.
+        let _ = std::fs::remove_file(&self.path);
+    }
+
     /// The workers whose lock could be taken, because they are dead. Blocks for a few file operations.
     pub(super) fn dead_workers(&self) -> Vec<DeadWorker> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
@@ -83,13 +89,6 @@ impl WorkerLock {
                 None
             }
         }
-    }
-}
-
-impl Drop for WorkerLock {
-    fn drop(&mut self) {
-        // A file that stays is found dead and removed by the next worker.
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -122,6 +121,7 @@ mod tests {
         let one = WorkerLock::acquire(folder.path()).unwrap();
         let other = WorkerLock::acquire(folder.path()).unwrap();
         assert!(one.dead_workers().is_empty());
+        other.retire();
         drop(other);
         assert!(one.dead_workers().is_empty());
         assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1);

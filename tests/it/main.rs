@@ -9,6 +9,7 @@ mod bus;
 mod cli;
 mod database;
 mod harness;
+mod kills;
 mod long_polling;
 mod status;
 mod thumbnails;
