@@ -8,11 +8,13 @@
 //! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
 //!
 //! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
+//! - `attempt`: one attempt at one job
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
 //! - `rescue`: jobs of dead workers and of expired leases
 //! - `runner`: the loop that does all that for one [`Handler`]
 
+mod attempt;
 mod backoff;
 mod claim;
 mod enqueue;

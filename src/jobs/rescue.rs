@@ -81,23 +81,32 @@ fn crash<H: Handler>(
     Ok(Settled::Retried)
 }
 
-/// Takes back jobs whose lease ran out although nobody knows the owner dead: each counts a failed attempt.
+/// Takes back jobs whose lease ran out although nobody knows the owner dead: one that had started counts a failed
+/// attempt.
 pub(super) fn of_expired_leases<H: Handler>(
     connection: &mut SqliteConnection,
     policy: &Policy,
     random: f64,
     now: UnixMillis,
 ) -> QueryResult<Rescued<H::Notice>> {
+    const ERROR: &str = "the lease expired";
+
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
     let expired = jobs::table
         .filter(jobs::kind.eq(H::KIND.name))
         .filter(jobs::state.eq("running"))
         .filter(jobs::lease_until.lt(now))
-        .select(Held::as_select())
-        .load::<Held>(connection)?;
-    for job in expired {
-        let failure = Failure::retry("the lease expired", GIVEN_UP);
-        let settled = fail::<H>(connection, &job.into_job()?, &failure, policy, random, now)?;
+        .select((Held::as_select(), jobs::started_at))
+        .load::<(Held, Option<UnixMillis>)>(connection)?;
+    for (job, started_at) in expired {
+        let job = job.into_job()?;
+        let settled = match started_at {
+            None => {
+                requeue(connection, &job, now, ERROR)?;
+                Settled::Retried
+            }
+            Some(_) => fail::<H>(connection, &job, &Failure::retry(ERROR, GIVEN_UP), policy, random, now)?,
+        };
         rescued.count(settled);
     }
     Ok(rescued)

@@ -1,25 +1,20 @@
 //! The loop that claims jobs of one kind, runs them and settles them.
 
 use std::collections::HashMap;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use futures_util::FutureExt;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use super::attempt::Attempt;
 use super::claim::{self, Claimed};
 use super::rescue::{self, Rescued};
-use super::settle::{self, Settled};
 use super::worker_lock::DeadWorker;
-use super::{Failure, Handler, Job, Policy, WorkerId, WorkerLock};
+use super::{Handler, Job, Policy, WorkerId, WorkerLock};
 use crate::db::{Database, DbError, now};
 use crate::ids::JobId;
-
-/// How often a job's end is tried to be written before the job is left to its lease.
-const SETTLE_TRIES: u32 = 3;
 
 /// The doorbell: ring it when there may be work.
 #[derive(Debug, Clone, Default)]
@@ -46,8 +41,9 @@ pub struct Runner<H> {
     lock: Arc<WorkerLock>,
     wake: Wake,
     shutdown: CancellationToken,
-    running: HashMap<JobId, i64>,
-    tasks: JoinSet<JobId>,
+    tasks: JoinSet<()>,
+    /// What each task runs, and under which lease's token.
+    running: HashMap<task::Id, (JobId, i64)>,
     /// A rescued job is running alone, or waits until it can.
     exclusive: bool,
 }
@@ -71,8 +67,8 @@ impl<H: Handler> Runner<H> {
             lock,
             wake,
             shutdown,
-            running: HashMap::new(),
             tasks: JoinSet::new(),
+            running: HashMap::new(),
             exclusive: false,
         }
     }
@@ -94,7 +90,7 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
-                Some(ended) = self.tasks.join_next() => {
+                Some(ended) = self.tasks.join_next_with_id() => {
                     self.forget(ended);
                     self.claim().await
                 }
@@ -145,28 +141,29 @@ impl<H: Handler> Runner<H> {
     }
 
     fn spawn(&mut self, job: Job) {
-        self.running.insert(job.id, job.lease_token);
         let attempt = Attempt {
             database: self.database.clone(),
             handler: self.handler.clone(),
             policy: self.policy,
             shutdown: self.shutdown.clone(),
         };
-        self.tasks.spawn(async move {
-            let id = job.id;
+        let (id, lease_token) = (job.id, job.lease_token);
+        let task = self.tasks.spawn(async move {
             if let Err(error) = attempt.run(job).await {
                 tracing::error!(job.id = %id, error = %error, "a job's end could not be written; its lease will expire");
             }
-            id
         });
+        self.running.insert(task.id(), (id, lease_token));
     }
 
-    fn forget(&mut self, ended: Result<JobId, tokio::task::JoinError>) {
-        match ended {
-            Ok(id) => {
-                self.running.remove(&id);
-            }
-            Err(error) => tracing::error!(kind = H::KIND.name, error = %error, "a job's task panicked"),
+    fn forget(&mut self, ended: Result<(task::Id, ()), JoinError>) {
+        let task = match &ended {
+            Ok((task, ())) => *task,
+            Err(error) => error.id(),
+        };
+        let job = self.running.remove(&task);
+        if let Err(error) = ended {
+            tracing::error!(kind = H::KIND.name, ?job, error = %error, "a job's task panicked");
         }
     }
 
@@ -174,7 +171,7 @@ impl<H: Handler> Runner<H> {
         if self.running.is_empty() {
             return Ok(());
         }
-        let running: Vec<_> = self.running.iter().map(|(id, token)| (*id, *token)).collect();
+        let running: Vec<_> = self.running.values().copied().collect();
         let policy = self.policy;
         self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, now())).await
     }
@@ -227,7 +224,7 @@ impl<H: Handler> Runner<H> {
         let deadline = Instant::now() + self.policy.drain;
         while !self.running.is_empty() {
             let next_heartbeat = deadline.min(Instant::now() + self.policy.lease / 3);
-            match timeout_at(next_heartbeat, self.tasks.join_next()).await {
+            match timeout_at(next_heartbeat, self.tasks.join_next_with_id()).await {
                 Ok(Some(ended)) => self.forget(ended),
                 Ok(None) => break,
                 Err(_) if Instant::now() >= deadline => break,
@@ -239,96 +236,11 @@ impl<H: Handler> Runner<H> {
             }
         }
         self.tasks.shutdown().await;
-        for (id, lease_token) in std::mem::take(&mut self.running) {
+        for (id, lease_token) in std::mem::take(&mut self.running).into_values() {
             if self.database.write(move |connection| claim::release(connection, id, lease_token)).await? {
                 tracing::info!(job.id = %id, "handed back a job that did not end in time");
             }
         }
         Ok(())
-    }
-}
-
-/// One attempt at one job.
-struct Attempt<H> {
-    database: Database,
-    handler: Arc<H>,
-    policy: Policy,
-    shutdown: CancellationToken,
-}
-
-impl<H: Handler> Attempt<H> {
-    async fn run(&self, job: Job) -> Result<(), DbError> {
-        if !self.begin(&job).await? {
-            return Ok(());
-        }
-        let began = Instant::now();
-        let result = AssertUnwindSafe(self.handler.run(&job)).catch_unwind().await;
-        let result = result.unwrap_or_else(|_panic| {
-            Err(Failure::retry(
-                "the worker panicked",
-                "This could not be processed. Please try again with another file.",
-            ))
-        });
-        let (id, attempt) = (job.id, job.attempts + 1);
-        let duration_ms = began.elapsed().as_millis();
-        let settled = match result {
-            Ok(effect) => self.complete(job, effect).await?,
-            Err(failure) => {
-                tracing::warn!(job.id = %id, attempt, error = failure.error, "an attempt failed");
-                self.fail(job, failure).await?
-            }
-        };
-        match settled {
-            Settled::Done(notice) => {
-                tracing::info!(kind = H::KIND.name, job.id = %id, attempt, duration_ms, "job done");
-                self.handler.announce(notice);
-            }
-            Settled::Dead(notice) => {
-                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, "job dead");
-                notice.into_iter().for_each(|notice| self.handler.announce(notice));
-            }
-            Settled::Retried => {}
-            Settled::LeaseLost => tracing::warn!(job.id = %id, "the lease was lost; the result is dropped"),
-        }
-        Ok(())
-    }
-
-    /// Confirms the lease and marks the start, or hands the job back when the process is about to stop.
-    async fn begin(&self, job: &Job) -> Result<bool, DbError> {
-        if self.shutdown.is_cancelled() {
-            let (id, lease_token) = (job.id, job.lease_token);
-            self.database.write(move |connection| claim::release(connection, id, lease_token)).await?;
-            return Ok(false);
-        }
-        let job = job.clone();
-        self.database.write(move |connection| claim::begin(connection, &job, now())).await
-    }
-
-    async fn complete(&self, job: Job, effect: H::Effect) -> Result<Settled<H::Notice>, DbError> {
-        let again = job.clone();
-        let completed =
-            self.database.write(move |connection| settle::complete::<H>(connection, &job, effect, now())).await;
-        match completed {
-            Ok(settled) => Ok(settled),
-            Err(DbError::Closed) => Err(DbError::Closed),
-            // The effect went with the failed write, so the work has to be done again.
-            Err(error) => self.fail(again, Failure::retry(error, "This could not be stored.")).await,
-        }
-    }
-
-    async fn fail(&self, job: Job, failure: Failure) -> Result<Settled<H::Notice>, DbError> {
-        let mut tries = 0;
-        loop {
-            let (job, failure, policy) = (job.clone(), failure.clone(), self.policy);
-            let write =
-                move |connection: &mut _| settle::fail::<H>(connection, &job, &failure, &policy, rand::random(), now());
-            tries += 1;
-            match self.database.write(write).await {
-                Err(DbError::Commit(_) | DbError::Statement(_)) if tries < SETTLE_TRIES => {
-                    tokio::time::sleep(self.policy.retry_base).await;
-                }
-                settled => return settled,
-            }
-        }
     }
 }

@@ -3,14 +3,21 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
 
 mod architecture;
+mod auth;
 mod bad_input;
 mod broker_conformance;
 mod bus;
 mod cli;
 mod database;
 mod harness;
+mod idempotency;
+mod jobs;
 mod kills;
 mod long_polling;
+mod newest_upload;
+mod outage;
+mod replaced_service;
 mod status;
+mod thumbnail_files;
 mod thumbnails;
 mod upload;
