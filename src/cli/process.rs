@@ -30,7 +30,6 @@ pub(super) struct Process {
     pub(super) resources: Resources,
     signals: Signals,
     roles: Vec<Running>,
-    worker: Option<Arc<WorkerLock>>,
     grace: Duration,
     bus_task: BusTask,
     bus_shutdown: CancellationToken,
@@ -63,7 +62,6 @@ impl Process {
             resources: Resources { database, bus, files, limits },
             signals,
             roles: Vec::new(),
-            worker: None,
             grace: config.shutdown.grace,
             bus_task,
             bus_shutdown,
@@ -76,18 +74,10 @@ impl Process {
         self.roles.push(role);
     }
 
-    /// Gives a worker's lock up once its role has ended well: where it has not, its jobs are to be taken over.
-    pub(super) fn retire_at_end(&mut self, lock: Arc<WorkerLock>) {
-        self.worker = Some(lock);
-    }
-
     /// Runs until a signal or until a role fails; then drains the roles, sends the last messages, and makes the last
     /// writes durable, in this order, since each needs the next.
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let ended = supervise(self.roles, self.signals, &self.shutdown, self.grace).await;
-        if let (Ok(()), Some(lock)) = (&ended, &self.worker) {
-            lock.retire();
-        }
         self.bus_shutdown.cancel();
         let closed = timeout(CLOSING, async {
             self.bus_task.finished().await;

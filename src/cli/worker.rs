@@ -65,12 +65,11 @@ pub(super) fn start(process: &mut Process, config: &Config) -> anyhow::Result<St
         ThumbnailWorker::new(resources.clone()),
         job_policy(config),
         config.images.concurrency.get(),
-        lock.clone(),
+        lock,
         wake.clone(),
         shutdown.clone(),
     );
-    process.run_role(Running::spawn("thumbnail worker", async { Ok(runner.run().await?) }));
-    process.retire_at_end(lock);
+    process.run_role(Running::spawn("thumbnail worker", runner.run().map(Ok)));
     process.run_role(Running::spawn("intake", images::listen(resources, wake, shutdown).map(Ok)));
     Ok(id)
 }

@@ -41,8 +41,10 @@ impl Temporary {
     }
 
     /// Makes the bytes durable, and only then gives them their name: `relative` to the folder, of the form `part/name`.
+    /// The name stands for the content: a file that has it already stays as it is, so that what clients know of it (its
+    /// date, and what is made of that) holds on.
     pub(super) fn persist(self, relative: &str) -> io::Result<()> {
-        self.file.sync_all()?;
+        let length = self.file.metadata()?.len();
         let target = self.folder.join(relative);
         let parent = target.parent().unwrap_or(&self.folder);
         match std::fs::create_dir(parent) {
@@ -50,7 +52,12 @@ impl Temporary {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
-        std::fs::rename(&self.path, &target)?;
+        let is_there = std::fs::symlink_metadata(&target).is_ok_and(|there| there.is_file() && there.len() == length);
+        if !is_there {
+            self.file.sync_all()?;
+            std::fs::rename(&self.path, &target)?;
+        }
+        // Also where the file was there: whoever named it may not have come this far yet.
         sync_folder(parent)
     }
 
@@ -101,6 +108,27 @@ mod tests {
         living.persist("ab/cd").unwrap();
         assert_eq!(std::fs::read(folder.path().join("ab/cd")).unwrap(), b"whole");
         assert_eq!(temporaries(folder.path()), 0);
+    }
+
+    #[test]
+    fn content_that_is_there_already_stays_unless_it_is_cut_off() {
+        use std::os::unix::fs::MetadataExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        Temporary::remove_leftovers(folder.path()).unwrap();
+        let inode = || std::fs::metadata(folder.path().join("ab/cd")).unwrap().ino();
+        let persist = || {
+            let mut file = Temporary::create(folder.path()).unwrap();
+            file.write(b"whole").unwrap();
+            file.persist("ab/cd").unwrap();
+        };
+        persist();
+        let first = inode();
+        persist();
+        assert_eq!((inode(), temporaries(folder.path())), (first, 0));
+        std::fs::write(folder.path().join("ab/cd"), "wh").unwrap();
+        persist();
+        assert_eq!(std::fs::read(folder.path().join("ab/cd")).unwrap(), b"whole");
     }
 
     #[test]

@@ -166,7 +166,8 @@ pub async fn answer(
         return Ok(response);
     }
     let error = response.response().error();
-    if error.is_none() && response.headers().contains_key(header::CONTENT_TYPE) {
+    let is_answered = !response.response().body().size().is_eof();
+    if error.is_none() && is_answered {
         return Ok(response);
     }
     let problem = match error.and_then(|error| error.as_error::<Problem>()) {

@@ -35,11 +35,6 @@ impl LongPolls {
         Self { database, waiters: Arc::default(), shutdown }
     }
 
-    /// How many users are waited for.
-    pub fn awaited_users(&self) -> usize {
-        self.waiters.users()
-    }
-
     /// Answers when there is a thumbnail or certainly none, else after `timeout`.
     ///
     /// Cancel safe: dropped with its request when the client goes away, it leaves nothing behind.

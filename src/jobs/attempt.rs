@@ -1,4 +1,4 @@
-//! One attempt at one job, from the mark that it has started to the announcement of its end.
+//! One attempt at one job, from its start to its durable end.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::claim;
 use super::settle::{self, Settled};
-use super::{Failure, Handler, Job, Policy, claim};
+use super::{Failure, Handler, Job, Policy};
 use crate::db::{Database, DbError, now};
 
 /// How often a job's end is tried to be written before the job is left to its lease.
@@ -23,7 +24,10 @@ pub(super) struct Attempt<H> {
 }
 
 impl<H: Handler> Attempt<H> {
-    /// Marks the start, does the work, and writes and announces how it ended.
+    /// Runs the job and writes down how it ended; a job that is not begun is handed back.
+    ///
+    /// # Errors
+    /// When the end could not be written: the job is left to its lease.
     pub(super) async fn run(&self, job: Job) -> Result<(), DbError> {
         if !self.begin(&job).await? {
             return Ok(());

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
@@ -41,9 +41,9 @@ pub struct Runner<H> {
     lock: Arc<WorkerLock>,
     wake: Wake,
     shutdown: CancellationToken,
-    tasks: JoinSet<()>,
-    /// What each task runs, and under which lease's token.
+    /// What each task holds. A job can be held twice, under an old lease that was lost and under a new one.
     running: HashMap<task::Id, (JobId, i64)>,
+    tasks: JoinSet<()>,
     /// A rescued job is running alone, or waits until it can.
     exclusive: bool,
 }
@@ -67,18 +67,15 @@ impl<H: Handler> Runner<H> {
             lock,
             wake,
             shutdown,
-            tasks: JoinSet::new(),
             running: HashMap::new(),
+            tasks: JoinSet::new(),
             exclusive: false,
         }
     }
 
     /// Runs until shutdown is requested; then lets running jobs end within the policy's drain time and hands back the
     /// rest uncharged. A database that fails for a while is waited for.
-    ///
-    /// # Errors
-    /// When jobs could be neither finished nor handed back at the end; they are left to whoever finds this worker dead.
-    pub async fn run(mut self) -> Result<(), DbError> {
+    pub async fn run(mut self) {
         let mut sweep = interval(self.policy.sweep_interval);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = interval(self.policy.lease / 3);
@@ -90,24 +87,27 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
+                // Before the ends of jobs, which may follow each other so closely that nothing else gets its turn.
+                _ = sweep.tick() => self.sweep().await,
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.forget(ended);
                     self.claim().await
                 }
-                _ = sweep.tick() => self.sweep().await,
                 () = wake.0.notified() => self.claim().await,
             };
             if let Err(error) = step {
                 tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be reached");
             }
         }
-        self.drain().await
+        self.drain(heartbeat).await;
     }
 
     async fn sweep(&mut self) -> Result<(), DbError> {
-        self.rescue_dead_workers().await?;
-        self.rescue_expired_leases().await?;
-        self.claim().await
+        let dead_workers = self.rescue_dead_workers().await;
+        let expired_leases = self.rescue_expired_leases().await;
+        // What cannot be rescued keeps nothing else from being run.
+        let claimed = self.claim().await;
+        dead_workers.and(expired_leases).and(claimed)
     }
 
     /// Fills the free slots with due jobs.
@@ -141,30 +141,31 @@ impl<H: Handler> Runner<H> {
     }
 
     fn spawn(&mut self, job: Job) {
+        let held = (job.id, job.lease_token);
         let attempt = Attempt {
             database: self.database.clone(),
             handler: self.handler.clone(),
             policy: self.policy,
             shutdown: self.shutdown.clone(),
         };
-        let (id, lease_token) = (job.id, job.lease_token);
         let task = self.tasks.spawn(async move {
+            let id = job.id;
             if let Err(error) = attempt.run(job).await {
                 tracing::error!(job.id = %id, error = %error, "a job's end could not be written; its lease will expire");
             }
         });
-        self.running.insert(task.id(), (id, lease_token));
+        self.running.insert(task.id(), held);
     }
 
     fn forget(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let task = match &ended {
-            Ok((task, ())) => *task,
-            Err(error) => error.id(),
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(kind = H::KIND.name, error = %error, "a job's task panicked");
+                error.id()
+            }
         };
-        let job = self.running.remove(&task);
-        if let Err(error) = ended {
-            tracing::error!(kind = H::KIND.name, ?job, error = %error, "a job's task panicked");
-        }
+        self.running.remove(&id);
     }
 
     async fn heartbeat(&self) -> Result<(), DbError> {
@@ -190,12 +191,10 @@ impl<H: Handler> Runner<H> {
                 Ok((rescued, rescue::holding_nothing(connection, &ids)?))
             })
             .await?;
-        tracing::warn!(
-            kind = H::KIND.name,
-            workers = found.len(),
-            jobs = rescued.requeued,
-            "took over from dead workers"
-        );
+        let (queued, dead) = (rescued.requeued, rescued.dead.len());
+        if queued + dead > 0 {
+            tracing::warn!(kind = H::KIND.name, queued, dead, "took over from dead workers");
+        }
         self.announce(rescued);
         found.into_iter().filter(|dead| forgotten.contains(&dead.id)).for_each(DeadWorker::forget);
         Ok(())
@@ -220,27 +219,37 @@ impl<H: Handler> Runner<H> {
     }
 
     /// Lets running jobs end, keeping their leases, and hands back what the drain time does not suffice for.
-    async fn drain(mut self) -> Result<(), DbError> {
+    async fn drain(mut self, mut heartbeat: Interval) {
         let deadline = Instant::now() + self.policy.drain;
         while !self.running.is_empty() {
-            let next_heartbeat = deadline.min(Instant::now() + self.policy.lease / 3);
-            match timeout_at(next_heartbeat, self.tasks.join_next_with_id()).await {
-                Ok(Some(ended)) => self.forget(ended),
-                Ok(None) => break,
-                Err(_) if Instant::now() >= deadline => break,
-                Err(_) => {
-                    if let Err(error) = self.heartbeat().await {
-                        tracing::warn!(error = %error, "no heartbeat");
-                    }
-                }
+            tokio::select! {
+                biased;
+                () = sleep_until(deadline) => break,
+                _ = heartbeat.tick() => if let Err(error) = self.heartbeat().await {
+                    tracing::warn!(error = %error, "no heartbeat");
+                },
+                Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
             }
         }
         self.tasks.shutdown().await;
         for (id, lease_token) in std::mem::take(&mut self.running).into_values() {
-            if self.database.write(move |connection| claim::release(connection, id, lease_token)).await? {
-                tracing::info!(job.id = %id, "handed back a job that did not end in time");
+            let released = self.database.write(move |connection| claim::release(connection, id, lease_token)).await;
+            match released {
+                Ok(true) => tracing::info!(job.id = %id, "handed back a job that did not end in time"),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be handed back"),
             }
         }
-        Ok(())
+        self.resign();
+    }
+
+    /// Gives up the worker's name, unless it still stands on a job: then the lock's file tells the next worker.
+    fn resign(&self) {
+        let own = std::slice::from_ref(self.lock.id());
+        match self.database.read_point(|connection| rescue::holding_nothing(connection, own)) {
+            Ok(idle) if idle.is_empty() => {}
+            Ok(_) => self.lock.resign(),
+            Err(error) => tracing::warn!(error = %error, "what this worker still holds cannot be looked up"),
+        }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Owns the folder `workers` beside the database. The kernel drops the lock (flock) when its process ends, however it
 //! ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing: where no
-//! disk is shared, only the lease decides.
+//! disk is shared, only the lease decides. A worker that ends while it still holds jobs, for whatever reason, leaves its
+//! file, so that whoever finds it takes them over.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -31,7 +32,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// This process's lock. Dropping it, as dying does, leaves a file that nobody holds: the jobs of its worker are taken over.
+/// This process's lock; dropping it says that the process is dead.
 #[derive(Debug)]
 pub struct WorkerLock {
     id: WorkerId,
@@ -63,8 +64,8 @@ impl WorkerLock {
         &self.id
     }
 
-    /// Says that this process holds no job any more, so that nobody has to look after it.
-    pub fn retire(&self) {
+    /// Removes the lock's file: the worker holds no job and will claim none, so nobody need look after it.
+    pub(super) fn resign(&self) {
         // A file that stays is found dead and removed by the next worker.
         let _ = std::fs::remove_file(&self.path);
     }
@@ -116,15 +117,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_worker_is_not_dead_and_one_that_left_cleanly_leaves_nothing() {
+    fn a_living_worker_is_not_dead_and_one_that_resigned_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let one = WorkerLock::acquire(folder.path()).unwrap();
         let other = WorkerLock::acquire(folder.path()).unwrap();
         assert!(one.dead_workers().is_empty());
-        other.retire();
+        other.resign();
         drop(other);
         assert!(one.dead_workers().is_empty());
         assert_eq!(std::fs::read_dir(folder.path().join(FOLDER)).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_worker_that_ends_without_resigning_is_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        let one = WorkerLock::acquire(folder.path()).unwrap();
+        drop(WorkerLock::acquire(folder.path()).unwrap());
+        assert_eq!(one.dead_workers().len(), 1);
     }
 
     #[test]

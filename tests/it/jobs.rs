@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use m3a3::db::schema::{jobs as rows, users};
-use m3a3::db::{Database, DbError, Location, UnixMillis, WriterThread, now};
+use m3a3::db::{Database, Location, UnixMillis, WriterThread, now};
 use m3a3::ids::JobId;
 use m3a3::jobs::{
     DedupScope, Failure, Handler, Job, Kind, MAX_CRASHES, NewJob, Policy, Runner, Wake, WorkerLock, enqueue,
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::harness::app::{DEADLINE, eventually};
 
 const KIND: Kind = Kind { name: "fake", dedup: DedupScope::WhileActive };
+const ONCE: Kind = Kind { name: "once", dedup: DedupScope::Forever };
 /// So long that only something else than the clock can explain what happens.
 const NEVER: Duration = Duration::from_secs(3600);
 
@@ -69,9 +70,13 @@ enum Notice {
     Panic,
 }
 
-/// The effect of a job is a user with the number that is its payload; a second such effect would fail.
+/// Runs jobs of [`KIND`], or of [`ONCE`]. The effect of a job is a user with the number that is its payload; a second
+/// such effect would fail.
 #[derive(Clone)]
-struct Fake {
+struct Fake<const FOREVER: bool = false>(Stage);
+
+#[derive(Clone)]
+struct Stage {
     calls: mpsc::UnboundedSender<Call>,
     notices: mpsc::UnboundedSender<Notice>,
     at_once: Arc<AtomicUsize>,
@@ -85,16 +90,17 @@ impl Drop for Leaving {
     }
 }
 
-impl Handler for Fake {
-    const KIND: Kind = KIND;
+impl<const FOREVER: bool> Handler for Fake<FOREVER> {
+    const KIND: Kind = if FOREVER { ONCE } else { KIND };
     type Effect = Verdict;
     type Notice = Notice;
 
     async fn run(&self, job: &Job) -> Result<Verdict, Failure> {
-        let at_once = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
-        let _leaving = Leaving(self.at_once.clone());
+        let Self(stage) = self;
+        let at_once = stage.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        let _leaving = Leaving(stage.at_once.clone());
         let (verdict, decided) = oneshot::channel();
-        self.calls.send(Call { job: job.clone(), at_once, verdict }).expect("the test listens");
+        stage.calls.send(Call { job: job.clone(), at_once, verdict }).expect("the test listens");
         match decided.await.expect("the test decides") {
             Verdict::Retry => Err(Failure::retry("it rains", "Please wait.")),
             Verdict::Fail => Err(Failure::fail("it is broken", "Please send another.")),
@@ -124,7 +130,7 @@ impl Handler for Fake {
 
     fn announce(&self, notice: Notice) {
         assert_ne!(notice, Notice::Panic, "on purpose");
-        self.notices.send(notice).expect("the test listens");
+        self.0.notices.send(notice).expect("the test listens");
     }
 }
 
@@ -133,7 +139,7 @@ struct Lab {
     folder: TempDir,
     location: Location,
     database: Database,
-    handler: Fake,
+    stage: Stage,
     calls: mpsc::UnboundedReceiver<Call>,
     notices: mpsc::UnboundedReceiver<Notice>,
     next_payload: i64,
@@ -162,17 +168,13 @@ impl Row {
 struct Worker {
     wake: Wake,
     shutdown: CancellationToken,
-    task: JoinHandle<Result<(), DbError>>,
+    task: JoinHandle<()>,
     _writer: WriterThread,
 }
 
 impl Worker {
     async fn ended(self) {
-        timeout(DEADLINE, self.task)
-            .await
-            .expect("the runner ends")
-            .expect("without a panic")
-            .expect("everything is settled");
+        timeout(DEADLINE, self.task).await.expect("the runner ends").expect("without a panic");
     }
 
     async fn stop(self) {
@@ -187,17 +189,20 @@ impl Lab {
         let location = Location::new(folder.path().join("m3a3.db"));
         let (database, writer) = Database::open(&location).unwrap();
         let (calls, notices) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let handler = Fake { calls: calls.0, notices: notices.0, at_once: Arc::default() };
+        let stage = Stage { calls: calls.0, notices: notices.0, at_once: Arc::default() };
         let (calls, notices) = (calls.1, notices.1);
-        Self { folder, location, database, handler, calls, notices, next_payload: 1, _writer: writer }
+        Self { folder, location, database, stage, calls, notices, next_payload: 1, _writer: writer }
     }
 
     fn worker(&self, concurrency: usize, policy: Policy) -> Worker {
+        self.worker_of(Fake::<false>(self.stage.clone()), concurrency, policy)
+    }
+
+    fn worker_of(&self, handler: impl Handler, concurrency: usize, policy: Policy) -> Worker {
         let (database, writer) = Database::open(&self.location).unwrap();
         let lock = Arc::new(WorkerLock::acquire(self.folder.path()).unwrap());
         let (wake, shutdown) = (Wake::new(), CancellationToken::new());
-        let runner =
-            Runner::new(database, self.handler.clone(), policy, concurrency, lock, wake.clone(), shutdown.clone());
+        let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown.clone());
         Worker { wake, shutdown, task: tokio::spawn(runner.run()), _writer: writer }
     }
 
@@ -621,6 +626,7 @@ async fn a_shutdown_lets_running_jobs_end() {
     worker.ended().await;
     assert_eq!(lab.row(queued).counts(), ("queued", 0, 0));
     lab.assert_quiet();
+    assert_eq!(std::fs::read_dir(lab.folder.path().join("workers")).unwrap().count(), 0, "no lock is left");
 }
 
 #[tokio::test]
@@ -681,23 +687,23 @@ async fn heartbeats_keep_the_lease_of_a_long_job_also_while_draining() {
     worker.ended().await;
 }
 
+/// Whether a job with the only key that is used here is made.
+async fn keyed(lab: &Lab, kind: Kind, payload: i64) -> bool {
+    let job = NewJob { id: JobId::generate(), kind, payload: payload.to_string(), dedup: Some("key".to_owned()) };
+    lab.database.write(move |connection| enqueue(connection, &job, now())).await.unwrap()
+}
+
 #[tokio::test]
-async fn a_key_holds_while_its_job_is_active_or_for_ever() {
+async fn a_key_holds_while_its_job_is_active() {
     let mut lab = Lab::new();
-    let forever = Kind { name: "once", dedup: DedupScope::Forever };
-    let keyed = async |lab: &Lab, kind: Kind, payload: i64| {
-        let dedup = Some("key".to_owned());
-        let job = NewJob { id: JobId::generate(), kind, payload: payload.to_string(), dedup };
-        lab.database.write(move |connection| enqueue(connection, &job, now())).await.unwrap()
-    };
     assert!(keyed(&lab, KIND, 1).await);
-    assert!(keyed(&lab, forever, 1).await, "another kind has keys of its own");
     assert!(!keyed(&lab, KIND, 2).await, "one is queued");
     let worker = lab.worker(1, POLICY);
     let call = lab.call().await;
     assert!(!keyed(&lab, KIND, 2).await, "one is running");
     call.end(Verdict::Retry);
     let call = lab.call().await;
+    assert!(!keyed(&lab, KIND, 2).await, "one runs again");
     call.end(Verdict::Done);
     lab.notice().await;
     assert!(keyed(&lab, KIND, 2).await, "it is done");
@@ -707,8 +713,16 @@ async fn a_key_holds_while_its_job_is_active_or_for_ever() {
     lab.call().await.end(Verdict::Done);
     lab.notice().await;
     worker.stop().await;
+}
 
-    let done = diesel::update(rows::table.filter(rows::kind.eq("once"))).set(rows::state.eq("done"));
-    done.execute(&mut lab.connection()).unwrap();
-    assert!(!keyed(&lab, forever, 2).await);
+#[tokio::test]
+async fn a_key_that_holds_for_ever_outlasts_its_job() {
+    let mut lab = Lab::new();
+    assert!(keyed(&lab, KIND, 1).await);
+    assert!(keyed(&lab, ONCE, 2).await, "each kind has keys of its own");
+    let worker = lab.worker_of(Fake::<true>(lab.stage.clone()), 1, POLICY);
+    lab.call().await.end(Verdict::Done);
+    lab.notice().await;
+    assert!(!keyed(&lab, ONCE, 3).await);
+    worker.stop().await;
 }

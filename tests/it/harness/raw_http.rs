@@ -29,8 +29,23 @@ pub async fn exchange(url: &str, request: impl AsRef<[u8]>) -> Option<RawAnswer>
     let mut stream = connect(url).await;
     // A server that has seen enough may answer and close before it has read everything.
     let _ = stream.write_all(request.as_ref()).await;
+    read_answer(stream).await
+}
+
+/// Reads until the server closes the connection. `None` when it does so without an answer.
+pub async fn read_answer(mut stream: TcpStream) -> Option<RawAnswer> {
     let answer = read_to_end(&mut stream, DEADLINE).await.expect("the server closes the connection in time");
     RawAnswer::parse(&answer)
+}
+
+/// How many bytes the server at that URL has been sent and has not read, as the kernel counts them.
+pub fn unread_bytes(url: &str) -> u64 {
+    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+    let local = format!(":{port:04X}");
+    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = connections.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let to_the_server = fields.filter(|fields| fields[1].ends_with(&local));
+    to_the_server.map(|fields| u64::from_str_radix(fields[4].split(':').nth(1).unwrap(), 16).unwrap()).sum()
 }
 
 /// Gets this target exactly as it is written.
