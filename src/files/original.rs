@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use rustix::io::Errno;
 
 use super::root::Root;
+use super::upload::is_stored;
 use crate::ids::ImagePath;
 
 /// A file younger than this may still be written by its owner.
@@ -19,6 +20,7 @@ pub struct Original {
     /// The file's content.
     pub bytes: Vec<u8>,
     /// Whether the content is final as far as one can tell; where it is not, what looks damaged may be half written.
+    /// An upload always is: it got its name when it was whole.
     pub settled: bool,
 }
 
@@ -85,7 +87,8 @@ pub(super) fn read(root: &Root, path: &ImagePath, max_bytes: u64) -> Result<Orig
     let after = file.metadata().map_err(OpenError::Unreadable)?;
     let age = after.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
     let unchanged = version(&before) == version(&after) && after.len() == bytes.len() as u64;
-    Ok(Original { bytes, settled: unchanged && age.is_some_and(|age| age >= SETTLED_AFTER) })
+    let settled = is_stored(path) || (unchanged && age.is_some_and(|age| age >= SETTLED_AFTER));
+    Ok(Original { bytes, settled })
 }
 
 fn version(metadata: &Metadata) -> (u64, i64, i64) {

@@ -15,6 +15,10 @@ use crate::ids::ImagePath;
 /// Chunks are gathered up to this before they go to the disk, which costs a thread hop.
 const GATHER_BYTES: usize = 256 << 10;
 
+const HASH_DIGITS: usize = 64;
+/// Uploads lie in folders by the first digits of their hash.
+const FOLDER_DIGITS: usize = 2;
+
 /// An upload whose bytes are still coming. Dropping it removes what has come.
 #[derive(Debug)]
 pub struct Upload {
@@ -91,7 +95,7 @@ impl Upload {
         let Written { temporary, hash } = self.written.take().ok_or_else(interrupted)?;
         blocking(move || {
             let sha256 = hex(&hash.finalize());
-            let relative = format!("{}/{sha256}.{extension}", &sha256[..2]);
+            let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
             temporary.persist(&relative)?;
             let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
             Ok(Stored { path, sha256 })
@@ -122,10 +126,43 @@ impl Upload {
     }
 }
 
+/// Whether the path is one that [`Upload::store`] gives.
+pub(super) fn is_stored(path: &ImagePath) -> bool {
+    let name = || {
+        let (folder, file) = path.as_str().strip_prefix(UPLOADS)?.strip_prefix('/')?.split_once('/')?;
+        let (hash, _) = file.split_once('.')?;
+        let is_hash = hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        Some(is_hash && *folder == hash[..FOLDER_DIGITS])
+    };
+    name().unwrap_or(false)
+}
+
 fn interrupted() -> io::Error {
     io::Error::other("an earlier write of this upload failed")
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_name_made_of_its_content_is_an_upload_s() {
+        let hash = "0f".repeat(32);
+        let is_stored = |path: String| is_stored(&ImagePath::new(&path).unwrap());
+        assert!(is_stored(format!("uploads/0f/{hash}.jpg")));
+        for other in [
+            format!("uploads/0e/{hash}.jpg"),
+            format!("uploads/{hash}.jpg"),
+            format!("photos/0f/{hash}.jpg"),
+            format!("uploads/0f/{hash}"),
+            format!("uploads/0f/{}.jpg", &hash[1..]),
+            "uploads/thumbs/1.jpg".to_owned(),
+        ] {
+            assert!(!is_stored(other.clone()), "{other}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
 //! Bearer tokens (RFC 6750).
 
 use actix_web::body::BoxBody;
-use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web;
+use futures_util::FutureExt;
+use futures_util::future::{LocalBoxFuture, ready};
 use sha2::{Digest, Sha256};
 
 use super::Problem;
@@ -38,17 +39,21 @@ impl Auth {
 ///
 /// # Errors
 /// What the route itself could not answer.
-pub async fn require(
+pub fn require(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let checked = match request.app_data::<web::Data<Auth>>() {
+    next: Next<BoxBody>,
+) -> LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>> {
+    match admit(&request) {
+        // Nothing is added to the route's own future, of which a held poll keeps one.
+        Ok(()) => next.call(request),
+        Err(problem) => ready(Ok(request.error_response(problem))).boxed_local(),
+    }
+}
+
+fn admit(request: &ServiceRequest) -> Result<(), Problem> {
+    match request.app_data::<web::Data<Auth>>() {
         Some(auth) => auth.check(request.headers().get(header::AUTHORIZATION)),
         None => Err(Problem::internal("the server was put together without its authentication")),
-    };
-    match checked {
-        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
-        Err(problem) => Ok(request.error_response(problem)),
     }
 }
 

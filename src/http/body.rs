@@ -1,15 +1,22 @@
 //! Reading a JSON body within limits, and saying what is wrong with it.
 
+use std::future::Future;
+use std::time::Duration;
+
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
+use tokio::time::timeout;
 
 use super::Problem;
 
 /// The largest JSON body; room for the longest field that is answered with the field's name.
 pub const MAX_JSON_BYTES: usize = 2 << 20;
+
+/// How long the next bytes of a body may take to come.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The media type of a body, in lower case and without parameters; empty when none is given.
 pub fn media_type(request: &HttpRequest) -> String {
@@ -20,10 +27,10 @@ pub fn media_type(request: &HttpRequest) -> String {
 /// Reads a body that is to be one JSON object.
 ///
 /// # Errors
-/// 400 where it is no JSON or no object, 413 where it is too large.
+/// 400 where it is no JSON or no object, 408 where it does not come, 413 where it is too large.
 pub async fn json_object(mut payload: web::Payload) -> Result<Map<String, Value>, Problem> {
     let mut body = BytesMut::new();
-    while let Some(chunk) = payload.next().await {
+    while let Some(chunk) = patiently(payload.next()).await? {
         let chunk = chunk.map_err(incomplete)?;
         if body.len() + chunk.len() > MAX_JSON_BYTES {
             return Err(Problem::new(
@@ -42,7 +49,41 @@ pub async fn json_object(mut payload: web::Payload) -> Result<Map<String, Value>
     }
 }
 
+/// Waits for the client's next bytes, but not for ever.
+///
+/// # Errors
+/// 408 where nothing comes for half a minute.
+pub async fn patiently<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
+    timeout(STALL_TIMEOUT, next).await.map_err(|_| {
+        let detail = format!("The body stalled: nothing came for {} seconds.", STALL_TIMEOUT.as_secs());
+        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
+    })
+}
+
 /// The problem of a body that ended before its length, or that does not follow HTTP.
 pub fn incomplete(error: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("The body could not be read to its end: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::FromRequest;
+    use actix_web::ResponseError;
+    use actix_web::dev::Payload;
+    use actix_web::error::PayloadError;
+    use actix_web::test::TestRequest;
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_whose_client_falls_silent_is_given_up() {
+        let beginning = Ok::<_, PayloadError>(web::Bytes::from_static(b"{\"userId\":"));
+        let silent = stream::iter([beginning]).chain(stream::pending());
+        let mut payload = Payload::Stream { payload: silent.boxed_local() };
+        let request = TestRequest::default().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        let problem = json_object(payload).await.unwrap_err();
+        assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT);
+    }
 }

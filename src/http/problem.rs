@@ -4,6 +4,7 @@
 //! the client; the cause is logged once, under the same `requestId`.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::body::{BoxBody, MessageBody};
@@ -11,6 +12,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
+use futures_util::TryFutureExt;
 use serde_json::{Value, json};
 
 use crate::db::DbError;
@@ -156,19 +158,23 @@ impl From<DbError> for Problem {
 ///
 /// # Errors
 /// What an inner middleware could not answer itself.
-pub async fn answer(
+pub fn answer(
     request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let mut response = next.call(request).await?.map_into_boxed_body();
+    next: Next<BoxBody>,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> {
+    next.call(request).map_ok(explained)
+}
+
+/// The response, with a problem as its body if it is an error that does not explain itself.
+fn explained(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
-        return Ok(response);
+        return response;
     }
     let error = response.response().error();
     let is_answered = !response.response().body().size().is_eof();
     if error.is_none() && is_answered {
-        return Ok(response);
+        return response;
     }
     let problem = match error.and_then(|error| error.as_error::<Problem>()) {
         Some(problem) => problem.clone(),
@@ -180,7 +186,7 @@ pub async fn answer(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    Ok(response.map_body(|_, _| BoxBody::new(body)))
+    response.map_body(|_, _| BoxBody::new(body))
 }
 
 fn log(problem: &Problem, request_id: &str, path: &str) {

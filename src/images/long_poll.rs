@@ -1,5 +1,6 @@
 //! Held polls: register, read the row, wait, and read it again on every wake.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::status::{Status, Subject};
 use super::store;
-use super::waiters::Waiters;
+use super::waiters::{Waiter, Waiters};
 use crate::bus::{Bus, Signal, Subscription};
 use crate::db::{Database, DbError, UnixMillis, now};
 use crate::events::Finished;
@@ -35,28 +36,40 @@ impl LongPolls {
         Self { database, waiters: Arc::default(), shutdown }
     }
 
-    /// Answers when there is a thumbnail or certainly none, else after `timeout`.
+    /// Answers when there is a thumbnail or certainly none, else after `timeout`. Who calls this is a waiter from now on.
     ///
     /// Cancel safe: dropped with its request when the client goes away, it leaves nothing behind.
-    pub(super) async fn answer(&self, subject: Subject, timeout: Duration) -> Result<HttpResponse, DbError> {
+    pub(super) fn answer(
+        &self,
+        subject: Subject,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<HttpResponse, DbError>> {
         let mut waiter = self.waiters.register(subject.user());
         let deadline = Instant::now() + timeout;
-        let mut message = None;
-        loop {
-            let status = subject.status(&self.database)?;
-            if status.is_final() {
-                return Ok(subject.answer(&status));
+        async move {
+            loop {
+                if let Some(status) = self.end(subject, &waiter)? {
+                    return Ok(subject.answer(&status));
+                }
+                tokio::select! {
+                    biased;
+                    () = self.shutdown.cancelled() => return Ok(subject.timed_out()),
+                    () = waiter.woken() => {}
+                    () = sleep_until(deadline) => return Ok(subject.timed_out()),
+                }
             }
-            if let (Subject::User(_), Some(outcome)) = (subject, message.take()) {
-                return Ok(subject.answer(&Status::of_message(outcome)));
-            }
-            message = tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return Ok(subject.timed_out()),
-                message = waiter.woken() => message,
-                () = sleep_until(deadline) => return Ok(subject.timed_out()),
-            };
         }
+    }
+
+    /// How it has ended, if it has: by the row, else by what another program's worker said.
+    fn end(&self, subject: Subject, waiter: &Waiter) -> Result<Option<Status>, DbError> {
+        // Asked first: of what comes later, the next wake tells.
+        let told = match subject {
+            Subject::User(_) => waiter.told().map(Status::of_message),
+            Subject::Job(..) => None,
+        };
+        let status = subject.status(&self.database)?;
+        Ok(if status.is_final() { Some(status) } else { told })
     }
 
     /// Wakes waiters on every sign of news, until the shutdown.

@@ -1,13 +1,12 @@
 //! A picture that comes as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. The picture goes
 //! to the disk as it comes and is never whole in memory.
 
-use std::time::Duration;
-
 use actix_multipart::{Field, Multipart, MultipartError};
+use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
-use futures_util::{StreamExt, TryStreamExt};
-use tokio::time::timeout;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::Resources;
 use super::enqueue::both;
@@ -15,14 +14,13 @@ use super::idempotency::IdempotencyKey;
 use super::store::Submission;
 use crate::files::{Stored, Upload};
 use crate::http::Problem;
+use crate::http::body::patiently;
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
 
 /// What the parts around the picture may take.
 const MAX_FRAME_BYTES: u64 = 64 << 10;
 const MAX_USER_ID_BYTES: usize = 64;
-/// How long the next bytes may take to come.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// A client's file name is kept up to this length, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
@@ -42,10 +40,11 @@ pub(super) async fn receive(
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
     let max_bytes = resources.limits.max_upload_bytes;
-    if content_length(request).is_some_and(|length| length > max_bytes.saturating_add(MAX_FRAME_BYTES)) {
+    let max_form_bytes = max_bytes.saturating_add(MAX_FRAME_BYTES);
+    if content_length(request).is_some_and(|length| length > max_form_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut form = Multipart::new(request.headers(), payload.into_inner());
+    let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes));
     let (mut user_id, mut picture) = (None, None);
     while let Some(field) = patiently(form.next()).await? {
         let field = field.map_err(malformed)?;
@@ -110,6 +109,16 @@ async fn probe(resources: &web::Data<Resources>, upload: &mut Upload) -> Result<
     })
 }
 
+/// The payload, which ends in an error when it is larger: what lies around the fields is read by the form itself.
+fn limited(payload: web::Payload, max_bytes: u64) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+    let mut left = max_bytes;
+    payload.map(move |chunk| {
+        let chunk = chunk?;
+        left = left.checked_sub(chunk.len() as u64).ok_or(PayloadError::Overflow)?;
+        Ok(chunk)
+    })
+}
+
 fn shorten(name: &str) -> String {
     name.chars().filter(|character| !character.is_control()).take(MAX_NAME_CHARS).collect()
 }
@@ -118,19 +127,15 @@ fn content_length(request: &HttpRequest) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// Waits for the client's next bytes, but not for ever.
-async fn patiently<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
-    timeout(STALL_TIMEOUT, next).await.map_err(|_| {
-        let detail = format!("The upload stalled: nothing came for {} seconds.", STALL_TIMEOUT.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-    })
-}
-
 fn too_large(max_bytes: u64) -> Problem {
     let detail = format!("image: got a file of more than {max_bytes} bytes, expected at most {max_bytes} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
 }
 
 fn malformed(error: MultipartError) -> Problem {
+    if matches!(error, MultipartError::Payload(PayloadError::Overflow)) {
+        let detail = "image: got a form that is larger than a picture and its userId may be";
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
+    }
     Problem::new(StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}."))
 }

@@ -9,7 +9,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::events::Outcome;
 use crate::ids::UserId;
@@ -19,26 +19,50 @@ const SHARDS: usize = 16;
 /// The waiters of a process.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    shards: [Mutex<HashMap<UserId, watch::Sender<News>>>; SHARDS],
+    shards: [Mutex<HashMap<UserId, Arc<Bell>>>; SHARDS],
     hasher: RandomState,
 }
 
-#[derive(Debug, Clone, Default)]
+/// What the waiters of one user share.
+#[derive(Debug, Default)]
+struct Bell {
+    rung: Notify,
+    news: Mutex<News>,
+}
+
+#[derive(Debug, Default)]
 struct News {
+    /// How many waiters there are; it changes only while the bell's shard is locked.
+    waiters: usize,
     wakes: u64,
     /// The last message of another program's worker, and the wake that brought it.
     foreign: Option<(u64, Outcome)>,
 }
 
+impl Bell {
+    fn ring(&self, foreign: Option<Outcome>) {
+        {
+            let mut news = lock(&self.news);
+            news.wakes += 1;
+            if let Some(outcome) = foreign {
+                news.foreign = Some((news.wakes, outcome));
+            }
+        }
+        self.rung.notify_waiters();
+    }
+}
+
 impl Waiters {
     /// Registers a waiter; dropping it takes it out again.
     pub(super) fn register(self: &Arc<Self>, user: UserId) -> Waiter {
-        let news = {
-            let mut shard = self.shard(user);
-            shard.entry(user).or_insert_with(|| watch::Sender::new(News::default())).subscribe()
+        let mut shard = self.shard(user);
+        let bell = Arc::clone(shard.entry(user).or_default());
+        let wakes = {
+            let mut news = lock(&bell.news);
+            news.waiters += 1;
+            news.wakes
         };
-        let registered_at = news.borrow().wakes;
-        Waiter { waiters: self.clone(), user, news: Some(news), registered_at }
+        Waiter { waiters: self.clone(), user, bell, registered_at: wakes, seen: wakes }
     }
 
     /// Whether anyone waits for news of the user.
@@ -48,20 +72,15 @@ impl Waiters {
 
     /// Wakes who waits for news of the user.
     pub(super) fn wake(&self, user: UserId, foreign: Option<Outcome>) {
-        if let Some(sender) = self.shard(user).get(&user) {
-            sender.send_modify(|news| {
-                news.wakes += 1;
-                if let Some(outcome) = foreign {
-                    news.foreign = Some((news.wakes, outcome));
-                }
-            });
+        if let Some(bell) = self.shard(user).get(&user) {
+            bell.ring(foreign);
         }
     }
 
-    /// Wakes everyone in one of the [`Waiters::PARTS`] parts, so that a caller can spread the load.
+    /// Wakes everyone in one of the [`Waiters::SHARDS`] parts, so that a caller can spread the load.
     pub(super) fn wake_part(&self, part: usize) {
-        for sender in lock(&self.shards[part % SHARDS]).values() {
-            sender.send_modify(|news| news.wakes += 1);
+        for bell in lock(&self.shards[part % SHARDS]).values() {
+            bell.ring(None);
         }
     }
 
@@ -73,13 +92,13 @@ impl Waiters {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, watch::Sender<News>>> {
+    fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Arc<Bell>>> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
         lock(&self.shards[shard])
     }
 }
 
-/// A panic while a shard is locked leaves its map whole: every change to it is one call.
+/// A panic while a lock is held leaves what it guards whole: every change to it is one call or an assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -89,29 +108,43 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) struct Waiter {
     waiters: Arc<Waiters>,
     user: UserId,
-    /// `None` only while dropping.
-    news: Option<watch::Receiver<News>>,
+    bell: Arc<Bell>,
     registered_at: u64,
+    /// The last wake that was awaited.
+    seen: u64,
 }
 
 impl Waiter {
-    /// Waits for a wake since the registration or the last call. Returns what another program's worker said meanwhile,
-    /// if one did. Cancel safe.
-    pub(super) async fn woken(&mut self) -> Option<Outcome> {
-        let registered_at = self.registered_at;
-        let Some(news) = &mut self.news else { return None };
-        // The sender lives in the map for as long as this waiter is registered.
-        news.changed().await.ok()?;
-        let news = news.borrow_and_update();
-        news.foreign.as_ref().filter(|(at, _)| *at > registered_at).map(|(_, outcome)| outcome.clone())
+    /// Waits for a wake since the registration or the last call. Cancel safe.
+    pub(super) async fn woken(&mut self) {
+        loop {
+            // It hears what rings from now on, so that nothing falls between the look and the wait.
+            let rung = self.bell.rung.notified();
+            let wakes = lock(&self.bell.news).wakes;
+            if wakes != self.seen {
+                self.seen = wakes;
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// What another program's worker has said since the registration, if one did.
+    pub(super) fn told(&self) -> Option<Outcome> {
+        let news = lock(&self.bell.news);
+        news.foreign.as_ref().filter(|(at, _)| *at > self.registered_at).map(|(_, outcome)| outcome.clone())
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         let mut shard = self.waiters.shard(self.user);
-        self.news = None;
-        if shard.get(&self.user).is_some_and(|sender| sender.receiver_count() == 0) {
+        let left = {
+            let mut news = lock(&self.bell.news);
+            news.waiters -= 1;
+            news.waiters
+        };
+        if left == 0 {
             shard.remove(&self.user);
         }
     }
@@ -134,12 +167,12 @@ mod tests {
         let mut second = waiters.register(user(1));
         let mut other = waiters.register(user(2));
         waiters.wake(user(1), None);
-        assert_eq!(first.woken().now_or_never(), Some(None));
-        assert_eq!(second.woken().now_or_never(), Some(None));
+        assert_eq!(first.woken().now_or_never(), Some(()));
+        assert_eq!(second.woken().now_or_never(), Some(()));
         assert_eq!(first.woken().now_or_never(), None);
         assert_eq!(other.woken().now_or_never(), None);
         (0..Waiters::PARTS).for_each(|part| waiters.wake_part(part));
-        assert_eq!(other.woken().now_or_never(), Some(None));
+        assert_eq!(other.woken().now_or_never(), Some(()));
     }
 
     #[test]
@@ -156,12 +189,23 @@ mod tests {
     #[test]
     fn a_foreign_message_reaches_who_waited_when_it_came_even_after_another_wake() {
         let waiters = Arc::new(Waiters::default());
-        let mut before = waiters.register(user(1));
+        let before = waiters.register(user(1));
         let done = Outcome::Done { url: "/x".to_owned() };
+        assert_eq!(before.told(), None);
         waiters.wake(user(1), Some(done.clone()));
-        let mut after = waiters.register(user(1));
+        let after = waiters.register(user(1));
         waiters.wake(user(1), None);
-        assert_eq!(before.woken().now_or_never(), Some(Some(done)));
-        assert_eq!(after.woken().now_or_never(), Some(None));
+        assert_eq!(before.told(), Some(done));
+        assert_eq!(after.told(), None);
+    }
+
+    #[test]
+    fn a_waiter_that_waits_already_is_woken_too() {
+        let waiters = Arc::new(Waiters::default());
+        let mut waiter = waiters.register(user(1));
+        let mut waiting = std::pin::pin!(waiter.woken());
+        assert_eq!(waiting.as_mut().now_or_never(), None);
+        waiters.wake(user(1), None);
+        assert_eq!(waiting.now_or_never(), Some(()));
     }
 }

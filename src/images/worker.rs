@@ -41,7 +41,11 @@ impl Handler for ThumbnailWorker {
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
         let made = tokio::task::spawn_blocking(move || make(&files, &path, &limits)).await;
-        let thumbnail = made.unwrap_or_else(|error| Err(Failure::fail(error, "The picture cannot be read.")))?;
+        let thumbnail = made.unwrap_or_else(|error| {
+            // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
+            let retry = error.is_cancelled();
+            Err(Failure { retry, error: error.to_string(), message: "The picture cannot be read.".to_owned() })
+        })?;
         Ok((image, thumbnail))
     }
 

@@ -25,7 +25,8 @@ pub(super) fn is_due(connection: &mut SqliteConnection, kind: Kind, now: UnixMil
     diesel::select(diesel::dsl::exists(due(kind.name, now))).get_result(connection)
 }
 
-/// Claims up to `free` due jobs in the order in which they fell due.
+/// Claims up to `free` due jobs in the order in which they fell due. A rescued job keeps its place in that order, so it is
+/// found at the head without a look at the whole queue.
 pub(super) fn claim(
     connection: &mut SqliteConnection,
     kind: Kind,
@@ -35,21 +36,20 @@ pub(super) fn claim(
     policy: &Policy,
     now: UnixMillis,
 ) -> QueryResult<Claimed> {
-    let rescued =
-        due(kind.name, now).filter(jobs::crashes.gt(0)).select(jobs::id).first::<String>(connection).optional()?;
-    if let Some(id) = rescued {
-        if !idle {
-            return Ok(Claimed::Wait);
-        }
-        let mut jobs = lease(connection, vec![id], owner, policy, now)?;
-        return Ok(jobs.pop().map_or(Claimed::Together(Vec::new()), Claimed::Alone));
-    }
-    let ids = due(kind.name, now)
+    let due: Vec<(String, i32)> = due(kind.name, now)
         .order((jobs::run_at, jobs::id))
         .limit(i64::try_from(free).unwrap_or(i64::MAX))
-        .select(jobs::id)
-        .load::<String>(connection)?;
-    Ok(Claimed::Together(lease(connection, ids, owner, policy, now)?))
+        .select((jobs::id, jobs::crashes))
+        .load(connection)?;
+    let mut lease = |id: &str| lease(connection, id, owner, policy, now);
+    match due.first() {
+        Some((id, 1..)) if idle => lease(id).map(Claimed::Alone),
+        Some((_, 1..)) => Ok(Claimed::Wait),
+        _ => {
+            let harmless = due.iter().take_while(|(_, crashes)| *crashes == 0);
+            harmless.map(|(id, _)| lease(id)).collect::<QueryResult<_>>().map(Claimed::Together)
+        }
+    }
 }
 
 #[diesel::dsl::auto_type]
@@ -59,27 +59,22 @@ fn due(kind: &'static str, now: UnixMillis) -> _ {
 
 fn lease(
     connection: &mut SqliteConnection,
-    ids: Vec<String>,
+    id: &str,
     owner: &WorkerId,
     policy: &Policy,
     now: UnixMillis,
-) -> QueryResult<Vec<Job>> {
-    let mut claimed = Vec::with_capacity(ids.len());
-    for id in ids {
-        let row = diesel::update(jobs::table.find(id))
-            .set((
-                jobs::state.eq("running"),
-                jobs::lease_owner.eq(owner.as_str()),
-                jobs::lease_until.eq(lease_end(policy, now)),
-                jobs::lease_token.eq(jobs::lease_token + 1),
-                jobs::started_at.eq(None::<UnixMillis>),
-            ))
-            .returning((jobs::id, jobs::payload, jobs::attempts, jobs::crashes, jobs::lease_token))
-            .get_result::<(String, String, i32, i32, i64)>(connection)?;
-        let (id, payload, attempts, crashes, lease_token) = row;
-        claimed.push(Job { id: parse_id(&id)?, payload, attempts, crashes, lease_token });
-    }
-    Ok(claimed)
+) -> QueryResult<Job> {
+    let (id, payload, attempts, crashes, lease_token) = diesel::update(jobs::table.find(id))
+        .set((
+            jobs::state.eq("running"),
+            jobs::lease_owner.eq(owner.as_str()),
+            jobs::lease_until.eq(lease_end(policy, now)),
+            jobs::lease_token.eq(jobs::lease_token + 1),
+            jobs::started_at.eq(None::<UnixMillis>),
+        ))
+        .returning((jobs::id, jobs::payload, jobs::attempts, jobs::crashes, jobs::lease_token))
+        .get_result::<(String, String, i32, i32, i64)>(connection)?;
+    Ok(Job { id: parse_id(&id)?, payload, attempts, crashes, lease_token })
 }
 
 fn lease_end(policy: &Policy, now: UnixMillis) -> UnixMillis {

@@ -55,7 +55,7 @@ pub(super) fn of_dead_workers<H: Handler>(
             let error = format!("worker {owner} died");
             let settled = match started_at {
                 None => {
-                    requeue(connection, &job, now, &error)?;
+                    requeue(connection, &job, None, &error)?;
                     Settled::Retried
                 }
                 Some(_) => crash::<H>(connection, &job, &error, now)?,
@@ -77,20 +77,18 @@ fn crash<H: Handler>(
     if crashes >= MAX_CRASHES {
         return kill::<H>(connection, job, &format!("{error}, as did {} before it", crashes - 1), GIVEN_UP, now);
     }
-    requeue(connection, job, now, error)?;
+    requeue(connection, job, None, error)?;
     Ok(Settled::Retried)
 }
 
-/// Takes back jobs whose lease ran out although nobody knows the owner dead: one that had started counts a failed
-/// attempt.
+/// Takes back jobs whose lease ran out although nobody knows the owner dead: one that had started counts a failed attempt,
+/// one that had not is not charged.
 pub(super) fn of_expired_leases<H: Handler>(
     connection: &mut SqliteConnection,
     policy: &Policy,
     random: f64,
     now: UnixMillis,
 ) -> QueryResult<Rescued<H::Notice>> {
-    const ERROR: &str = "the lease expired";
-
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
     let expired = jobs::table
         .filter(jobs::kind.eq(H::KIND.name))
@@ -98,14 +96,15 @@ pub(super) fn of_expired_leases<H: Handler>(
         .filter(jobs::lease_until.lt(now))
         .select((Held::as_select(), jobs::started_at))
         .load::<(Held, Option<UnixMillis>)>(connection)?;
+    let failure = Failure::retry("the lease expired", GIVEN_UP);
     for (job, started_at) in expired {
         let job = job.into_job()?;
         let settled = match started_at {
             None => {
-                requeue(connection, &job, now, ERROR)?;
+                requeue(connection, &job, None, &failure.error)?;
                 Settled::Retried
             }
-            Some(_) => fail::<H>(connection, &job, &Failure::retry(ERROR, GIVEN_UP), policy, random, now)?,
+            Some(_) => fail::<H>(connection, &job, &failure, policy, random, now)?,
         };
         rescued.count(settled);
     }

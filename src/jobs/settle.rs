@@ -55,7 +55,7 @@ pub(super) fn fail<H: Handler>(
     if failure.retry && attempts < policy.max_attempts {
         let delay = backoff::delay(attempts, policy.retry_base, policy.retry_cap, random);
         let run_at = now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
-        requeue(connection, job, run_at, &failure.error)?;
+        requeue(connection, job, Some(run_at), &failure.error)?;
         return Ok(Settled::Retried);
     }
     kill::<H>(connection, job, &failure.error, &failure.message, now)
@@ -75,17 +75,17 @@ pub(super) fn kill<H: Handler>(
     Ok(Settled::Dead(H::bury(connection, job, message, now)?))
 }
 
-/// Puts a claimed job back into the queue.
+/// Puts a claimed job back into the queue; without a time, into its old place.
 pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,
-    run_at: UnixMillis,
+    run_at: Option<UnixMillis>,
     error: &str,
 ) -> QueryResult<usize> {
     diesel::update(held(job.id.to_string(), job.lease_token))
         .set((
             jobs::state.eq("queued"),
-            jobs::run_at.eq(run_at),
+            run_at.map(|run_at| jobs::run_at.eq(run_at)),
             jobs::error.eq(error),
             jobs::lease_owner.eq(None::<String>),
             jobs::lease_until.eq(None::<UnixMillis>),

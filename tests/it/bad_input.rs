@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use image::ImageFormat;
 use reqwest::header::HeaderValue;
 use reqwest::multipart::{Form, Part};
@@ -13,7 +13,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
-use crate::harness::app::{App, answer, eventually};
+use crate::harness::app::{App, DEADLINE, answer, eventually};
 use crate::harness::pictures::{
     corrupt_png, half_transparent_png, jpeg, jpeg_that_claims, picture, png_header, truncated_jpeg,
 };
@@ -220,11 +220,14 @@ async fn a_picture_that_only_decoding_shows_to_be_bad_ends_failed_with_words_for
         let uploaded = app.upload(url, user, &bytes).await;
         app.dir.write(&format!("data/{user}"), &bytes);
         let (_, named) = app.enqueue(url, &json!({ "userId": user, "imagePath": user.to_string() })).await;
-        for accepted in [uploaded, named] {
-            let mut outcome = app.outcome(url, &accepted).await;
+        for accepted in [&uploaded, &named] {
+            let mut outcome = app.outcome(url, accepted).await;
             outcome.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Id"));
             assert_eq!(outcome, json!({ "status": "failed", "message": message }), "{what}");
         }
+        // A file that is somebody else's may be half written, an upload is whole.
+        let attempts = format!("SELECT attempts FROM jobs WHERE id = {}", uploaded["jobId"]).replace('"', "'");
+        assert_eq!(app.count(&attempts), 1, "{what}");
         assert_eq!(app.get(url, &format!("/status/{user}")).await.1["message"], message);
     }
     app.assert_server_is_well(url).await;
@@ -274,6 +277,29 @@ async fn what_is_too_large_is_refused_with_413_however_it_comes() {
     assert_refused("a userId of 1 MB", post_form(&app, url, long_user), 413, "image: got").await;
     eventually("nothing half written is left", || async { (temporaries(&app) == 0).then_some(()) }).await;
     app.assert_server_is_well(url).await;
+    app.assert_no_job_is_left().await;
+}
+
+#[tokio::test]
+async fn a_form_without_end_is_refused_with_413_whichever_part_does_not_end() {
+    let app = App::new(&["serve.max_upload_bytes=100000"]).await;
+    let up = app.up();
+    let part = |name: &str| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+    for (what, beginning) in [
+        ("the user", part("userId")),
+        ("the picture", part("image")),
+        ("a line before the first part", "before".to_owned()),
+        ("the lines before the first part", "before\r\n".to_owned()),
+    ] {
+        let again = if beginning.ends_with("before\r\n") { "before\r\n" } else { "1" };
+        let beginning = stream::iter([Bytes::from(beginning)]);
+        let endless = beginning.chain(stream::repeat(Bytes::from(again.repeat(10_000)))).map(Ok::<_, std::io::Error>);
+        let request = app.http.post(format!("{}/enqueue", up.url())).body(Body::wrap_stream(endless));
+        let request = request.header("Content-Type", "multipart/form-data; boundary=x");
+        let refused = assert_refused(what, request, 413, "image: ");
+        tokio::time::timeout(DEADLINE, refused).await.expect("an answer in time");
+    }
+    app.assert_server_is_well(up.url()).await;
     app.assert_no_job_is_left().await;
 }
 

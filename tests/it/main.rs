@@ -18,6 +18,7 @@ mod newest_upload;
 mod outage;
 mod replaced_service;
 mod status;
+mod status_api;
 mod thumbnail_files;
 mod thumbnails;
 mod upload;
