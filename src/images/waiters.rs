@@ -77,7 +77,7 @@ impl Waiters {
         }
     }
 
-    /// Wakes everyone in one of the [`Waiters::SHARDS`] parts, so that a caller can spread the load.
+    /// Wakes everyone in one of the [`Waiters::PARTS`] parts, so that a caller can spread the load.
     pub(super) fn wake_part(&self, part: usize) {
         for bell in lock(&self.shards[part % SHARDS]).values() {
             bell.ring(None);
