@@ -49,7 +49,8 @@ impl WriterThread {
 
 impl Writer {
     pub(super) fn start(location: Location) -> Result<(Self, WriterThread), DbError> {
-        let connection = connection::open_for_writing(&location)?;
+        let mut connection = connection::open_for_writing(&location)?;
+        check_writable(&mut connection, &location)?;
         let checkpointer = Checkpointer::start(&location)?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
@@ -140,6 +141,17 @@ where
         };
         // The requester may have gone away; the write stands all the same.
         let _ = self.requester.send(answer);
+    }
+}
+
+/// Fails where the file can be read but not written, which SQLite says only when it is tried.
+fn check_writable(connection: &mut SqliteConnection, location: &Location) -> Result<(), DbError> {
+    match diesel::sql_query("UPDATE users SET id = id WHERE 0").execute(connection) {
+        Err(DieselError::DatabaseError(_, info)) if info.message().contains("readonly") => {
+            Err(DbError::Open { path: location.path().display().to_string(), reason: info.message().to_owned() })
+        }
+        // Another process may be writing for long; it will end.
+        _ => Ok(()),
     }
 }
 

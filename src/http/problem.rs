@@ -148,8 +148,10 @@ impl ResponseError for Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Busy | DbError::Closed | DbError::Commit(_) | DbError::Open { .. } => Self::unavailable(error),
-            DbError::Statement(_) | DbError::Panicked | DbError::Migration(_) => Self::internal(error),
+            DbError::Busy | DbError::Closed | DbError::Commit(_) | DbError::Open { .. } | DbError::Statement(_) => {
+                Self::unavailable(error)
+            }
+            DbError::Panicked | DbError::Migration(_) => Self::internal(error),
         }
     }
 }

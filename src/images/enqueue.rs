@@ -105,6 +105,6 @@ pub(super) fn both<A, B>(
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {
-    let got = format!("{path:?}, but {error}");
+    let got = format!("the string {:?}, but {error}", path.as_str());
     Problem::field("imagePath", &Invalid { got, expected: "the path of a picture file below the image root" })
 }
