@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::ids::{ImagePath, Invalid, JobId, UserId};
+use crate::ids::{CustomerId, ImagePath, Invalid, JobId, OrderId, UserId};
 
 /// What to subscribe to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -157,6 +157,74 @@ impl Event for Finished {
     }
 }
 
+/// `leaderboard_update`: the sorted set is not what it was. The payload is for people; any text will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeaderboardUpdate {
+    /// Scores were set.
+    Changed,
+    /// The board was reset to its ten example players.
+    Seeded,
+    /// Whatever another program said.
+    Other,
+}
+
+impl LeaderboardUpdate {
+    /// The channel's name.
+    pub const CHANNEL: &str = "leaderboard_update";
+}
+
+impl Event for LeaderboardUpdate {
+    const TOPIC: Topic = Topic::Channel(Self::CHANNEL);
+
+    fn channel(&self) -> String {
+        Self::CHANNEL.to_owned()
+    }
+
+    fn payload(&self) -> String {
+        match self {
+            Self::Changed | Self::Other => "changed".to_owned(),
+            Self::Seeded => "seeded".to_owned(),
+        }
+    }
+
+    fn parse(_channel: &str, payload: &[u8]) -> Result<Self, Malformed> {
+        Ok(match payload {
+            b"changed" => Self::Changed,
+            b"seeded" => Self::Seeded,
+            _ => Self::Other,
+        })
+    }
+}
+
+/// `order_placed`: an order waits for its workers. From another program it is the order itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderPlaced {
+    /// Which order.
+    pub order_id: OrderId,
+    /// Who placed it; `userId` in the payload.
+    pub customer_id: CustomerId,
+}
+
+impl Event for OrderPlaced {
+    const TOPIC: Topic = Topic::Channel("order_placed");
+
+    fn channel(&self) -> String {
+        "order_placed".to_owned()
+    }
+
+    fn payload(&self) -> String {
+        json!({ "orderId": self.order_id, "userId": self.customer_id }).to_string()
+    }
+
+    fn parse(_channel: &str, payload: &[u8]) -> Result<Self, Malformed> {
+        let payload = object(payload)?;
+        Ok(Self {
+            order_id: OrderId::from_json(payload.get("orderId")).map_err(field("orderId"))?,
+            customer_id: CustomerId::from_json(payload.get("userId")).map_err(field("userId"))?,
+        })
+    }
+}
+
 fn object(payload: &[u8]) -> Result<serde_json::Map<String, Value>, Malformed> {
     match serde_json::from_slice(payload) {
         Ok(Value::Object(object)) => Ok(object),
@@ -192,6 +260,11 @@ mod tests {
             let finished = Finished { user_id, job_id, outcome };
             assert_eq!(Finished::parse(&finished.channel(), finished.payload().as_bytes()), Ok(finished));
         }
+        let placed = OrderPlaced { order_id: "o \"1\"".parse().unwrap(), customer_id: "7".parse().unwrap() };
+        assert_eq!(OrderPlaced::parse(&placed.channel(), placed.payload().as_bytes()), Ok(placed));
+        for update in [LeaderboardUpdate::Changed, LeaderboardUpdate::Seeded] {
+            assert_eq!(LeaderboardUpdate::parse(&update.channel(), update.payload().as_bytes()), Ok(update));
+        }
     }
 
     #[test]
@@ -218,6 +291,8 @@ mod tests {
         fn any_bytes_parse_or_fail(channel in any::<String>(), payload in any::<Vec<u8>>()) {
             let _ = ImageUploaded::parse(&channel, &payload);
             let _ = Finished::parse(&channel, &payload);
+            let _ = OrderPlaced::parse(&channel, &payload);
+            let _ = LeaderboardUpdate::parse(&channel, &payload);
         }
     }
 }

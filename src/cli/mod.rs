@@ -7,9 +7,11 @@ mod api;
 mod backoff;
 mod completions;
 mod config;
+mod game_server;
 mod migrate;
 mod output;
 mod process;
+mod readiness;
 mod serve;
 mod status;
 mod up;
@@ -28,6 +30,7 @@ const EXAMPLES: &str = "\
 Examples:
   m3a3 up                                   everything in one process, nothing to install
   m3a3 serve                                the API server alone
+  m3a3 game-server                          the leaderboard and orders alone
   m3a3 worker thumbnail                     a worker alone; start as many as you like
   m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
   m3a3 status 1                             what became of user 1's picture
@@ -51,6 +54,7 @@ pub struct Cli {
 enum Command {
     Up(up::Up),
     Serve(serve::Serve),
+    GameServer(game_server::GameServer),
     #[command(subcommand)]
     Worker(worker::Worker),
     Upload(upload::Upload),
@@ -123,12 +127,16 @@ impl Cli {
             Command::Completions(completions) => completions.run(),
             Command::Config(command) => command.run(&Config::load(&overrides)?),
             Command::Up(up) => {
-                up.address.add_to(&mut overrides);
+                up.add_to(&mut overrides);
                 block_on(up::run(&prepare(&overrides)?))
             }
             Command::Serve(serve) => {
                 serve.address.add_to(&mut overrides);
                 block_on(serve::run(&prepare(&overrides)?))
+            }
+            Command::GameServer(game_server) => {
+                game_server.add_to(&mut overrides);
+                block_on(game_server::run(&prepare(&overrides)?))
             }
             Command::Worker(worker) => {
                 worker.add_to(&mut overrides);

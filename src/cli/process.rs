@@ -27,7 +27,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 /// The resources of a process, and what ends them.
 pub(super) struct Process {
     pub(super) shutdown: Shutdown,
-    pub(super) resources: Resources,
+    pub(super) database: Database,
+    pub(super) bus: Bus,
     signals: Signals,
     roles: Vec<Running>,
     grace: Duration,
@@ -44,22 +45,16 @@ impl Process {
         raise_open_files();
         let location = Location::new(&config.database.path);
         let (database, writer) = Database::open(&location)?;
-        let files = Files::open(&config.images.root)
-            .with_context(|| format!("cannot use the image root {}", config.images.root.display()))?;
         let redis_url = redis_url
             .or_else(|| config.redis.url.as_ref().map(|url| url.expose().to_owned()))
             .or_else(|| discover(location.folder()))
             .unwrap_or_else(|| DEFAULT_REDIS.to_owned());
         let bus_shutdown = CancellationToken::new();
         let (bus, bus_task) = Bus::start(&redis_url, bus_shutdown.clone())?;
-        let limits = Limits {
-            max_upload_bytes: config.serve.max_upload_bytes,
-            max_pixels: config.images.max_pixels,
-            long_poll_timeout: config.serve.long_poll_timeout,
-        };
         Ok(Self {
             shutdown: Shutdown::new(),
-            resources: Resources { database, bus, files, limits },
+            database,
+            bus,
             signals,
             roles: Vec::new(),
             grace: config.shutdown.grace,
@@ -67,6 +62,18 @@ impl Process {
             bus_shutdown,
             writer,
         })
+    }
+
+    /// What the pictures' part of this process works with.
+    pub(super) fn images(&self, config: &Config) -> anyhow::Result<Resources> {
+        let files = Files::open(&config.images.root)
+            .with_context(|| format!("cannot use the image root {}", config.images.root.display()))?;
+        let limits = Limits {
+            max_upload_bytes: config.serve.max_upload_bytes,
+            max_pixels: config.images.max_pixels,
+            long_poll_timeout: config.serve.long_poll_timeout,
+        };
+        Ok(Resources { database: self.database.clone(), bus: self.bus.clone(), files, limits })
     }
 
     /// Adds a role that runs until the shutdown.

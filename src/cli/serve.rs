@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use actix_web::web;
 use anyhow::Context;
 use clap::Args;
-use diesel::RunQueryDsl;
 use futures_util::FutureExt;
 
 use super::output;
 use super::process::{Process, drain};
+use super::readiness::database_and_redis;
 use crate::config::{Config, Overrides};
 use crate::http::health::{self, Check, Readiness};
 use crate::http::{Auth, server};
@@ -63,9 +63,10 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
     let mut process = Process::open(config, None)?;
     // Nobody makes thumbnails here, so the bell rings for nobody; but a picture of another program is taken in.
-    let intake = images::listen(process.resources.clone(), Wake::new(), process.shutdown.token());
-    process.run_role(Running::spawn("intake", intake.map(Ok)));
-    let address = start(&mut process, config, listener)?;
+    let images = process.images(config)?;
+    let intake = images::listen(images.clone(), Wake::new(), process.shutdown.token());
+    process.run_role(Running::spawn("picture intake", intake.map(Ok)));
+    let address = start(&mut process, config, images, listener)?;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)
@@ -84,10 +85,10 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
 pub(super) fn start(
     process: &mut Process,
     config: &Config,
+    resources: Resources,
     listener: std::net::TcpListener,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
-    let resources = process.resources.clone();
     let shutdown = process.shutdown.token();
     let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
     let readiness = readiness(&resources);
@@ -108,31 +109,13 @@ pub(super) fn start(
 }
 
 fn readiness(resources: &Resources) -> Readiness {
-    let database = resources.database.clone();
-    let bus = resources.bus.clone();
     let files = resources.files.clone();
-    Readiness::default()
-        .with("database", move || {
-            let database = database.clone();
-            async move {
-                let read = database.read(|connection| diesel::sql_query("SELECT 1 FROM users").execute(connection));
-                read.await.map_or_else(|error| Check::Unavailable(error.to_string()), |_| Check::Fine)
-            }
-            .boxed()
-        })
-        .with("redis", move || {
-            let check = match bus.is_connected() {
-                true => Check::Fine,
-                false => Check::Degraded("not connected; work goes on, news come later".to_owned()),
-            };
-            async { check }.boxed()
-        })
-        .with("disk", move || {
-            let check = match files.free_bytes() {
-                Ok(free) if free >= MIN_FREE_BYTES => Check::Fine,
-                Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
-                Err(error) => Check::Unavailable(error.to_string()),
-            };
-            async { check }.boxed()
-        })
+    database_and_redis(&resources.database, &resources.bus).with("disk", move || {
+        let check = match files.free_bytes() {
+            Ok(free) if free >= MIN_FREE_BYTES => Check::Fine,
+            Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
+            Err(error) => Check::Unavailable(error.to_string()),
+        };
+        async { check }.boxed()
+    })
 }

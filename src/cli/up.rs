@@ -9,12 +9,13 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::game_server;
 use super::output;
 use super::process::Process;
 use super::serve::{self, Address};
 use super::worker;
 use crate::bus::embedded::{Broker, BrokerFile, discover};
-use crate::config::Config;
+use crate::config::{Config, Overrides};
 use crate::db::Location;
 
 const EXAMPLES: &str = "\
@@ -26,12 +27,24 @@ Examples:
 Without a Redis of yours, a small broker inside of this process stands in for it. It is for this process and for other
 m3a3 commands on the same data; what it forgets at the end costs time, never data.";
 
-/// Run everything in this process: API server, thumbnail worker, and Redis if there is none
+/// Run everything in this process: API server, game server, thumbnail worker, and Redis if there is none
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Up {
     #[command(flatten)]
-    pub(super) address: Address,
+    address: Address,
+    /// The port of the leaderboard and orders, 0 for a free one [game.port]
+    #[arg(long, value_name = "PORT")]
+    game_port: Option<String>,
+}
+
+impl Up {
+    pub(super) fn add_to(&self, overrides: &mut Overrides) {
+        self.address.add_to(overrides);
+        if let Some(port) = &self.game_port {
+            overrides.set("game.port", port, "--game-port");
+        }
+    }
 }
 
 /// The broker inside of the process.
@@ -45,11 +58,14 @@ struct EmbeddedRedis {
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = serve::listen(config)?;
+    let game_listener = game_server::listen(config)?;
     let embedded = if needs_broker(config) { Some(start_broker(config).await?) } else { None };
     let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
-    worker::start(&mut process, config)?;
-    let address = serve::start(&mut process, config, listener)?;
-    output::print(&greeting(config, &format!("http://{address}")))?;
+    let images = process.images(config)?;
+    worker::start(&mut process, config, images.clone())?;
+    let api = serve::start(&mut process, config, images, listener)?;
+    let game = game_server::start(&mut process, config, game_listener)?;
+    output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
     let ended = process.run().await;
     if let Some(broker) = embedded {
         broker.shutdown.cancel();
@@ -78,13 +94,14 @@ async fn start_broker(config: &Config) -> anyhow::Result<EmbeddedRedis> {
     Ok(EmbeddedRedis { url, task, shutdown, _file: file })
 }
 
-fn greeting(config: &Config, url: &str) -> String {
+fn greeting(config: &Config, url: &str, game_url: &str) -> String {
     let redis = if config.redis.url.is_some() { "yours" } else { "embedded" };
     format!(
         "listening on {url}\n\
          \n\
          m3a3 {version} is up; Ctrl-C stops it.\n\
          \n  API         {url}\
+         \n  game        {game_url}\
          \n  thumbnails  {concurrency} at a time\
          \n  database    {database}\
          \n  pictures    below {root}\
@@ -92,7 +109,8 @@ fn greeting(config: &Config, url: &str) -> String {
          \n\
          Try:\n\
          \n  curl -F userId=1 -F image=@photo.jpg {url}/enqueue\
-         \n  curl {url}/status-live/1\n\n",
+         \n  curl {url}/status-live/1\
+         \n  curl --json '{{\"username\": \"ada\", \"score\": 42}}' {game_url}/score\n\n",
         version = env!("CARGO_PKG_VERSION"),
         concurrency = config.images.concurrency,
         database = config.database.path.display(),

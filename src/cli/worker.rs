@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use super::output;
 use super::process::{Process, job_policy, worker_lock};
 use crate::config::{Config, Overrides};
-use crate::images::{self, ThumbnailWorker};
+use crate::images::{self, Resources, ThumbnailWorker};
 use crate::jobs::{Runner, Wake};
 use crate::lifecycle::Running;
 
@@ -47,17 +47,17 @@ impl Worker {
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut process = Process::open(config, None)?;
-    let worker = start(&mut process, config)?;
+    let images = process.images(config)?;
+    let worker = start(&mut process, config, images)?;
     output::print(&format!("thumbnail worker {worker} is ready\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Starts the thumbnail worker's roles, and says under which id it claims jobs.
-pub(super) fn start(process: &mut Process, config: &Config) -> anyhow::Result<String> {
+pub(super) fn start(process: &mut Process, config: &Config, resources: Resources) -> anyhow::Result<String> {
     let lock = worker_lock(config)?;
     let id = lock.id().to_string();
-    let resources = process.resources.clone();
     let shutdown = process.shutdown.token();
     let wake = Wake::new();
     let runner = Runner::new(
@@ -70,6 +70,6 @@ pub(super) fn start(process: &mut Process, config: &Config) -> anyhow::Result<St
         shutdown.clone(),
     );
     process.run_role(Running::spawn("thumbnail worker", runner.run().map(Ok)));
-    process.run_role(Running::spawn("intake", images::listen(resources, wake, shutdown).map(Ok)));
+    process.run_role(Running::spawn("picture intake", images::listen(resources, wake, shutdown).map(Ok)));
     Ok(id)
 }

@@ -57,6 +57,8 @@ pub struct Game {
     pub port: u16,
     /// Leaderboard updates within this time become one broadcast; at least 1 ms.
     pub broadcast_interval: Duration,
+    /// Threads that answer requests and feed sockets.
+    pub workers: NonZeroUsize,
 }
 
 impl Game {
@@ -65,6 +67,7 @@ impl Game {
             host: host(from, "game.host")?,
             port: from.whole("game.port", 0..=65535)?,
             broadcast_interval: from.milliseconds("game.broadcast_interval_ms", 1..=60_000)?,
+            workers: or_one_per_core(from, "game.workers")?,
         })
     }
 

@@ -68,3 +68,29 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+
+diesel::table! {
+    scores (username) {
+        username -> Text,
+        score -> Double,
+        seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    leaderboard (id) {
+        id -> BigInt,
+        seq -> BigInt,
+        redis_run_id -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    unsent_scores (id) {
+        id -> BigInt,
+        first_seq -> BigInt,
+        last_seq -> BigInt,
+        reset -> Bool,
+        created_at -> BigInt,
+    }
+}

@@ -137,9 +137,10 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
     Usage: m3a3 [OPTIONS] <COMMAND>
 
     Commands:
-      up           Run everything in this process: API server, thumbnail worker, and Redis if there is
-                   none
+      up           Run everything in this process: API server, game server, thumbnail worker, and Redis
+                   if there is none
       serve        Accept pictures, answer polls, serve thumbnails
+      game-server  Take scores and orders, push the leaderboard to everyone who watches
       worker       Run background jobs
       upload       Upload pictures of a user
       status       Ask what became of a user's picture
@@ -163,6 +164,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
     Examples:
       m3a3 up                                   everything in one process, nothing to install
       m3a3 serve                                the API server alone
+      m3a3 game-server                          the leaderboard and orders alone
       m3a3 worker thumbnail                     a worker alone; start as many as you like
       m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
       m3a3 status 1                             what became of user 1's picture

@@ -9,6 +9,7 @@ mod broker_conformance;
 mod bus;
 mod cli;
 mod database;
+mod game_server;
 mod harness;
 mod idempotency;
 mod jobs;

@@ -58,7 +58,8 @@ impl App {
     pub fn start(&self, args: &[&str]) -> Process {
         let mut command = self.dir.command(args);
         let redis = format!("redis.url={}", self.redis.url());
-        let own = ["serve.port=0", "jobs.retry_base_s=0.05", "jobs.sweep_interval_s=0.2", redis.as_str()];
+        let own =
+            ["serve.port=0", "game.port=0", "jobs.retry_base_s=0.05", "jobs.sweep_interval_s=0.2", redis.as_str()];
         for setting in own.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["--set", setting]);
         }
@@ -73,6 +74,11 @@ impl App {
     /// Starts the API server alone.
     pub fn serve(&self) -> Process {
         self.start(&["serve"])
+    }
+
+    /// Starts a game server alone.
+    pub fn game_server(&self) -> Process {
+        self.start(&["game-server"])
     }
 
     /// Starts a thumbnail worker alone.

@@ -1,0 +1,3 @@
+DROP TABLE unsent_scores;
+DROP TABLE leaderboard;
+DROP TABLE scores;

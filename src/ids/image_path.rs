@@ -1,0 +1,104 @@
+//! Where pictures lie.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Invalid;
+
+/// Where a picture lies below the image root: relative, `/`-separated, without `.`, `..`, empty parts or NUL.
+///
+/// It says nothing about what lies there; that shows when the file is opened.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ImagePath(String);
+
+impl ImagePath {
+    /// The longest path in bytes, `PATH_MAX` of Linux without its NUL.
+    pub const MAX_BYTES: usize = 4095;
+    /// The longest part between two slashes in bytes, `NAME_MAX` of Linux.
+    pub const MAX_PART_BYTES: usize = 255;
+
+    /// Makes an image path. A leading `./` and doubled slashes are tidied away.
+    ///
+    /// # Errors
+    /// When it is empty, absolute, too long, or holds `..` or NUL.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        let refuse = |expected| Err(Invalid::text(text, expected));
+        if text.is_empty() {
+            return refuse("a path relative to the image root, such as \"photos/1.jpg\"");
+        }
+        if text.len() > Self::MAX_BYTES {
+            return refuse("a path of at most 4095 bytes");
+        }
+        if text.contains('\0') {
+            return refuse("a path without NUL characters");
+        }
+        if text.starts_with('/') {
+            return refuse("a path relative to the image root, without a leading \"/\"");
+        }
+        if text.ends_with('/') {
+            return refuse("the path of a file, not of a folder");
+        }
+        let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+        if parts.contains(&"..") {
+            return refuse("a path without \"..\"");
+        }
+        if parts.iter().any(|part| part.len() > Self::MAX_PART_BYTES) {
+            return refuse("a path whose parts have at most 255 bytes each");
+        }
+        if parts.is_empty() {
+            return refuse("the path of a file, not of a folder");
+        }
+        Ok(Self(parts.join("/")))
+    }
+
+    /// Reads an image path from JSON.
+    ///
+    /// # Errors
+    /// When it is missing, no string, or not as [`ImagePath::new`] wants it.
+    pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        match value {
+            Some(Value::String(text)) => Self::new(text),
+            other => Err(Invalid::json(other, "a string, the picture's path below the image root")),
+        }
+    }
+
+    /// The path as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn image_paths_stay_below_the_root() {
+        for bad in ["", "/", "/etc/passwd", "../x", "a/../../x", "a/..", "..", ".", "a/", "a\0b"] {
+            assert!(ImagePath::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(ImagePath::new("./a//b #?%.jpg").unwrap().as_str(), "a/b #?%.jpg");
+        assert_eq!(ImagePath::new("…/é.jpg").unwrap().as_str(), "…/é.jpg");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_makes_a_path_that_is_relative_and_plain_or_an_error(text in any::<String>()) {
+            if let Ok(path) = ImagePath::new(&text) {
+                prop_assert!(path.as_str().split('/').all(|part| !matches!(part, "" | "." | "..")));
+                prop_assert_eq!(ImagePath::new(path.as_str()), Ok(path.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Jobs.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::Invalid;
+
+/// A job: a UUID version 7 (RFC 9562), so that ids sort by the time they were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct JobId(Uuid);
+
+impl JobId {
+    /// A new id, greater than every one this process made before.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7())
+    }
+}
+
+impl FromStr for JobId {
+    type Err = Invalid;
+
+    /// Reads the hyphenated form only, so that a job has one spelling.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
+        let id = if hyphenated { Uuid::parse_str(text).ok() } else { None };
+        id.map(Self).ok_or_else(|| Invalid::text(text, "a job id, which is a UUID"))
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_id_has_one_spelling() {
+        let id = JobId::generate();
+        assert_eq!(id.to_string().parse(), Ok(id));
+        assert!(id.to_string().replace('-', "").parse::<JobId>().is_err());
+        assert!(JobId::generate() > id);
+    }
+}

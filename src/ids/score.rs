@@ -1,0 +1,122 @@
+//! Scores.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use super::Invalid;
+
+/// A score: a finite IEEE 754 double, which is what Redis keeps in a sorted set and JavaScript calls a number.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Score(f64);
+
+impl Score {
+    const EXPECTED: &str = "a finite number";
+
+    /// Makes a score.
+    ///
+    /// # Errors
+    /// When the number is infinite or none.
+    pub fn new(number: f64) -> Result<Self, Invalid> {
+        if number.is_finite() {
+            Ok(Self(number))
+        } else {
+            Err(Invalid { got: number.to_string(), expected: Self::EXPECTED })
+        }
+    }
+
+    /// Reads a score from JSON: a number, no string that looks like one.
+    ///
+    /// # Errors
+    /// When it is missing, of another type, or too large for a double.
+    pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        let number = value.and_then(Value::as_f64).filter(|number| number.is_finite());
+        number.map(Self).ok_or_else(|| Invalid::json(value, Self::EXPECTED))
+    }
+
+    /// The number; finite.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+
+    /// The higher of two scores.
+    #[must_use]
+    pub fn best(self, other: Self) -> Self {
+        if other.0 > self.0 { other } else { self }
+    }
+
+    /// The sum.
+    ///
+    /// # Errors
+    /// When it is too large for a double.
+    pub fn plus(self, other: Self) -> Result<Self, Invalid> {
+        Self::new(self.0 + other.0)
+    }
+}
+
+impl Serialize for Score {
+    /// Whole scores without a decimal point, as JavaScript writes them; whatever is written reads back as the same double.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const I64_RANGE: f64 = 9_223_372_036_854_775_808.0;
+        let is_whole = self.0.fract() == 0.0 && self.0.abs() < I64_RANGE;
+        let is_negative_zero = self.0 == 0.0 && self.0.is_sign_negative();
+        if is_whole && !is_negative_zero {
+            serializer.serialize_i64(self.0 as i64)
+        } else {
+            serializer.serialize_f64(self.0)
+        }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn written(number: f64) -> String {
+        serde_json::to_string(&Score::new(number).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn whole_scores_are_written_as_javascript_writes_them() {
+        assert_eq!(written(100.0), "100");
+        assert_eq!(written(-7.0), "-7");
+        assert_eq!(written(0.1), "0.1");
+        assert_eq!(written(9_007_199_254_740_992.0), "9007199254740992");
+        assert_eq!(written(9_007_199_254_740_994.0), "9007199254740994");
+        assert_eq!(written(-0.0), "-0.0");
+        assert_eq!(written(1e308), "1e+308");
+    }
+
+    #[test]
+    fn only_finite_numbers_are_scores() {
+        for good in [json!(1), json!(-0.0), json!(1.5), json!(1e308), json!(u64::MAX)] {
+            assert!(Score::from_json(Some(&good)).is_ok(), "{good}");
+        }
+        for bad in [json!("42"), json!(null), json!(true), json!([1]), json!({})] {
+            assert!(Score::from_json(Some(&bad)).is_err(), "{bad}");
+        }
+        assert!(Score::from_json(None).is_err());
+        assert!(Score::new(f64::NAN).is_err());
+        assert!(Score::new(1e308).unwrap().plus(Score::new(1e308).unwrap()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_score_survives_json(number in prop::num::f64::ANY) {
+            if let Ok(score) = Score::new(number) {
+                let read: f64 = serde_json::from_str(&serde_json::to_string(&score).unwrap()).unwrap();
+                prop_assert_eq!(read.to_bits(), number.to_bits());
+            }
+        }
+    }
+}

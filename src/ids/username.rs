@@ -1,0 +1,78 @@
+//! Players.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Invalid, text};
+
+/// A player's name: 1 to 64 characters of any language, no control characters, kept byte for byte (nothing is trimmed,
+/// nothing normalised), so that two names are one player only if they are the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Username(String);
+
+impl Username {
+    /// The longest name, in characters.
+    pub const MAX_CHARS: usize = 64;
+    const EXPECTED: &str = "a string of 1 to 64 characters without control characters";
+
+    /// Reads a name from JSON.
+    ///
+    /// # Errors
+    /// When it is missing, no string, empty, too long, or holds control characters.
+    pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        text::from_json(value, Self::MAX_CHARS, Self::EXPECTED).map(Self)
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name as text of its own.
+    pub fn into_string(self) -> String {
+        self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = Invalid;
+
+    fn from_str(name: &str) -> Result<Self, Invalid> {
+        text::checked(name, Self::MAX_CHARS, Self::EXPECTED).map(Self)
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn any_language_is_a_name_and_stays_as_it_came() {
+        for good in ["a", " Ada ", "Åsa", "A\u{30a}sa", "日本語", "🦀", "constructor", &"é".repeat(64)] {
+            assert_eq!(good.parse::<Username>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn what_is_no_name_is_refused() {
+        for bad in ["", "\n", "a\0b", "tab\t", "\u{85}", &"é".repeat(65)] {
+            assert!(bad.parse::<Username>().is_err(), "{bad:?}");
+        }
+        for bad in [json!(1), json!(null), json!(["a"]), json!({})] {
+            assert!(Username::from_json(Some(&bad)).is_err(), "{bad}");
+        }
+        assert!(Username::from_json(None).is_err());
+    }
+}
