@@ -12,6 +12,7 @@
 //! | files: uploads, originals, thumbnails on the disk | [`files`] |
 //! | users: who is shown by which thumbnail | [`users`] |
 //! | HTTP: server, problems, authentication, health | [`http`] |
+//! | Socket.IO: sessions, websockets, broadcasts | [`socketio`] |
 //! | Redis channels over fred, and the embedded broker | [`bus`] |
 //! | the names and payloads of the channels | [`events`] |
 //! | SQLite: writer thread, readers, migrations, schema | [`db`] |
@@ -29,6 +30,7 @@ pub mod ids;
 pub mod images;
 pub mod jobs;
 pub mod lifecycle;
+pub mod socketio;
 pub mod telemetry;
 pub mod thumbnail;
 pub mod users;

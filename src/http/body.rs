@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
-use actix_web::web::{self, BytesMut};
+use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -28,18 +28,8 @@ pub fn media_type(request: &HttpRequest) -> String {
 ///
 /// # Errors
 /// 400 where it is no JSON or no object, 408 where it does not come, 413 where it is too large.
-pub async fn json_object(mut payload: web::Payload) -> Result<Map<String, Value>, Problem> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = patiently(payload.next()).await? {
-        let chunk = chunk.map_err(incomplete)?;
-        if body.len() + chunk.len() > MAX_JSON_BYTES {
-            return Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                format!("The JSON body is larger than {MAX_JSON_BYTES} bytes."),
-            ));
-        }
-        body.extend_from_slice(&chunk);
-    }
+pub async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
+    let body = whole(payload, MAX_JSON_BYTES, "JSON body").await?;
     match serde_json::from_slice(&body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => {
@@ -47,6 +37,23 @@ pub async fn json_object(mut payload: web::Payload) -> Result<Map<String, Value>
         }
         Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, format!("The body is not valid JSON: {error}."))),
     }
+}
+
+/// Reads a body to its end; `name` is what the client is told it is.
+///
+/// # Errors
+/// 400 where it breaks off, 408 where it does not come, 413 where it is too large.
+pub async fn whole(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = patiently(payload.next()).await? {
+        let chunk = chunk.map_err(incomplete)?;
+        if body.len() + chunk.len() > max_bytes {
+            let detail = format!("The {name} is larger than {max_bytes} bytes.");
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
 }
 
 /// Waits for the client's next bytes, but not for ever.

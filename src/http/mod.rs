@@ -9,6 +9,8 @@ pub mod health;
 pub mod problem;
 pub mod resource;
 pub mod server;
+pub mod upgrade;
 
 pub use auth::Auth;
 pub use problem::Problem;
+pub use upgrade::{Upgrade, Websockets};

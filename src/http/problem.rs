@@ -108,6 +108,21 @@ impl Problem {
         Self::new(status, detail)
     }
 
+    /// The whole response to a request of that path, for where [`answer`] does not stand in between.
+    pub fn response(&self, path: &str) -> HttpResponse {
+        self.written_to(self.error_response(), path)
+    }
+
+    /// A response with this problem as its body.
+    fn written_to(&self, mut response: HttpResponse, path: &str) -> HttpResponse {
+        let request_id = next_request_id();
+        log(self, &request_id, path);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+        response.set_body(BoxBody::new(self.render(&request_id)))
+    }
+
     fn render(&self, request_id: &str) -> String {
         let mut body = json!({
             "type": "about:blank",
@@ -168,7 +183,7 @@ pub fn answer(
 }
 
 /// The response, with a problem as its body if it is an error that does not explain itself.
-fn explained(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+fn explained(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -182,13 +197,9 @@ fn explained(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody>
         Some(problem) => problem.clone(),
         None => Problem::of_status(status, error),
     };
-    let request_id = next_request_id();
-    log(&problem, &request_id, response.request().path());
-    let body = problem.render(&request_id);
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
-    headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
-    response.map_body(|_, _| BoxBody::new(body))
+    let (request, response) = response.into_parts();
+    let response = problem.written_to(response, request.path());
+    ServiceResponse::new(request, response)
 }
 
 fn log(problem: &Problem, request_id: &str, path: &str) {

@@ -1,4 +1,4 @@
-//! An HTTP server on a given listener.
+//! An HTTP server on a given listener, with websockets or without.
 
 use std::future::Future;
 use std::io;
@@ -6,12 +6,18 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::body::BoxBody;
+use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, Error, HttpServer, web};
+use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::problem;
 use super::resource::nothing_here;
+use super::upgrade::{Upgrade, Websockets};
 
 /// How many connections may wait to be accepted: thousands of clients may come back at once after a restart.
 const BACKLOG: i32 = 4096;
@@ -56,10 +62,7 @@ pub fn start<F>(
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
-    let app = move || {
-        App::new().wrap(from_fn(problem::answer)).configure(routes.clone()).default_service(web::to(nothing_here))
-    };
-    let server = HttpServer::new(app)
+    let server = HttpServer::new(move || app(&routes))
         .workers(settings.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -68,14 +71,91 @@ where
         .disable_signals()
         .listen(listener)?
         .run();
+    Ok(serve(server, shutdown, |_| std::future::ready(())))
+}
+
+/// The same with websockets: every request that asks for one is theirs, on whatever path, and leaves HTTP.
+///
+/// At the end nothing new is accepted, then the websockets are closed while the threads that serve them still live, then
+/// the rest drains.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn start_with_websockets<F, W>(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: CancellationToken,
+    routes: F,
+    websockets: W,
+) -> io::Result<impl Future<Output = io::Result<()>> + Send>
+where
+    F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    W: Websockets,
+{
+    let builder = Server::build();
+    let stopping = builder.graceful_shutdown_signal();
+    let accepting = websockets.clone();
+    let http = move || {
+        let stopping = stopping.clone();
+        let upgrades = accepting.on_this_thread();
+        HttpService::build()
+            .keep_alive(KEEP_ALIVE)
+            .client_request_timeout(HEAD_TIMEOUT)
+            .h1_allow_half_closed(false)
+            .tcp_nodelay(true)
+            // Without it a connection that idles between requests would keep the server for all of its drain time.
+            .graceful_shutdown_signal(move || {
+                let stopping = stopping.clone();
+                async move { stopping.notified().await }
+            })
+            .upgrade(fn_service(move |(request, connection)| {
+                upgrades(Upgrade::new(request, connection)).map(Ok::<(), Error>)
+            }))
+            .finish(map_config(app(&routes).into_factory().map_err(|error| error.error_response()), |()| {
+                AppConfig::default()
+            }))
+            .tcp()
+    };
+    let server = builder
+        .workers(settings.workers.get())
+        .shutdown_timeout(settings.drain.as_secs())
+        .disable_signals()
+        .listen("http", listener, http)?
+        .run();
+    Ok(serve(server, shutdown, async move |server| {
+        server.pause().await;
+        websockets.close().await;
+    }))
+}
+
+fn app<F>(
+    routes: &F,
+) -> App<
+    impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>
+    + use<F>,
+>
+where
+    F: Fn(&mut web::ServiceConfig),
+{
+    App::new().wrap(from_fn(problem::answer)).configure(routes).default_service(web::to(nothing_here))
+}
+
+/// Runs a server until `shutdown`, says goodbye, and drains it.
+async fn serve<G>(
+    server: Server,
+    shutdown: CancellationToken,
+    say_goodbye: impl FnOnce(ServerHandle) -> G,
+) -> io::Result<()>
+where
+    G: Future<Output = ()>,
+{
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
-    Ok(async move {
-        tokio::select! {
-            ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-            () = shutdown.cancelled() => {}
-        }
-        handle.stop(true).await;
-        serving.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
-    })
+    tokio::select! {
+        ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+        () = shutdown.cancelled() => {}
+    }
+    say_goodbye(handle.clone()).await;
+    handle.stop(true).await;
+    serving.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

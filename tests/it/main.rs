@@ -18,6 +18,8 @@ mod long_polling;
 mod newest_upload;
 mod outage;
 mod replaced_service;
+mod socketio;
+mod socketio_hostile;
 mod status;
 mod status_api;
 mod thumbnail_files;

@@ -2,12 +2,14 @@
 
 pub mod app;
 pub mod binary;
+pub mod bridge;
 pub mod journal;
 pub mod pictures;
 pub mod problem;
 pub mod raw_http;
 pub mod redis;
 pub mod scripted_api;
+pub mod websocket;
 pub mod wire;
 
 use std::future::Future;

@@ -1,0 +1,63 @@
+//! A server of this process that speaks Socket.IO and nothing else.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use m3a3::http::server;
+use m3a3::socketio::{Settings, Sockets};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::within;
+
+/// The server. Every socket is greeted by `current_leaderboard` with `[]`.
+pub struct Bridge {
+    pub url: String,
+    pub sockets: Sockets,
+    shutdown: CancellationToken,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Bridge {
+    /// A server with the defaults.
+    pub fn start() -> Self {
+        Self::with(Settings::default())
+    }
+
+    /// A server that keeps its sessions like this.
+    pub fn with(settings: Settings) -> Self {
+        let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+        let sockets = Sockets::with(settings);
+        sockets.on_connect(|socket| socket.emit("current_leaderboard", &"[]".into()));
+        let listener = server::listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let settings = server::Settings { workers: NonZeroUsize::new(2).unwrap(), drain: Duration::from_secs(10) };
+        let routes = {
+            let sockets = sockets.clone();
+            move |services: &mut actix_web::web::ServiceConfig| sockets.routes(services)
+        };
+        let serving =
+            server::start_with_websockets(listener, settings, shutdown.clone(), routes, sockets.clone()).unwrap();
+        Self { url, sockets, shutdown, serving: tokio::spawn(serving) }
+    }
+
+    /// Broadcasts an update.
+    pub async fn update(&self, argument: &Value) {
+        self.sockets.broadcast("update_leaderboard", argument.to_string().into()).await;
+    }
+
+    /// Asks the server to stop.
+    pub fn stop(&self) {
+        self.shutdown.cancel();
+    }
+
+    /// Waits for the end, after [`stop`](Self::stop).
+    pub async fn ended(self) {
+        within("the end of the server", self.serving).await.unwrap().unwrap();
+    }
+}

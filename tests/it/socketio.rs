@@ -1,0 +1,246 @@
+//! Socket.IO as clients use it: greetings, updates, transports, heartbeats, slow readers, the end of the server.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use m3a3::socketio::Settings;
+use serde_json::{Value, json};
+
+use crate::harness::bridge::Bridge;
+use crate::harness::websocket::{SocketClient, TEXT, Websocket, event};
+use crate::harness::{until, within};
+
+const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
+
+/// A session of the polling transport.
+struct Polling {
+    http: reqwest::Client,
+    url: String,
+    sid: String,
+    /// What the last poll brought and nobody has asked for yet.
+    received: VecDeque<String>,
+}
+
+impl Polling {
+    /// Opens a session, connects it to the main namespace, and is greeted.
+    async fn connect(bridge: &Bridge) -> Self {
+        let mut session = Self::open(bridge).await;
+        session.post("40").await;
+        assert!(session.packet().await.starts_with("40{\"sid\":"));
+        assert_eq!(event(&session.packet().await), Some(("current_leaderboard".to_owned(), json!([]))));
+        session
+    }
+
+    /// Opens a session, and goes no further.
+    async fn open(bridge: &Bridge) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let opened = http.get(format!("{}{POLLING}", bridge.url)).send().await.unwrap().text().await.unwrap();
+        let opened: Value = serde_json::from_str(opened.strip_prefix('0').unwrap()).unwrap();
+        assert_eq!(opened["upgrades"], json!(["websocket"]));
+        let sid = opened["sid"].as_str().unwrap().to_owned();
+        Self { http, url: format!("{}{POLLING}&sid={sid}", bridge.url), sid, received: VecDeque::new() }
+    }
+
+    async fn post(&self, packets: &str) {
+        let answer = self.http.post(&self.url).body(packets.to_owned()).send().await.unwrap();
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "ok"));
+    }
+
+    /// The next packet but pings, which are answered.
+    async fn packet(&mut self) -> String {
+        loop {
+            match self.received.pop_front() {
+                Some(ping) if ping == "2" => self.post("3").await,
+                Some(packet) => return packet,
+                None => {
+                    let answer = within("a poll's answer", self.http.get(&self.url).send()).await.unwrap();
+                    assert_eq!(answer.status(), 200);
+                    self.received.extend(answer.text().await.unwrap().split('\x1e').map(str::to_owned));
+                }
+            }
+        }
+    }
+}
+
+/// A top ten as long as real ones.
+fn board(number: usize) -> Value {
+    let entry =
+        |rank: usize| json!({ "username": format!("a player of rank {rank:05}"), "score": number * 100 + rank });
+    (0..10).map(entry).collect()
+}
+
+#[tokio::test]
+async fn a_websocket_is_greeted_and_gets_every_update_it_has_time_for() {
+    let bridge = Bridge::start();
+    let mut client = SocketClient::connect(&bridge.url).await;
+    assert_eq!(client.event().await, Some(("current_leaderboard".to_owned(), json!([]))));
+    for number in 0..3 {
+        bridge.update(&board(number)).await;
+        assert_eq!(client.event().await, Some(("update_leaderboard".to_owned(), board(number))));
+    }
+    assert_eq!(bridge.sockets.connected(), 1);
+    client.websocket.text("41").await;
+    until("the socket is gone", || bridge.sockets.connected() == 0).await;
+}
+
+#[tokio::test]
+async fn a_polling_client_is_greeted_and_gets_the_newest_update() {
+    let bridge = Bridge::start();
+    let mut client = Polling::connect(&bridge).await;
+    let poll = async { client.packet().await };
+    let update = async { bridge.update(&board(1)).await };
+    assert_eq!(event(&tokio::join!(poll, update).0), Some(("update_leaderboard".to_owned(), board(1))));
+    client.post("1").await;
+    until("the socket is gone", || bridge.sockets.connected() == 0).await;
+}
+
+#[tokio::test]
+async fn what_is_missed_between_two_polls_is_all_but_the_newest() {
+    let bridge = Bridge::start();
+    let mut client = Polling::connect(&bridge).await;
+    for number in 0..1000 {
+        bridge.update(&board(number)).await;
+    }
+    let mut updates = 1;
+    while event(&client.packet().await) != Some(("update_leaderboard".to_owned(), board(999))) {
+        updates += 1;
+    }
+    assert!(updates < 100, "{updates} of 1,000 updates had been kept");
+}
+
+#[tokio::test]
+async fn a_session_moves_from_polling_to_a_websocket_and_misses_nothing() {
+    let bridge = Bridge::start();
+    let mut client = Polling::connect(&bridge).await;
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid);
+    let mut websocket = Websocket::open(&bridge.url, &target).await.expect("a websocket");
+    websocket.text("2probe").await;
+    // The held poll is ended by a packet that says nothing.
+    assert_eq!(client.packet().await, "6");
+    assert_eq!(websocket.frame().await, Some((TEXT, b"3probe".to_vec())));
+    bridge.update(&board(1)).await;
+    websocket.text("5").await;
+    let mut client = SocketClient { websocket };
+    assert_eq!(client.until_update(&board(1)).await, 0);
+    bridge.update(&board(2)).await;
+    assert_eq!(client.until_update(&board(2)).await, 0);
+    assert_eq!(bridge.sockets.connected(), 1);
+}
+
+#[tokio::test]
+async fn an_upgrade_that_comes_to_nothing_ends_the_session() {
+    let bridge = Bridge::start();
+    let client = Polling::connect(&bridge).await;
+    let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid);
+    let websocket = Websocket::open(&bridge.url, &target).await.expect("a websocket");
+    drop(websocket);
+    until("the session is gone", || bridge.sockets.connected() == 0).await;
+    assert_eq!(client.http.get(&client.url).send().await.unwrap().status(), 400);
+}
+
+#[tokio::test]
+async fn every_origin_may_poll() {
+    let bridge = Bridge::start();
+    let http = Polling::open(&bridge).await.http;
+    let url = format!("{}{POLLING}", bridge.url);
+    let preflight = http
+        .request(reqwest::Method::OPTIONS, &url)
+        .header("Origin", "https://anywhere.example")
+        .header("Access-Control-Request-Method", "POST")
+        .header("Access-Control-Request-Headers", "content-type")
+        .send();
+    let get = http.get(&url).header("Origin", "https://anywhere.example").send();
+    let refused = http.get(format!("{url}&sid=x")).header("Origin", "https://anywhere.example").send();
+    for (answer, status) in [(preflight.await, 200), (get.await, 200), (refused.await, 400)] {
+        let answer = answer.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["access-control-allow-origin"], "*");
+    }
+}
+
+#[tokio::test]
+async fn who_answers_pings_stays_and_who_does_not_is_dropped() {
+    let (ping_interval, ping_timeout) = (Duration::from_millis(100), Duration::from_millis(100));
+    let bridge = Bridge::with(Settings { ping_interval, ping_timeout, ..Settings::default() });
+    let mut silent = SocketClient::connect(&bridge.url).await;
+    let mut client = SocketClient::connect(&bridge.url).await;
+    assert_eq!(client.event().await.unwrap().0, "current_leaderboard");
+    for _ in 0..5 {
+        assert_eq!(client.websocket.frame().await, Some((TEXT, b"2".to_vec())));
+        client.websocket.text("3").await;
+    }
+    silent.websocket.until_closed().await;
+    bridge.update(&board(1)).await;
+    assert_eq!(client.until_update(&board(1)).await, 0);
+    until("one is left", || bridge.sockets.connected() == 1).await;
+}
+
+#[tokio::test]
+async fn who_never_connects_to_the_namespace_is_dropped() {
+    let bridge = Bridge::with(Settings { connect_timeout: Duration::from_millis(100), ..Settings::default() });
+    let mut websocket = SocketClient::open(&bridge.url).await;
+    let polling = Polling::open(&bridge).await;
+    websocket.websocket.until_closed().await;
+    let gone = async || polling.http.post(&polling.url).body("3").send().await.unwrap().status() == 400;
+    crate::harness::until_async("the polling session is gone", gone).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_misses_updates_but_not_the_last_and_holds_up_nobody() {
+    const UPDATES: usize = 3000;
+    let bridge = Bridge::start();
+    let mut slow = SocketClient::connect(&bridge.url).await;
+    let mut quick = SocketClient::connect(&bridge.url).await;
+    // Of 40 kB each, so that the kernel holds few of them.
+    let large = |number: usize| json!([number, "x".repeat(40_000)]);
+    for number in 0..UPDATES {
+        bridge.update(&large(number)).await;
+        if number % 10 == 0 {
+            quick.until_update(&large(number)).await;
+        }
+    }
+    quick.until_update(&large(UPDATES - 1)).await;
+    let before = slow.until_update(&large(UPDATES - 1)).await;
+    assert!(before < UPDATES / 2, "{before} of {UPDATES} updates were kept for it");
+}
+
+#[tokio::test]
+async fn who_reads_nothing_is_dropped_however_alive_it_says_it_is() {
+    let bridge = Bridge::with(Settings { write_timeout: Duration::from_millis(200), ..Settings::default() });
+    let mut client = SocketClient::connect(&bridge.url).await;
+    let large = json!("x".repeat(1 << 20));
+    let dropped = async {
+        while bridge.sockets.connected() > 0 {
+            bridge.update(&large).await;
+            client.websocket.text("3").await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    within("the end of its session", dropped).await;
+}
+
+#[tokio::test]
+async fn at_the_end_a_thousand_sockets_are_closed() {
+    let bridge = Bridge::start();
+    let mut clients = Vec::new();
+    for _ in 0..1000 {
+        clients.push(SocketClient::connect(&bridge.url).await);
+    }
+    let halfway = SocketClient::open(&bridge.url).await;
+    let polling = Polling::open(&bridge).await;
+    let held = tokio::spawn(polling.http.get(&polling.url).send());
+    bridge.update(&board(1)).await;
+    bridge.stop();
+    for client in &mut clients {
+        let mut last = None;
+        while let Some(packet) = client.packet().await {
+            last = Some(packet);
+        }
+        assert_eq!(last.as_deref(), Some("1"), "the session is closed, then the connection");
+    }
+    bridge.ended().await;
+    let mut websocket = halfway.websocket;
+    websocket.until_closed().await;
+    within("the end of the held poll", held).await.unwrap().ok();
+}
