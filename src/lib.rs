@@ -7,6 +7,7 @@
 //! |---|---|
 //! | the command line, one file per subcommand, each a composition root | [`cli`] |
 //! | pictures: routes, held polls, the thumbnail worker | [`images`] |
+//! | the leaderboard: scores, their way to Redis, the board's way to everyone | [`leaderboard`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
 //! | files: uploads, originals, thumbnails on the disk | [`files`] |
@@ -29,6 +30,7 @@ pub mod http;
 pub mod ids;
 pub mod images;
 pub mod jobs;
+pub mod leaderboard;
 pub mod lifecycle;
 pub mod socketio;
 pub mod telemetry;

@@ -5,17 +5,17 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant;
 
 use super::Bench;
-use super::report::Report;
+use super::rig::report::Report;
 
 /// Writes one page after the other, each made durable before the next.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const PAGE: usize = 4096;
     const PAGES: u64 = 256;
 
-    let file = File::create(bench.folder.path().join("pages"))?;
+    let file = File::create(bench.rig.folder.path().join("pages"))?;
     let (page, begun) = ([0x5a; PAGE], Instant::now());
     let mut count = 0;
-    while begun.elapsed() < bench.plan.warm_up {
+    while begun.elapsed() < bench.rig.warm_up {
         file.write_all_at(&page, count % PAGES * PAGE as u64)?;
         file.sync_data()?;
         count += 1;

@@ -4,11 +4,10 @@ use anyhow::ensure;
 use image::codecs::jpeg::JpegEncoder;
 use image::{Rgb, RgbImage};
 
-use super::load::{self, Client};
-use super::plan::CONNECTIONS;
-use super::report::{Report, Target};
-use super::server::{Server, place};
-use super::{Bench, rows};
+use super::rig::CONNECTIONS;
+use super::rig::load::{self, Client};
+use super::rig::report::{Report, Target};
+use super::{Bench, rows, serve};
 
 /// Users that one connection enqueues for, in turn.
 const USERS: usize = 256;
@@ -33,10 +32,10 @@ fn run<C: Client>(
     targets: [Option<Target>; 3],
     client: impl Fn(usize) -> C,
 ) -> anyhow::Result<()> {
-    let server = Server::start(bench, folder)?;
-    place(&server.images(), PHOTO, photo)?;
+    let server = serve(bench, folder)?;
+    std::fs::write(server.images().join(PHOTO), photo)?;
     server.ready()?;
-    let load = load::run(bench, &server, client)?;
+    let load = load::run(&bench.rig, &server, client)?;
     report.add_load(name, &load, targets);
     let rows = rows::images(&mut server.database()?)?;
     ensure!(i64::try_from(load.total) == Ok(rows), "{} were accepted, {rows} have a row", load.total);

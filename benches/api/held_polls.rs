@@ -8,11 +8,11 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::load::Connection;
-use super::plan::DEADLINE;
-use super::report::{Report, Target, millis};
-use super::server::Server;
-use super::{Bench, rows};
+use super::rig::DEADLINE;
+use super::rig::load::Connection;
+use super::rig::report::{Report, Target, millis};
+use super::rig::server::Server;
+use super::{Bench, rows, serve};
 
 /// How many connections are opened at the same time.
 const OPENING: usize = 128;
@@ -40,7 +40,7 @@ struct Held {
 }
 
 fn hold(bench: &Bench, folder: &str, ids: &[i64]) -> anyhow::Result<Held> {
-    let server = Server::start(bench, folder)?;
+    let server = serve(bench, folder)?;
     let mut database = server.database()?;
     let mut users = ids.to_vec();
     users.dedup();
@@ -48,18 +48,18 @@ fn hold(bench: &Bench, folder: &str, ids: &[i64]) -> anyhow::Result<Held> {
     server.ready()?;
 
     let before = server.usage();
-    let polls = bench.generator.block_on(ask(&server, ids))?;
+    let polls = bench.rig.generator.block_on(ask(&server, ids))?;
     server.settle()?;
     let held = server.usage();
 
     let events = rows::finish_waiting(&mut database)?;
-    let answered = bench.generator.block_on(async {
+    let answered = bench.rig.generator.block_on(async {
         let mut answers = JoinSet::new();
         polls.into_iter().zip(ids).for_each(|(poll, user)| drop(answers.spawn(answer(poll, *user))));
         // Every poll listens before the event; none may have been answered before it.
         tokio::task::yield_now().await;
         let begun = Instant::now();
-        events.iter().for_each(|event| bench.doorbell.bus.publish(event));
+        events.iter().for_each(|event| bench.rig.doorbell.bus.publish(event));
         let mut last = begun;
         while let Some(answered) = timeout(DEADLINE, answers.join_next()).await? {
             let answered = answered??;

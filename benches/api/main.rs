@@ -7,53 +7,44 @@
 //! Outside of `cargo bench` (`cargo test --benches`) it runs for a moment, to see that the answers are right.
 
 mod disk;
-mod doorbell;
 mod enqueues;
 mod held_polls;
-mod load;
-mod machine;
 mod plan;
-mod report;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod rows;
-mod server;
 mod start;
 mod statuses;
 
-use anyhow::Context;
-use doorbell::Doorbell;
-use machine::Cores;
+use std::time::Duration;
+
 use plan::Plan;
-use report::Report;
-use tempfile::TempDir;
-use tokio::runtime::{Builder, Runtime};
+use rig::Rig;
+use rig::report::Report;
+use rig::server::Server;
 
 /// What every measurement uses.
 struct Bench {
     plan: Plan,
-    cores: Cores,
-    /// Where databases and pictures lie: below `target`, since `/tmp` may be no disk.
-    folder: TempDir,
-    doorbell: Doorbell,
-    /// The load generator's one thread.
-    generator: Runtime,
+    rig: Rig,
 }
 
 fn main() -> anyhow::Result<()> {
-    let plan = if std::env::args().any(|arg| arg == "--bench") { Plan::full() } else { Plan::brief() };
-    let cores = Cores::choose()?;
-    machine::raise_open_files();
-    let bench = Bench {
-        plan,
-        folder: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).context("no folder for the measurements")?,
-        doorbell: Doorbell::start()?,
-        generator: Builder::new_current_thread().enable_all().build()?,
-        cores,
+    let (plan, warm_up, measured) = match rig::is_for_figures() {
+        true => (Plan::full(), Duration::from_secs(1), Duration::from_secs(5)),
+        false => (Plan::brief(), Duration::from_millis(50), Duration::from_millis(100)),
     };
-    let mut report = Report::new(&bench.cores);
+    let bench = Bench { plan, rig: Rig::new(warm_up, measured)? };
+    let mut report = Report::new(&bench.rig.cores);
     disk::measure(&bench, &mut report)?;
     start::measure(&bench, &mut report)?;
     statuses::measure(&bench, &mut report)?;
     enqueues::measure(&bench, &mut report)?;
     held_polls::measure(&bench, &mut report)?;
     report.print()
+}
+
+/// Starts an API server on the installation called `name`, a new one the first time.
+fn serve(bench: &Bench, name: &str) -> anyhow::Result<Server> {
+    Server::start(&bench.rig, name, "serve", &["serve.long_poll_timeout_s=60"])
 }

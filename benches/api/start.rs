@@ -1,8 +1,7 @@
 //! How long the server takes to start, and what it takes while it idles.
 
-use super::Bench;
-use super::report::{Report, Target, millis};
-use super::server::Server;
+use super::rig::report::{Report, Target, millis};
+use super::{Bench, serve};
 
 /// Starts the server several times, on new databases and on one that is there.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
@@ -10,13 +9,13 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let (mut listening, mut answering, mut again, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for start in 0..bench.plan.starts {
         let name = format!("start-{start}");
-        let server = Server::start(bench, &name)?;
+        let server = serve(bench, &name)?;
         listening.push(millis(server.listening));
         answering.push(millis(server.answering));
         server.ready()?;
         idle.extend(server.usage().map(|usage| usage.rss_kib as f64 / 1024.0));
         drop(server);
-        again.push(millis(Server::start(bench, &name)?.answering));
+        again.push(millis(serve(bench, &name)?.answering));
     }
     report.add("Boot on a new database, until `listening on`", "ms", median(listening), target);
     report.add("Boot on a new database, until the first answer", "ms", median(answering), target);

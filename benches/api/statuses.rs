@@ -4,26 +4,25 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::Bench;
-use super::load::{self, Client};
-use super::plan::CONNECTIONS;
-use super::report::{Report, Target};
-use super::rows;
-use super::server::Server;
+use super::rig::CONNECTIONS;
+use super::rig::load::{self, Client};
+use super::rig::report::{Report, Target};
+use super::{Bench, rows, serve};
 
 /// Loads a server that has users with and without a thumbnail.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    let server = Server::start(bench, "statuses")?;
+    let server = serve(bench, "statuses")?;
     rows::add_users(&mut server.database()?, bench.plan.users)?;
     server.ready()?;
 
     let alive = Arc::new(vec![Exchange { request: get("/healthz"), body: json!({ "status": "ok" }).to_string() }]);
-    let health = load::run(bench, &server, |_| Asking { exchanges: Arc::clone(&alive), next: 0 })?;
+    let health = load::run(&bench.rig, &server, |_| Asking { exchanges: Arc::clone(&alive), next: 0 })?;
     report.add_load("`GET /healthz`, for comparison", &health, [None; 3]);
 
     let statuses: Arc<Vec<_>> = Arc::new((1..=bench.plan.users).map(status).collect());
     let apart = statuses.len() / CONNECTIONS;
-    let load = load::run(bench, &server, |number| Asking { exchanges: Arc::clone(&statuses), next: number * apart })?;
+    let load =
+        load::run(&bench.rig, &server, |number| Asking { exchanges: Arc::clone(&statuses), next: number * apart })?;
     let targets = [Some(Target::AtLeast(30_000.0)), None, Some(Target::AtMost(0.02))];
     report.add_load("`GET /status/{userId}`", &load, targets);
     Ok(())

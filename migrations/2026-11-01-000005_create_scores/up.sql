@@ -2,27 +2,31 @@
 CREATE TABLE scores (
     username TEXT PRIMARY KEY NOT NULL,
     score DOUBLE NOT NULL,
-    -- The commit that wrote it, from leaderboard.seq; grows with every commit, whichever process makes it.
+    -- The commit that wrote it, from leaderboard.seq.
     seq BIGINT NOT NULL
 ) WITHOUT ROWID;
 
--- One row: how far the scores are, and on which Redis they were last seen.
+-- One row: how far the scores are, and which Redis they are on. A Redis is known by the run_id of its INFO.
 CREATE TABLE leaderboard (
     id INTEGER PRIMARY KEY NOT NULL CHECK (id = 1),
-    -- The last commit of a score.
+    -- The last commit; grows with every change of a score, whichever process makes it.
     seq BIGINT NOT NULL,
-    -- The run_id of the Redis that was last found to hold the board; NULL before the first.
-    redis_run_id TEXT
+    -- The one that was last met; NULL before the first.
+    met_redis TEXT,
+    -- The one that was last filled anew, since it had come back without the board; NULL before the first.
+    filled_redis TEXT
 );
 INSERT INTO leaderboard (id, seq) VALUES (1, 0);
 
--- Commits that Redis may not have yet: written with them, removed once Redis has confirmed them.
+-- For each process, the commits of its own that Redis may not have yet: written with them, removed once Redis has them.
 CREATE TABLE unsent_scores (
-    id INTEGER PRIMARY KEY NOT NULL,
-    -- The commits, from leaderboard.seq, both ends included; the later ones hold what the earlier ones wrote over.
+    -- The process; a process that starts anew has another name.
+    owner TEXT PRIMARY KEY NOT NULL,
+    -- The first of these commits, from leaderboard.seq.
     first_seq BIGINT NOT NULL,
     last_seq BIGINT NOT NULL,
-    -- Whether the board is to be emptied first.
-    reset BOOLEAN NOT NULL DEFAULT FALSE,
-    created_at BIGINT NOT NULL
-);
+    -- Whether the board has to be emptied before they are sent.
+    reset BOOLEAN NOT NULL,
+    -- When the last of them was made.
+    changed_at BIGINT NOT NULL
+) WITHOUT ROWID;

@@ -2,12 +2,13 @@
 //!
 //! Owns the two connections of a process (one for commands, one for subscriptions) and every use of the client library;
 //! consumes nothing but a URL. It publishes and hears the types of [`crate::events`]. A message is a doorbell: it may get
-//! lost, and then [`Signal::Resync`] says "look at the truth". The bus never stores anything and never makes its callers
-//! wait for Redis: what cannot be sent is dropped, counted and logged.
+//! lost, and then [`Signal::Resync`] says "look at the truth". The bus never stores anything, and who publishes never waits
+//! for Redis: what cannot be sent is dropped, counted and logged. Only a [`SortedSet`] is asked and waited for.
 
 mod connection;
 pub mod embedded;
 mod publisher;
+mod sorted_set;
 mod subscription;
 mod throttle;
 
@@ -25,6 +26,7 @@ use tokio_util::task::TaskTracker;
 use crate::events::Event;
 use connection::Link;
 use publisher::Publisher;
+pub use sorted_set::{Change, Changed, Member, Page, SortedSet};
 use subscription::Fanout;
 pub use subscription::{Signal, Subscription};
 
@@ -40,6 +42,9 @@ pub enum BusError {
     /// There is no connection just now; the bus keeps trying.
     #[error("Redis is not connected")]
     Disconnected,
+    /// Redis answered that it will not do this; what it said.
+    #[error("Redis refuses: {0}")]
+    Refused(String),
     /// Redis did not answer, or with an error.
     #[error("Redis did not answer as it should")]
     Command(#[source] Box<dyn Error + Send + Sync>),
@@ -68,6 +73,26 @@ impl BusTask {
     /// sent if Redis takes it within a second. Dropping it lets the tasks end by themselves.
     pub async fn finished(self) {
         self.tasks.wait().await;
+    }
+}
+
+/// The connects of a connection; see [`Bus::connects`].
+#[derive(Debug)]
+pub struct Connects {
+    link: watch::Receiver<Link>,
+    told: u64,
+}
+
+impl Connects {
+    /// Waits for the next connect that it has not told of; never ends once the bus has stopped. Cancel safe.
+    pub async fn next(&mut self) {
+        let told = self.told;
+        let connected = self.link.wait_for(|link| matches!(link, Link::Connected(count) if *count > told)).await;
+        let link = connected.map(|link| *link);
+        match link {
+            Ok(Link::Connected(count)) => self.told = count,
+            _ => std::future::pending().await,
+        }
     }
 }
 
@@ -132,6 +157,16 @@ impl Bus {
     /// Topics are meant not to overlap: a channel that two prefix topics carry is heard twice.
     pub fn subscribe<E: Event>(&self) -> Subscription<E> {
         self.fanout.subscribe()
+    }
+
+    /// The sorted set at this key.
+    pub fn sorted_set(&self, key: &'static str) -> SortedSet {
+        SortedSet::new(self.clone(), key)
+    }
+
+    /// The connects of the command connection from now on; the first is told even if it was before.
+    pub fn connects(&self) -> Connects {
+        Connects { link: self.links[0].clone(), told: 0 }
     }
 
     /// Whether both connections stand.

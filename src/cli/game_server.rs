@@ -6,13 +6,17 @@ use std::process::ExitCode;
 use actix_web::web;
 use anyhow::Context;
 use clap::Args;
+use futures_util::FutureExt;
+use uuid::Uuid;
 
 use super::output;
 use super::process::{Process, drain};
 use super::readiness::database_and_redis;
 use crate::config::{Config, Overrides};
-use crate::http::{health, server};
+use crate::http::{Auth, health, server};
+use crate::leaderboard::{self, Broadcast, Scoring};
 use crate::lifecycle::Running;
+use crate::socketio::Sockets;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,11 +74,29 @@ pub(super) fn start(
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
     let readiness = database_and_redis(&process.database, &process.bus);
+    let sockets = Sockets::new();
+    let board = start_leaderboard(process, config, sockets.clone());
+    let polled = sockets.clone();
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
+        leaderboard::routes(&board, services);
+        polled.routes(services);
     };
     let settings = server::Settings { workers: config.game.workers, drain: drain(config) };
-    let serving = server::start(listener, settings, shutdown, routes)?;
+    let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     process.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
+}
+
+/// Starts the tasks behind the leaderboard's routes.
+fn start_leaderboard(process: &mut Process, config: &Config, sockets: Sockets) -> leaderboard::Api {
+    let (database, bus) = (process.database.clone(), process.bus.clone());
+    let shutdown = process.shutdown.token();
+    let owner = Uuid::now_v7().to_string();
+    let (scoring, scores) = Scoring::new(database, &bus, owner);
+    let (broadcast, audience) = Broadcast::new(&bus, config.game.broadcast_interval, sockets);
+    process.run_role(Running::spawn("scores", scores.run().map(Ok)));
+    process.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
+    let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
+    leaderboard::Api { scoring, bus, audience, auth, shutdown }
 }

@@ -81,16 +81,17 @@ diesel::table! {
     leaderboard (id) {
         id -> BigInt,
         seq -> BigInt,
-        redis_run_id -> Nullable<Text>,
+        met_redis -> Nullable<Text>,
+        filled_redis -> Nullable<Text>,
     }
 }
 
 diesel::table! {
-    unsent_scores (id) {
-        id -> BigInt,
+    unsent_scores (owner) {
+        owner -> Text,
         first_seq -> BigInt,
         last_seq -> BigInt,
         reset -> Bool,
-        created_at -> BigInt,
+        changed_at -> BigInt,
     }
 }

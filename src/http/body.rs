@@ -24,6 +24,22 @@ pub fn media_type(request: &HttpRequest) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
+/// Refuses a body that does not say that it is JSON.
+///
+/// # Errors
+/// 415, naming what came.
+pub fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
+    match media_type(request).as_str() {
+        "application/json" => Ok(()),
+        other => {
+            let got = if other.is_empty() { "nothing".to_owned() } else { format!("{other:?}") };
+            let detail = format!("Content-Type: got {got}, expected application/json.");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+                .with_header(header::ACCEPT, "application/json"))
+        }
+    }
+}
+
 /// Reads a body that is to be one JSON object.
 ///
 /// # Errors

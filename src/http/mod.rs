@@ -7,10 +7,12 @@ pub mod auth;
 pub mod body;
 pub mod health;
 pub mod problem;
+pub mod query;
 pub mod resource;
 pub mod server;
 pub mod upgrade;
 
 pub use auth::Auth;
 pub use problem::Problem;
+pub use query::Query;
 pub use upgrade::{Upgrade, Websockets};

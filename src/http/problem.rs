@@ -79,7 +79,9 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").caused_by(cause)
     }
 
-    fn caused_by(mut self, cause: impl fmt::Display) -> Self {
+    /// The same problem with its cause, for the log only.
+    #[must_use]
+    pub fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }

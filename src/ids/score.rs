@@ -12,6 +12,8 @@ use super::Invalid;
 pub struct Score(f64);
 
 impl Score {
+    /// Nothing.
+    pub const ZERO: Self = Self(0.0);
     const EXPECTED: &str = "a finite number";
 
     /// Makes a score.

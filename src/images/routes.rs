@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceRequest};
-use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -11,8 +10,8 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::status::Subject;
 use super::{LongPolls, Resources, enqueue, store, thumbnails};
 use crate::http::resource::{file, get, nothing_here, post};
-use crate::http::{Auth, Problem, auth};
-use crate::ids::{Invalid, JobId, UserId};
+use crate::http::{Auth, Problem, Query, auth};
+use crate::ids::{JobId, UserId};
 
 const MAX_TIMEOUT_S: u64 = 60;
 
@@ -102,13 +101,7 @@ fn find_job(resources: &Resources, text: &str) -> Result<Subject, Problem> {
 
 /// The query's `timeout` in seconds, or the default.
 fn timeout(request: &HttpRequest, default: Duration) -> Result<Duration, Problem> {
-    let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
-        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The query cannot be read: {error}.")))?;
-    let Some((_, text)) = query.iter().find(|(name, _)| name == "timeout") else { return Ok(default) };
-    // Without this a sign would be accepted.
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(seconds @ 1..=MAX_TIMEOUT_S) if digits => Ok(Duration::from_secs(seconds)),
-        _ => Err(Problem::field("timeout", &Invalid::text(text, "a whole number of seconds from 1 to 60"))),
-    }
+    let seconds =
+        Query::read(request)?.whole("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
+    Ok(seconds.map_or(default, Duration::from_secs))
 }

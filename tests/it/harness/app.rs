@@ -81,6 +81,13 @@ impl App {
         self.start(&["game-server"])
     }
 
+    /// The same, connected to Redis.
+    pub async fn ready_game_server(&self) -> Process {
+        let server = self.game_server();
+        self.until(server.url(), "ready").await;
+        server
+    }
+
     /// Starts a thumbnail worker alone.
     pub fn worker(&self) -> Process {
         self.start(&["worker", "thumbnail"])
@@ -153,6 +160,26 @@ impl App {
         assert_eq!(self.get(url, "/healthz").await, (200, json!({ "status": "ok" })));
         let accepted = self.upload(url, 1, &jpeg(1)).await;
         assert_eq!(self.outcome(url, &accepted).await["status"], "done");
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, url: &str, path: &str, body: &Value) -> (u16, Value) {
+        answer(self.http.post(format!("{url}{path}")).json(body)).await.unwrap()
+    }
+
+    /// Hands in a player's score, and expects it to be taken.
+    pub async fn score(&self, url: &str, name: &str, score: impl Into<Value>) -> Value {
+        let (status, answer) = self.post(url, "/score", &json!({ "username": name, "score": score.into() })).await;
+        assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
+        answer
+    }
+
+    /// The names on the leaderboard, highest first.
+    pub async fn players(&self, url: &str) -> Vec<String> {
+        let (status, page) = self.get(url, "/leaderboard?limit=1000").await;
+        assert_eq!(status, 200, "{page}");
+        let players = page["players"].as_array().unwrap();
+        players.iter().map(|player| player["username"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Gets a JSON answer.

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod binary;
 pub mod bridge;
+pub mod feed;
 pub mod journal;
 pub mod pictures;
 pub mod problem;

@@ -117,6 +117,15 @@ impl TestRedis {
         answer.strip_prefix(':').unwrap_or_else(|| panic!("PUBLISH: {answer}")).parse().expect("a number")
     }
 
+    /// Sends a command as another program would, its words separated by spaces and percent-encoded; the answer as it comes.
+    pub async fn ask(&self, command: &str) -> String {
+        let mut wire = super::wire::Wire::connect(self.address).await;
+        if !self.password.is_empty() {
+            wire.ask(&format!("AUTH {}", self.password)).await;
+        }
+        wire.ask(command).await
+    }
+
     /// How many connections listen to a channel by its name.
     pub async fn listeners(&self, channel: &str) -> u64 {
         let command = format!("*3\r\n$6\r\nPUBSUB\r\n$6\r\nNUMSUB\r\n${}\r\n{channel}\r\n", channel.len());

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,8 @@ use anyhow::{Context, bail, ensure};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::Bench;
 use super::machine::Usage;
-use super::plan::DEADLINE;
+use super::{DEADLINE, Rig};
 
 /// How often a condition is looked at.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1);
@@ -33,18 +32,19 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on the installation called `name`, a new one the first time.
-    pub fn start(bench: &Bench, name: &str) -> anyhow::Result<Self> {
-        let folder = bench.folder.path().join(name);
+    /// Starts a server by this subcommand on the installation called `name`, a new one the first time. `settings` are
+    /// `key=value`.
+    pub fn start(rig: &Rig, name: &str, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
+        let folder = rig.folder.path().join(name);
         std::fs::create_dir_all(&folder)?;
-        let redis = format!("redis.url={}", bench.doorbell.url);
+        let redis = format!("redis.url={}", rig.doorbell.url);
         let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.args(["serve", "--port", "0", "--set", "log.level=warn", "--set", &redis]);
-        command.args(["--set", "serve.long_poll_timeout_s=60"]);
+        command.args([subcommand, "--port", "0", "--set", "log.level=warn", "--set", &redis]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
 
         let begun = Instant::now();
-        let mut child = bench.cores.on_servers(|| command.spawn())??;
+        let mut child = rig.cores.on_servers(|| command.spawn())??;
         let stdout = child.stdout.take().context("its stdout is not a pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
@@ -106,7 +106,7 @@ impl Drop for Server {
 }
 
 /// Gets a 200, and returns it with its head.
-fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: m3a3\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
@@ -115,9 +115,4 @@ fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
         bail!("GET {path} was answered {answer}");
     }
     Ok(answer)
-}
-
-/// Writes a file below a server's image root.
-pub fn place(root: &Path, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-    Ok(std::fs::write(root.join(name), bytes)?)
 }

@@ -13,10 +13,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::Bench;
 use super::machine::Usage;
-use super::plan::CONNECTIONS;
 use super::server::Server;
+use super::{CONNECTIONS, Rig};
 
 /// What one connection asks for, and what it expects.
 pub trait Client: Send + 'static {
@@ -58,11 +57,11 @@ impl Measured {
 }
 
 /// Loads the server: a warm-up, and then the time that counts.
-pub fn run<C: Client>(bench: &Bench, server: &Server, client: impl Fn(usize) -> C) -> anyhow::Result<Measured> {
-    let begin = Instant::now() + bench.plan.warm_up;
-    let end = begin + bench.plan.measured;
+pub fn run<C: Client>(rig: &Rig, server: &Server, client: impl Fn(usize) -> C) -> anyhow::Result<Measured> {
+    let begin = Instant::now() + rig.warm_up;
+    let end = begin + rig.measured;
     let answered = Arc::new(AtomicU64::new(0));
-    bench.generator.block_on(async {
+    rig.generator.block_on(async {
         let mut conversations = JoinSet::new();
         for number in 0..CONNECTIONS {
             let connection = Connection::open(server.address).await?;

@@ -74,9 +74,9 @@ impl std::fmt::Display for Cores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Apart { server, generator } => {
-                write!(f, "`serve` alone on core {server}, load generator and broker on core {generator}")
+                write!(f, "the server alone on core {server}, load generator and broker on core {generator}")
             }
-            Self::Together => f.write_str("`serve`, load generator and broker share the cores"),
+            Self::Together => f.write_str("the server, load generator and broker share the cores"),
         }
     }
 }

@@ -9,7 +9,7 @@ use m3a3::bus::embedded::Broker;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::plan::DEADLINE;
+use super::DEADLINE;
 
 /// Where the server finds its Redis, and the way to publish there.
 #[derive(Debug)]

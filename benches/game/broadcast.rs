@@ -1,0 +1,82 @@
+//! One score, told to everyone: how soon each socket has it, and what it takes.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::rig::load::Connection;
+use super::rig::report::{Report, Target, millis};
+use super::watchers::Watchers;
+use super::{Bench, game_server};
+
+/// Above this, the machine that also plays the clients is what is measured.
+const JUDGED: usize = 5_000;
+
+/// Broadcasts to sockets of a new server, one number of them after the other.
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    for sockets in bench.broadcasts {
+        let measured = run(bench, sockets)?;
+        let name = format!("Broadcast of the top ten to {sockets} websockets");
+        let percentile = |percent: usize| millis(measured.latencies[(measured.latencies.len() - 1) * percent / 100]);
+        let target = (sockets == JUDGED).then_some(Target::Below(120.0));
+        report.add(&format!("{name}: p50 from `POST /score`"), "ms", Some(percentile(50)), None);
+        report.add(&format!("{name}: p99 from `POST /score`"), "ms", Some(percentile(99)), target);
+        let cpu = measured.cpu.map(|cpu| cpu.as_secs_f64() / measured.latencies.len() as f64 * 100_000.0);
+        report.add(&format!("{name}: CPU of the server per 100,000 deliveries"), "s", cpu, Some(Target::AtMost(1.25)));
+        report.add(&format!("{name}: memory each"), "KiB", measured.kib_each, Some(Target::AtMost(40.0)));
+    }
+    Ok(())
+}
+
+struct Measured {
+    /// Ascending; one for each socket and score.
+    latencies: Vec<Duration>,
+    cpu: Option<Duration>,
+    kib_each: Option<f64>,
+}
+
+fn run(bench: &Bench, sockets: usize) -> anyhow::Result<Measured> {
+    let server = game_server(bench, &format!("broadcast-{sockets}"))?;
+    server.ready()?;
+    bench.rig.generator.block_on(async {
+        let mut scores = Connection::open(server.address).await?;
+        score(&mut scores, "/seed", "").await?;
+        let before = server.usage();
+        let mut watchers = Watchers::connect(server.address, sockets).await?;
+        server.settle()?;
+        let connected = server.usage();
+
+        let mut latencies = Vec::with_capacity(sockets * bench.rounds);
+        for round in 1..=bench.rounds {
+            let top = 1_000 + round as u64;
+            watchers.look_for(top);
+            let since = std::time::Instant::now();
+            score(&mut scores, "/score", &format!("{{\"username\":\"Player 1\",\"score\":{top}}}")).await?;
+            latencies.extend(watchers.arrivals(since).await?);
+            // Longer than the interval within which updates become one, so that each round has one of its own.
+            tokio::time::sleep(bench.pause).await;
+        }
+        server.settle()?;
+        let after = server.usage();
+        latencies.sort_unstable();
+        let kib = |(before, connected): (super::rig::machine::Usage, super::rig::machine::Usage)| {
+            (connected.rss_kib as f64 - before.rss_kib as f64) / sockets as f64
+        };
+        Ok(Measured {
+            latencies,
+            cpu: connected.zip(after).map(|(before, after)| after.cpu - before.cpu),
+            kib_each: before.zip(connected).map(kib),
+        })
+    })
+}
+
+async fn score(connection: &mut Connection, path: &str, body: &str) -> anyhow::Result<()> {
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:3011\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    connection.send(request.as_bytes()).await?;
+    let (status, answer) = connection.receive().await.context("no answer to a score")?;
+    ensure!(status == 200, "{status} {}", String::from_utf8_lossy(answer));
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! A Redis that has come back empty: how long until it has every player.
+
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use diesel::prelude::*;
+use m3a3::events::LeaderboardUpdate;
+
+use super::rig::DEADLINE;
+use super::rig::report::{Report, Target};
+use super::{Bench, game_server};
+
+/// Starts a server on a database of many players and a Redis without a board.
+pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    // A first start makes the database.
+    drop(game_server(bench, "refill")?);
+    let path = bench.rig.folder.path().join("refill/data/m3a3.db");
+    add_players(&mut SqliteConnection::establish(&path.display().to_string())?, bench.players)?;
+    let board = bench.rig.doorbell.bus.sorted_set("leaderboard");
+    let total = u64::try_from(bench.players)?;
+    bench.rig.generator.block_on(board.replace(&[], &LeaderboardUpdate::Other))?;
+    let begun = Instant::now();
+    let server = game_server(bench, "refill")?;
+    bench.rig.generator.block_on(async {
+        while board.page(0, 1).await?.total < total {
+            ensure!(begun.elapsed() < DEADLINE, "it is not filled in time");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        anyhow::Ok(())
+    })?;
+    let name = format!("An empty Redis is filled with {} players, from the start of the process", bench.players);
+    report.add(&name, "s", Some(begun.elapsed().as_secs_f64()), Some(Target::AtMost(5.0)));
+    let cpu = server.usage().map(|usage| usage.cpu.as_secs_f64());
+    report.add(&format!("{name}: CPU of the server"), "s", cpu, None);
+    Ok(())
+}
+
+fn add_players(database: &mut SqliteConnection, players: i64) -> anyhow::Result<()> {
+    let rows = format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {players})
+         INSERT INTO scores SELECT printf('refilled player %d', i), i * 7919 % 1000003, i FROM n"
+    );
+    diesel::sql_query(rows).execute(database)?;
+    // As if another Redis had been met before, where the board was.
+    diesel::sql_query(format!("UPDATE leaderboard SET seq = {players}, met_redis = 'another', filled_redis = NULL"))
+        .execute(database)?;
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! The board on its way to everyone who watches.
+//!
+//! One task reads the top ten from Redis and hands it out, so that what anyone sees only ever gets newer. It reads when a
+//! message says that the board has changed, at once and then at most once an interval, so that the last state always goes
+//! out; and when somebody has come, whose first board is read after that.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::KEY;
+use super::board::{Board, TOP};
+use crate::bus::{Bus, BusError, Signal, SortedSet, Subscription};
+use crate::events::LeaderboardUpdate;
+use crate::socketio::{Socket, Sockets};
+
+/// The event that a socket gets when it has connected.
+const CURRENT: &str = "current_leaderboard";
+/// The event that every socket gets when the board has changed.
+const UPDATE: &str = "update_leaderboard";
+/// How long Redis may take for a reading.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait before a reading that failed is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Who has come and waits for a first board. As many as are connected, each at most once.
+#[derive(Default)]
+struct Newcomers {
+    waiting: Mutex<Vec<Newcomer>>,
+    came: Notify,
+}
+
+enum Newcomer {
+    Socket(Socket),
+    Feed(oneshot::Sender<Board>),
+}
+
+impl Newcomers {
+    fn add(&self, newcomer: Newcomer) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(newcomer);
+        self.came.notify_one();
+    }
+
+    fn take(&self) -> Vec<Newcomer> {
+        std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Lets feeds watch the board; a clone shares the broadcasts.
+#[derive(Clone)]
+pub struct Audience {
+    newcomers: Arc<Newcomers>,
+    updates: watch::Receiver<Option<Board>>,
+}
+
+impl Audience {
+    /// A first board, read after this call, and the updates. Of those, the ones with a lower reading are older.
+    pub fn watch(&self) -> (oneshot::Receiver<Board>, watch::Receiver<Option<Board>>) {
+        let (first, reading) = oneshot::channel();
+        let updates = self.updates.clone();
+        self.newcomers.add(Newcomer::Feed(first));
+        (reading, updates)
+    }
+}
+
+/// The task that reads and hands out.
+pub struct Broadcast {
+    set: SortedSet,
+    changes: Subscription<LeaderboardUpdate>,
+    interval: Duration,
+    newcomers: Arc<Newcomers>,
+    sockets: Sockets,
+    updates: watch::Sender<Option<Board>>,
+    readings: u64,
+    /// Why the board cannot be read has been logged.
+    complained: bool,
+}
+
+impl Broadcast {
+    /// The task, which greets whoever connects to `sockets`, and what lets feeds watch.
+    pub fn new(bus: &Bus, interval: Duration, sockets: Sockets) -> (Self, Audience) {
+        let newcomers = Arc::new(Newcomers::default());
+        let (updates, watching) = watch::channel(None);
+        let greeted = Arc::clone(&newcomers);
+        sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
+        let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching };
+        let (set, changes) = (bus.sorted_set(KEY), bus.subscribe());
+        (Self { set, changes, interval, newcomers, sockets, updates, readings: 0, complained: false }, audience)
+    }
+
+    /// Reads and hands out until the shutdown.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let mut changed = false;
+        let mut earliest = Instant::now();
+        let newcomers = Arc::clone(&self.newcomers);
+        let mut waiting = Vec::new();
+        loop {
+            let due = changed || !waiting.is_empty();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                signal = self.changes.next() => match signal {
+                    Some(Signal::Event(_) | Signal::Resync) => changed = true,
+                    None => return shutdown.cancelled().await,
+                },
+                () = newcomers.came.notified() => waiting.append(&mut newcomers.take()),
+                () = sleep_until(earliest), if due => {
+                    let begun = Instant::now();
+                    let read = self.read().await;
+                    earliest = begun + if read.is_some() { self.interval } else { RETRY };
+                    if let Some(board) = read {
+                        self.greet(&mut waiting, &board);
+                        if std::mem::take(&mut changed) {
+                            self.update(board).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The top ten; `None` where Redis does not say, which is logged once.
+    async fn read(&mut self) -> Option<Board> {
+        let page = match timeout(PATIENCE, self.set.page(0, TOP)).await {
+            Ok(Ok(page)) => page,
+            Ok(Err(BusError::Refused(reason))) => return self.complain(&reason),
+            // The bus logs by itself that Redis is away.
+            Ok(Err(_)) | Err(_) => return None,
+        };
+        self.complained = false;
+        self.readings += 1;
+        Some(Board::new(self.readings, page.members))
+    }
+
+    fn complain(&mut self, reason: &str) -> Option<Board> {
+        if !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!(reason, "Redis does not let the leaderboard be read; trying again");
+        }
+        None
+    }
+
+    fn greet(&self, waiting: &mut Vec<Newcomer>, board: &Board) {
+        for newcomer in waiting.drain(..) {
+            match newcomer {
+                Newcomer::Socket(socket) => socket.emit(CURRENT, &board.json),
+                // The feed may have been closed again.
+                Newcomer::Feed(first) => drop(first.send(board.clone())),
+            }
+        }
+    }
+
+    async fn update(&self, board: Board) {
+        let json = Arc::clone(&board.json);
+        self.updates.send_replace(Some(board));
+        self.sockets.broadcast(UPDATE, json).await;
+    }
+}

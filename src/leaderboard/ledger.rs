@@ -1,0 +1,333 @@
+//! What a batch of scores goes through: look up, commit, send, and undo where Redis refuses.
+//!
+//! What Redis may have missed is noted in the database with the commit itself, and [`super::replay`] sends it later. Several
+//! processes may do this on one database and one Redis. Each sends absolute scores in the order of its commits, and looks
+//! after each sending whether another process has committed a newer score of the same player meanwhile; if so, it sends
+//! that one. So whoever sends last sends what was committed last.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::KEY;
+use super::scoring::{Answer, Request, ScoreRequest, Scored, ScoringError};
+use super::store::{self, Commit, Earlier, Mode, Proposal, Unsent};
+use crate::bus::{Bus, BusError, Change, Changed, SortedSet};
+use crate::db::{self, Database, DbError};
+use crate::events::LeaderboardUpdate;
+use crate::ids::{Score, Username};
+
+/// How long Redis may take for a batch before the answers go out without it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The players of the example board, each with ten points less than the one before, from this number down.
+const SEED_TOP: u32 = 100;
+const SEED_PLAYERS: u32 = 10;
+
+/// One process's part of the leaderboard: what it has committed, and what of that Redis is known to have.
+pub(super) struct Ledger {
+    pub(super) database: Database,
+    pub(super) set: SortedSet,
+    /// This process among those on the database.
+    pub(super) owner: String,
+    /// The Redis that was last met.
+    pub(super) redis: Option<String>,
+    /// Whether Redis has all that this process has committed, but for what `unverified` says.
+    pub(super) earlier: Earlier,
+    /// Whether a note in the database says that Redis may miss something.
+    pub(super) noted: bool,
+    /// Players sent last, of whom another process may have committed a newer score since `seq`.
+    pub(super) unverified: Vec<String>,
+    /// The last commit that was looked at when these were sent.
+    pub(super) seq: i64,
+    /// Redis left something unanswered: nobody waits for it until it has answered something small.
+    pub(super) silent: bool,
+    /// Something could not be sent since the last replay began.
+    pub(super) missed: bool,
+    /// Why Redis misses something has been logged.
+    pub(super) complained: bool,
+}
+
+/// What other processes have committed over what this one has sent; `None` where they have removed the player.
+pub(super) type Corrections = Vec<(String, Option<f64>)>;
+
+impl Ledger {
+    pub(super) fn new(database: Database, bus: &Bus, owner: String) -> Self {
+        let redis = database.read_point(store::met_redis).unwrap_or_default();
+        let seq = database.read_point(store::last_seq).unwrap_or_default();
+        Self {
+            database,
+            set: bus.sorted_set(KEY),
+            owner,
+            redis,
+            earlier: Earlier::Sent,
+            noted: false,
+            unverified: Vec::new(),
+            seq,
+            silent: false,
+            missed: false,
+            complained: false,
+        }
+    }
+
+    /// Serves requests in their order, neighbouring scores together.
+    pub(super) async fn serve(&mut self, batch: &mut Vec<Request>) {
+        self.meet_first().await;
+        let mut scores = Vec::new();
+        for request in batch.drain(..) {
+            match request {
+                Request::Score(score) => scores.push(score),
+                Request::Seed(answer) => {
+                    self.score(std::mem::take(&mut scores)).await;
+                    // Who asked may have gone away.
+                    let _ = answer.send(self.seed().await);
+                }
+            }
+        }
+        self.score(scores).await;
+    }
+
+    /// Meets the first Redis of all before the first score, after which it would seem to have lost that score.
+    async fn meet_first(&mut self) {
+        if self.redis.is_none()
+            && !self.is_away()
+            && let Ok(Ok((run_id, exists))) = timeout(PATIENCE, self.set.presence()).await
+        {
+            self.meet(&run_id, exists).await;
+        }
+    }
+
+    async fn score(&mut self, requests: Vec<ScoreRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        let (proposals, answers) = match self.look_up(requests).await {
+            Ok(looked_up) => looked_up,
+            Err((answers, error)) => return refuse(answers, &error),
+        };
+        let names: Vec<String> = proposals.iter().map(|proposal| proposal.name.as_str().to_owned()).collect();
+        let (commit, corrections) = match self.commit(proposals).await {
+            Ok(committed) => committed,
+            Err(error) => return refuse(answers, &error.into()),
+        };
+        let ranks = match self.send(&commit, corrections, names).await {
+            Ok(ranks) => ranks,
+            Err(error) => return refuse(answers, &error),
+        };
+        for ((answer, verdict), rank) in answers.into_iter().zip(commit.verdicts).zip(ranks) {
+            let scored = verdict.map(|score| Scored { score, rank }).map_err(ScoringError::Impossible);
+            // Who asked may have gone away; the score stands all the same.
+            let _ = answer.send(scored);
+        }
+    }
+
+    /// Asks Redis for the scores of players whom we have no row of, where they count.
+    async fn look_up(
+        &mut self,
+        requests: Vec<ScoreRequest>,
+    ) -> Result<(Vec<Proposal>, Vec<Answer<Scored>>), (Vec<Answer<Scored>>, ScoringError)> {
+        let relative = requests.iter().filter(|request| request.mode != Mode::Set);
+        let relative: Vec<String> = relative.map(|request| request.name.as_str().to_owned()).collect();
+        let found = self.foreign_scores(relative).await;
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut proposals = Vec::with_capacity(requests.len());
+        for ScoreRequest { name, mode, score, answer } in requests {
+            answers.push(answer);
+            proposals.push(Proposal { name, mode, score, in_redis: None });
+        }
+        let found = match found {
+            Ok(found) => found,
+            Err(error) => return Err((answers, error)),
+        };
+        for (name, score) in found {
+            for proposal in proposals.iter_mut().filter(|proposal| proposal.name == name) {
+                proposal.in_redis = Some(score);
+            }
+        }
+        Ok((proposals, answers))
+    }
+
+    /// What Redis holds for those of the players whom we have no row of; nothing while it is away.
+    async fn foreign_scores(&mut self, names: Vec<String>) -> Result<Vec<(Username, Score)>, ScoringError> {
+        if names.is_empty() || self.is_away() {
+            return Ok(Vec::new());
+        }
+        let unknown = self.database.read_point(|connection| store::unknown(connection, names))?;
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scores = match timeout(PATIENCE, self.set.scores(unknown.clone())).await {
+            Ok(Ok(scores)) => scores,
+            Ok(Err(BusError::Refused(reason))) => return Err(ScoringError::Refused(reason)),
+            Ok(Err(_)) | Err(_) => {
+                self.silent = true;
+                return Ok(Vec::new());
+            }
+        };
+        let known = unknown.into_iter().zip(scores);
+        Ok(known.filter_map(|(name, score)| Some((name.parse().ok()?, Score::new(score?).ok()?))).collect())
+    }
+
+    /// Commits the proposals, with the note that Redis does not have them yet.
+    async fn commit(&mut self, proposals: Vec<Proposal>) -> Result<(Commit, Corrections), DbError> {
+        let (owner, earlier, seen) = (self.owner.clone(), self.earlier, self.seq);
+        let unverified = std::mem::take(&mut self.unverified);
+        let committed = self.database.write(move |connection| {
+            let commit = store::commit(connection, &proposals)?;
+            let corrections = match commit.seq_before == seen {
+                true => Vec::new(),
+                false => store::changed_since(connection, &unverified, seen)?,
+            };
+            let removed = corrections.iter().any(|(_, score)| score.is_none());
+            let first_seq = match (removed, corrections.is_empty()) {
+                (true, _) => 0,
+                (false, false) => seen + 1,
+                (false, true) => commit.seq_before + 1,
+            };
+            // A player who was removed cannot be sent again later; emptying the board and sending all does as well.
+            let note = Unsent { owner, first_seq, last_seq: commit.seq, reset: removed };
+            store::note_unsent(connection, &note, earlier, db::now())?;
+            Ok((commit, corrections))
+        });
+        let (commit, corrections) = committed.await.inspect_err(|_| self.miss())?;
+        self.noted = true;
+        self.seq = commit.seq;
+        Ok((commit, corrections))
+    }
+
+    /// Sends what was committed, and says which rank each of `names` has; none where Redis cannot say.
+    async fn send(
+        &mut self,
+        commit: &Commit,
+        corrections: Corrections,
+        names: Vec<String>,
+    ) -> Result<Vec<Option<u64>>, ScoringError> {
+        let unranked = vec![None; names.len()];
+        let corrected = !corrections.is_empty();
+        let mut change = corrected_by(corrections, |name| !commit.written.contains_key(name));
+        change.set.extend(commit.written.iter().map(|(name, written)| (name.clone(), written.score)));
+        if change.set.is_empty() && change.remove.is_empty() {
+            return Ok(unranked);
+        }
+        change.ranks_of = names;
+        match self.transmit(&change).await {
+            // A rank on a board that is not complete means nothing.
+            Ok(_) if self.earlier == Earlier::Unsent => Ok(unranked),
+            Ok(changed) => Ok(changed.ranks.into_iter().map(|rank| rank.map(|rank| rank + 1)).collect()),
+            Err(BusError::Refused(reason)) => {
+                self.undo(commit, corrected).await;
+                Err(ScoringError::Refused(reason))
+            }
+            Err(_) => Ok(unranked),
+        }
+    }
+
+    /// Sends a change with its announcement. Afterwards the ledger knows whether Redis has it.
+    pub(super) async fn transmit(&mut self, change: &Change) -> Result<Changed, BusError> {
+        if self.is_away() {
+            self.miss();
+            return Err(BusError::Disconnected);
+        }
+        let sent = timeout(PATIENCE, self.set.change_and_announce(change, &LeaderboardUpdate::Changed)).await;
+        match sent {
+            Ok(Ok(changed)) => {
+                let sent = change.set.iter().map(|(name, _)| name).chain(&change.remove);
+                self.unverified = sent.cloned().collect();
+                if self.redis.as_ref() != Some(&changed.run_id) {
+                    self.meet(&changed.run_id, changed.existed).await;
+                }
+                Ok(changed)
+            }
+            Ok(Err(refused @ BusError::Refused(_))) => Err(refused),
+            Ok(Err(error)) => {
+                self.fall_silent();
+                Err(error)
+            }
+            Err(_) => {
+                self.fall_silent();
+                Err(BusError::Disconnected)
+            }
+        }
+    }
+
+    fn fall_silent(&mut self) {
+        self.silent = true;
+        self.miss();
+    }
+
+    /// Redis may not have what was committed; the note in the database says so.
+    fn miss(&mut self) {
+        self.earlier = Earlier::Unsent;
+        self.missed = true;
+    }
+
+    /// Takes a commit back that Redis refused. Where that fails, the note stays, and Redis gets the scores later.
+    async fn undo(&mut self, commit: &Commit, corrected: bool) {
+        let clear = self.earlier == Earlier::Sent && !corrected;
+        let (owner, written) = (self.owner.clone(), commit.written.clone());
+        let undone = self.database.write(move |connection| {
+            store::undo(connection, &written)?;
+            if clear { store::note_sent(connection, &owner, i64::MAX) } else { Ok(()) }
+        });
+        let undone = undone.await;
+        if let Err(error) = &undone {
+            tracing::error!(%error, "scores that Redis refused could not be taken back; it will get them later");
+        }
+        if !clear || undone.is_err() {
+            self.miss();
+        }
+    }
+
+    async fn seed(&mut self) -> Result<(), ScoringError> {
+        let players: Vec<(String, f64)> = (1..=SEED_PLAYERS)
+            .map(|number| (format!("Player {number}"), f64::from(SEED_TOP - 10 * (number - 1))))
+            .collect();
+        let (owner, seeded) = (self.owner.clone(), players.clone());
+        let committed = self.database.write(move |connection| {
+            let first_seq = store::last_seq(connection)? + 1;
+            let last_seq = store::seed(connection, &seeded)?;
+            let note = Unsent { owner, first_seq, last_seq, reset: true };
+            store::note_unsent(connection, &note, Earlier::Sent, db::now())?;
+            Ok(last_seq)
+        });
+        self.seq = committed.await?;
+        self.noted = true;
+        // Whatever was sent before, nothing of it remains.
+        self.unverified.clear();
+        if self.is_away() {
+            self.miss();
+            return Ok(());
+        }
+        match timeout(PATIENCE, self.set.replace(&players, &LeaderboardUpdate::Seeded)).await {
+            Ok(Ok(())) => {
+                self.unverified = players.into_iter().map(|(name, _)| name).collect();
+                self.earlier = Earlier::Sent;
+            }
+            Ok(Err(_)) | Err(_) => self.fall_silent(),
+        }
+        Ok(())
+    }
+
+    /// Whether there is no point in asking Redis.
+    pub(super) fn is_away(&self) -> bool {
+        self.silent || !self.set.is_connected()
+    }
+}
+
+/// The change that corrections make, of those players whom `wanted` says yes to.
+pub(super) fn corrected_by(corrections: Corrections, wanted: impl Fn(&str) -> bool) -> Change {
+    let mut change = Change::default();
+    for (name, score) in corrections.into_iter().filter(|(name, _)| wanted(name)) {
+        match score {
+            Some(score) => change.set.push((name, score)),
+            None => change.remove.push(name),
+        }
+    }
+    change
+}
+
+fn refuse(answers: Vec<Answer<Scored>>, error: &ScoringError) {
+    for answer in answers {
+        // Who asked may have gone away.
+        let _ = answer.send(Err(error.clone()));
+    }
+}

@@ -1,0 +1,165 @@
+//! The leaderboard over HTTP.
+
+use actix_cors::Cors;
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::board::Entry;
+use super::broadcast::Audience;
+use super::scoring::{Scored, Scoring, ScoringError};
+use super::store::Mode;
+use super::{KEY, feed};
+use crate::bus::{Bus, BusError, Member, SortedSet};
+use crate::http::resource::{get, post};
+use crate::http::{Auth, Problem, Query, auth, body};
+use crate::ids::{Invalid, Score, Username};
+
+/// How many players a page has when the client does not say, and at most.
+const PAGE: u64 = 10;
+const MAX_PAGE: u64 = 1000;
+/// How many neighbours a player is shown with on each side.
+const NEIGHBOURS: u64 = 2;
+
+/// What the routes work with; a clone shares it.
+#[derive(Clone)]
+pub struct Api {
+    /// Takes scores.
+    pub scoring: Scoring,
+    /// Reads the board.
+    pub bus: Bus,
+    /// Lets feeds watch it.
+    pub audience: Audience,
+    /// Who may change it.
+    pub auth: Auth,
+    /// Ends the feeds.
+    pub shutdown: CancellationToken,
+}
+
+/// Adds the routes.
+///
+/// To look at the board needs no token: it is there to be shown, and an `EventSource` cannot send one.
+pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
+    let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
+    services
+        .app_data(web::Data::new(api.scoring.clone()))
+        .app_data(web::Data::new(api.bus.sorted_set(KEY)))
+        .app_data(web::Data::new(api.audience.clone()))
+        .app_data(web::Data::new(api.auth.clone()))
+        .app_data(web::Data::new(api.shutdown.clone()))
+        .service(post("/score", score).wrap(from_fn(auth::require)))
+        .service(post("/seed", seed).wrap(from_fn(auth::require)))
+        .service(get("/leaderboard", page))
+        .service(get("/leaderboard/{username}", player))
+        .service(get("/leaderboard-feed", feed::get).wrap(cors));
+}
+
+async fn score(
+    scoring: web::Data<Scoring>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    body::expect_json(&request)?;
+    let (name, mode, score) = proposal(&body::json_object(payload).await?)?;
+    let Scored { score, rank } = scoring.score(name, mode, score).await?;
+    let mut answer = json!({ "success": true, "message": "Score updated successfully", "score": score });
+    if let Some(rank) = rank {
+        answer["rank"] = json!(rank);
+    }
+    Ok(HttpResponse::Ok().json(answer))
+}
+
+fn proposal(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Problem> {
+    let name = Username::from_json(fields.get("username"));
+    let score = Score::from_json(fields.get("score"));
+    let mode = mode(fields.get("mode"));
+    match (name, mode, score) {
+        (Ok(name), Ok(mode), Ok(score)) => Ok((name, mode, score)),
+        (name, mode, score) => {
+            let wrong = [("username", name.err()), ("score", score.err()), ("mode", mode.err())];
+            let wrong: Vec<_> = wrong.iter().filter_map(|(name, invalid)| Some((*name, invalid.as_ref()?))).collect();
+            Err(Problem::fields(StatusCode::BAD_REQUEST, &wrong))
+        }
+    }
+}
+
+fn mode(value: Option<&Value>) -> Result<Mode, Invalid> {
+    match value {
+        None => Ok(Mode::Set),
+        Some(Value::String(text)) if text == "set" => Ok(Mode::Set),
+        Some(Value::String(text)) if text == "best" => Ok(Mode::Best),
+        Some(Value::String(text)) if text == "add" => Ok(Mode::Add),
+        other => Err(Invalid::json(other, "\"set\", \"best\" or \"add\"")),
+    }
+}
+
+/// The body is nobody's business: old clients send anything or nothing.
+async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
+    scoring.seed().await?;
+    Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
+}
+
+async fn page(set: web::Data<SortedSet>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let query = Query::read(&request)?;
+    let offset = query.whole("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
+    let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
+    let page = set.page(offset, limit).await?;
+    let players = ranked(offset, page.members);
+    Ok(HttpResponse::Ok().json(json!({ "total": page.total, "offset": offset, "limit": limit, "players": players })))
+}
+
+async fn player(set: web::Data<SortedSet>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
+    let Some((rank, score)) = set.standing(name.as_str()).await? else {
+        return Err(Problem::not_found("There is no such player on the leaderboard."));
+    };
+    let first = rank.saturating_sub(NEIGHBOURS);
+    let around = set.page(first, rank - first + 1 + NEIGHBOURS).await?;
+    let Entry { username, score } = Entry::from(Member { name: name.into_string(), score });
+    Ok(HttpResponse::Ok().json(json!({
+        "username": username,
+        "score": score,
+        "rank": rank + 1,
+        "total": around.total,
+        "neighbours": ranked(first, around.members),
+    })))
+}
+
+/// Players with their ranks, counted from 1.
+fn ranked(offset: u64, members: Vec<Member>) -> Vec<Value> {
+    let entries = members.into_iter().map(Entry::from);
+    let ranked = (offset + 1..).zip(entries);
+    ranked.map(|(rank, entry)| json!({ "rank": rank, "username": entry.username, "score": entry.score })).collect()
+}
+
+impl From<ScoringError> for Problem {
+    fn from(error: ScoringError) -> Self {
+        match error {
+            ScoringError::Impossible(invalid) => Self::field("score", &invalid),
+            ScoringError::Refused(reason) => refused(&reason, "The score was not taken"),
+            ScoringError::Busy | ScoringError::Closed => Self::unavailable(error),
+            ScoringError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<BusError> for Problem {
+    fn from(error: BusError) -> Self {
+        match error {
+            BusError::Refused(reason) => refused(&reason, "The leaderboard cannot be read"),
+            error => Self::unavailable(error),
+        }
+    }
+}
+
+fn refused(reason: &str, what: &str) -> Problem {
+    let why = match reason.starts_with("WRONGTYPE") {
+        true => "the Redis key \"leaderboard\" holds something else than a sorted set",
+        false => "Redis refuses the command",
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{what}: {why}. Please try again once that is mended."))
+        .with_header(header::RETRY_AFTER, "5")
+        .caused_by(reason)
+}

@@ -1,0 +1,127 @@
+//! The board as server-sent events.
+
+use serde_json::json;
+
+use crate::harness::app::App;
+use crate::harness::feed::Feed;
+use crate::harness::problem::assert_refused;
+
+#[tokio::test]
+async fn a_feed_begins_with_the_board_and_gets_every_last_state() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    app.score(url, "ada", 1).await;
+    let mut feed = Feed::open(&app.http, url).await;
+    assert_eq!(feed.headers()["cache-control"], "no-cache, no-transform");
+    assert_eq!(feed.block().await.as_deref(), Some("retry: 2000"));
+    let (first, board) = feed.board().await;
+    assert_eq!(board, json!([{ "username": "ada", "score": 1 }]));
+    for score in 2..=50 {
+        app.score(url, "bo", score).await;
+    }
+    feed.until(&json!([{ "username": "bo", "score": 50 }, { "username": "ada", "score": 1 }])).await;
+    app.post(url, "/seed", &json!({})).await;
+    loop {
+        let (id, board) = feed.board().await;
+        assert!(id > first, "ids grow");
+        if board[0]["username"] == "Player 1" {
+            assert_eq!(board.as_array().unwrap().len(), 10);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_board_is_an_empty_array() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    assert_eq!(Feed::open(&app.http, server.url()).await.board().await.1, json!([]));
+}
+
+#[tokio::test]
+async fn any_program_that_rings_the_channel_makes_the_board_go_out() {
+    let app = App::new(&[]).await;
+    let servers = [app.game_server(), app.game_server()];
+    let mut feeds = Vec::new();
+    for server in &servers {
+        app.until(server.url(), "ready").await;
+        let mut feed = Feed::open(&app.http, server.url()).await;
+        feed.board().await;
+        feeds.push(feed);
+    }
+    app.redis.ask("ZADD leaderboard 5 theirs").await;
+    for payload in ["null", "{\"half", "", "changed"] {
+        app.redis.publish("leaderboard_update", payload).await;
+    }
+    app.redis.publish("leaderboard_update", [0xff, 0x00]).await;
+    for feed in &mut feeds {
+        feed.until(&json!([{ "username": "theirs", "score": 5 }])).await;
+    }
+    // A score that one server takes reaches the feeds of both.
+    app.score(servers[0].url(), "ours", 6).await;
+    for feed in &mut feeds {
+        feed.until(&json!([{ "username": "ours", "score": 6 }, { "username": "theirs", "score": 5 }])).await;
+    }
+}
+
+#[tokio::test]
+async fn names_and_scores_that_json_or_text_cannot_hold_do_not_break_the_board() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.redis.ask("ZADD leaderboard inf endless -inf bottom 1 %FF%FE 2 line%0D%0Abreak").await;
+    let mut feed = Feed::open(&app.http, server.url()).await;
+    let (_, board) = feed.board().await;
+    let names = ["endless", "line\r\nbreak", "\u{fffd}\u{fffd}", "bottom"];
+    assert_eq!(
+        board.as_array().unwrap().iter().map(|entry| entry["username"].as_str().unwrap()).collect::<Vec<_>>(),
+        names
+    );
+    assert_eq!((&board[0]["score"], &board[3]["score"]), (&json!(f64::MAX), &json!(f64::MIN)));
+}
+
+#[tokio::test]
+async fn after_a_reconnect_the_board_is_read_again() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1).await;
+    let mut feed = Feed::open(&app.http, server.url()).await;
+    feed.board().await;
+    app.redis.stop().await;
+    app.until(server.url(), "degraded").await;
+    // A feed that opens now gets its first board as soon as there is one.
+    let mut late = Feed::open(&app.http, server.url()).await;
+    app.redis.restart_empty().await;
+    for feed in [&mut feed, &mut late] {
+        feed.until(&json!([{ "username": "ada", "score": 1 }])).await;
+    }
+}
+
+#[tokio::test]
+async fn browsers_of_other_sites_may_read_the_feed_and_only_the_feed() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    let get = |path: &str| app.http.get(format!("{url}{path}")).header("origin", "https://example.org").send();
+    let feed = get("/leaderboard-feed").await.unwrap();
+    assert_eq!(feed.headers()["access-control-allow-origin"], "*");
+    let page = get("/leaderboard").await.unwrap();
+    assert!(!page.headers().contains_key("access-control-allow-origin"));
+    assert_refused("POST", app.http.post(format!("{url}/leaderboard-feed")), 405, "GET").await;
+}
+
+#[tokio::test]
+async fn two_hundred_feeds_are_closed_at_sigterm_and_the_process_ends_well() {
+    let app = App::new(&[]).await;
+    let mut server = app.ready_game_server().await;
+    let mut feeds = Vec::new();
+    for _ in 0..200 {
+        let mut feed = Feed::open(&app.http, server.url()).await;
+        feed.board().await;
+        feeds.push(feed);
+    }
+    assert!(server.stop().success());
+    for feed in &mut feeds {
+        while feed.block().await.is_some() {}
+    }
+}

@@ -1,0 +1,100 @@
+//! The board over Socket.IO, from the score to the socket.
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::harness::app::App;
+use crate::harness::feed::Feed;
+use crate::harness::websocket::SocketClient;
+use crate::harness::within;
+
+/// Connects, and returns what the socket was greeted with.
+async fn greeted(url: &str) -> (SocketClient, Value) {
+    let mut client = SocketClient::connect(url).await;
+    loop {
+        // An update of just now may come before the greeting.
+        let (name, board) = client.event().await.expect("a greeting");
+        if name == "current_leaderboard" {
+            return (client, board);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_greeted_with_the_board_and_gets_every_last_state() {
+    let app = App::new(&[]).await;
+    let servers = [app.ready_game_server().await, app.ready_game_server().await];
+    app.score(servers[0].url(), "ada", 1).await;
+    let (mut here, board) = greeted(servers[0].url()).await;
+    assert_eq!(board, json!([{ "username": "ada", "score": 1 }]));
+    let (mut there, _) = greeted(servers[1].url()).await;
+    for score in 2..=30 {
+        app.score(servers[0].url(), "bo", score).await;
+    }
+    let last = json!([{ "username": "bo", "score": 30 }, { "username": "ada", "score": 1 }]);
+    here.until_update(&last).await;
+    there.until_update(&last).await;
+    assert_eq!(greeted(servers[1].url()).await.1, last);
+}
+
+#[tokio::test]
+async fn updates_within_the_interval_become_one_and_the_last_state_goes_out() {
+    let app = App::new(&["game.broadcast_interval_ms=500"]).await;
+    let server = app.ready_game_server().await;
+    let (mut client, _) = greeted(server.url()).await;
+    let scores = 100;
+    for score in 1..=scores {
+        app.score(server.url(), "ada", score).await;
+    }
+    let before = client.until_update(&json!([{ "username": "ada", "score": scores }])).await;
+    assert!(before < scores, "{scores} scores made {before} updates and a last one");
+}
+
+#[tokio::test]
+async fn a_socket_is_greeted_once_redis_is_back_and_everyone_is_told() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1).await;
+    let (mut early, _) = greeted(server.url()).await;
+    app.redis.stop().await;
+    app.until(server.url(), "degraded").await;
+    app.score(server.url(), "bo", 2).await;
+    let mut late = SocketClient::connect(server.url()).await;
+    app.redis.restart_empty().await;
+    let board = json!([{ "username": "bo", "score": 2 }, { "username": "ada", "score": 1 }]);
+    early.until_update(&board).await;
+    let (name, _) = late.event().await.expect("a greeting");
+    assert!(["current_leaderboard", "update_leaderboard"].contains(&name.as_str()));
+    late.until_update(&board).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_sigterm_a_thousand_sockets_and_two_hundred_feeds_are_closed_and_scores_in_flight_are_answered() {
+    let app = App::new(&[]).await;
+    let mut server = app.ready_game_server().await;
+    let url = server.url().to_owned();
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        sockets.extend(join_all((0..100).map(|_| greeted(&url))).await);
+    }
+    let mut feeds = join_all((0..200).map(|_| Feed::open(&app.http, &url))).await;
+    let in_flight = join_all((0..50).map(|player| {
+        let body = json!({ "username": format!("p{player}"), "score": 1, "mode": "add" });
+        app.http.post(format!("{url}/score")).json(&body).send()
+    }));
+    let (ended, answers) = tokio::join!(async { tokio::task::block_in_place(|| server.stop()) }, in_flight);
+    assert!(ended.success());
+    // A connection that the server had not accepted by then is refused; what was accepted is answered well.
+    for answer in answers.into_iter().flatten() {
+        assert_eq!(answer.status(), 200);
+    }
+    for feed in &mut feeds {
+        while feed.block().await.is_some() {}
+    }
+    within("every socket is closed", async {
+        for (socket, _) in &mut sockets {
+            socket.websocket.until_closed().await;
+        }
+    })
+    .await;
+}

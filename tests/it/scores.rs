@@ -1,0 +1,213 @@
+//! Scores over HTTP: the modes, the pages, exactness, and what is refused.
+
+use serde_json::{Value, json};
+
+use crate::harness::app::App;
+use crate::harness::problem::assert_refused;
+
+#[tokio::test]
+async fn a_score_is_answered_as_the_old_service_did_with_rank_and_score_beside() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 10).await;
+    assert_eq!(
+        app.post(server.url(), "/score", &json!({ "username": "bo", "score": 20.5 })).await,
+        (200, json!({ "success": true, "message": "Score updated successfully", "rank": 1, "score": 20.5 }))
+    );
+    assert_eq!(app.score(server.url(), "ada", 5).await["rank"], 2);
+    assert_eq!(
+        app.redis.ask("ZREVRANGE leaderboard 0 -1 WITHSCORES").await,
+        "*4\r\n$2\r\nbo\r\n$4\r\n20.5\r\n$3\r\nada\r\n$1\r\n5\r\n"
+    );
+}
+
+#[tokio::test]
+async fn best_keeps_the_higher_score_and_add_sums_up() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    let post = async |name: &str, mode: &str, score: f64| {
+        let (status, answer) =
+            app.post(url, "/score", &json!({ "username": name, "score": score, "mode": mode })).await;
+        assert_eq!(status, 200, "{answer}");
+        answer["score"].as_f64().unwrap()
+    };
+    assert_eq!(post("a", "best", 10.0).await, 10.0);
+    assert_eq!(post("a", "best", 5.0).await, 10.0);
+    assert_eq!(post("a", "best", 15.0).await, 15.0);
+    assert_eq!(post("a", "add", -5.0).await, 10.0);
+    assert_eq!(post("a", "set", 1.0).await, 1.0);
+    assert_eq!(post("b", "add", 3.0).await, 3.0);
+    // A player of another program has no row of ours: what Redis holds counts.
+    app.redis.ask("ZADD leaderboard 100 foreign 7 other").await;
+    assert_eq!(post("foreign", "best", 50.0).await, 100.0);
+    assert_eq!(post("other", "add", 1.0).await, 8.0);
+    // Of a player with a row of ours, the row is the truth.
+    app.redis.ask("ZADD leaderboard 1000 a").await;
+    assert_eq!(post("a", "add", 1.0).await, 2.0);
+    assert_eq!(app.redis.ask("ZSCORE leaderboard a").await, "$1\r\n2\r\n");
+}
+
+#[tokio::test]
+async fn many_scores_at_once_are_all_counted_and_in_order() {
+    let app = App::new(&[]).await;
+    let servers = [app.game_server(), app.game_server()];
+    for server in &servers {
+        app.until(server.url(), "ready").await;
+    }
+    let add = |number: usize| {
+        let (app, url) = (&app, servers[number % 2].url());
+        let name = format!("player {}", number % 5);
+        async move {
+            let body = json!({ "username": name, "score": 1, "mode": "add" });
+            assert_eq!(app.post(url, "/score", &body).await.0, 200);
+        }
+    };
+    futures_util::future::join_all((0..500).map(add)).await;
+    crate::harness::app::eventually("Redis holds what the database holds", || async {
+        let mut equal = true;
+        for player in 0..5 {
+            equal &= app.redis.ask(&format!("ZSCORE leaderboard player%20{player}")).await == "$3\r\n100\r\n";
+        }
+        (equal && app.count("SELECT count(*) FROM unsent_scores") == 0).then_some(())
+    })
+    .await;
+    assert_eq!(app.count("SELECT count(*) FROM scores WHERE score = 100"), 5);
+}
+
+#[tokio::test]
+async fn a_seed_replaces_the_board_whatever_its_body_says() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1000).await;
+    for body in ["", "null", "{\"half", "x=1"] {
+        let request = app.http.post(format!("{}/seed", server.url())).header("content-type", "text/x").body(body);
+        let answer: Value = request.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer, json!({ "success": true, "message": "Leaderboard seeded successfully" }));
+    }
+    let (_, page) = app.get(server.url(), "/leaderboard").await;
+    let expected: Vec<Value> = (1..=10)
+        .map(|number| json!({ "rank": number, "username": format!("Player {number}"), "score": 110 - 10 * number }))
+        .collect();
+    assert_eq!(page, json!({ "total": 10, "offset": 0, "limit": 10, "players": expected }));
+    assert_eq!(app.count("SELECT count(*) FROM scores"), 10);
+}
+
+#[tokio::test]
+async fn a_page_and_a_player_with_neighbours_can_be_read() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    for number in 1..=7 {
+        app.score(url, &format!("p/{number}"), number).await;
+    }
+    let (status, page) = app.get(url, "/leaderboard?offset=2&limit=2").await;
+    let players = json!([{ "rank": 3, "username": "p/5", "score": 5 }, { "rank": 4, "username": "p/4", "score": 4 }]);
+    assert_eq!((status, page), (200, json!({ "total": 7, "offset": 2, "limit": 2, "players": players })));
+    assert_eq!(app.get(url, "/leaderboard?offset=100").await.1["players"], json!([]));
+
+    let (status, player) = app.get(url, "/leaderboard/p%2F6").await;
+    let names = |player: &Value| {
+        let neighbours = player["neighbours"].as_array().unwrap().iter();
+        neighbours.map(|neighbour| neighbour["username"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((status, &player["rank"], &player["score"], &player["total"]), (200, &json!(2), &json!(6), &json!(7)));
+    assert_eq!(names(&player), ["p/7", "p/6", "p/5", "p/4"]);
+    assert_eq!(names(&app.get(url, "/leaderboard/p%2F1").await.1), ["p/3", "p/2", "p/1"]);
+    let unknown = app.http.get(format!("{url}/leaderboard/nobody"));
+    assert_refused("an unknown player", unknown, 404, "no such player").await;
+    for query in ["limit=0", "limit=1001", "limit=x", "offset=-1", "offset=%2B1", "limit="] {
+        let name = query.split('=').next().unwrap();
+        assert_refused(query, app.http.get(format!("{url}/leaderboard?{query}")), 400, name).await;
+    }
+}
+
+#[tokio::test]
+async fn names_and_scores_come_back_exactly() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    let longest = "é".repeat(64);
+    let names = [" ada ", "ada", "Åsa", "A\u{30a}sa", "日本語", "🦀🦀", "<b>\"'\\", "__proto__", longest.as_str()];
+    for (number, name) in names.iter().enumerate() {
+        app.score(url, name, number).await;
+    }
+    let mut read = app.players(url).await;
+    read.reverse();
+    assert_eq!(read, names);
+
+    for (written, read) in [
+        ("1e308", "1e+308"),
+        ("-1e308", "-1e+308"),
+        ("9007199254740992", "9007199254740992"),
+        ("-9007199254740993", "-9007199254740992"),
+        ("0.1", "0.1"),
+        ("100.0", "100"),
+        ("5e-324", "5e-324"),
+        ("-0", "-0.0"),
+    ] {
+        let body = format!("{{\"username\":\"exact\",\"score\":{written}}}");
+        let request = app.http.post(format!("{url}/score")).header("content-type", "application/json").body(body);
+        let text = request.send().await.unwrap().text().await.unwrap();
+        assert!(text.contains(&format!("\"score\":{read},")), "{written}: {text}");
+        let board = app.http.get(format!("{url}/leaderboard/exact")).send().await.unwrap().text().await.unwrap();
+        // Redis keeps the sign of zero or not, by how it stores the set just now; as a number it is the same.
+        let right: &[&str] = if written == "-0" { &["-0.0", "0"] } else { &[read] };
+        let shown = right.iter().any(|shown| board.contains(&format!("\"score\":{shown},\"total\"")));
+        assert!(shown, "{written}: {board}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_score_is_refused_by_the_name_of_its_field_and_changes_nothing() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    app.score(url, "ada", 1e308).await;
+    let megabyte = format!(r#"{{"username":"{}","score":1}}"#, "x".repeat(1 << 20));
+    let cases = [
+        ("{}", 400, "username: got nothing"),
+        (r#"{"username":"a"}"#, 400, "score: got nothing"),
+        (r#"{"score":1}"#, 400, "username: got nothing"),
+        (r#"{"username":1,"score":1}"#, 400, "username: got 1"),
+        (r#"{"username":"","score":1}"#, 400, "username: got the string \"\""),
+        (r#"{"username":"a\u0000","score":1}"#, 400, "username"),
+        (megabyte.as_str(), 400, "username: got a string of 1048576 bytes"),
+        (r#"{"username":"a","score":"42"}"#, 400, "score: got the string \"42\""),
+        (r#"{"username":"a","score":null}"#, 400, "score: got null"),
+        (r#"{"username":"a","score":[1]}"#, 400, "score: got an array"),
+        (r#"{"username":"a","score":NaN}"#, 400, "not valid JSON"),
+        (r#"{"username":"a","score":1e999}"#, 400, "not valid JSON"),
+        (r#"{"username":"a","score":1,"mode":"max"}"#, 400, "mode: got the string \"max\""),
+        (r#"{"username":"a","score":1,"mode":1}"#, 400, "mode: got 1"),
+        (r#"{"username":"ada","score":1e308,"mode":"add"}"#, 400, "score: got inf"),
+        (r#"[{"username":"a","score":1}]"#, 400, "not an object"),
+        (r#"{"username":"a","#, 400, "not valid JSON"),
+        ("", 400, "not valid JSON"),
+        ("\u{feff}{}", 400, "not valid JSON"),
+    ];
+    for (body, status, names) in cases {
+        let request = app.http.post(format!("{url}/score")).header("content-type", "application/json");
+        let shown: String = body.chars().take(60).collect();
+        assert_refused(&shown, request.body(body.to_owned()), status, names).await;
+    }
+    let large = app.http.post(format!("{url}/score")).header("content-type", "application/json");
+    assert_refused("10 MB", large.body(vec![b' '; 10 << 20]), 413, "larger than").await;
+    let form = app.http.post(format!("{url}/score")).header("content-type", "application/x-www-form-urlencoded");
+    assert_refused("a form", form.body("username=a&score=1"), 415, "application/json").await;
+    assert_refused("GET", app.http.get(format!("{url}/score")), 405, "POST").await;
+    assert_eq!(app.players(url).await, ["ada"]);
+    assert_eq!(app.count("SELECT count(*) FROM scores WHERE score = 1e308"), 1);
+}
+
+#[tokio::test]
+async fn changing_the_board_needs_the_token_and_looking_at_it_does_not() {
+    let app = App::new(&["auth.token=s3cret"]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    let score = || app.http.post(format!("{url}/score")).json(&json!({ "username": "a", "score": 1 }));
+    assert_refused("no token", score(), 401, "Authorization").await;
+    assert_refused("no token", app.http.post(format!("{url}/seed")), 401, "Authorization").await;
+    assert_eq!(score().bearer_auth("s3cret").send().await.unwrap().status(), 200);
+    assert_eq!(app.players(url).await, ["a"]);
+}
