@@ -26,6 +26,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection stays open after its last answer, for a client that is still sending: at once it would be reset,
+/// and the answer lost.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// How a server runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -66,6 +70,7 @@ where
         .workers(settings.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(FAREWELL)
         .h1_allow_half_closed(false)
         .shutdown_timeout(settings.drain.as_secs())
         .disable_signals()
@@ -101,6 +106,7 @@ where
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIMEOUT)
+            .client_disconnect_timeout(FAREWELL)
             .h1_allow_half_closed(false)
             .tcp_nodelay(true)
             // Without it a connection that idles between requests would keep the server for all of its drain time.

@@ -21,6 +21,7 @@ mod long_polling;
 mod newest_upload;
 mod outage;
 mod replaced_service;
+mod score_kills;
 mod scores;
 mod socketio;
 mod socketio_hostile;

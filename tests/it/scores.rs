@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::app::App;
+use crate::harness::app::{App, eventually};
 use crate::harness::problem::assert_refused;
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn many_scores_at_once_are_all_counted_and_in_order() {
         }
     };
     futures_util::future::join_all((0..500).map(add)).await;
-    crate::harness::app::eventually("Redis holds what the database holds", || async {
+    eventually("Redis holds what the database holds", || async {
         let mut equal = true;
         for player in 0..5 {
             equal &= app.redis.ask(&format!("ZSCORE leaderboard player%20{player}")).await == "$3\r\n100\r\n";
@@ -73,6 +73,37 @@ async fn many_scores_at_once_are_all_counted_and_in_order() {
     })
     .await;
     assert_eq!(app.count("SELECT count(*) FROM scores WHERE score = 100"), 5);
+}
+
+#[tokio::test]
+async fn seeds_and_scores_of_two_servers_at_once_leave_redis_as_the_database_is() {
+    let app = App::new(&[]).await;
+    let servers = [app.ready_game_server().await, app.ready_game_server().await];
+    let one = |number: usize| {
+        let (app, url) = (&app, servers[number % 2].url());
+        async move {
+            let status = match number % 40 {
+                7 | 18 => app.post(url, "/seed", &json!({})).await.0,
+                _ => {
+                    let body = json!({ "username": format!("player {}", number % 5), "score": number });
+                    app.post(url, "/score", &body).await.0
+                }
+            };
+            assert_eq!(status, 200);
+        }
+    };
+    futures_util::future::join_all((0..400).map(one)).await;
+    eventually("nothing is noted as unsent", || async {
+        (app.count("SELECT count(*) FROM unsent_scores") == 0).then_some(())
+    })
+    .await;
+    let (_, page) = app.get(servers[0].url(), "/leaderboard?limit=1000").await;
+    assert_eq!(page["total"], app.count("SELECT count(*) FROM scores"));
+    for player in page["players"].as_array().unwrap() {
+        let (name, score) = (player["username"].as_str().unwrap(), &player["score"]);
+        let same = format!("SELECT count(*) FROM scores WHERE username = '{name}' AND score = {score}");
+        assert_eq!(app.count(&same), 1, "{player}");
+    }
 }
 
 #[tokio::test]
