@@ -94,7 +94,7 @@ fn start_leaderboard(process: &mut Process, config: &Config, sockets: Sockets) -
     let shutdown = process.shutdown.token();
     let owner = Uuid::now_v7().to_string();
     let (scoring, scores) = Scoring::new(database, &bus, owner);
-    let (broadcast, audience) = Broadcast::new(&bus, config.game.broadcast_interval, sockets);
+    let (broadcast, audience) = Broadcast::new(&bus, scoring.clone(), config.game.broadcast_interval, sockets);
     process.run_role(Running::spawn("scores", scores.run().map(Ok)));
     process.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
     let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));

@@ -2,7 +2,8 @@
 //!
 //! One task reads the top ten from Redis and hands it out, so that what anyone sees only ever gets newer. It reads when a
 //! message says that the board has changed, at once and then at most once an interval, so that the last state always goes
-//! out; and when somebody has come, whose first board is read after that.
+//! out; and when somebody has come, whose first board is read after that. After a connect it waits until Redis has what it
+//! missed, so that nobody is shown a board that is only half there.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::KEY;
 use super::board::{Board, TOP};
+use super::scoring::Scoring;
 use crate::bus::{Bus, BusError, Signal, SortedSet, Subscription};
 use crate::events::LeaderboardUpdate;
 use crate::socketio::{Socket, Sockets};
@@ -23,6 +25,8 @@ const CURRENT: &str = "current_leaderboard";
 const UPDATE: &str = "update_leaderboard";
 /// How long Redis may take for a reading.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long Redis may take to be filled before it is read all the same.
+const FILLING: Duration = Duration::from_secs(5);
 /// How long to wait before a reading that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -69,6 +73,7 @@ impl Audience {
 /// The task that reads and hands out.
 pub struct Broadcast {
     set: SortedSet,
+    scoring: Scoring,
     changes: Subscription<LeaderboardUpdate>,
     interval: Duration,
     newcomers: Arc<Newcomers>,
@@ -81,28 +86,37 @@ pub struct Broadcast {
 
 impl Broadcast {
     /// The task, which greets whoever connects to `sockets`, and what lets feeds watch.
-    pub fn new(bus: &Bus, interval: Duration, sockets: Sockets) -> (Self, Audience) {
+    pub fn new(bus: &Bus, scoring: Scoring, interval: Duration, sockets: Sockets) -> (Self, Audience) {
         let newcomers = Arc::new(Newcomers::default());
         let (updates, watching) = watch::channel(None);
         let greeted = Arc::clone(&newcomers);
         sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
         let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching };
         let (set, changes) = (bus.sorted_set(KEY), bus.subscribe());
-        (Self { set, changes, interval, newcomers, sockets, updates, readings: 0, complained: false }, audience)
+        (
+            Self { set, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false },
+            audience,
+        )
     }
 
     /// Reads and hands out until the shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let mut changed = false;
+        let (mut synchronised, mut changed) = (false, false);
         let mut earliest = Instant::now();
         let newcomers = Arc::clone(&self.newcomers);
         let mut waiting = Vec::new();
         loop {
-            let due = changed || !waiting.is_empty();
+            let due = synchronised && (changed || !waiting.is_empty());
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 signal = self.changes.next() => match signal {
-                    Some(Signal::Event(_) | Signal::Resync) => changed = true,
+                    Some(Signal::Event(_)) => changed = true,
+                    Some(Signal::Resync) => {
+                        // Who is slow at that is not waited for: a board that is half there is better than none.
+                        let filled = timeout(FILLING, self.scoring.caught_up());
+                        let _ = shutdown.run_until_cancelled(filled).await;
+                        (synchronised, changed) = (true, true);
+                    }
                     None => return shutdown.cancelled().await,
                 },
                 () = newcomers.came.notified() => waiting.append(&mut newcomers.take()),

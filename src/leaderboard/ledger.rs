@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::KEY;
@@ -45,6 +46,8 @@ pub(super) struct Ledger {
     pub(super) missed: bool,
     /// Why Redis misses something has been logged.
     pub(super) complained: bool,
+    /// Who waits for Redis to miss nothing.
+    pub(super) awaited_by: Vec<oneshot::Sender<()>>,
 }
 
 /// What other processes have committed over what this one has sent; `None` where they have removed the player.
@@ -66,6 +69,7 @@ impl Ledger {
             silent: false,
             missed: false,
             complained: false,
+            awaited_by: Vec::new(),
         }
     }
 
@@ -81,6 +85,7 @@ impl Ledger {
                     // Who asked may have gone away.
                     let _ = answer.send(self.seed().await);
                 }
+                Request::CatchUp(answer) => self.awaited_by.push(answer),
             }
         }
         self.score(scores).await;
@@ -305,6 +310,11 @@ impl Ledger {
             Ok(Err(_)) | Err(_) => self.fall_silent(),
         }
         Ok(())
+    }
+
+    /// Whether somebody waits for [`Ledger::catch_up`].
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.awaited_by.is_empty()
     }
 
     /// Whether there is no point in asking Redis.

@@ -42,9 +42,16 @@ pub(super) enum ReplayError {
 impl Ledger {
     /// Sends what Redis may have missed, if it is there, and serves what is handed in meanwhile.
     pub(super) async fn catch_up(&mut self, requests: &mut mpsc::Receiver<Request>) {
-        if !self.set.is_connected() {
-            return;
+        if self.set.is_connected() {
+            self.catch_up_or_complain(requests).await;
         }
+        for awaiting in self.awaited_by.drain(..) {
+            // It may have stopped waiting.
+            let _ = awaiting.send(());
+        }
+    }
+
+    async fn catch_up_or_complain(&mut self, requests: &mut mpsc::Receiver<Request>) {
         match self.try_catch_up(requests).await {
             Ok(()) => self.complained = false,
             Err(error) => {

@@ -57,6 +57,8 @@ pub(super) enum Request {
     Score(ScoreRequest),
     /// The example board.
     Seed(Answer<()>),
+    /// A look at what Redis misses.
+    CatchUp(oneshot::Sender<()>),
 }
 
 /// A score that was handed in.
@@ -99,6 +101,15 @@ impl Scoring {
         self.ask(Request::Seed).await
     }
 
+    /// Waits until Redis has everything that can be sent to it now. Where it is away, that is nothing.
+    pub(super) async fn caught_up(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.queue.send(Request::CatchUp(answer)).await.is_ok() {
+            // It goes unanswered only where the task is gone, and then there is nothing to wait for.
+            let _ = answered.await;
+        }
+    }
+
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ScoringError> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(request(answer)).map_err(|error| match error {
@@ -129,7 +140,9 @@ impl ScoringTask {
                     }
                     self.ledger.serve(&mut batch).await;
                     due = due.min(Instant::now() + SETTLE);
-                    continue;
+                    if !self.ledger.is_awaited() {
+                        continue;
+                    }
                 }
                 () = self.connects.next() => {}
                 () = sleep_until(due) => {}

@@ -1,5 +1,6 @@
 //! The board as server-sent events.
 
+use diesel::prelude::*;
 use serde_json::json;
 
 use crate::harness::app::App;
@@ -95,6 +96,24 @@ async fn after_a_reconnect_the_board_is_read_again() {
     for feed in [&mut feed, &mut late] {
         feed.until(&json!([{ "username": "ada", "score": 1 }])).await;
     }
+}
+
+#[tokio::test]
+async fn a_board_that_is_being_filled_anew_is_shown_when_it_is_whole() {
+    let mut app = App::new(&[]).await;
+    drop(app.ready_game_server().await);
+    let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+                INSERT INTO scores SELECT printf('p%05d', i), i, i FROM n";
+    diesel::sql_query(rows).execute(&mut app.database()).unwrap();
+    diesel::sql_query("UPDATE leaderboard SET seq = 30000").execute(&mut app.database()).unwrap();
+    app.redis.restart_empty().await;
+    let server = app.game_server();
+    let mut feed = Feed::open(&app.http, server.url()).await;
+    // The last of three portions holds the highest scores.
+    assert_eq!(feed.board().await.1[0], json!({ "username": "p30000", "score": 30000 }));
+    app.redis.restart_empty().await;
+    let (_, board) = feed.board().await;
+    assert_eq!(board[0], json!({ "username": "p30000", "score": 30000 }));
 }
 
 #[tokio::test]
