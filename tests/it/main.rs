@@ -12,6 +12,8 @@ mod database;
 mod game_server;
 mod harness;
 mod idempotency;
+mod job_leases;
+mod job_shutdown;
 mod jobs;
 mod kills;
 mod leaderboard_feed;

@@ -4,6 +4,7 @@ pub mod app;
 pub mod binary;
 pub mod bridge;
 pub mod feed;
+pub mod job_lab;
 pub mod journal;
 pub mod pictures;
 pub mod problem;

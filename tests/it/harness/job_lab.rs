@@ -1,0 +1,293 @@
+//! A laboratory for the job engine: in process, with a handler whose every attempt the test holds in its hand.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use diesel::prelude::*;
+use m3a3::db::schema::{jobs as rows, users};
+use m3a3::db::{Database, Location, UnixMillis, WriterThread, now};
+use m3a3::ids::JobId;
+use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, NewJob, Policy, Runner, Wake, WorkerLock, enqueue};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::app::{DEADLINE, eventually};
+
+pub const KIND: Kind = Kind { name: "fake", dedup: DedupScope::WhileActive };
+pub const ONCE: Kind = Kind { name: "once", dedup: DedupScope::Forever };
+/// So long that only something else than the clock can explain what happens.
+pub const NEVER: Duration = Duration::from_secs(3600);
+
+pub const POLICY: Policy = Policy {
+    lease: NEVER,
+    sweep_interval: Duration::from_millis(10),
+    max_attempts: 3,
+    retry_base: Duration::from_millis(1),
+    retry_cap: NEVER,
+    drain: Duration::from_secs(20),
+};
+
+/// What an attempt is to do.
+#[derive(Debug)]
+pub enum Verdict {
+    Done,
+    Retry,
+    Fail,
+    Panic,
+    /// The effect is half written when it fails.
+    BreakWhileApplying,
+    /// The job is done, but telling it panics.
+    PanicWhileAnnouncing,
+}
+
+/// An attempt that waits for its verdict.
+#[derive(Debug)]
+pub struct Call {
+    pub job: Job,
+    /// How many attempts go on at this moment, this one included.
+    pub at_once: usize,
+    pub verdict: oneshot::Sender<Verdict>,
+}
+
+impl Call {
+    pub fn end(self, verdict: Verdict) {
+        self.verdict.send(verdict).expect("the attempt is still going on");
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Notice {
+    Done(JobId),
+    Dead(JobId, String),
+    Panic,
+}
+
+/// Runs jobs of [`KIND`], or of [`ONCE`]. The effect of a job is a user with the number that is its payload; a second
+/// such effect would fail.
+#[derive(Clone)]
+pub struct Fake<const FOREVER: bool = false>(pub Stage);
+
+#[derive(Clone)]
+pub struct Stage {
+    pub calls: mpsc::UnboundedSender<Call>,
+    pub notices: mpsc::UnboundedSender<Notice>,
+    pub at_once: Arc<AtomicUsize>,
+}
+
+pub struct Leaving(Arc<AtomicUsize>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl<const FOREVER: bool> Handler for Fake<FOREVER> {
+    const KIND: Kind = if FOREVER { ONCE } else { KIND };
+    type Effect = Verdict;
+    type Notice = Notice;
+
+    async fn run(&self, job: &Job) -> Result<Verdict, Failure> {
+        let Self(stage) = self;
+        let at_once = stage.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        let _leaving = Leaving(stage.at_once.clone());
+        let (verdict, decided) = oneshot::channel();
+        stage.calls.send(Call { job: job.clone(), at_once, verdict }).expect("the test listens");
+        match decided.await.expect("the test decides") {
+            Verdict::Retry => Err(Failure::retry("it rains", "Please wait.")),
+            Verdict::Fail => Err(Failure::fail("it is broken", "Please send another.")),
+            Verdict::Panic => panic!("on purpose"),
+            effect => Ok(effect),
+        }
+    }
+
+    fn apply(connection: &mut SqliteConnection, job: &Job, effect: Verdict, _now: UnixMillis) -> QueryResult<Notice> {
+        let user: i64 = job.payload.parse().unwrap();
+        diesel::insert_into(users::table).values(users::id.eq(user)).execute(connection)?;
+        match effect {
+            Verdict::BreakWhileApplying => Err(diesel::result::Error::NotFound),
+            Verdict::PanicWhileAnnouncing => Ok(Notice::Panic),
+            _ => Ok(Notice::Done(job.id)),
+        }
+    }
+
+    fn bury(
+        _connection: &mut SqliteConnection,
+        job: &Job,
+        message: &str,
+        _now: UnixMillis,
+    ) -> QueryResult<Option<Notice>> {
+        Ok(Some(Notice::Dead(job.id, message.to_owned())))
+    }
+
+    fn announce(&self, notice: Notice) {
+        assert_ne!(notice, Notice::Panic, "on purpose");
+        self.0.notices.send(notice).expect("the test listens");
+    }
+}
+
+/// A database, and what the handlers of all runners on it say.
+pub struct Lab {
+    pub folder: TempDir,
+    pub location: Location,
+    pub database: Database,
+    pub stage: Stage,
+    pub calls: mpsc::UnboundedReceiver<Call>,
+    pub notices: mpsc::UnboundedReceiver<Notice>,
+    pub next_payload: i64,
+    _writer: WriterThread,
+}
+
+/// A row, as far as it matters here.
+#[derive(Debug, PartialEq, Eq, Queryable)]
+pub struct Row {
+    pub state: String,
+    pub attempts: i32,
+    pub crashes: i32,
+    pub lease_owner: Option<String>,
+    pub lease_token: i64,
+    pub started_at: Option<i64>,
+    pub error: Option<String>,
+}
+
+impl Row {
+    pub fn counts(&self) -> (&str, i32, i32) {
+        (&self.state, self.attempts, self.crashes)
+    }
+}
+
+/// A runner with a worker lock and a database of its own, as if it were a process of its own.
+pub struct Worker {
+    pub wake: Wake,
+    pub shutdown: CancellationToken,
+    pub task: JoinHandle<()>,
+    _writer: WriterThread,
+}
+
+impl Worker {
+    pub async fn ended(self) {
+        timeout(DEADLINE, self.task).await.expect("the runner ends").expect("without a panic");
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.ended().await;
+    }
+}
+
+impl Lab {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path().join("m3a3.db"));
+        let (database, writer) = Database::open(&location).unwrap();
+        let (calls, notices) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let stage = Stage { calls: calls.0, notices: notices.0, at_once: Arc::default() };
+        let (calls, notices) = (calls.1, notices.1);
+        Self { folder, location, database, stage, calls, notices, next_payload: 1, _writer: writer }
+    }
+
+    pub fn worker(&self, concurrency: usize, policy: Policy) -> Worker {
+        self.worker_of(Fake::<false>(self.stage.clone()), concurrency, policy)
+    }
+
+    pub fn worker_of(&self, handler: impl Handler, concurrency: usize, policy: Policy) -> Worker {
+        let (database, writer) = Database::open(&self.location).unwrap();
+        let lock = Arc::new(WorkerLock::acquire(self.folder.path()).unwrap());
+        let (wake, shutdown) = (Wake::new(), CancellationToken::new());
+        let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown.clone());
+        Worker { wake, shutdown, task: tokio::spawn(runner.run()), _writer: writer }
+    }
+
+    /// A new job, of which nobody is told.
+    pub async fn enqueue(&mut self) -> JobId {
+        let id = JobId::generate();
+        let job = NewJob { id, kind: KIND, payload: self.next_payload.to_string(), dedup: None };
+        self.next_payload += 1;
+        assert!(self.database.write(move |connection| enqueue(connection, &job, now())).await.unwrap());
+        id
+    }
+
+    /// The next attempt.
+    pub async fn call(&mut self) -> Call {
+        timeout(DEADLINE, self.calls.recv()).await.expect("an attempt begins").unwrap()
+    }
+
+    pub async fn notice(&mut self) -> Notice {
+        timeout(DEADLINE, self.notices.recv()).await.expect("something is announced").unwrap()
+    }
+
+    pub fn connection(&self) -> SqliteConnection {
+        let mut connection = SqliteConnection::establish(self.location.path().to_str().unwrap()).unwrap();
+        diesel::sql_query("PRAGMA busy_timeout = 10000").execute(&mut connection).unwrap();
+        connection
+    }
+
+    pub fn row(&self, id: JobId) -> Row {
+        let columns = (
+            rows::state,
+            rows::attempts,
+            rows::crashes,
+            rows::lease_owner,
+            rows::lease_token,
+            rows::started_at,
+            rows::error,
+        );
+        rows::table.find(id.to_string()).select(columns).first(&mut self.connection()).unwrap()
+    }
+
+    pub async fn row_when(&self, what: &str, id: JobId, condition: impl Fn(&Row) -> bool) -> Row {
+        eventually(what, || async { Some(self.row(id)).filter(&condition) }).await
+    }
+
+    pub fn effects(&self) -> i64 {
+        users::table.count().get_result(&mut self.connection()).unwrap()
+    }
+
+    /// Makes it so that this worker holds the job, and has started it or not.
+    pub fn lease(&self, id: JobId, owner: &str, lease_until: UnixMillis, started: bool) {
+        let started_at = started.then_some(1_i64);
+        let set = (
+            rows::state.eq("running"),
+            rows::lease_owner.eq(owner),
+            rows::lease_until.eq(lease_until),
+            rows::lease_token.eq(rows::lease_token + 1),
+            rows::started_at.eq(started_at),
+        );
+        assert_eq!(diesel::update(rows::table.find(id.to_string())).set(set).execute(&mut self.connection()), Ok(1));
+    }
+
+    pub fn lock_file(&self, owner: &str) -> PathBuf {
+        self.folder.path().join("workers").join(owner).with_extension("lock")
+    }
+
+    /// Leaves what a killed process leaves: its lock's file, and nobody who holds it.
+    pub fn die(&self, owner: &str) {
+        let path = self.lock_file(owner);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+
+    /// Awaits the end of a sweep that begins after this call: the second of two dead workers is found by a later sweep
+    /// than the first.
+    pub async fn sweep_passes(&self) {
+        for owner in ["nobody-1", "nobody-2"] {
+            self.die(owner);
+            let file = self.lock_file(owner);
+            eventually("a sweep passes", || async { (!file.exists()).then_some(()) }).await;
+        }
+    }
+
+    pub fn assert_quiet(&mut self) {
+        assert!(self.calls.try_recv().is_err(), "no attempt begins");
+        assert!(self.notices.try_recv().is_err(), "nothing is announced");
+    }
+}
+
+pub fn far_future() -> UnixMillis {
+    now() + 1_000_000_000
+}

@@ -1,0 +1,168 @@
+//! Leases: what happens to the jobs of workers that are late, or dead.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use diesel::prelude::*;
+use m3a3::db::now;
+use m3a3::db::schema::jobs as rows;
+use m3a3::jobs::{MAX_CRASHES, Policy};
+
+use crate::harness::job_lab::{Lab, Notice, POLICY, Verdict, far_future};
+
+#[tokio::test]
+async fn a_result_under_a_lost_lease_is_dropped() {
+    for verdict in [Verdict::Done, Verdict::Retry, Verdict::Fail] {
+        let mut lab = Lab::new();
+        let id = lab.enqueue().await;
+        let worker = lab.worker(1, POLICY);
+        let call = lab.call().await;
+        lab.lease(id, "another", far_future(), true);
+        let theirs = lab.row(id);
+        let next = lab.enqueue().await;
+        call.end(verdict);
+        let call = lab.call().await;
+        assert_eq!(call.job.id, next, "the slot is free again");
+        assert_eq!((lab.row(id), lab.effects()), (theirs, 0));
+        lab.assert_quiet();
+        call.end(Verdict::Done);
+        lab.notice().await;
+        worker.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_claims_again_what_it_lost_holds_it_by_the_new_lease_only() {
+    let mut lab = Lab::new();
+    let id = lab.enqueue().await;
+    let worker = lab.worker(2, Policy { drain: Duration::from_millis(1), ..POLICY });
+    let lost = lab.call().await;
+    let job = rows::table.find(id.to_string());
+    diesel::update(job).set(rows::lease_until.eq(0)).execute(&mut lab.connection()).unwrap();
+    let regained = lab.call().await;
+    assert_eq!((regained.job.id, regained.job.attempts), (id, 1));
+    lost.end(Verdict::Done);
+    // When one more fits into the freed slot, the end of the lost attempt has been seen.
+    let (other, third) = (lab.enqueue().await, lab.enqueue().await);
+    let second = lab.call().await;
+    assert_eq!(second.job.id, other);
+    lab.sweep_passes().await;
+    assert_eq!(lab.row(third).counts(), ("queued", 0, 0), "there are two slots");
+    worker.stop().await;
+    assert_eq!(lab.row(id).counts(), ("queued", 1, 0), "what is handed back is the regained job");
+    assert_eq!(lab.effects(), 0);
+    drop((regained, second));
+}
+
+#[tokio::test]
+async fn an_expired_lease_costs_an_attempt_if_the_job_had_started() {
+    let mut lab = Lab::new();
+    let (started, waiting, last) = (lab.enqueue().await, lab.enqueue().await, lab.enqueue().await);
+    lab.lease(started, "elsewhere", now() - 1, true);
+    lab.lease(waiting, "elsewhere", now() - 1, false);
+    lab.lease(last, "elsewhere", now() - 1, true);
+    let job = rows::table.find(last.to_string());
+    diesel::update(job).set(rows::attempts.eq(2)).execute(&mut lab.connection()).unwrap();
+    let worker = lab.worker(4, POLICY);
+    assert!(matches!(lab.notice().await, Notice::Dead(id, _) if id == last));
+    for _ in 0..2 {
+        lab.call().await.end(Verdict::Done);
+        lab.notice().await;
+    }
+    assert_eq!(lab.row(started).counts(), ("done", 1, 0));
+    assert_eq!(lab.row(waiting).counts(), ("done", 0, 0));
+    assert_eq!(lab.row(last).counts(), ("dead", 3, 0));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_holds_is_left_alone_where_no_lock_says_that_its_owner_is_dead() {
+    let mut lab = Lab::new();
+    let id = lab.enqueue().await;
+    lab.lease(id, "elsewhere", far_future(), true);
+    let worker = lab.worker(4, POLICY);
+    lab.sweep_passes().await;
+    lab.assert_quiet();
+    assert_eq!(lab.row(id).lease_owner.as_deref(), Some("elsewhere"));
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_dead_worker_s_jobs_are_taken_over_at_once_and_only_what_had_started_is_charged() {
+    let mut lab = Lab::new();
+    let (waiting, started) = (lab.enqueue().await, lab.enqueue().await);
+    lab.lease(waiting, "gone", far_future(), false);
+    lab.lease(started, "gone", far_future(), true);
+    lab.die("gone");
+    let worker = lab.worker(4, POLICY);
+    for _ in 0..2 {
+        lab.call().await.end(Verdict::Done);
+        lab.notice().await;
+    }
+    assert_eq!(lab.row(waiting).counts(), ("done", 0, 0));
+    assert_eq!(lab.row(started).counts(), ("done", 0, 1));
+    assert!(!lab.lock_file("gone").exists());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_took_its_worker_down_comes_first_and_runs_alone() {
+    let mut lab = Lab::new();
+    let (before, rescued) = (lab.enqueue().await, lab.enqueue().await);
+    lab.lease(rescued, "gone", far_future(), true);
+    let worker = lab.worker(4, POLICY);
+    let running = lab.call().await;
+    assert_eq!(running.job.id, before);
+
+    let mut later = HashSet::new();
+    lab.die("gone");
+    lab.row_when("the job is taken over", rescued, |row| row.crashes == 1).await;
+    for _ in 0..3 {
+        later.insert(lab.enqueue().await);
+    }
+    worker.wake.ring();
+    lab.sweep_passes().await;
+    lab.assert_quiet();
+    running.end(Verdict::Done);
+    lab.notice().await;
+
+    let alone = lab.call().await;
+    assert_eq!((alone.job.id, alone.job.crashes, alone.at_once), (rescued, 1, 1));
+    worker.wake.ring();
+    lab.sweep_passes().await;
+    lab.assert_quiet();
+    alone.end(Verdict::Done);
+    lab.notice().await;
+
+    for _ in 0..3 {
+        let call = lab.call().await;
+        assert!(later.remove(&call.job.id));
+        call.end(Verdict::Done);
+        lab.notice().await;
+    }
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_took_too_many_workers_down_is_dead_and_its_waiter_is_told() {
+    let mut lab = Lab::new();
+    let id = lab.enqueue().await;
+    for crashes in 1..MAX_CRASHES {
+        let owner = format!("gone-{crashes}");
+        lab.lease(id, &owner, far_future(), true);
+        lab.die(&owner);
+        let worker = lab.worker(1, POLICY);
+        let call = lab.call().await;
+        assert_eq!((call.job.id, call.job.crashes), (id, crashes));
+        worker.task.abort();
+        drop(call);
+    }
+    lab.lease(id, "gone-at-last", far_future(), true);
+    lab.die("gone-at-last");
+    let worker = lab.worker(1, POLICY);
+    let Notice::Dead(dead, message) = lab.notice().await else { panic!("it is not dead") };
+    assert_eq!(dead, id);
+    assert!(message.contains("try again with another file"), "{message}");
+    assert_eq!(lab.row(id).counts(), ("dead", 0, MAX_CRASHES));
+    worker.stop().await;
+}
