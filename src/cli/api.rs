@@ -1,17 +1,17 @@
 //! The API server as its clients on the command line see it.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode, Url, redirect};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::backoff::Attempt;
 use super::output;
 use crate::config::{Config, Overrides};
+use crate::http::client;
 
 /// Which server, and who asks.
 #[derive(Args)]
@@ -62,21 +62,11 @@ pub(super) struct Api {
 
 impl Api {
     fn new(base: Url, config: &Config) -> anyhow::Result<Self> {
-        let mut client = reqwest::Client::builder()
-            .user_agent(concat!("m3a3/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(Duration::from_secs(10));
+        let mut client = client::builder(&base).connect_timeout(Duration::from_secs(10));
         if let Some(token) = &config.auth.token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))?;
             value.set_sensitive(true);
             client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
-        }
-        if base.scheme() == "http" {
-            // A machine without a certificate store must be able to talk plain HTTP.
-            client = client.tls_certs_only([]);
-        }
-        if is_loopback(&base) {
-            client = client.no_proxy();
         }
         Ok(Self { base, client: client.build().context("cannot set up an HTTP client")? })
     }
@@ -101,12 +91,6 @@ impl Api {
         let response = request.send().await.map_err(unreachable)?;
         Answer::read(response).await.map_err(unreachable)
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// There was no answer.
@@ -191,15 +175,6 @@ mod tests {
         assert_eq!(base_url("https://h/m3a3").map(String::from).as_deref(), Ok("https://h/m3a3/"));
         for bad in ["", "localhost", "localhost:3010", "ftp://h", "http://h/?x", "http://"] {
             assert!(base_url(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_proxy_is_never_asked_for_this_machine() {
-        for (url, loopback) in
-            [("http://localhost:1", true), ("http://127.0.0.2", true), ("http://[::1]:1", true), ("http://h", false)]
-        {
-            assert_eq!(is_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
         }
     }
 }

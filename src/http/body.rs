@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::Problem;
+use crate::ids::Invalid;
 
 /// The largest JSON body; room for the longest field that is answered with the field's name.
 pub const MAX_JSON_BYTES: usize = 2 << 20;
@@ -22,22 +23,6 @@ const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 pub fn media_type(request: &HttpRequest) -> String {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
-}
-
-/// Refuses a body that does not say that it is JSON.
-///
-/// # Errors
-/// 415, naming what came.
-pub fn expect_json(request: &HttpRequest) -> Result<(), Problem> {
-    match media_type(request).as_str() {
-        "application/json" => Ok(()),
-        other => {
-            let got = if other.is_empty() { "nothing".to_owned() } else { format!("{other:?}") };
-            let detail = format!("Content-Type: got {got}, expected application/json.");
-            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
-                .with_header(header::ACCEPT, "application/json"))
-        }
-    }
 }
 
 /// Reads a body that is to be one JSON object.
@@ -70,6 +55,43 @@ pub async fn whole(mut payload: web::Payload, max_bytes: usize, name: &str) -> R
         body.extend_from_slice(&chunk);
     }
     Ok(body.freeze())
+}
+
+/// Refuses a body that does not say that it is JSON.
+///
+/// # Errors
+/// 415.
+pub fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+    let media_type = media_type(request);
+    match media_type.as_str() {
+        "application/json" => Ok(()),
+        _ => Err(unsupported(&media_type, &["application/json"])),
+    }
+}
+
+/// 415: the body is of another type than these.
+pub fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
+    let got = if media_type.is_empty() { "nothing".to_owned() } else { format!("{media_type:?}") };
+    let detail = format!("Content-Type: got {got}, expected {}.", expected.join(" or "));
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).with_header(header::ACCEPT, expected.join(", "))
+}
+
+/// Both values, or one problem that names every wrong field.
+///
+/// # Errors
+/// 400 where either is wrong.
+pub fn both<A, B>(
+    (first_name, first): (&str, Result<A, Invalid>),
+    (second_name, second): (&str, Result<B, Invalid>),
+) -> Result<(A, B), Problem> {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => {
+            let wrong = [(first_name, first.err()), (second_name, second.err())];
+            let wrong: Vec<_> = wrong.iter().filter_map(|(name, invalid)| Some((*name, invalid.as_ref()?))).collect();
+            Err(Problem::fields(StatusCode::BAD_REQUEST, &wrong))
+        }
+    }
 }
 
 /// Waits for the client's next bytes, but not for ever.

@@ -1,10 +1,12 @@
-//! What every HTTP server of m3a3 has in common: the listener, limits, problems, authentication, health.
+//! What every HTTP server of m3a3 has in common: the listener, limits, problems, authentication, health; and what every
+//! HTTP client has.
 //!
 //! Owns no table and no route except the health checks. Consumes and publishes nothing. Never knows what a route is for:
 //! the domains bring their routes, `cli` puts them together. This is the one place where errors become HTTP.
 
 pub mod auth;
 pub mod body;
+pub mod client;
 pub mod health;
 pub mod problem;
 pub mod query;

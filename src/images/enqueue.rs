@@ -1,6 +1,6 @@
 //! `POST /enqueue`: a path, or the picture itself.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub(super) async fn post(
     let submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&resources, key, payload).await?,
         "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
-        other => return Err(unsupported(other)),
+        other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
     let accepted = resources.database.try_write(move |connection| store::accept(connection, &submission)).await?;
     match accepted {
@@ -61,13 +61,6 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     }
 }
 
-fn unsupported(media_type: &str) -> Problem {
-    let got = if media_type.is_empty() { "nothing".to_owned() } else { format!("{media_type:?}") };
-    let detail = format!("Content-Type: got {got}, expected application/json or multipart/form-data.");
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
-        .with_header(header::ACCEPT, "application/json, multipart/form-data")
-}
-
 async fn by_path(
     resources: &web::Data<Resources>,
     key: Option<String>,
@@ -79,7 +72,7 @@ async fn by_path(
         Some(serde_json::Value::String(text)) => resources.files.image_path(text),
         other => ImagePath::from_json(other),
     };
-    let (user_id, path) = both(("userId", user_id), ("imagePath", path))?;
+    let (user_id, path) = body::both(("userId", user_id), ("imagePath", path))?;
     let checked = {
         let (files, path) = (resources.files.clone(), path.clone());
         web::block(move || files.check_original(&path)).await.map_err(Problem::internal)?
@@ -87,21 +80,6 @@ async fn by_path(
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
     Ok(Submission { user_id, path, original_name: None, key, once: false })
-}
-
-/// Both values, or one problem that names every wrong field.
-pub(super) fn both<A, B>(
-    (first_name, first): (&str, Result<A, Invalid>),
-    (second_name, second): (&str, Result<B, Invalid>),
-) -> Result<(A, B), Problem> {
-    match (first, second) {
-        (Ok(first), Ok(second)) => Ok((first, second)),
-        (first, second) => {
-            let wrong = [(first_name, first.err()), (second_name, second.err())];
-            let wrong: Vec<_> = wrong.iter().filter_map(|(name, invalid)| Some((*name, invalid.as_ref()?))).collect();
-            Err(Problem::fields(StatusCode::BAD_REQUEST, &wrong))
-        }
-    }
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {

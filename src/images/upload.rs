@@ -9,12 +9,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::Resources;
-use super::enqueue::both;
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
 use crate::files::{Stored, Upload};
 use crate::http::Problem;
-use crate::http::body::patiently;
+use crate::http::body::{both, patiently};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
 

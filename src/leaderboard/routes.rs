@@ -61,7 +61,7 @@ async fn score(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::expect_json(&request)?;
+    body::require_json(&request)?;
     let (name, mode, score) = proposal(&body::json_object(payload).await?)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
     let mut answer = json!({ "success": true, "message": "Score updated successfully", "score": score });

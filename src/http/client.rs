@@ -1,0 +1,43 @@
+//! HTTP clients: what every request that m3a3 makes itself has in common.
+
+use std::net::IpAddr;
+
+use reqwest::{ClientBuilder, Url, redirect};
+
+/// The beginning of a client for this server. It follows no redirects, and asks the proxy that the environment names
+/// (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`), but never for this machine.
+///
+/// For `https` its `build` fails on a machine without a certificate store.
+pub fn builder(server: &Url) -> ClientBuilder {
+    let mut client = reqwest::Client::builder()
+        .user_agent(concat!("m3a3/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none());
+    if server.scheme() == "http" {
+        // A machine without a certificate store must be able to talk plain HTTP.
+        client = client.tls_certs_only([]);
+    }
+    if is_loopback(server) {
+        client = client.no_proxy();
+    }
+    client
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_never_asked_for_this_machine() {
+        for (url, loopback) in
+            [("http://localhost:1", true), ("http://127.0.0.2", true), ("http://[::1]:1", true), ("http://h", false)]
+        {
+            assert_eq!(is_loopback(&Url::parse(url).unwrap()), loopback, "{url}");
+        }
+    }
+}
