@@ -8,6 +8,7 @@
 //! | the command line, one file per subcommand, each a composition root | [`cli`] |
 //! | pictures: routes, held polls, the thumbnail worker | [`images`] |
 //! | the leaderboard: scores, their way to Redis, the board's way to everyone | [`leaderboard`] |
+//! | orders: routes, the webhook that reports them | [`orders`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
 //! | files: uploads, originals, thumbnails on the disk | [`files`] |
@@ -32,6 +33,7 @@ pub mod images;
 pub mod jobs;
 pub mod leaderboard;
 pub mod lifecycle;
+pub mod orders;
 pub mod socketio;
 pub mod telemetry;
 pub mod thumbnail;

@@ -10,19 +10,25 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::output;
-use super::process::{Process, drain};
+use super::process::{Process, drain, patient_job_policy, worker_lock};
 use super::readiness::database_and_redis;
 use crate::config::{Config, Overrides};
 use crate::http::{Auth, health, server};
+use crate::jobs::{Runner, Wake};
 use crate::leaderboard::{self, Broadcast, Scoring};
 use crate::lifecycle::Running;
+use crate::orders::{self, Orders, Receiver, WebhookWorker};
 use crate::socketio::Sockets;
+
+/// How many purchases are reported side by side: a receiver that hangs at one of them delays no other.
+const WEBHOOKS_AT_ONCE: usize = 8;
 
 const EXAMPLES: &str = "\
 Examples:
   m3a3 game-server                                on 127.0.0.1:3011
   m3a3 game-server --port 8081
   M3A3_AUTH__TOKEN=secret m3a3 game-server --host 0.0.0.0
+  M3A3_WEBHOOK__URL=https://shop.example/hooks m3a3 game-server
 
 It prints `listening on URL` once it accepts connections. Start as many as you like on one database and one Redis: a
 score that one accepts reaches the clients of all.";
@@ -74,12 +80,15 @@ pub(super) fn start(
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
     let readiness = database_and_redis(&process.database, &process.bus);
+    let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     let sockets = Sockets::new();
-    let board = start_leaderboard(process, config, sockets.clone());
+    let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
+    let orders = start_orders(process, config)?;
     let polled = sockets.clone();
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
         leaderboard::routes(&board, services);
+        orders::routes(&orders, &auth, services);
         polled.routes(services);
     };
     let settings = server::Settings { workers: config.game.workers, drain: drain(config) };
@@ -89,7 +98,7 @@ pub(super) fn start(
 }
 
 /// Starts the tasks behind the leaderboard's routes.
-fn start_leaderboard(process: &mut Process, config: &Config, sockets: Sockets) -> leaderboard::Api {
+fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
     let (database, bus) = (process.database.clone(), process.bus.clone());
     let shutdown = process.shutdown.token();
     let owner = Uuid::now_v7().to_string();
@@ -97,6 +106,35 @@ fn start_leaderboard(process: &mut Process, config: &Config, sockets: Sockets) -
     let (broadcast, audience) = Broadcast::new(&bus, scoring.clone(), config.game.broadcast_interval, sockets);
     process.run_role(Running::spawn("scores", scores.run().map(Ok)));
     process.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     leaderboard::Api { scoring, bus, audience, auth, shutdown }
+}
+
+/// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its
+/// job.
+fn start_orders(process: &mut Process, config: &Config) -> anyhow::Result<Orders> {
+    let receiver = Receiver::new(&config.webhook)?;
+    let shutdown = process.shutdown.token();
+    let orders = Orders {
+        database: process.database.clone(),
+        bus: process.bus.clone(),
+        wake: Wake::new(),
+        webhook: receiver.is_some(),
+    };
+    match receiver {
+        None => tracing::info!("webhook.url is not set: purchases are reported to nobody"),
+        Some(receiver) => {
+            let runner = Runner::new(
+                process.database.clone(),
+                WebhookWorker::new(process.database.clone(), receiver),
+                patient_job_policy(config),
+                WEBHOOKS_AT_ONCE,
+                worker_lock(config)?,
+                orders.wake.clone(),
+                shutdown.clone(),
+            );
+            process.run_role(Running::spawn("webhook", runner.run().map(Ok)));
+        }
+    }
+    process.run_role(Running::spawn("order intake", orders::listen(orders.clone(), shutdown).map(Ok)));
+    Ok(orders)
 }

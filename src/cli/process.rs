@@ -21,6 +21,9 @@ use crate::lifecycle::{Running, Shutdown, Signals, supervise};
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 /// The longest wait between two attempts of a job.
 const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
+/// The same two for jobs that speak to somebody else's server.
+const PATIENT_ATTEMPTS: i32 = 20;
+const PATIENT_RETRY_CAP: Duration = Duration::from_secs(6 * 60 * 60);
 /// How long the last messages and writes may take once every role has ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -106,6 +109,12 @@ pub(super) fn job_policy(config: &Config) -> Policy {
         retry_cap: RETRY_CAP,
         drain: drain(config),
     }
+}
+
+/// The same for jobs that speak to somebody else's server, which may be away for long: twenty attempts, up to six hours
+/// apart, are about a day.
+pub(super) fn patient_job_policy(config: &Config) -> Policy {
+    Policy { max_attempts: PATIENT_ATTEMPTS, retry_cap: PATIENT_RETRY_CAP, ..job_policy(config) }
 }
 
 /// How long roles may take to end: a little less than the grace period, so that they can still tidy up.

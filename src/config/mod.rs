@@ -23,7 +23,7 @@ pub use self::layers::Overrides;
 use self::layers::Variables;
 pub use self::reader::Entry;
 use self::reader::Reader;
-pub use self::secret::{Secret, SecretUrl};
+pub use self::secret::{Secret, SecretUrl, SigningSecret};
 pub use self::sections::{Auth, Database, Email, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Webhook};
 
 /// The whole configuration.

@@ -8,7 +8,7 @@ use config::ValueKind;
 
 use super::error::ConfigError;
 use super::layers::Setting;
-use super::secret::{SET, Secret, SecretUrl};
+use super::secret::{SET, Secret, SecretUrl, SigningSecret};
 
 /// One key of the effective configuration, as it may be shown.
 #[derive(Debug, Clone)]
@@ -102,9 +102,25 @@ impl Reader {
 
     /// Reads a secret; a header must be able to hold it.
     pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret>, ConfigError> {
-        self.read(key, "ASCII characters without a space at the ends", hidden, |value| match value {
+        let expected = "ASCII characters without a space at the ends";
+        self.hidden(key, expected, |text| header_can_hold(text).then(|| Secret::new(text)))
+    }
+
+    /// Reads the key of a Standard Webhooks signature.
+    pub(super) fn signing_secret(&mut self, key: &str) -> Result<Option<SigningSecret>, ConfigError> {
+        self.hidden(key, SigningSecret::EXPECTED, SigningSecret::parse)
+    }
+
+    /// Reads a text of which only that it is set may be shown; `None` when it is unset.
+    fn hidden<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.read(key, expected, hidden, |value| match value {
             ValueKind::String(text) if text.is_empty() => Some((None, shown(value))),
-            ValueKind::String(text) if header_can_hold(text) => Some((Some(Secret::new(text)), SET.into())),
+            ValueKind::String(text) => Some((Some(parse(text)?), SET.into())),
             _ => None,
         })
     }

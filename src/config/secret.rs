@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 
 /// What stands where a secret would.
@@ -29,6 +31,32 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The key of a Standard Webhooks signature: the bytes that `whsec_…` stands for. Its `Debug` says only that it is set.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SigningSecret(Vec<u8>);
+
+impl SigningSecret {
+    pub(super) const EXPECTED: &str = "whsec_ and after it the key's bytes in base64";
+
+    /// Reads `whsec_` and base64 with its padding (Standard Webhooks 1.0, "Signature scheme"); `None` when it is
+    /// something else, or holds no byte.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let key = BASE64_STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
+        (!key.is_empty()).then_some(Self(key))
+    }
+
+    /// The key itself, for the one place that signs.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for SigningSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(SET)
+    }
+}
+
 /// A URL that may hold a password, shown with `***` in its place.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(Url);
@@ -43,6 +71,11 @@ impl SecretUrl {
     /// The whole URL with its password.
     pub fn expose(&self) -> &str {
         self.0.as_str()
+    }
+
+    /// The same as it is needed to connect.
+    pub fn as_url(&self) -> &Url {
+        &self.0
     }
 }
 
@@ -103,6 +136,15 @@ mod tests {
         }
         assert_eq!(SecretUrl::parse("redis://me:x@h:1/2", REDIS).unwrap().to_string(), "redis://me:***@h:1/2");
         assert_eq!(format!("{:?}", Secret::new("hunter2")), "[set]");
+    }
+
+    #[test]
+    fn a_signing_secret_is_base64_after_its_prefix() {
+        let secret = SigningSecret::parse("whsec_aHVudGVyMg==").unwrap();
+        assert_eq!((secret.expose(), format!("{secret:?}").as_str()), (&b"hunter2"[..], "[set]"));
+        for bad in ["", "whsec_", "aHVudGVyMg==", "whsec_aHVudGVyMg", "whsec_hunter 2", "whsec-aHVudGVyMg=="] {
+            assert_eq!(SigningSecret::parse(bad), None, "{bad}");
+        }
     }
 
     #[test]

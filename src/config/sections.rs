@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use super::database_file;
 use super::error::ConfigError;
 use super::reader::Reader;
-use super::secret::{Secret, SecretUrl};
+use super::secret::{Secret, SecretUrl, SigningSecret};
 
 const DAY_S: f64 = 86_400.0;
 
@@ -138,8 +138,8 @@ pub struct Webhook {
     pub url: Option<SecretUrl>,
     /// What `X-Webhook-Secret` says.
     pub secret: Option<Secret>,
-    /// The key of the Standard Webhooks signature, as it was given.
-    pub signing_secret: Option<Secret>,
+    /// The key of the Standard Webhooks signature; `None` means that nothing is signed.
+    pub signing_secret: Option<SigningSecret>,
 }
 
 impl Webhook {
@@ -147,7 +147,7 @@ impl Webhook {
         Ok(Self {
             url: from.url("webhook.url", &["http", "https"])?,
             secret: from.secret("webhook.secret")?,
-            signing_secret: from.secret("webhook.signing_secret")?,
+            signing_secret: from.signing_secret("webhook.signing_secret")?,
         })
     }
 }

@@ -268,7 +268,7 @@ fn a_secret_is_shown_nowhere() {
         ("M3A3_AUTH__TOKEN", "hunter2"),
         ("M3A3_AUTH__ADMIN_TOKEN", "hunter2"),
         ("M3A3_WEBHOOK__SECRET", "hunter2"),
-        ("M3A3_WEBHOOK__SIGNING_SECRET", "hunter2"),
+        ("M3A3_WEBHOOK__SIGNING_SECRET", "whsec_hunter2A"),
         ("M3A3_EMAIL__SMTP_URL", "smtp://me:hunter2@h"),
         ("REDIS_PASSWORD", "hunter2"),
     ];
@@ -278,9 +278,12 @@ fn a_secret_is_shown_nowhere() {
     assert!(config.to_toml().contains("token = \"[set]\" # environment: M3A3_AUTH__TOKEN"), "{}", config.to_toml());
     assert!(config.to_toml().contains("url = \"redis://:***@127.0.0.1:6379\" # environment: REDIS_PASSWORD"));
 
-    for (name, bad) in
-        [("M3A3_AUTH__TOKEN", "hunter2\u{e9}"), ("REDIS_URL", "hunter2@h"), ("M3A3_WEBHOOK__URL", "ftp://hunter2")]
-    {
+    for (name, bad) in [
+        ("M3A3_AUTH__TOKEN", "hunter2\u{e9}"),
+        ("REDIS_URL", "hunter2@h"),
+        ("M3A3_WEBHOOK__URL", "ftp://hunter2"),
+        ("M3A3_WEBHOOK__SIGNING_SECRET", "hunter2"),
+    ] {
         let error = places().env(name, bad).error();
         assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
     }

@@ -95,3 +95,11 @@ diesel::table! {
         changed_at -> BigInt,
     }
 }
+
+diesel::table! {
+    orders (id) {
+        id -> Text,
+        customer_id -> Text,
+        placed_at -> BigInt,
+    }
+}

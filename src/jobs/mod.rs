@@ -9,6 +9,7 @@
 //!
 //! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
 //! - `attempt`: one attempt at one job
+//! - [`by_dedup()`]: what became of a job
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
 //! - `rescue`: jobs of dead workers and of expired leases
@@ -18,6 +19,7 @@ mod attempt;
 mod backoff;
 mod claim;
 mod enqueue;
+mod lookup;
 mod rescue;
 mod runner;
 mod settle;
@@ -33,6 +35,7 @@ use crate::db::UnixMillis;
 use crate::ids::JobId;
 
 pub use enqueue::{NewJob, enqueue};
+pub use lookup::{Standing, by_dedup};
 pub use runner::{Runner, Wake};
 pub use worker_lock::{WorkerId, WorkerLock};
 

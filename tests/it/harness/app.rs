@@ -56,6 +56,11 @@ impl App {
 
     /// Starts a subcommand with this installation's settings, and waits for the first line that it prints.
     pub fn start(&self, args: &[&str]) -> Process {
+        Process::start(&mut self.command(args))
+    }
+
+    /// A subcommand with this installation's settings.
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.dir.command(args);
         let redis = format!("redis.url={}", self.redis.url());
         let own =
@@ -63,7 +68,7 @@ impl App {
         for setting in own.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["--set", setting]);
         }
-        Process::start(&mut command)
+        command
     }
 
     /// Starts the API server and a thumbnail worker in one process.
@@ -137,6 +142,21 @@ impl App {
     /// Hands in a path.
     pub async fn enqueue(&self, url: &str, body: &Value) -> (u16, Value) {
         answer(self.http.post(format!("{url}/enqueue")).json(body)).await.unwrap()
+    }
+
+    /// Places an order.
+    pub async fn place_order(&self, url: &str, order: &str, user: &str) -> (u16, Value) {
+        let body = json!({ "orderId": order, "userId": user });
+        answer(self.http.post(format!("{url}/place_order")).json(&body)).await.unwrap()
+    }
+
+    /// Waits until an order's jobs are as wanted, and gives the order.
+    pub async fn order_until(&self, url: &str, order: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        eventually(&format!("order {order} is as wanted"), || async {
+            let (status, answer) = self.get(url, &format!("/orders/{order}")).await;
+            (status == 200 && wanted(&answer["jobs"])).then_some(answer)
+        })
+        .await
     }
 
     /// Waits until the server says of itself that it is `status`: ready, degraded or unavailable.

@@ -9,6 +9,7 @@ pub mod journal;
 pub mod pictures;
 pub mod problem;
 pub mod raw_http;
+pub mod receiver;
 pub mod redis;
 pub mod scripted_api;
 pub mod websocket;

@@ -209,7 +209,7 @@ async fn answers(address: SocketAddr) -> bool {
 
 /// A port that nobody listens on. It lies below those that the system gives to outgoing connections: otherwise a client
 /// that tries to reach a server which is down could be given the server's own port, and connect to itself.
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;

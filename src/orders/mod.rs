@@ -1,0 +1,41 @@
+//! Orders: from the purchase to whoever has to be told of it.
+//!
+//! Owns the table `orders`. Consumes `order_placed` (a doorbell for its job; other programs' messages become orders) and
+//! publishes it. Never places an order twice, and never tells of a purchase before the order is durable. What leaves the
+//! system may be repeated: a process that is killed between the receiver's answer and its own note of it sends again.
+//!
+//! - `routes`: the HTTP side
+//! - `intake`: messages of other programs
+//! - `webhook`: the job that reports a purchase
+//! - `receiver`, `signature`: the request that carries the report
+//! - `store`: the rows
+
+mod intake;
+mod receiver;
+mod routes;
+mod signature;
+mod store;
+mod webhook;
+
+use crate::bus::Bus;
+use crate::db::Database;
+use crate::jobs::Wake;
+
+pub use intake::listen;
+pub use receiver::{Receiver, ReceiverError};
+pub use routes::routes;
+pub use webhook::WebhookWorker;
+
+/// What the orders' part of a process works with; a clone shares it.
+#[derive(Clone)]
+pub struct Orders {
+    /// The database.
+    pub database: Database,
+    /// The Redis channels.
+    pub bus: Bus,
+    /// Rung when there is work for the jobs of orders.
+    pub wake: Wake,
+    /// Whether there is a webhook. It is settled when an order is accepted: an order that came without has no such job,
+    /// not even when a process with a webhook hears of it later.
+    pub webhook: bool,
+}

@@ -1,0 +1,83 @@
+//! The routes of orders.
+
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use super::Orders;
+use super::store::{self, Accepted, Order, Placement};
+use crate::events::OrderPlaced;
+use crate::http::resource::{get, post};
+use crate::http::{Auth, Problem, auth, body};
+use crate::ids::{CustomerId, OrderId};
+use crate::jobs::{Kind, Standing};
+
+/// Adds the routes.
+pub fn routes(orders: &Orders, auth: &Auth, services: &mut web::ServiceConfig) {
+    services
+        .app_data(web::Data::new(orders.clone()))
+        .app_data(web::Data::new(auth.clone()))
+        .service(post("/place_order", place).wrap(from_fn(auth::require)))
+        .service(get("/orders/{order_id}", order).wrap(from_fn(auth::require)));
+}
+
+async fn place(
+    orders: web::Data<Orders>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    body::require_json(&request)?;
+    let (order_id, customer_id) = parse(&body::json_object(payload).await?)?;
+    let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
+    let placement = Placement { order_id, customer_id, webhook: orders.webhook };
+    let accepted = orders.database.try_write(move |connection| store::accept(connection, &placement)).await?;
+    match accepted {
+        Accepted::New => {
+            orders.wake.ring();
+            orders.bus.publish(&event);
+        }
+        Accepted::Before => {}
+        Accepted::Taken => {
+            let detail = "orderId: another userId has placed this order; every order needs an orderId of its own.";
+            return Err(Problem::new(StatusCode::CONFLICT, detail));
+        }
+    }
+    Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Order Placed" })))
+}
+
+fn parse(fields: &Map<String, Value>) -> Result<(OrderId, CustomerId), Problem> {
+    let order_id = OrderId::from_json(fields.get("orderId"));
+    let customer_id = CustomerId::from_json(fields.get("userId"));
+    body::both(("orderId", order_id), ("userId", customer_id))
+}
+
+async fn order(orders: web::Data<Orders>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let id: OrderId = id.parse().map_err(|invalid| Problem::field("orderId", &invalid))?;
+    let found = orders.database.read_point(|connection| {
+        let Some(order) = store::find(connection, &id)? else { return Ok(None) };
+        Ok(Some((order, store::jobs_of(connection, &id)?)))
+    })?;
+    match found {
+        Some((order, jobs)) => Ok(state(&order, jobs)),
+        None => Err(Problem::not_found("There is no such order.")),
+    }
+}
+
+fn state(order: &Order, jobs: Vec<(Kind, Standing)>) -> HttpResponse {
+    let jobs: Vec<Value> = jobs.into_iter().map(|(kind, standing)| job(kind, standing)).collect();
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(json!({
+        "orderId": order.id,
+        "userId": order.customer_id,
+        "placedAt": format!("{:.3}", order.placed_at),
+        "jobs": jobs,
+    }))
+}
+
+fn job(kind: Kind, Standing { state, attempts, error }: Standing) -> Value {
+    let mut job = json!({ "kind": kind.name, "state": state, "attempts": attempts });
+    if let Some(error) = error {
+        job["error"] = json!(error);
+    }
+    job
+}

@@ -1,0 +1,114 @@
+//! The rows of orders. Every function runs inside the caller's transaction.
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::db::schema::orders;
+use crate::db::{UnixMillis, now};
+use crate::ids::{CustomerId, JobId, OrderId};
+use crate::jobs::{self, DedupScope, Kind, NewJob, Standing};
+
+/// The job that reports a purchase to the webhook's receiver.
+pub(super) const WEBHOOK: Kind = Kind { name: "webhook", dedup: DedupScope::Forever };
+
+/// Every kind of job that an order may have, in the order in which they are shown.
+const KINDS: [Kind; 1] = [WEBHOOK];
+
+/// An order that is to be accepted.
+#[derive(Debug, Clone)]
+pub(super) struct Placement {
+    pub(super) order_id: OrderId,
+    pub(super) customer_id: CustomerId,
+    /// Whether the purchase is to be reported.
+    pub(super) webhook: bool,
+}
+
+/// What became of a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Accepted {
+    /// The order has a row and its jobs now.
+    New,
+    /// It was placed before, by the same customer.
+    Before,
+    /// Another customer has placed an order of this id.
+    Taken,
+}
+
+/// An order's row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Order {
+    pub(super) id: OrderId,
+    pub(super) customer_id: CustomerId,
+    pub(super) placed_at: Timestamp,
+}
+
+/// Accepts an order: its row and all its jobs, or nothing.
+pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Accepted> {
+    let Placement { order_id, customer_id, webhook } = placement;
+    if let Some(known) = known(connection, order_id, customer_id)? {
+        return Ok(known);
+    }
+    let at = now();
+    diesel::insert_into(orders::table)
+        .values((
+            orders::id.eq(order_id.as_str()),
+            orders::customer_id.eq(customer_id.as_str()),
+            orders::placed_at.eq(at),
+        ))
+        .execute(connection)?;
+    if *webhook {
+        enqueue(connection, WEBHOOK, order_id, at)?;
+    }
+    Ok(Accepted::New)
+}
+
+/// What a placement would come to where the order is there already; `None` where it is not.
+pub(super) fn known(
+    connection: &mut SqliteConnection,
+    order_id: &OrderId,
+    customer_id: &CustomerId,
+) -> QueryResult<Option<Accepted>> {
+    let placed_by =
+        orders::table.find(order_id.as_str()).select(orders::customer_id).first::<String>(connection).optional()?;
+    Ok(placed_by.map(|placed_by| if placed_by == customer_id.as_str() { Accepted::Before } else { Accepted::Taken }))
+}
+
+fn enqueue(connection: &mut SqliteConnection, kind: Kind, order_id: &OrderId, at: UnixMillis) -> QueryResult<bool> {
+    let job = NewJob {
+        id: JobId::generate(),
+        kind,
+        payload: json!({ "orderId": order_id }).to_string(),
+        dedup: Some(order_id.to_string()),
+    };
+    jobs::enqueue(connection, &job, at)
+}
+
+/// Reads an order.
+pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Option<Order>> {
+    let row = orders::table
+        .find(id.as_str())
+        .select((orders::customer_id, orders::placed_at))
+        .first::<(String, UnixMillis)>(connection)
+        .optional()?;
+    let Some((customer_id, placed_at)) = row else { return Ok(None) };
+    Ok(Some(Order {
+        id: id.clone(),
+        customer_id: customer_id.parse().map_err(unreadable)?,
+        placed_at: Timestamp::from_millisecond(placed_at).map_err(unreadable)?,
+    }))
+}
+
+/// Reads how an order's jobs stand.
+pub(super) fn jobs_of(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Vec<(Kind, Standing)>> {
+    let mut found = Vec::new();
+    for kind in KINDS {
+        found.extend(jobs::by_dedup(connection, kind, id.as_str())?.map(|standing| (kind, standing)));
+    }
+    Ok(found)
+}
+
+fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> diesel::result::Error {
+    diesel::result::Error::DeserializationError(Box::new(error))
+}

@@ -1,0 +1,139 @@
+//! The webhook job: report the purchase to its receiver.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::receiver::{Message, Receiver, Undelivered};
+use super::store::{self, Order, WEBHOOK};
+use crate::db::{Database, UnixMillis};
+use crate::ids::OrderId;
+use crate::jobs::{Failure, Handler, Job, Kind};
+
+const NOT_REPORTED: &str = "The purchase could not be reported.";
+
+/// Reports purchases.
+pub struct WebhookWorker {
+    database: Database,
+    receiver: Receiver,
+}
+
+impl WebhookWorker {
+    /// A worker that reports to this receiver.
+    pub fn new(database: Database, receiver: Receiver) -> Self {
+        Self { database, receiver }
+    }
+}
+
+/// How the report of a purchase ended.
+#[derive(Debug)]
+pub enum Report {
+    /// The receiver has it.
+    Delivered(OrderId),
+    /// It was given up.
+    GivenUp(OrderId),
+}
+
+impl Handler for WebhookWorker {
+    const KIND: Kind = WEBHOOK;
+    type Effect = OrderId;
+    type Notice = Report;
+
+    async fn run(&self, job: &Job) -> Result<OrderId, Failure> {
+        let order_id = order_of(job).ok_or_else(|| Failure::fail("the job names no order", NOT_REPORTED))?;
+        let order = self
+            .database
+            .read_point(|connection| store::find(connection, &order_id))
+            .map_err(|error| Failure::retry(error, NOT_REPORTED))?
+            .ok_or_else(|| Failure::fail("the job's order is gone", NOT_REPORTED))?;
+        let message = message(&order).map_err(|error| Failure::fail(error, NOT_REPORTED))?;
+        self.receiver.deliver(&message).await.map_err(failure)?;
+        Ok(order_id)
+    }
+
+    fn apply(_: &mut SqliteConnection, _: &Job, order_id: OrderId, _: UnixMillis) -> QueryResult<Report> {
+        Ok(Report::Delivered(order_id))
+    }
+
+    fn bury(_: &mut SqliteConnection, job: &Job, _: &str, _: UnixMillis) -> QueryResult<Option<Report>> {
+        Ok(order_of(job).map(Report::GivenUp))
+    }
+
+    fn announce(&self, report: Report) {
+        match report {
+            Report::Delivered(order_id) => tracing::info!(order.id = %order_id, "the purchase was reported"),
+            Report::GivenUp(order_id) => {
+                tracing::error!(order.id = %order_id, "the purchase was not reported; its webhook is given up");
+            }
+        }
+    }
+}
+
+fn failure(undelivered: Undelivered) -> Failure {
+    match undelivered.is_final() {
+        true => Failure::fail(undelivered, NOT_REPORTED),
+        false => Failure::retry(undelivered, NOT_REPORTED),
+    }
+}
+
+fn order_of(job: &Job) -> Option<OrderId> {
+    let payload: Value = serde_json::from_str(&job.payload).ok()?;
+    OrderId::from_json(payload.get("orderId")).ok()
+}
+
+/// The body, in the order of fields and with the names that receivers know.
+#[derive(Serialize)]
+struct Purchase<'a> {
+    event: &'static str,
+    #[serde(rename = "timeStamp")]
+    time_stamp: String,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'a> {
+    order_id: &'a str,
+    customer_id: &'a str,
+    platform: &'static str,
+}
+
+/// What is sent of an order: nothing but the order goes into it, so that every attempt says the same.
+fn message(order: &Order) -> serde_json::Result<Message> {
+    let purchase = Purchase {
+        event: "PURCHASE_COMPLETED",
+        time_stamp: format!("{:.3}", order.placed_at),
+        metadata: Metadata {
+            order_id: order.id.as_str(),
+            customer_id: order.customer_id.as_str(),
+            platform: "customer-backend",
+        },
+    };
+    // An order's id may be any text, a message's may not.
+    let id = format!("order_{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(order.id.as_str())));
+    Ok(Message { id, body: serde_json::to_vec(&purchase)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_what_receivers_of_the_old_service_know() {
+        let order = Order {
+            id: "o-\"1\"".parse().unwrap(),
+            customer_id: "7".parse().unwrap(),
+            placed_at: Timestamp::from_millisecond(1_793_440_800_120).unwrap(),
+        };
+        let message = message(&order).unwrap();
+        let body = r#"{"event":"PURCHASE_COMPLETED","timeStamp":"2026-10-31T10:00:00.120Z","metadata":{"order_id":"o-\"1\"","customer_id":"7","platform":"customer-backend"}}"#;
+        assert_eq!(String::from_utf8(message.body).unwrap(), body);
+        assert!(message.id.starts_with("order_") && message.id.len() == 49, "{}", message.id);
+        assert!(message.id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)), "{}", message.id);
+    }
+}

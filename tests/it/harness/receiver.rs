@@ -1,0 +1,149 @@
+//! Somebody else's HTTP server, to which purchases are reported: it answers as it is told, and keeps what came.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use actix_web::dev::ServerHandle;
+use actix_web::http::StatusCode;
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::app::eventually;
+
+/// An answer to a delivery.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// This status, without a body.
+    Status(u16),
+    /// 302 to this address.
+    Redirect(String),
+    /// None, for as long as the sender waits.
+    Silence,
+    /// 200 with a body that never ends.
+    EndlessBody,
+}
+
+/// One delivery as it came.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    pub at: Instant,
+    /// Method and target.
+    pub line: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Delivery {
+    /// The order that it tells of.
+    pub fn order(&self) -> String {
+        let body: Value = serde_json::from_slice(&self.body).unwrap();
+        body["metadata"]["order_id"].as_str().unwrap().to_owned()
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A running receiver; it stops when dropped.
+pub struct Receiver {
+    pub url: String,
+    state: Arc<State>,
+    server: Option<(ServerHandle, JoinHandle<()>)>,
+}
+
+/// Gives the answer to a delivery of this order, before which so many others of it came.
+type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
+
+struct State {
+    script: Box<Script>,
+    deliveries: Mutex<Vec<Delivery>>,
+}
+
+impl Receiver {
+    /// A receiver that gives the same answer to every delivery.
+    pub fn always(answer: Answer) -> Self {
+        Self::scripted(move |_, _| answer.clone())
+    }
+
+    /// A receiver whose answer depends on the order and on how many deliveries of it came before.
+    pub fn scripted(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        Self::listening(SocketAddr::from(([127, 0, 0, 1], 0)), script)
+    }
+
+    /// The same, at this address.
+    pub fn listening(address: SocketAddr, script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
+        let state = Arc::new(State { script: Box::new(script), deliveries: Mutex::default() });
+        let data = web::Data::from(Arc::clone(&state));
+        let (sender, started) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            actix_web::rt::System::new().block_on(async move {
+                let app = move || App::new().app_data(data.clone()).default_service(web::to(receive));
+                let server = HttpServer::new(app).workers(1).disable_signals().bind(address).unwrap();
+                let address = server.addrs()[0];
+                let server = server.run();
+                sender.send((address, server.handle())).unwrap();
+                server.await.unwrap();
+            });
+        });
+        let (address, handle) = started.recv().unwrap();
+        Self { url: format!("http://{address}/hooks?shop=1"), state, server: Some((handle, thread)) }
+    }
+
+    /// Every delivery so far, in the order in which they came.
+    pub fn deliveries(&self) -> Vec<Delivery> {
+        self.state.deliveries.lock().unwrap().clone()
+    }
+
+    /// Waits until there were at least so many, and gives all.
+    pub async fn until(&self, count: usize) -> Vec<Delivery> {
+        eventually(&format!("{count} deliveries"), || async {
+            let deliveries = self.deliveries();
+            (deliveries.len() >= count).then_some(deliveries)
+        })
+        .await
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        if let Some((handle, thread)) = self.server.take() {
+            drop(handle.stop(false));
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn receive(request: HttpRequest, body: web::Payload, state: web::Data<State>) -> HttpResponse {
+    let at = Instant::now();
+    let headers = request.headers().iter().map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes()).unwrap();
+        (name, HeaderValue::from_bytes(value.as_bytes()).unwrap())
+    });
+    let headers = headers.collect();
+    let body = body.to_bytes_limited(1 << 20).await.unwrap().unwrap();
+    let line = format!("{} {}", request.method(), request.uri());
+    let delivery = Delivery { at, line, headers, body };
+    let order = delivery.order();
+    let before = {
+        let mut deliveries = state.deliveries.lock().unwrap();
+        let before = deliveries.iter().filter(|before| before.order() == order).count();
+        deliveries.push(delivery);
+        before
+    };
+    match (state.script)(&order, before) {
+        Answer::Status(status) => HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish(),
+        Answer::Redirect(to) => HttpResponse::Found().insert_header(("Location", to)).finish(),
+        Answer::Silence => std::future::pending().await,
+        Answer::EndlessBody => {
+            let chunk = Ok::<_, std::convert::Infallible>(Bytes::from_static(&[b'x'; 1024]));
+            HttpResponse::Ok().streaming(stream::repeat(chunk))
+        }
+    }
+}
