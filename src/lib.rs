@@ -10,6 +10,7 @@
 //! | the leaderboard: scores, their way to Redis, the board's way to everyone | [`leaderboard`] |
 //! | orders: routes, the webhook that reports them | [`orders`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
+//! | the leaderboard in a terminal, from a server's Socket.IO (feature `client`) | `client` |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
 //! | files: uploads, originals, thumbnails on the disk | [`files`] |
 //! | users: who is shown by which thumbnail | [`users`] |
@@ -23,6 +24,8 @@
 
 pub mod bus;
 pub mod cli;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod config;
 pub mod db;
 pub mod events;

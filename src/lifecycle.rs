@@ -175,7 +175,7 @@ impl Signals {
     }
 
     /// The next signal; never, once the channel it came from is closed. Cancel safe.
-    async fn next(&mut self) -> Signal {
+    pub async fn next(&mut self) -> Signal {
         match self.received.recv().await {
             Some(signal) => signal,
             None => std::future::pending().await,

@@ -5,6 +5,8 @@
 
 mod api;
 mod backoff;
+#[cfg(feature = "client")]
+mod client;
 mod completions;
 mod config;
 mod game_server;
@@ -34,15 +36,22 @@ Examples:
   m3a3 worker thumbnail                     a worker alone; start as many as you like
   m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
   m3a3 status 1                             what became of user 1's picture
+  m3a3 client                               the leaderboard, live
   m3a3 config show                          every setting, and where it came from
   m3a3 completions bash > m3a3.bash         completions for a shell
 
 Settings come from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
 serve.port) and flags; the later wins. Exit codes: 0 fine, 1 failed, 2 usage or configuration.";
 
+/// The examples, without those of a subcommand that this binary was built without.
+fn examples() -> String {
+    let lines = EXAMPLES.lines().filter(|line| cfg!(feature = "client") || !line.contains("m3a3 client"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// Pictures in, thumbnails out, leaderboards live: one binary that does the jobs and loses none.
 #[derive(Parser)]
-#[command(name = "m3a3", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "m3a3", version, after_help = examples(), max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -59,6 +68,8 @@ enum Command {
     Worker(worker::Worker),
     Upload(upload::Upload),
     Status(status::Status),
+    #[cfg(feature = "client")]
+    Client(client::Client),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Migrate(migrate::Migrate),
@@ -151,6 +162,8 @@ impl Cli {
                 status.server.add_to(&mut overrides);
                 block_on(status.run(&prepare(&overrides)?))
             }
+            #[cfg(feature = "client")]
+            Command::Client(client) => client.run(&overrides),
         }
     }
 }

@@ -129,6 +129,7 @@ fn the_version_is_that_of_the_package() {
     assert_eq!(Workdir::new().run(&["--version"]).stdout, format!("m3a3 {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+#[cfg(feature = "client")]
 #[test]
 fn help_begins_with_what_it_is_and_ends_with_examples() {
     insta::assert_snapshot!(Workdir::new().run(&["--help"]).stdout, @r#"
@@ -144,6 +145,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       worker       Run background jobs
       upload       Upload pictures of a user
       status       Ask what became of a user's picture
+      client       Watch the leaderboard live
       config       Show the configuration
       migrate      Bring the database's schema up to date
       completions  Print completions for a shell
@@ -168,6 +170,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       m3a3 worker thumbnail                     a worker alone; start as many as you like
       m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
       m3a3 status 1                             what became of user 1's picture
+      m3a3 client                               the leaderboard, live
       m3a3 config show                          every setting, and where it came from
       m3a3 completions bash > m3a3.bash         completions for a shell
 

@@ -8,6 +8,8 @@ mod bad_input;
 mod broker_conformance;
 mod bus;
 mod cli;
+#[cfg(feature = "client")]
+mod client;
 mod database;
 mod game_server;
 mod harness;

@@ -13,6 +13,10 @@ pub mod receiver;
 pub mod redis;
 pub mod scripted_api;
 pub mod websocket;
+#[cfg(feature = "client")]
+pub mod scripted_socket;
+#[cfg(feature = "client")]
+pub mod terminal;
 pub mod wire;
 
 use std::future::Future;

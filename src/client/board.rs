@@ -1,0 +1,95 @@
+//! A leaderboard as the server sends it.
+
+use serde::Serialize;
+use serde_json::{Number, Value};
+
+/// The best players, highest first.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct Board(pub(super) Vec<Entry>);
+
+/// A player and the score, as the server wrote it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct Entry {
+    pub(super) username: String,
+    pub(super) score: Number,
+}
+
+impl Board {
+    /// Reads the argument of an event: `[{"username", "score"}, …]`, in whatever order and with whatever else in it.
+    /// `None` if it is something else.
+    pub(super) fn from_json(argument: &Value) -> Option<Self> {
+        argument.as_array()?.iter().map(Entry::from_json).collect::<Option<_>>().map(Self)
+    }
+}
+
+impl Entry {
+    fn from_json(value: &Value) -> Option<Self> {
+        let Value::Number(score) = value.get("score")? else { return None };
+        Some(Self { username: value.get("username")?.as_str()?.to_owned(), score: score.clone() })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A board of these players, whose scores are their places counted from the end.
+    pub(in crate::client) fn board(names: &[&str]) -> Board {
+        let entries = names.iter().zip((1..=names.len()).rev());
+        Board(entries.map(|(name, score)| Entry { username: (*name).to_owned(), score: score.into() }).collect())
+    }
+
+    /// Any JSON, a little like a board.
+    pub(in crate::client) fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 32, 5, |inner| {
+            let key = prop_oneof![Just("username".to_owned()), Just("score".to_owned()), any::<String>()];
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(key, inner, 0..4).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    #[test]
+    fn scores_stay_as_they_were_written() {
+        let text =
+            r#"[{"username":"a","score":100},{"username":"b","score":0.1},{"username":"c","score":-9007199254740993}]"#;
+        let board = Board::from_json(&serde_json::from_str(text).unwrap()).unwrap();
+        assert_eq!(serde_json::to_string(&board).unwrap(), text);
+    }
+
+    #[test]
+    fn what_is_no_board_is_none() {
+        for bad in [
+            json!(null),
+            json!({}),
+            json!([1]),
+            json!([{ "username": "a" }]),
+            json!([{ "username": "a", "score": "1" }]),
+            json!([{ "username": 1, "score": 1 }]),
+        ] {
+            assert_eq!(Board::from_json(&bad), None, "{bad}");
+        }
+        assert_eq!(Board::from_json(&json!([])), Some(Board::default()));
+    }
+
+    proptest! {
+        #[test]
+        fn no_json_is_too_strange(json in any_json()) {
+            if let Some(Board(entries)) = Board::from_json(&json) {
+                prop_assert_eq!(entries.len(), json.as_array().unwrap().len());
+            }
+        }
+    }
+}

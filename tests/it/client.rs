@@ -1,0 +1,327 @@
+//! `m3a3 client`: lines for programs, a table for people, and a connection that comes back.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use crate::harness::binary::{Ran, Workdir};
+use crate::harness::scripted_socket::{Peer, ScriptedSocket};
+use crate::harness::terminal::Terminal;
+use crate::harness::{until, within};
+
+fn board(names: &[&str]) -> Value {
+    names.iter().map(|name| json!({ "username": name, "score": 100 })).collect()
+}
+
+fn client(workdir: &Workdir, url: &str) -> Command {
+    workdir.command(&["client", "--url", url])
+}
+
+/// A client that prints lines; it is killed when the test ends.
+struct Lines {
+    child: std::process::Child,
+    lines: UnboundedReceiver<Value>,
+}
+
+impl Lines {
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = unbounded_channel();
+        // The reader ends with the process, whose end closes its stdout.
+        std::thread::spawn(move || {
+            for line in stdout.lines() {
+                let _ = sender.send(serde_json::from_str(&line.unwrap()).unwrap());
+            }
+        });
+        Self { child, lines }
+    }
+
+    async fn next(&mut self) -> Value {
+        within("the client prints a line", self.lines.recv()).await.expect("a line")
+    }
+
+    async fn begins(&mut self, leaderboard: &Value) {
+        assert_eq!(self.next().await, json!({ "event": "connected" }));
+        assert_eq!(self.next().await, json!({ "event": "current_leaderboard", "leaderboard": leaderboard }));
+    }
+
+    async fn is_lost(&mut self) {
+        let line = self.next().await;
+        assert_eq!(line["event"], "disconnected", "{line}");
+        assert!(!line["reason"].as_str().unwrap().is_empty());
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn however_a_connection_ends_the_client_gets_it_back_and_the_board_with_it() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let mut lines = Lines::of(&mut client(&workdir, &server.url()));
+    let ends: [(&str, &[&str]); 8] = [
+        ("the end of the stream", &[]),
+        ("a reset", &[]),
+        ("the end of the Engine.IO connection", &["1"]),
+        ("the end of the Socket.IO connection, and silence", &["41"]),
+        ("a packet of a type that is none", &["9"]),
+        ("a packet that is no JSON", &["42[\"update_leaderboard\","]),
+        ("attachments that never come", &["452-[\"update_leaderboard\",{\"_placeholder\":true,\"num\":0}]"]),
+        ("a packet that only a client may send", &["3"]),
+    ];
+    for (at, (end, packets)) in ends.into_iter().enumerate() {
+        let name = format!("player {at}");
+        let mut peer = server.accept(&board(&[&name])).await;
+        lines.begins(&board(&[&name])).await;
+        for packet in packets {
+            peer.send(packet).await;
+        }
+        match end {
+            "a reset" => peer.reset(),
+            "the end of the Socket.IO connection, and silence" => {
+                peer.closed().await;
+            }
+            _ => drop(peer),
+        }
+        lines.is_lost().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_given_up_when_its_heartbeat_is_due() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let mut lines = Lines::of(&mut client(&workdir, &server.url()));
+    let mut silent = server.accept_until_answer(100).await;
+    silent.welcome(&board(&["a"])).await;
+    lines.begins(&board(&["a"])).await;
+    lines.is_lost().await;
+    let _peer = server.accept(&board(&["b"])).await;
+    lines.begins(&board(&["b"])).await;
+    silent.closed().await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_away_is_found_again_whatever_stood_in_its_place() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let address = server.address;
+    let mut lines = Lines::of(&mut client(&workdir, &server.url()));
+    let peer = server.accept(&board(&["a"])).await;
+    lines.begins(&board(&["a"])).await;
+    // Nobody may connect once the line is printed, so the listener goes first.
+    drop(server);
+    drop(peer);
+    lines.is_lost().await;
+
+    let server = ScriptedSocket::on(address).await;
+    let unavailable = "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    server.accept_silently().await.answer(unavailable).await;
+    drop(server.accept_silently().await);
+    let mut refusing = server.accept_until_answer(600_000).await;
+    refusing.send(r#"44{"message":"later"}"#).await;
+    refusing.closed().await;
+    let _peer = server.accept(&board(&["b"])).await;
+    lines.begins(&board(&["b"])).await;
+}
+
+#[tokio::test]
+async fn updates_are_lines_with_their_scores_untouched_and_what_is_no_board_is_left_out() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let mut lines = Lines::of(client(&workdir, &server.url()).stderr(Stdio::null()));
+    let mut peer = server.accept(&json!([])).await;
+    lines.begins(&json!([])).await;
+    for strange in [json!(null), json!({}), json!([1]), json!([{ "username": "a" }]), json!("text")] {
+        peer.emit("update_leaderboard", &strange).await;
+    }
+    peer.send(r#"42["update_leaderboard"]"#).await;
+    peer.send(r#"42["something_else",1]"#).await;
+    let scores = json!([
+        { "username": "a", "score": 100 }, { "username": "b\u{9b}", "score": 0.1 }, { "username": "c", "score": -7e300 },
+    ]);
+    peer.emit("update_leaderboard", &scores).await;
+    assert_eq!(lines.next().await, json!({ "event": "update_leaderboard", "leaderboard": scores }));
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_ends_it_quietly() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let mut command = client(&workdir, &server.url());
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _peer = server.accept(&board(&["a"])).await;
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "{\"event\":\"connected\"}\n");
+    drop(stdout);
+    let ran = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
+    let ran = within("the client ends", ran).await.unwrap();
+    assert_eq!((ran.status.code(), String::from_utf8(ran.stderr).unwrap().as_str()), (Some(0), ""));
+}
+
+#[tokio::test]
+async fn a_signal_ends_it_with_0() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    for signal in ["TERM", "INT", "HUP"] {
+        let mut lines = Lines::of(client(&workdir, &server.url()).stderr(Stdio::null()));
+        let _peer = server.accept(&board(&["a"])).await;
+        lines.begins(&board(&["a"])).await;
+        let pid = lines.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert_eq!(within("the lines end", lines.lines.recv()).await, None);
+        assert_eq!(lines.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
+}
+
+#[test]
+fn an_url_that_cannot_be_one_is_a_usage_error_that_says_what_would_be() {
+    let workdir = Workdir::new();
+    for (url, hint) in [
+        ("localhost:3011", "did you mean http://localhost:3011?"),
+        ("example.org/game", "did you mean http://example.org/game?"),
+        ("", "such as http://localhost:3011"),
+        ("ftp://localhost", "such as http://localhost:3011"),
+        ("http://localhost?x=1", "such as http://localhost:3011"),
+    ] {
+        let ran = workdir.run(&["client", "--url", url]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""), "{url:?}");
+        assert!(ran.stderr.contains(hint), "{url:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_table_needs_a_terminal() {
+    let ran = Workdir::new().run(&["client", "--format", "table"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
+    assert_eq!(ran.stderr, "m3a3: --format table needs a terminal, and stdout is none; try --format json\n");
+}
+
+/// Runs a client that is expected to give up at once.
+async fn gives_up(url: &str) -> Ran {
+    let (workdir, url) = (Workdir::new(), url.to_owned());
+    let ran = tokio::task::spawn_blocking(move || Ran::of(&mut client(&workdir, &url)));
+    let ran = within("the client gives up", ran).await.unwrap();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
+    assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    ran
+}
+
+#[tokio::test]
+async fn an_address_where_nobody_listens_is_one_clear_line() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let ran = gives_up(&format!("http://{nobody}")).await;
+    let expected = format!(
+        "m3a3: no answer from http://{nobody} (is the game server running?): Connection refused (os error 111)\n"
+    );
+    assert_eq!(ran.stderr, expected);
+    let ran = gives_up("http://nobody.invalid").await;
+    assert!(ran.stderr.starts_with("m3a3: no answer from http://nobody.invalid (is the"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_server_of_another_kind_is_one_clear_line() {
+    let server = ScriptedSocket::start().await;
+    let url = server.url();
+    for (http, cause) in [
+        ("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "HTTP error: 404 Not Found"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "HTTP error: 200 OK"),
+        ("SSH-2.0-OpenSSH_9.9\r\n", "invalid"),
+    ] {
+        let (ran, ()) = tokio::join!(gives_up(&url), async { server.accept_silently().await.answer(http).await });
+        let begins = format!("m3a3: {url} is no Socket.IO server: ");
+        assert!(ran.stderr.starts_with(&begins) && ran.stderr.contains(cause), "{cause}: {}", ran.stderr);
+    }
+    let refuse = async {
+        let mut peer = server.accept_until_answer(600_000).await;
+        peer.send(r#"44{"message":"members only"}"#).await;
+        peer.closed().await;
+    };
+    let (ran, ()) = tokio::join!(gives_up(&url), refuse);
+    assert!(ran.stderr.contains("refuses the connection") && ran.stderr.contains("members only"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_given_up() {
+    let server = ScriptedSocket::start().await;
+    let url = server.url();
+    let (ran, peer) = tokio::join!(gives_up(&url), server.accept_silently());
+    assert_eq!(ran.stderr, format!("m3a3: {url} did not answer within 10s\n"));
+    peer.closed().await;
+}
+
+const ENTERED: &str = "\u{1b}[?1049h";
+const LEFT: &str = "\u{1b}[?1049l";
+const CURSOR_SHOWN: &str = "\u{1b}[?25h";
+
+/// A client on a terminal that shows the board of its server.
+async fn shown(workdir: &Workdir, server: &ScriptedSocket) -> (Terminal, Peer) {
+    let terminal = Terminal::start(&mut client(workdir, &server.url()));
+    let peer = server.accept(&board(&["Ada", "Grace"])).await;
+    terminal.shows(&[ENTERED, "connected", "Ada", "Grace", "100", "quits"]).await;
+    assert!(!terminal.is_as_before());
+    (terminal, peer)
+}
+
+#[tokio::test]
+async fn the_table_is_drawn_in_place_and_whatever_ends_it_leaves_the_terminal_as_it_was() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    for end in ["q", "\u{3}", "\u{1b}", "TERM", "INT"] {
+        let (mut terminal, peer) = shown(&workdir, &server).await;
+        match end {
+            "TERM" | "INT" => terminal.signal(end),
+            key => terminal.types(key),
+        }
+        assert_eq!(terminal.wait().await.code(), Some(0), "{end:?}");
+        assert!(terminal.is_as_before(), "{end:?}");
+        terminal.shows(&[LEFT, CURSOR_SHOWN]).await;
+        let text = terminal.shown();
+        assert!(text.ends_with(LEFT), "nothing follows the end: {text:?}");
+        peer.closed().await;
+    }
+}
+
+#[tokio::test]
+async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
+    let workdir = Workdir::new();
+    let server = ScriptedSocket::start().await;
+    let (mut terminal, mut peer) = shown(&workdir, &server).await;
+    peer.emit("update_leaderboard", &board(&["Grace", "Hedy\u{1b}[2J\u{202e}"])).await;
+    terminal.shows(&["▲1", "new", "Hedy\u{fffd}"]).await;
+    drop(peer);
+    terminal.shows(&["reconnecting,"]).await;
+    let _peer = server.accept(&board(&["Katherine"])).await;
+    terminal.shows(&["Katherine"]).await;
+    for (columns, rows) in [(20, 3), (1, 1), (200, 60), (80, 24)] {
+        let before = terminal.shown().len();
+        terminal.resize(columns, rows);
+        until("it is drawn anew", || terminal.shown().len() > before).await;
+    }
+    terminal.types("q");
+    assert_eq!(terminal.wait().await.code(), Some(0));
+    assert!(!terminal.shown().contains("\u{202e}"));
+}
+
+#[tokio::test]
+async fn an_error_is_told_on_the_terminal_as_it_was() {
+    let workdir = Workdir::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut terminal = Terminal::start(&mut client(&workdir, &format!("http://{nobody}")));
+    assert_eq!(terminal.wait().await.code(), Some(1));
+    assert!(terminal.is_as_before());
+    terminal.shows(&[LEFT, "no answer from"]).await;
+    let text = terminal.shown();
+    assert!(text.rfind(LEFT) < text.find("m3a3: no answer from"), "{text:?}");
+}
