@@ -4,10 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+use crate::harness::app::App;
 use crate::harness::binary::{Ran, Workdir};
+use crate::harness::redis::free_address;
 use crate::harness::scripted_socket::{Peer, ScriptedSocket};
 use crate::harness::terminal::Terminal;
 use crate::harness::{until, within};
@@ -49,6 +50,17 @@ impl Lines {
         assert_eq!(self.next().await, json!({ "event": "current_leaderboard", "leaderboard": leaderboard }));
     }
 
+    /// Skips boards until this one.
+    async fn until_board(&mut self, leaderboard: &Value) {
+        loop {
+            let line = self.next().await;
+            assert!(line["leaderboard"].is_array(), "{line}");
+            if line["leaderboard"] == *leaderboard {
+                return;
+            }
+        }
+    }
+
     async fn is_lost(&mut self) {
         let line = self.next().await;
         assert_eq!(line["event"], "disconnected", "{line}");
@@ -60,6 +72,38 @@ impl Drop for Lines {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_score_is_a_line_and_a_server_that_was_started_again_is_watched_again() {
+    let app = App::new(&[]).await;
+    let port = free_address().port().to_string();
+    let game_server = ["game-server", "--port", &port];
+    let mut server = app.start(&game_server);
+    let url = server.url().to_owned();
+    app.until(&url, "ready").await;
+    app.score(&url, "ada", 100).await;
+    let mut lines = Lines::of(&mut client(&app.dir, &url));
+    assert_eq!(lines.next().await, json!({ "event": "connected" }));
+    lines.until_board(&json!([{ "username": "ada", "score": 100 }])).await;
+    for end in ["TERM", "KILL"] {
+        app.score(&url, "bo", 200.5).await;
+        let board = json!([{ "username": "bo", "score": 200.5 }, { "username": "ada", "score": 100 }]);
+        lines.until_board(&board).await;
+        server.signal(end);
+        server.wait();
+        // A last board may be on its way.
+        let mut line = lines.next().await;
+        while line["leaderboard"].is_array() {
+            line = lines.next().await;
+        }
+        assert_eq!(line["event"], "disconnected");
+        server = app.start(&game_server);
+        assert_eq!(lines.next().await, json!({ "event": "connected" }));
+        lines.until_board(&board).await;
+        app.score(&url, "bo", 1).await;
+        lines.until_board(&json!([{ "username": "ada", "score": 100 }, { "username": "bo", "score": 1 }])).await;
     }
 }
 
@@ -220,7 +264,7 @@ async fn gives_up(url: &str) -> Ran {
 
 #[tokio::test]
 async fn an_address_where_nobody_listens_is_one_clear_line() {
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = free_address();
     let ran = gives_up(&format!("http://{nobody}")).await;
     let expected = format!(
         "m3a3: no answer from http://{nobody} (is the game server running?): Connection refused (os error 111)\n"
@@ -302,8 +346,8 @@ async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
     terminal.shows(&["▲1", "new", "Hedy\u{fffd}"]).await;
     drop(peer);
     terminal.shows(&["reconnecting,"]).await;
-    let _peer = server.accept(&board(&["Katherine"])).await;
-    terminal.shows(&["Katherine"]).await;
+    let _peer = server.accept(&board(&["Dorothy"])).await;
+    terminal.shows(&["Dorothy"]).await;
     for (columns, rows) in [(20, 3), (1, 1), (200, 60), (80, 24)] {
         let before = terminal.shown().len();
         terminal.resize(columns, rows);
@@ -317,7 +361,7 @@ async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
 #[tokio::test]
 async fn an_error_is_told_on_the_terminal_as_it_was() {
     let workdir = Workdir::new();
-    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let nobody = free_address();
     let mut terminal = Terminal::start(&mut client(&workdir, &format!("http://{nobody}")));
     assert_eq!(terminal.wait().await.code(), Some(1));
     assert!(terminal.is_as_before());

@@ -12,11 +12,11 @@ pub mod raw_http;
 pub mod receiver;
 pub mod redis;
 pub mod scripted_api;
-pub mod websocket;
 #[cfg(feature = "client")]
 pub mod scripted_socket;
 #[cfg(feature = "client")]
 pub mod terminal;
+pub mod websocket;
 pub mod wire;
 
 use std::future::Future;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use super::redis::free_address;
 use super::within;
 
 /// A listening server.
@@ -17,7 +18,7 @@ pub struct ScriptedSocket {
 
 impl ScriptedSocket {
     pub async fn start() -> Self {
-        Self::on("127.0.0.1:0".parse().unwrap()).await
+        Self::on(free_address()).await
     }
 
     /// The same on an address that was used before.
