@@ -11,9 +11,11 @@ use standardwebhooks::Webhook;
 
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::binary::Workdir;
-use crate::harness::receiver::{Answer, Delivery, Receiver};
+use crate::harness::receiver::{AUTHORITY, Answer, Delivery, Receiver, start_tls};
 use crate::harness::redis::free_address;
 
+/// A certificate that is of another authority than the receiver's.
+const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../fixtures/tls/receiver.pem");
 const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// An installation that reports to this URL.
@@ -168,7 +170,7 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 
 #[tokio::test]
 async fn a_receiver_that_hangs_at_some_orders_delays_no_other() {
-    // One after the other, the seven that hang would take longer than this test may.
+    // One after the other, the seven that hang would take five seconds each: longer than this test waits.
     let receiver = Receiver::scripted(|order, before| match order.starts_with("slow") && before == 0 {
         true => Answer::Silence,
         false => Answer::Status(200),
@@ -178,18 +180,17 @@ async fn a_receiver_that_hangs_at_some_orders_delays_no_other() {
     for order in 0..7 {
         place(&app, &server, &format!("slow-{order}")).await;
     }
-    receiver.until(7).await;
     for order in 0..20 {
         place(&app, &server, &format!("o-{order}")).await;
     }
-    receiver.until(27).await;
+    let others = || receiver.deliveries().iter().filter(|delivery| delivery.order().starts_with("o-")).count();
+    eventually("all others are delivered", || async { (others() == 20).then_some(()) }).await;
     let timed_out = app.order_until(server.url(), "slow-0", |jobs| jobs[0]["attempts"] == 1).await;
     let told = &timed_out["jobs"][0];
     assert!(told["state"] == "done" || told["error"] == "the receiver did not answer within 5 s", "{timed_out}");
     app.assert_no_job_is_left().await;
     assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state = 'done'"), 27);
-    let others = receiver.deliveries().into_iter().filter(|delivery| delivery.order().starts_with("o-")).count();
-    assert_eq!(others, 20);
+    assert_eq!(others(), 20);
 }
 
 #[tokio::test]
@@ -402,4 +403,21 @@ async fn https_without_certificates_is_told_clearly_and_tried_again() {
     assert_eq!(job["state"], "queued", "{failed}");
     assert!(job["error"].as_str().unwrap().contains("are CA certificates installed?"), "{failed}");
     assert!(server.stop().success());
+}
+
+#[tokio::test]
+async fn https_is_delivered_to_a_receiver_whose_certificate_is_trusted_and_to_no_other() {
+    let app = reporting_to(&format!("https://127.0.0.1:{}/hooks", start_tls()), &["jobs.retry_base_s=3600"]).await;
+    let nobody_s = app.dir.write("authority.pem", NOBODY_S_AUTHORITY);
+    let mut server = Process::start(app.command(&["game-server"]).env("SSL_CERT_FILE", nobody_s));
+    place(&app, &server, "o-1").await;
+    let failed = app.order_until(server.url(), "o-1", |jobs| jobs[0]["attempts"] == 1).await;
+    let error = failed["jobs"][0]["error"].as_str().unwrap();
+    assert!(error.contains("certificate"), "{error}");
+    server.kill();
+
+    let server = Process::start(app.command(&["game-server"]).env("SSL_CERT_FILE", AUTHORITY));
+    diesel::sql_query("UPDATE jobs SET run_at = 0").execute(&mut app.database()).unwrap();
+    app.order_until(server.url(), "o-1", |jobs| jobs[0]["state"] == "done").await;
+    app.assert_no_job_is_left().await;
 }

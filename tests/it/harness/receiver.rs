@@ -1,6 +1,7 @@
 //! Somebody else's HTTP server, to which purchases are reported: it answers as it is told, and keeps what came.
 
-use std::net::SocketAddr;
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -11,9 +12,15 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::app::eventually;
+
+/// The file of the authority that [`start_tls`]'s certificate is of.
+pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
 
 /// An answer to a delivery.
 #[derive(Debug, Clone)]
@@ -146,4 +153,39 @@ async fn receive(request: HttpRequest, body: web::Payload, state: web::Data<Stat
             HttpResponse::Ok().streaming(stream::repeat(chunk))
         }
     }
+}
+
+/// A receiver behind TLS, whose certificate is of the authority in [`AUTHORITY`]; it accepts whatever comes, one
+/// connection after the other. Gives its port.
+pub fn start_tls() -> u16 {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let certificate = CertificateDer::from_pem_slice(include_bytes!("../../fixtures/tls/receiver.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../fixtures/tls/receiver.key")).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // It ends with the tests' process.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
+            // A client that does not like the certificate breaks off here.
+            let _ = accept_one(&mut stream);
+        }
+    });
+    port
+}
+
+/// Reads one report, whose body ends in two braces, and accepts it.
+fn accept_one(stream: &mut (impl Read + Write)) -> io::Result<()> {
+    let mut request = Vec::new();
+    let mut chunk = [0; 4096];
+    while !request.ends_with(b"}}") {
+        match stream.read(&mut chunk)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            count => request.extend_from_slice(&chunk[..count]),
+        }
+    }
+    stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")?;
+    stream.flush()
 }
