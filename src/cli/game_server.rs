@@ -12,7 +12,9 @@ use uuid::Uuid;
 use super::output;
 use super::process::{Process, drain, patient_job_policy, worker_lock};
 use super::readiness::database_and_redis;
+use super::readings::{metrics_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
+use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::{Auth, health, server};
 use crate::jobs::{Runner, Wake};
 use crate::leaderboard::{self, Broadcast, Scoring};
@@ -85,8 +87,11 @@ pub(super) fn start(
     let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
     let orders = start_orders(process, config)?;
     let polled = sockets.clone();
+    let metrics = metrics(process, &board, &sockets);
+    let metrics_auth = metrics_auth(config);
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
+        metrics::routes(&metrics, &metrics_auth, services);
         leaderboard::routes(&board, services);
         orders::routes(&orders, &auth, services);
         polled.routes(services);
@@ -95,6 +100,18 @@ pub(super) fn start(
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     process.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
+}
+
+fn metrics(process: &Process, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
+    let (audience, sockets, board) = (board.audience.clone(), sockets.clone(), board.clone());
+    redis_and_jobs(&process.database, &process.bus)
+        .with_value("m3a3_feeds", "Open leaderboard feeds", Kind::Gauge, move || audience.feeds() as f64)
+        .with_value("m3a3_sockets", "Connected sockets", Kind::Gauge, move || sockets.connected() as f64)
+        .with("m3a3_players", "Players on the leaderboard", Kind::Gauge, move || {
+            let board = board.clone();
+            async move { board.players().await.ok().map(|players| Sample::from(players as f64)).into_iter().collect() }
+                .boxed()
+        })
 }
 
 /// Starts the tasks behind the leaderboard's routes.

@@ -14,6 +14,7 @@ mod migrate;
 mod output;
 mod process;
 mod readiness;
+mod readings;
 mod serve;
 mod status;
 mod up;

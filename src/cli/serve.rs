@@ -11,8 +11,10 @@ use futures_util::FutureExt;
 use super::output;
 use super::process::{Process, drain};
 use super::readiness::database_and_redis;
+use super::readings::{metrics_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::http::health::{self, Check, Readiness};
+use crate::http::metrics::{self, Kind};
 use crate::http::{Auth, server};
 use crate::images::{self, Api, LongPolls, Resources};
 use crate::jobs::Wake;
@@ -92,6 +94,14 @@ pub(super) fn start(
     let shutdown = process.shutdown.token();
     let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
     let readiness = readiness(&resources);
+    let held = long_polls.clone();
+    let metrics = redis_and_jobs(&resources.database, &resources.bus).with_value(
+        "m3a3_held_polls",
+        "Requests that wait for news",
+        Kind::Gauge,
+        move || held.held() as f64,
+    );
+    let metrics_auth = metrics_auth(config);
     let api = Api {
         resources: resources.clone(),
         long_polls: long_polls.clone(),
@@ -99,6 +109,7 @@ pub(super) fn start(
     };
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
+        metrics::routes(&metrics, &metrics_auth, services);
         images::routes(&api, services);
     };
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };

@@ -1,8 +1,9 @@
-//! Resources: which methods an address answers.
+//! Resources: which methods an address answers. Their requests are counted under their patterns.
 
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 
 use super::Problem;
+use super::metrics::Route;
 
 /// A resource that answers GET.
 pub fn get<H, A>(path: &str, handler: H) -> Resource
@@ -12,7 +13,7 @@ where
     H::Output: Responder + 'static,
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET")) };
-    web::resource(path).route(web::get().to(handler)).default_service(web::to(other))
+    resource(path).route(web::get().to(handler)).default_service(web::to(other))
 }
 
 /// A resource that answers GET, and HEAD with the same but the body.
@@ -23,10 +24,7 @@ where
     H::Output: Responder + 'static,
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
-    web::resource(path)
-        .route(web::get().to(handler.clone()))
-        .route(web::head().to(handler))
-        .default_service(web::to(other))
+    resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler)).default_service(web::to(other))
 }
 
 /// A resource that answers POST.
@@ -37,7 +35,11 @@ where
     H::Output: Responder + 'static,
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("POST")) };
-    web::resource(path).route(web::post().to(handler)).default_service(web::to(other))
+    resource(path).route(web::post().to(handler)).default_service(web::to(other))
+}
+
+fn resource(path: &str) -> Resource {
+    web::resource(path).app_data(Route::new(path))
 }
 
 /// The answer where there is no resource.

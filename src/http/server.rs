@@ -9,15 +9,15 @@ use std::time::Duration;
 use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{AppConfig, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::{App, Error, HttpServer, web};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::problem;
 use super::resource::nothing_here;
 use super::upgrade::{Upgrade, Websockets};
+use super::{metrics, problem};
 
 /// How many connections may wait to be accepted: thousands of clients may come back at once after a restart.
 const BACKLOG: i32 = 4096;
@@ -143,7 +143,11 @@ fn app<F>(
 where
     F: Fn(&mut web::ServiceConfig),
 {
-    App::new().wrap(from_fn(problem::answer)).configure(routes).default_service(web::to(nothing_here))
+    App::new()
+        .wrap(from_fn(problem::answer))
+        .wrap_fn(|request, next| metrics::measured(next.call(request)))
+        .configure(routes)
+        .default_service(web::to(nothing_here))
 }
 
 /// Runs a server until `shutdown`, says goodbye, and drains it.

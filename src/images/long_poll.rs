@@ -72,6 +72,11 @@ impl LongPolls {
         Ok(if status.is_final() { Some(status) } else { told })
     }
 
+    /// How many polls are held.
+    pub fn held(&self) -> usize {
+        self.waiters.count()
+    }
+
     /// Wakes waiters on every sign of news, until the shutdown.
     pub async fn run(self, bus: Bus) {
         let mut finished = bus.subscribe::<Finished>();

@@ -92,6 +92,11 @@ impl Waiters {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
+    /// How many waiters there are.
+    pub(super) fn count(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).values().map(|bell| lock(&bell.news).waiters).sum::<usize>()).sum()
+    }
+
     fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Arc<Bell>>> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
         lock(&self.shards[shard])
@@ -180,6 +185,7 @@ mod tests {
         let waiters = Arc::new(Waiters::default());
         let first = waiters.register(user(1));
         let second = waiters.register(user(1));
+        assert_eq!((waiters.users(), waiters.count()), (1, 2));
         drop(first);
         assert!(waiters.is_awaited(user(1)));
         drop(second);

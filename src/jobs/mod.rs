@@ -8,6 +8,7 @@
 //! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
 //!
 //! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
+//! - [`backlog()`]: what is left to do
 //! - `attempt`: one attempt at one job
 //! - [`by_dedup()`]: what became of a job
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
@@ -16,6 +17,7 @@
 //! - `runner`: the loop that does all that for one [`Handler`]
 
 mod attempt;
+mod backlog;
 mod backoff;
 mod claim;
 mod enqueue;
@@ -34,6 +36,7 @@ use diesel::sqlite::SqliteConnection;
 use crate::db::UnixMillis;
 use crate::ids::JobId;
 
+pub use backlog::{Backlog, backlog};
 pub use enqueue::{NewJob, enqueue};
 pub use lookup::{Standing, by_dedup};
 pub use runner::{Runner, Wake};

@@ -5,6 +5,7 @@
 //! out; and when somebody has come, whose first board is read after that. After a connect it waits until Redis has what it
 //! missed, so that nobody is shown a board that is only half there.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,9 +59,31 @@ impl Newcomers {
 pub struct Audience {
     newcomers: Arc<Newcomers>,
     updates: watch::Receiver<Option<Board>>,
+    /// How many seats are taken.
+    seats: Arc<AtomicUsize>,
+}
+
+/// What a feed holds for as long as it is open.
+pub struct Seat(Arc<AtomicUsize>);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Audience {
+    /// How many feeds are open.
+    pub fn feeds(&self) -> usize {
+        self.seats.load(Ordering::Relaxed)
+    }
+
+    /// Counts a feed until the seat is dropped.
+    pub fn take_seat(&self) -> Seat {
+        self.seats.fetch_add(1, Ordering::Relaxed);
+        Seat(Arc::clone(&self.seats))
+    }
+
     /// A first board, read after this call, and the updates. Of those, the ones with a lower reading are older.
     pub fn watch(&self) -> (oneshot::Receiver<Board>, watch::Receiver<Option<Board>>) {
         let (first, reading) = oneshot::channel();
@@ -91,7 +114,7 @@ impl Broadcast {
         let (updates, watching) = watch::channel(None);
         let greeted = Arc::clone(&newcomers);
         sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
-        let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching };
+        let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching, seats: Arc::default() };
         let (set, changes) = (bus.sorted_set(KEY), bus.subscribe());
         (
             Self { set, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false },

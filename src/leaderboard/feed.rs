@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::broadcast::Audience;
+use super::broadcast::{Audience, Seat};
 
 /// How often a feed without news gets a comment.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -33,11 +33,18 @@ struct Feed {
     /// The reading that was sent last.
     sent: u64,
     shutdown: CancellationToken,
+    _seat: Seat,
 }
 
 pub(super) async fn get(audience: web::Data<Audience>, shutdown: web::Data<CancellationToken>) -> HttpResponse {
     let (first, updates) = audience.watch();
-    let feed = Feed { first: Some(first), updates, sent: 0, shutdown: shutdown.get_ref().clone() };
+    let feed = Feed {
+        first: Some(first),
+        updates,
+        sent: 0,
+        shutdown: shutdown.get_ref().clone(),
+        _seat: audience.take_seat(),
+    };
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))

@@ -38,6 +38,16 @@ pub struct Api {
     pub shutdown: CancellationToken,
 }
 
+impl Api {
+    /// How many players the board has.
+    ///
+    /// # Errors
+    /// When Redis does not say.
+    pub async fn players(&self) -> Result<u64, BusError> {
+        Ok(self.bus.sorted_set(KEY).page(0, 0).await?.total)
+    }
+}
+
 /// Adds the routes.
 ///
 /// To look at the board needs no token: it is there to be shown, and an `EventSource` cannot send one.

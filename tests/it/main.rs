@@ -22,6 +22,7 @@ mod leaderboard_feed;
 mod leaderboard_outage;
 mod leaderboard_sockets;
 mod long_polling;
+mod metrics;
 mod newest_upload;
 mod orders;
 mod outage;

@@ -1,0 +1,58 @@
+//! What `/metrics` reads in every server, and who may.
+
+use futures_util::FutureExt;
+
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::db::{Database, now};
+use crate::http::Auth;
+use crate::http::metrics::{Kind, Metrics, Sample};
+use crate::jobs::{self, Backlog};
+
+/// Redis and the jobs.
+pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
+    let (asked, dropping) = (bus.clone(), bus.clone());
+    let (counted, waited_for) = (database.clone(), database.clone());
+    Metrics::new()
+        .with_value("m3a3_redis_connected", "Whether Redis is there", Kind::Gauge, move || {
+            f64::from(u8::from(asked.is_connected()))
+        })
+        .with_value("m3a3_redis_messages_dropped", "Messages that Redis did not get", Kind::Counter, move || {
+            dropping.dropped() as f64
+        })
+        .with("m3a3_jobs", "Jobs by kind and state, but for those that are done", Kind::Gauge, move || {
+            backlog(counted.clone(), |row| Some(Sample { labels: kind_and_state(&row), value: row.jobs as f64 }))
+                .boxed()
+        })
+        .with("m3a3_jobs_overdue_seconds", "How long the first queued job might have run", Kind::Gauge, move || {
+            backlog(waited_for.clone(), overdue).boxed()
+        })
+}
+
+/// Who may read the metrics: who knows the token for what shows other people's jobs, or where there is none, the token.
+pub(super) fn metrics_auth(config: &Config) -> Auth {
+    let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
+    Auth::new(token.map(|token| token.expose()))
+}
+
+async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {
+    match database.read(jobs::backlog).await {
+        Ok(rows) => rows.into_iter().filter_map(sample).collect(),
+        Err(error) => {
+            tracing::debug!(error = %error, "the jobs cannot be counted");
+            Vec::new()
+        }
+    }
+}
+
+fn kind_and_state(row: &Backlog) -> Vec<(&'static str, String)> {
+    vec![("kind", row.kind.clone()), ("state", row.state.clone())]
+}
+
+fn overdue(row: Backlog) -> Option<Sample> {
+    if row.state != "queued" {
+        return None;
+    }
+    let waited = row.first_run_at.map_or(0, |at| (now() - at).max(0));
+    Some(Sample { labels: vec![("kind", row.kind)], value: waited as f64 / 1e3 })
+}

@@ -1,0 +1,188 @@
+//! `/metrics`: what a server says of itself to Prometheus.
+//!
+//! Owns the counts of the server's requests. Everything else is a reading that `cli` registers and that is taken anew for
+//! each scrape, so that nothing has to be kept in step. The text is OpenMetrics 1.0. Never waits for anything but its
+//! readings, and a reading that fails is left out rather than failing the others.
+
+mod process;
+mod requests;
+
+use std::fmt;
+use std::sync::Arc;
+
+use actix_web::middleware::from_fn;
+use actix_web::{HttpResponse, web};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::resource::file;
+use super::{Auth, Problem, auth};
+use requests::Requests;
+pub use requests::{Route, measured};
+
+const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Whether a value may fall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// It grows until the process ends; its name gets the suffix `_total`.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// One value, and what tells it from the others of the same name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Names and values of its labels.
+    pub labels: Vec<(&'static str, String)>,
+    /// The value.
+    pub value: f64,
+}
+
+impl From<f64> for Sample {
+    fn from(value: f64) -> Self {
+        Self { labels: Vec::new(), value }
+    }
+}
+
+type Read = Arc<dyn Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync>;
+
+/// What one server counts and reads; a clone shares it.
+#[derive(Clone, Default)]
+pub struct Metrics {
+    requests: Arc<Requests>,
+    readings: Vec<Reading>,
+}
+
+#[derive(Clone)]
+struct Reading {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    read: Read,
+}
+
+impl Metrics {
+    /// The server's requests, and what the operating system says of the process.
+    pub fn new() -> Self {
+        process::readings(Self::default())
+    }
+
+    /// Adds a reading that has to be waited for, or that has several samples. None means that there is nothing to say.
+    #[must_use]
+    pub fn with<F>(mut self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
+    where
+        F: Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync + 'static,
+    {
+        self.readings.push(Reading { name, help, kind, read: Arc::new(read) });
+        self
+    }
+
+    /// Adds a value that is there at once.
+    #[must_use]
+    pub fn with_value<F>(self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
+    where
+        F: Fn() -> f64 + Send + Sync + 'static,
+    {
+        self.with(name, help, kind, move || future::ready(vec![Sample::from(read())]).boxed())
+    }
+
+    async fn text(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::default();
+        for Reading { name, help, kind, read } in &self.readings {
+            let samples = read().await;
+            registry.register_collector(Box::new(Taken { name, help, kind: *kind, samples }));
+        }
+        registry.register_collector(Box::new(Arc::clone(&self.requests)));
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+/// A reading that was taken.
+#[derive(Debug)]
+struct Taken {
+    name: &'static str,
+    help: &'static str,
+    kind: Kind,
+    samples: Vec<Sample>,
+}
+
+impl Collector for Taken {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        if self.samples.is_empty() {
+            return Ok(());
+        }
+        let kind = match self.kind {
+            Kind::Counter => MetricType::Counter,
+            Kind::Gauge => MetricType::Gauge,
+        };
+        let mut metric = encoder.encode_descriptor(self.name, self.help, None, kind)?;
+        for Sample { labels, value } in &self.samples {
+            match labels.is_empty() {
+                true => self.kind.encode(&mut metric, *value)?,
+                false => self.kind.encode(&mut metric.encode_family(labels)?, *value)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Kind {
+    fn encode(self, sample: &mut MetricEncoder, value: f64) -> fmt::Result {
+        match self {
+            Self::Counter => sample.encode_counter::<NoLabelSet, _, f64>(&value, None),
+            Self::Gauge => sample.encode_gauge(&value),
+        }
+    }
+}
+
+/// Adds `/metrics`, which `auth` guards, and lets the server's requests be counted.
+pub fn routes(metrics: &Metrics, auth: &Auth, services: &mut web::ServiceConfig) {
+    let guarded = file("/metrics", get).app_data(web::Data::new(auth.clone())).wrap(from_fn(auth::require));
+    services
+        .app_data(web::Data::new(metrics.clone()))
+        .app_data(Arc::clone(&metrics.requests))
+        .app_data(Route::none())
+        .service(guarded);
+}
+
+async fn get(metrics: web::Data<Metrics>) -> Result<HttpResponse, Problem> {
+    let text = metrics.text().await.map_err(Problem::internal)?;
+    Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).insert_header(("Cache-Control", "no-store")).body(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn readings_are_taken_anew_and_those_without_samples_are_left_out() {
+        let backlog = || {
+            let sample = |state: &str, value| Sample { labels: vec![("state", state.to_owned())], value };
+            future::ready(vec![sample("queued", 3.0), sample("dead", 0.0)]).boxed()
+        };
+        let metrics = Metrics::default()
+            .with_value("m3a3_connected", "Whether it is", Kind::Gauge, || 1.0)
+            .with_value("m3a3_drops", "How many", Kind::Counter, || 7.0)
+            .with("m3a3_jobs", "Jobs", Kind::Gauge, backlog)
+            .with("m3a3_silent", "Nothing", Kind::Gauge, || future::ready(Vec::new()).boxed());
+        let text = metrics.text().await.unwrap();
+        let readings = text.split("# HELP m3a3_http_").next().unwrap();
+        assert_eq!(
+            readings,
+            "# HELP m3a3_connected Whether it is\n# TYPE m3a3_connected gauge\nm3a3_connected 1.0\n\
+             # HELP m3a3_drops How many\n# TYPE m3a3_drops counter\nm3a3_drops_total 7.0\n\
+             # HELP m3a3_jobs Jobs\n# TYPE m3a3_jobs gauge\n\
+             m3a3_jobs{state=\"queued\"} 3.0\nm3a3_jobs{state=\"dead\"} 0.0\n"
+        );
+        assert!(text.ends_with("# EOF\n"), "{text}");
+    }
+}
