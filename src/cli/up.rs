@@ -107,7 +107,11 @@ fn greeting(config: &Config, url: &str, game_url: &str) -> String {
          \n  pictures    below {root}\
          \n  Redis       {redis}\n\
          \n\
-         Try:\n\
+         Open in a browser:\n\
+         \n  {url}/     upload pictures\
+         \n  {game_url}/     watch the leaderboard\n\
+         \n\
+         Or try:\n\
          \n  curl -F userId=1 -F image=@photo.jpg {url}/enqueue\
          \n  curl {url}/status-live/1\
          \n  curl --json '{{\"username\": \"ada\", \"score\": 42}}' {game_url}/score\n\n",

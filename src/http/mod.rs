@@ -10,6 +10,7 @@ pub mod body;
 pub mod client;
 pub mod health;
 pub mod metrics;
+pub mod page;
 pub mod problem;
 pub mod query;
 pub mod resource;

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::status::Subject;
 use super::{LongPolls, Resources, enqueue, store, thumbnails};
+use crate::http::page::page;
 use crate::http::resource::{file, get, nothing_here, post};
 use crate::http::{Auth, Problem, Query, auth};
 use crate::ids::{JobId, UserId};
@@ -28,7 +29,8 @@ pub struct Api {
 
 /// Adds the routes.
 ///
-/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one.
+/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. Nor does the page, which asks
+/// for the token that its requests need.
 pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
     let guarded = web::scope("")
         .wrap(from_fn(auth::require))
@@ -45,6 +47,7 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         .app_data(web::Data::new(api.resources.clone()))
         .app_data(web::Data::new(api.long_polls.clone()))
         .app_data(web::Data::new(api.auth.clone()))
+        .service(page("/", include_str!("page.html")))
         .service(file("/thumbnails/{name}", thumbnails::get))
         .service(guarded);
 }

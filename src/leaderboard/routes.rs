@@ -13,6 +13,7 @@ use super::scoring::{Scored, Scoring, ScoringError};
 use super::store::Mode;
 use super::{KEY, feed};
 use crate::bus::{Bus, BusError, Member, SortedSet};
+use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
 use crate::ids::{Invalid, Score, Username};
@@ -59,9 +60,10 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         .app_data(web::Data::new(api.audience.clone()))
         .app_data(web::Data::new(api.auth.clone()))
         .app_data(web::Data::new(api.shutdown.clone()))
+        .service(page("/", include_str!("page.html")))
         .service(post("/score", score).wrap(from_fn(auth::require)))
         .service(post("/seed", seed).wrap(from_fn(auth::require)))
-        .service(get("/leaderboard", page))
+        .service(get("/leaderboard", players))
         .service(get("/leaderboard/{username}", player))
         .service(get("/leaderboard-feed", feed::get).wrap(cors));
 }
@@ -111,7 +113,7 @@ async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
 }
 
-async fn page(set: web::Data<SortedSet>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn players(set: web::Data<SortedSet>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
     let offset = query.whole("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
     let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);

@@ -26,6 +26,7 @@ mod metrics;
 mod newest_upload;
 mod orders;
 mod outage;
+mod pages;
 mod replaced_service;
 mod score_kills;
 mod scores;

@@ -1,0 +1,75 @@
+//! Pages for browsers: one HTML file each, embedded, with its script and its style inside.
+//!
+//! The browser is told to run and to load nothing else: the policy names the hashes of exactly this script and this style
+//! (Content Security Policy, level 3), and it lets no string become markup (trusted types). So what a page shows is text,
+//! whatever it says.
+
+use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, Resource};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::resource::file;
+
+/// A resource that answers with the page, which needs no token: it holds nothing but itself.
+pub fn page(path: &str, html: &'static str) -> Resource {
+    let (etag, policy) = (etag(html), policy(html));
+    file(path, move |request: HttpRequest| {
+        let answer = answer(&request, html, &etag, &policy);
+        async { answer }
+    })
+}
+
+/// The page, unless the browser has it already (RFC 9110, section 13.1.2).
+fn answer(request: &HttpRequest, html: &'static str, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
+    let unchanged = match request.get_header::<IfNoneMatch>() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
+        None => false,
+    };
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header(header::ETag(etag.clone()))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy.clone()))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"));
+    if unchanged { response.finish() } else { response.content_type("text/html; charset=utf-8").body(html) }
+}
+
+fn etag(html: &str) -> EntityTag {
+    EntityTag::new_strong(BASE64_STANDARD.encode(Sha256::digest(html)))
+}
+
+fn policy(html: &str) -> HeaderValue {
+    let policy = format!(
+        "default-src 'none'; script-src{scripts}; style-src{styles}; connect-src 'self'; img-src 'self' data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'",
+        scripts = hashes(html, "<script>", "</script>"),
+        styles = hashes(html, "<style>", "</style>"),
+    );
+    // A policy that is no header would be a page that nothing runs on.
+    HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+}
+
+/// The hash of everything between two tags, as the policy wants it.
+fn hashes(html: &str, open: &str, close: &str) -> String {
+    let parts = html.split(open).skip(1).filter_map(|rest| rest.split(close).next());
+    parts.map(|part| format!(" 'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(part)))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policy_names_the_hash_of_each_script_and_style() {
+        let policy = policy("<style>a</style><script>b</script><p>x</p><script>c</script>");
+        let policy = policy.to_str().unwrap();
+        let b = "'sha256-PiPoFgA5WUoziU9lZOGxNIu9egCI1CxKy3PurtWcAJ0='";
+        let c = "'sha256-Ln0sA6lQeuJl7PW1NWiFpTOTogKdJBOUmXJloaJa78Y='";
+        assert!(policy.contains(&format!("script-src {b} {c};")), "{policy}");
+        assert!(policy.contains("style-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=';"), "{policy}");
+    }
+}
