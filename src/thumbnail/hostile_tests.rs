@@ -16,7 +16,7 @@ const SMALL: Limits = Limits { max_pixels: 1_000_000 };
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let pictures = paths.filter(|path| !matches!(path.extension().unwrap().to_str(), Some("csv" | "md" | "py")));
     pictures.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
 }
