@@ -45,7 +45,7 @@ impl<H: Handler> Attempt<H> {
         let settled = match result {
             Ok(effect) => self.complete(job, effect).await?,
             Err(failure) => {
-                tracing::warn!(job.id = %id, attempt, error = failure.error, "an attempt failed");
+                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error = failure.error, "an attempt failed");
                 self.fail(job, failure).await?
             }
         };
