@@ -15,6 +15,7 @@ use super::readiness::database_and_redis;
 use super::readings::{metrics_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
+use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, health, server};
 use crate::jobs::{Runner, Wake};
 use crate::leaderboard::{self, Broadcast, Scoring};
@@ -89,9 +90,11 @@ pub(super) fn start(
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
     let metrics_auth = metrics_auth(config);
+    let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
         metrics::routes(&metrics, &metrics_auth, services);
+        openapi::routes(&description, services);
         leaderboard::routes(&board, services);
         orders::routes(&orders, &auth, services);
         polled.routes(services);

@@ -15,6 +15,7 @@ use super::readings::{metrics_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::http::health::{self, Check, Readiness};
 use crate::http::metrics::{self, Kind};
+use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, server};
 use crate::images::{self, Api, LongPolls, Resources};
 use crate::jobs::Wake;
@@ -102,6 +103,7 @@ pub(super) fn start(
         move || held.held() as f64,
     );
     let metrics_auth = metrics_auth(config);
+    let description = OpenApi::new("m3a3 API server", &[images::OPENAPI])?;
     let api = Api {
         resources: resources.clone(),
         long_polls: long_polls.clone(),
@@ -110,6 +112,7 @@ pub(super) fn start(
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
         metrics::routes(&metrics, &metrics_auth, services);
+        openapi::routes(&description, services);
         images::routes(&api, services);
     };
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };

@@ -33,6 +33,9 @@ pub use long_poll::LongPolls;
 pub use routes::{Api, routes};
 pub use worker::ThumbnailWorker;
 
+/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 /// What the pictures' part of a process works with; a clone shares it.
 #[derive(Clone)]
 pub struct Resources {

@@ -25,5 +25,8 @@ pub use routes::{Api, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::Mode;
 
+/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 /// The sorted set in Redis.
 const KEY: &str = "leaderboard";

@@ -87,7 +87,8 @@ fn only_the_bus_speaks_to_redis_and_only_files_opens_files_of_clients() {
     }
 }
 
-fn sources() -> Vec<PathBuf> {
+/// Every source file but the crate's root.
+pub fn sources() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(SRC)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
@@ -105,7 +106,7 @@ fn sources() -> Vec<PathBuf> {
 }
 
 /// The top-level module that a file belongs to.
-fn module(file: &Path) -> String {
+pub fn module(file: &Path) -> String {
     let first = file.strip_prefix(SRC).unwrap().iter().next().unwrap();
     Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
 }

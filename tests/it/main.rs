@@ -25,6 +25,7 @@ mod long_polling;
 mod metrics;
 mod newest_upload;
 mod orders;
+mod openapi;
 mod outage;
 mod pages;
 mod replaced_service;

@@ -10,7 +10,7 @@ use crate::harness::problem::assert_refused;
 
 /// Both servers of an installation that asks for a token, and the addresses of their pages.
 fn pages(app: &App) -> Vec<(Process, &'static str)> {
-    vec![(app.serve(), "/"), (app.game_server(), "/")]
+    vec![(app.serve(), "/"), (app.serve(), "/docs"), (app.game_server(), "/"), (app.game_server(), "/docs")]
 }
 
 async fn ask(app: &App, method: Method, url: &str, etag: Option<&str>) -> Response {

@@ -6,6 +6,7 @@ pub mod bridge;
 pub mod feed;
 pub mod job_lab;
 pub mod journal;
+pub mod openapi;
 pub mod pictures;
 pub mod problem;
 pub mod raw_http;

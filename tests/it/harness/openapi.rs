@@ -1,0 +1,156 @@
+//! A server's OpenAPI description, held against what the server does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Map, Value, json};
+
+use super::app::App;
+
+/// A server's description, and which of its operations have answered with which status.
+pub struct Description {
+    url: String,
+    whole: Value,
+    seen: BTreeSet<(String, u16)>,
+}
+
+impl Description {
+    /// Asks a server for its own.
+    pub async fn of(app: &App, url: &str) -> Self {
+        let (status, whole) = app.get(url, "/openapi.json").await;
+        assert_eq!((status, &whole["openapi"]), (200, &json!("3.1.1")));
+        Self { url: url.to_owned(), whole, seen: BTreeSet::new() }
+    }
+
+    fn resolve<'a>(&'a self, part: &'a Value) -> &'a Value {
+        match part["$ref"].as_str() {
+            Some(reference) => {
+                self.whole.pointer(&reference[1..]).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+            }
+            None => part,
+        }
+    }
+
+    /// Every operation, by its method and path.
+    pub fn operations(&self) -> BTreeMap<String, &Value> {
+        let mut operations = BTreeMap::new();
+        for (path, methods) in self.whole["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                operations.insert(format!("{method} {path}"), operation);
+            }
+        }
+        operations
+    }
+
+    /// Where an operation is, with the examples of its parameters in the path.
+    pub fn example(&self, name: &str) -> (Method, String) {
+        let (method, path) = name.split_once(' ').unwrap();
+        let mut path = path.to_owned();
+        for parameter in self.operations()[name]["parameters"].as_array().into_iter().flatten() {
+            let parameter = self.resolve(parameter);
+            if parameter["in"] == "path" {
+                let example = &parameter["example"];
+                let text = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+                path = path.replace(&format!("{{{}}}", parameter["name"].as_str().unwrap()), &text);
+            }
+        }
+        assert!(!path.contains('{'), "{name} has an example for every part of its path");
+        (method.to_uppercase().parse().unwrap(), format!("{}{path}", self.url))
+    }
+
+    /// Sends a request to an operation, and holds its answer against the description.
+    pub async fn expect(&mut self, name: &str, request: RequestBuilder, status: u16) {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{name}");
+        self.check(name, response).await;
+    }
+
+    /// Holds an answer against the description: its status, its content type and its form.
+    pub async fn check(&mut self, name: &str, response: Response) {
+        let status = response.status().as_u16();
+        let answers = &self.operations()[name]["responses"];
+        let answer = self.resolve(&answers[status.to_string()]);
+        assert!(answer.is_object(), "{name} answers {status}, which is not described");
+        if let Some(content) = answer["content"].as_object() {
+            let content_type = response.headers()["content-type"].to_str().unwrap();
+            let content_type = content_type.split(';').next().unwrap().to_owned();
+            let described = content.get(&content_type).unwrap_or_else(|| panic!("{name} {status} is {content_type}"));
+            if content_type.ends_with("json") {
+                let body: Value = response.json().await.unwrap();
+                let wrong = self.misfit(&body, &described["schema"]);
+                assert_eq!(wrong, None, "{name} {status}: {body}");
+            }
+        }
+        self.seen.insert((name.to_owned(), status));
+    }
+
+    /// What is wrong with a value by its schema, of which it has to use every word that the descriptions use.
+    fn misfit(&self, value: &Value, schema: &Value) -> Option<String> {
+        let schema = self.resolve(schema);
+        if let Some(parts) = schema["allOf"].as_array() {
+            // Each part describes some of the members.
+            let (own, rest) = self.split(value, &parts[0]);
+            return self.misfit(&own, &parts[0]).or_else(|| self.misfit(&rest, &parts[1]));
+        }
+        if let Some(forms) = schema["oneOf"].as_array() {
+            let misfits: Vec<_> = forms.iter().filter_map(|form| self.misfit(value, form)).collect();
+            return (misfits.len() + 1 != forms.len()).then(|| format!("{value} is not one of them: {misfits:?}"));
+        }
+        let is_right = match &schema["type"] {
+            Value::Null => {
+                schema["const"] == *value || schema["enum"].as_array().is_some_and(|all| all.contains(value))
+            }
+            kind if kind == "string" => value.is_string(),
+            kind if kind == "integer" => value.as_i64().is_some_and(|number| {
+                (schema["minimum"].as_i64().unwrap_or(0)..=schema["maximum"].as_i64().unwrap_or(i64::MAX))
+                    .contains(&number)
+            }),
+            kind if kind == "number" => value.is_number(),
+            kind if kind == "array" => {
+                let Some(items) = value.as_array() else { return Some(format!("{value} is no array")) };
+                return items.iter().find_map(|item| self.misfit(item, &schema["items"]));
+            }
+            kind if kind == "object" => return self.object_misfit(value, schema),
+            kind => panic!("the test does not know the type {kind}"),
+        };
+        (!is_right).then(|| format!("{value} is not {schema}"))
+    }
+
+    fn object_misfit(&self, value: &Value, schema: &Value) -> Option<String> {
+        let Some(object) = value.as_object() else { return Some(format!("{value} is no object")) };
+        let mut required = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
+        if let Some(name) = required.find(|name| !object.contains_key(*name)) {
+            return Some(format!("{value} has no {name}"));
+        }
+        object.iter().find_map(|(name, member)| match (&schema["properties"][name], &schema["additionalProperties"]) {
+            (Value::Null, Value::Null) => Some(format!("{value} has {name}, which is not described")),
+            (Value::Null, Value::Bool(true)) => None,
+            (Value::Null, others) => self.misfit(member, others),
+            (described, _) => self.misfit(member, described),
+        })
+    }
+
+    /// An object's members that this schema describes, and the others.
+    fn split(&self, value: &Value, schema: &Value) -> (Value, Value) {
+        let described = self.resolve(schema)["properties"].as_object().unwrap();
+        let members = value.as_object().unwrap().clone();
+        let (own, rest): (Map<_, _>, Map<_, _>) =
+            members.into_iter().partition(|(name, _)| described.contains_key(name));
+        (own.into(), rest.into())
+    }
+
+    /// What is described has been seen, except these.
+    pub fn assert_seen(&self, except: &[(&str, &[u16])]) {
+        for (name, operation) in self.operations() {
+            for status in operation["responses"].as_object().unwrap().keys() {
+                let status = status.parse().unwrap();
+                let excepted =
+                    except.iter().any(|(pattern, statuses)| name.contains(pattern) && statuses.contains(&status));
+                assert!(
+                    excepted || self.seen.contains(&(name.clone(), status)),
+                    "{name} was not seen to answer {status}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The description of the servers, held against what they do: every operation is called, and every answer of this
+//! file's requests has to be one that is described, with its content type and its form.
+
+use std::collections::BTreeSet;
+
+use reqwest::multipart::{Form, Part};
+use serde_json::{Value, json};
+
+use crate::architecture::{module as module_of, sources};
+use crate::harness::app::App;
+use crate::harness::openapi::Description;
+use crate::harness::pictures::{jpeg, truncated_jpeg};
+
+/// The routes that both servers have, as far as they answer alike.
+async fn expect_common(app: &App, url: &str, description: &mut Description) {
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/"] {
+        let request = app.http.get(format!("{url}{path}"));
+        description.expect(&format!("get {path}"), request, 200).await;
+    }
+}
+
+#[tokio::test]
+async fn the_api_server_answers_as_it_is_described() {
+    let app = App::new(&["jobs.max_attempts=1", "serve.max_upload_bytes=100000"]).await;
+    let serve = app.serve();
+    let url = serve.url();
+    let mut api = Description::of(&app, url).await;
+    expect_common(&app, url, &mut api).await;
+
+    let get = |path: &str| app.http.get(format!("{url}{path}"));
+    let form = |picture: Vec<u8>| Form::new().text("userId", "1").part("image", Part::bytes(picture));
+    let upload =
+        |picture| app.http.post(format!("{url}/enqueue")).header("idempotency-key", "a").multipart(form(picture));
+    let path = |body: Value| app.http.post(format!("{url}/enqueue")).json(&body);
+    let enqueue = "post /enqueue";
+    api.expect(enqueue, upload(jpeg(1)), 200).await;
+    api.expect(enqueue, upload(jpeg(2)), 422).await;
+    api.expect(enqueue, upload(vec![0; 200_000]), 413).await;
+    api.expect(enqueue, app.http.post(format!("{url}/enqueue")).body("?"), 415).await;
+    api.expect(enqueue, path(json!({ "userId": 2, "imagePath": "nowhere.jpg" })), 200).await;
+    api.expect(enqueue, path(json!({ "userId": "2", "imagePath": "../x" })), 400).await;
+
+    api.expect("get /status/{userId}", get("/status/1"), 200).await;
+    api.expect("get /status-live/{userId}", get("/status-live/1?timeout=1"), 408).await;
+    let failing = app.upload(url, 3, &truncated_jpeg()).await;
+    let job = failing["statusUrl"].as_str().unwrap();
+    api.expect("get /jobs/{jobId}", get(job), 200).await;
+    api.expect("get /jobs/{jobId}/live", get(&format!("{job}/live?timeout=1")), 408).await;
+
+    let _worker = app.worker();
+    for user in 1..=3 {
+        api.expect("get /status-live/{userId}", get(&format!("/status-live/{user}?timeout=60")), 200).await;
+        api.expect("get /status/{userId}", get(&format!("/status/{user}")), 200).await;
+    }
+    api.expect("get /jobs/{jobId}/live", get(&format!("{job}/live?timeout=60")), 200).await;
+    api.expect("get /jobs/{jobId}", get(job), 200).await;
+    api.expect("get /status/{userId}", get("/status/4"), 404).await;
+    for path in ["status/{userId}", "status-live/{userId}", "jobs/{jobId}", "jobs/{jobId}/live"] {
+        let (_, wrong) = path.split_once('{').unwrap();
+        let wrong = format!("/{}x{}", path.split('{').next().unwrap(), wrong.split_once('}').unwrap().1);
+        api.expect(&format!("get /{path}"), get(&wrong), 400).await;
+    }
+    let nobody = "/jobs/01a20af3-7c5c-7497-8f81-9c67afd551d6";
+    api.expect("get /jobs/{jobId}", get(nobody), 404).await;
+    api.expect("get /jobs/{jobId}/live", get(&format!("{nobody}/live")), 404).await;
+
+    let thumbnail = app.get(url, "/status/1").await.1["thumbnailUrl"].as_str().unwrap().to_owned();
+    app.dir.write("data/uploads/thumbs/old.jpg", jpeg(1));
+    for (name, there) in
+        [("/thumbnails/{name}", thumbnail), ("/uploads/thumbs/{name}", "/uploads/thumbs/old.jpg".into())]
+    {
+        let operation = format!("get {name}");
+        let etag = get(&there).send().await.unwrap().headers()["etag"].clone();
+        api.expect(&operation, get(&there), 200).await;
+        api.expect(&operation, get(&there).header("range", "bytes=0-9"), 206).await;
+        api.expect(&operation, get(&there).header("range", "bytes=999999-"), 416).await;
+        api.expect(&operation, get(&there).header("if-none-match", etag), 304).await;
+        api.expect(&operation, get(&name.replace("{name}", "nothing.jpg")), 404).await;
+    }
+    // A token's absence, and what a full disk or half a minute of silence would bring, are tried elsewhere.
+    api.assert_seen(&[("", &[401, 503]), ("/enqueue", &[408])]);
+    app.assert_no_job_is_left().await;
+}
+
+#[tokio::test]
+async fn the_game_server_answers_as_it_is_described() {
+    let mut app = App::new(&[]).await;
+    let server = app.game_server();
+    let url = server.url().to_owned();
+    app.until(&url, "ready").await;
+    let mut game = Description::of(&app, &url).await;
+    expect_common(&app, &url, &mut game).await;
+
+    let get = |path: &str| app.http.get(format!("{url}{path}"));
+    let score = |body: Value| app.http.post(format!("{url}/score")).json(&body);
+    for mode in ["set", "best", "add"] {
+        let body = json!({ "username": "ada", "score": 0.5, "mode": mode });
+        game.expect("post /score", score(body), 200).await;
+    }
+    game.expect("post /score", score(json!({ "username": "", "score": "1" })), 400).await;
+    game.expect("post /score", score(json!({ "username": "a".repeat(3 << 20), "score": 1 })), 413).await;
+    game.expect("post /score", app.http.post(format!("{url}/score")).body("{}"), 415).await;
+    game.expect("post /seed", app.http.post(format!("{url}/seed")), 200).await;
+    game.expect("get /leaderboard", get("/leaderboard?offset=1&limit=2"), 200).await;
+    game.expect("get /leaderboard", get("/leaderboard?limit=x"), 400).await;
+    let player = "get /leaderboard/{username}";
+    game.expect(player, get("/leaderboard/Player%201"), 200).await;
+    game.expect(player, get("/leaderboard/nobody"), 404).await;
+    game.expect(player, get("/leaderboard/%07"), 400).await;
+    game.expect("get /leaderboard-feed", get("/leaderboard-feed"), 200).await;
+
+    app.redis.stop().await;
+    app.until(&url, "degraded").await;
+    let get = |path: &str| app.http.get(format!("{url}{path}"));
+    game.expect("get /leaderboard", get("/leaderboard"), 503).await;
+    game.expect(player, get("/leaderboard/nobody"), 503).await;
+    let score = app.http.post(format!("{url}/score")).json(&json!({ "username": "ada", "score": 1 }));
+    game.expect("post /score", score, 200).await;
+    game.expect("get /readyz", get("/readyz"), 200).await;
+    game.assert_seen(&[("", &[401]), ("post", &[408, 503]), ("/readyz", &[503])]);
+}
+
+#[tokio::test]
+async fn the_token_is_asked_for_exactly_where_it_is_described() {
+    let app = App::new(&["auth.token=s3cret"]).await;
+    for process in [app.serve(), app.game_server()] {
+        let mut description = Description::of(&app, process.url()).await;
+        let names: Vec<_> = description.operations().into_keys().collect();
+        for name in names {
+            let (method, url) = description.example(&name);
+            let is_guarded = description.operations()[&name]["security"].is_array();
+            let response = app.http.request(method, url).send().await.unwrap();
+            assert_eq!(response.status() == 401, is_guarded, "{name}");
+            description.check(&name, response).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_route_is_described_and_every_description_is_of_a_route() {
+    let app = App::new(&[]).await;
+    let domains = [(app.serve(), &["http", "images"]), (app.game_server(), &["http", "leaderboard"])];
+    for (process, modules) in domains {
+        let description = Description::of(&app, process.url()).await;
+        let described: BTreeSet<_> = description.operations().into_keys().map(|name| without_names(&name)).collect();
+        let routes: BTreeSet<_> = modules.iter().flat_map(|module| routes(module)).collect();
+        assert_eq!(described, routes, "{modules:?}");
+    }
+}
+
+/// The method and path of every resource that a module makes with the functions of `http::resource` and `http::page`.
+fn routes(module: &str) -> BTreeSet<String> {
+    let mut routes = BTreeSet::new();
+    for file in sources().into_iter().filter(|file| module_of(file) == module) {
+        let text = std::fs::read_to_string(file).unwrap();
+        for (function, method) in [("get(\"/", "get"), ("file(\"/", "get"), ("page(\"/", "get"), ("post(\"/", "post")] {
+            let paths = text.split(function).skip(1).map(|rest| rest.split('"').next().unwrap());
+            routes.extend(paths.map(|path| without_names(&format!("{method} /{path}"))));
+        }
+    }
+    routes
+}
+
+/// `/jobs/{}` for `/jobs/{job_id}`: the description calls the parts of a path as the contract does.
+fn without_names(path: &str) -> String {
+    let mut parts = path.split('{');
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |path, part| format!("{path}{{}}{}", part.split_once('}').unwrap().1))
+}
