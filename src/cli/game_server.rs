@@ -90,7 +90,7 @@ pub(super) fn start(
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
     let metrics_auth = metrics_auth(config);
-    let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI])?;
+    let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
         metrics::routes(&metrics, &metrics_auth, services);

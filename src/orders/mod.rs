@@ -26,6 +26,9 @@ pub use receiver::{Receiver, ReceiverError};
 pub use routes::routes;
 pub use webhook::WebhookWorker;
 
+/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+pub const OPENAPI: &str = include_str!("openapi.json");
+
 /// What the orders' part of a process works with; a clone shares it.
 #[derive(Clone)]
 pub struct Orders {

@@ -109,6 +109,16 @@ async fn the_game_server_answers_as_it_is_described() {
     game.expect(player, get("/leaderboard/%07"), 400).await;
     game.expect("get /leaderboard-feed", get("/leaderboard-feed"), 200).await;
 
+    let place = |body: Value| app.http.post(format!("{url}/place_order")).json(&body);
+    game.expect("post /place_order", place(json!({ "orderId": "a/1", "userId": "b" })), 200).await;
+    game.expect("post /place_order", place(json!({ "orderId": "a/1", "userId": "c" })), 409).await;
+    game.expect("post /place_order", place(json!({ "orderId": "", "userId": "c" })), 400).await;
+    game.expect("post /place_order", place(json!({ "orderId": "a".repeat(3 << 20) })), 413).await;
+    game.expect("post /place_order", app.http.post(format!("{url}/place_order")).body("{}"), 415).await;
+    game.expect("get /orders/{orderId}", get("/orders/a%2F1"), 200).await;
+    game.expect("get /orders/{orderId}", get("/orders/b"), 404).await;
+    game.expect("get /orders/{orderId}", get("/orders/%07"), 400).await;
+
     app.redis.stop().await;
     app.until(&url, "degraded").await;
     let get = |path: &str| app.http.get(format!("{url}{path}"));
@@ -117,7 +127,7 @@ async fn the_game_server_answers_as_it_is_described() {
     let score = app.http.post(format!("{url}/score")).json(&json!({ "username": "ada", "score": 1 }));
     game.expect("post /score", score, 200).await;
     game.expect("get /readyz", get("/readyz"), 200).await;
-    game.assert_seen(&[("", &[401]), ("post", &[408, 503]), ("/readyz", &[503])]);
+    game.assert_seen(&[("", &[401]), ("post", &[408, 503]), ("/orders", &[503]), ("/readyz", &[503])]);
 }
 
 #[tokio::test]
@@ -139,7 +149,7 @@ async fn the_token_is_asked_for_exactly_where_it_is_described() {
 #[tokio::test]
 async fn every_route_is_described_and_every_description_is_of_a_route() {
     let app = App::new(&[]).await;
-    let domains = [(app.serve(), &["http", "images"]), (app.game_server(), &["http", "leaderboard"])];
+    let domains = [(app.serve(), &["http", "images"][..]), (app.game_server(), &["http", "leaderboard", "orders"])];
     for (process, modules) in domains {
         let description = Description::of(&app, process.url()).await;
         let described: BTreeSet<_> = description.operations().into_keys().map(|name| without_names(&name)).collect();
