@@ -21,6 +21,7 @@ const HANDSHAKE: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\
     Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n";
 /// A masked text frame with the Socket.IO packet CONNECT; the mask is zero.
 const CONNECT: &[u8] = b"\x81\x82\0\0\0\x0040";
+const PING: &[u8] = b"2";
 /// A masked text frame with the Engine.IO packet PONG.
 const PONG: &[u8] = b"\x81\x81\0\0\0\x003";
 const UPDATE: &[u8] = b"42[\"update_leaderboard\",";
@@ -93,8 +94,14 @@ impl Watcher {
         watcher.received.drain(..head);
         watcher.stream.write_all(CONNECT).await?;
         loop {
-            let mut is_current = false;
-            watcher.frames(|payload| is_current |= payload.starts_with(CURRENT))?;
+            let (mut is_current, mut pinged) = (false, false);
+            watcher.frames(|payload| {
+                is_current |= payload.starts_with(CURRENT);
+                pinged |= payload == PING;
+            })?;
+            if pinged {
+                watcher.stream.write_all(PONG).await?;
+            }
             if is_current {
                 return Ok(watcher);
             }
@@ -114,7 +121,7 @@ impl Watcher {
             let (wanted, mut came, mut pinged, mut found) = (mark.load(Ordering::Relaxed), 0, false, false);
             self.frames(|payload| {
                 came += u64::from(payload.starts_with(UPDATE));
-                pinged |= payload == b"2";
+                pinged |= payload == PING;
                 found |= first_score(payload) == Some(wanted);
             })?;
             updates.fetch_add(came, Ordering::Relaxed);
