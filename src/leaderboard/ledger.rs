@@ -1,4 +1,4 @@
-//! What a batch of scores goes through: look up, commit, send, and undo where Redis refuses.
+//! What a batch of scores goes through: commit, send, and undo where Redis refuses.
 //!
 //! What Redis may have missed is noted in the database with the commit itself, and [`super::replay`] sends it later. Several
 //! processes may do this on one database and one Redis. Each sends absolute scores in the order of its commits, and looks
@@ -12,18 +12,14 @@ use tokio::time::timeout;
 
 use super::KEY;
 use super::scoring::{Answer, Request, ScoreRequest, Scored, ScoringError};
-use super::store::{self, Commit, Earlier, Mode, Proposal, Unsent};
+use super::store::{self, Commit, Proposal};
+use super::unsent::{self, Earlier, Unsent};
 use crate::bus::{Bus, BusError, Change, Changed, SortedSet};
 use crate::db::{self, Database, DbError};
 use crate::events::LeaderboardUpdate;
-use crate::ids::{Score, Username};
 
 /// How long Redis may take for a batch before the answers go out without it.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// The players of the example board, each with ten points less than the one before, from this number down.
-const SEED_TOP: u32 = 100;
-const SEED_PLAYERS: u32 = 10;
-
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// One process's part of the leaderboard: what it has committed, and what of that Redis is known to have.
 pub(super) struct Ledger {
     pub(super) database: Database,
@@ -55,7 +51,7 @@ pub(super) type Corrections = Vec<(String, Option<f64>)>;
 
 impl Ledger {
     pub(super) fn new(database: Database, bus: &Bus, owner: String) -> Self {
-        let redis = database.read_point(store::met_redis).unwrap_or_default();
+        let redis = database.read_point(unsent::met_redis).unwrap_or_default();
         let seq = database.read_point(store::last_seq).unwrap_or_default();
         Self {
             database,
@@ -125,53 +121,6 @@ impl Ledger {
         }
     }
 
-    /// Asks Redis for the scores of players whom we have no row of, where they count.
-    async fn look_up(
-        &mut self,
-        requests: Vec<ScoreRequest>,
-    ) -> Result<(Vec<Proposal>, Vec<Answer<Scored>>), (Vec<Answer<Scored>>, ScoringError)> {
-        let relative = requests.iter().filter(|request| request.mode != Mode::Set);
-        let relative: Vec<String> = relative.map(|request| request.name.as_str().to_owned()).collect();
-        let found = self.foreign_scores(relative).await;
-        let mut answers = Vec::with_capacity(requests.len());
-        let mut proposals = Vec::with_capacity(requests.len());
-        for ScoreRequest { name, mode, score, answer } in requests {
-            answers.push(answer);
-            proposals.push(Proposal { name, mode, score, in_redis: None });
-        }
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return Err((answers, error)),
-        };
-        for (name, score) in found {
-            for proposal in proposals.iter_mut().filter(|proposal| proposal.name == name) {
-                proposal.in_redis = Some(score);
-            }
-        }
-        Ok((proposals, answers))
-    }
-
-    /// What Redis holds for those of the players whom we have no row of; nothing while it is away.
-    async fn foreign_scores(&mut self, names: Vec<String>) -> Result<Vec<(Username, Score)>, ScoringError> {
-        if names.is_empty() || self.is_away() {
-            return Ok(Vec::new());
-        }
-        let unknown = self.database.read_point(|connection| store::unknown(connection, names))?;
-        if unknown.is_empty() {
-            return Ok(Vec::new());
-        }
-        let scores = match timeout(PATIENCE, self.set.scores(unknown.clone())).await {
-            Ok(Ok(scores)) => scores,
-            Ok(Err(BusError::Refused(reason))) => return Err(ScoringError::Refused(reason)),
-            Ok(Err(_)) | Err(_) => {
-                self.silent = true;
-                return Ok(Vec::new());
-            }
-        };
-        let known = unknown.into_iter().zip(scores);
-        Ok(known.filter_map(|(name, score)| Some((name.parse().ok()?, Score::new(score?).ok()?))).collect())
-    }
-
     /// Commits the proposals, with the note that Redis does not have them yet.
     async fn commit(&mut self, proposals: Vec<Proposal>) -> Result<(Commit, Corrections), DbError> {
         let (owner, earlier, seen) = (self.owner.clone(), self.earlier, self.seq);
@@ -190,7 +139,7 @@ impl Ledger {
             };
             // A player who was removed cannot be sent again later; emptying the board and sending all does as well.
             let note = Unsent { owner, first_seq, last_seq: commit.seq, reset: removed };
-            store::note_unsent(connection, &note, earlier, db::now())?;
+            unsent::note_unsent(connection, &note, earlier, db::now())?;
             Ok((commit, corrections))
         });
         let (commit, corrections) = committed.await.inspect_err(|_| self.miss())?;
@@ -254,13 +203,13 @@ impl Ledger {
         }
     }
 
-    fn fall_silent(&mut self) {
+    pub(super) fn fall_silent(&mut self) {
         self.silent = true;
         self.miss();
     }
 
     /// Redis may not have what was committed; the note in the database says so.
-    fn miss(&mut self) {
+    pub(super) fn miss(&mut self) {
         self.earlier = Earlier::Unsent;
         self.missed = true;
     }
@@ -271,7 +220,7 @@ impl Ledger {
         let (owner, written) = (self.owner.clone(), commit.written.clone());
         let undone = self.database.write(move |connection| {
             store::undo(connection, &written)?;
-            if clear { store::note_sent(connection, &owner, i64::MAX) } else { Ok(()) }
+            if clear { unsent::note_sent(connection, &owner, i64::MAX) } else { Ok(()) }
         });
         let undone = undone.await;
         if let Err(error) = &undone {
@@ -280,36 +229,6 @@ impl Ledger {
         if !clear || undone.is_err() {
             self.miss();
         }
-    }
-
-    async fn seed(&mut self) -> Result<(), ScoringError> {
-        let players: Vec<(String, f64)> = (1..=SEED_PLAYERS)
-            .map(|number| (format!("Player {number}"), f64::from(SEED_TOP - 10 * (number - 1))))
-            .collect();
-        let (owner, seeded) = (self.owner.clone(), players.clone());
-        let committed = self.database.write(move |connection| {
-            let first_seq = store::last_seq(connection)? + 1;
-            let last_seq = store::seed(connection, &seeded)?;
-            let note = Unsent { owner, first_seq, last_seq, reset: true };
-            store::note_unsent(connection, &note, Earlier::Sent, db::now())?;
-            Ok(last_seq)
-        });
-        self.seq = committed.await?;
-        self.noted = true;
-        // Whatever was sent before, nothing of it remains.
-        self.unverified.clear();
-        if self.is_away() {
-            self.miss();
-            return Ok(());
-        }
-        match timeout(PATIENCE, self.set.replace(&players, &LeaderboardUpdate::Seeded)).await {
-            Ok(Ok(())) => {
-                self.unverified = players.into_iter().map(|(name, _)| name).collect();
-                self.earlier = Earlier::Sent;
-            }
-            Ok(Err(_)) | Err(_) => self.fall_silent(),
-        }
-        Ok(())
     }
 
     /// Whether somebody waits for [`Ledger::catch_up`].

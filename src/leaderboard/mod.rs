@@ -6,19 +6,22 @@
 //! memory, but for the rendered top ten.
 //!
 //! - `routes`, `feed`: the HTTP side
-//! - `scoring`, `ledger`: scores on their way into the database and to Redis
+//! - `scoring`, `lookup`, `ledger`, `seed`: scores on their way into the database and to Redis
 //! - `replay`: what Redis missed, sent later
 //! - `broadcast`, `board`: the top ten, read once and handed to everyone
-//! - `store`: the rows
+//! - `store`, `unsent`: the rows
 
 mod board;
 mod broadcast;
 mod feed;
 mod ledger;
+mod lookup;
 mod replay;
 mod routes;
 mod scoring;
+mod seed;
 mod store;
+mod unsent;
 
 pub use broadcast::{Audience, Broadcast};
 pub use routes::{Api, routes};

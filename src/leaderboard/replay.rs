@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::ledger::{Ledger, corrected_by};
 use super::scoring::Request;
-use super::store::{self, Earlier, Unsent};
+use super::store;
+use super::unsent::{self, Earlier, Unsent};
 use crate::bus::{BusError, Change};
 use crate::db::{self, DbError};
 use crate::events::LeaderboardUpdate;
@@ -73,7 +74,7 @@ impl Ledger {
         self.verify().await?;
         let abandoned = db::now() - ABANDONED_MS;
         let owner = self.owner.clone();
-        for unsent in self.database.read_point(|connection| store::unsent(connection, &owner, abandoned))? {
+        for unsent in self.database.read_point(|connection| unsent::unsent(connection, &owner, abandoned))? {
             if unsent.owner != self.owner || self.earlier == Earlier::Unsent {
                 self.replay(&unsent, requests).await?;
             }
@@ -85,7 +86,7 @@ impl Ledger {
     pub(super) async fn meet(&mut self, run_id: &str, had_board: bool) {
         let (owner, met, earlier) = (self.owner.clone(), run_id.to_owned(), self.earlier);
         let filling = self.database.write(move |connection| {
-            if !store::meet_redis(connection, &met, had_board)? {
+            if !unsent::meet_redis(connection, &met, had_board)? {
                 return Ok(false);
             }
             let last_seq = store::last_seq(connection)?;
@@ -93,7 +94,7 @@ impl Ledger {
                 return Ok(false);
             }
             let note = Unsent { owner, first_seq: 0, last_seq, reset: false };
-            store::note_unsent(connection, &note, earlier, db::now())?;
+            unsent::note_unsent(connection, &note, earlier, db::now())?;
             Ok(true)
         });
         match filling.await {
@@ -121,7 +122,7 @@ impl Ledger {
         self.send_portions(unsent, requests).await?;
         if unsent.owner != self.owner {
             let (owner, last_seq) = (unsent.owner.clone(), unsent.last_seq);
-            self.database.write(move |connection| store::note_sent(connection, &owner, last_seq)).await?;
+            self.database.write(move |connection| unsent::note_sent(connection, &owner, last_seq)).await?;
         } else if !self.missed {
             self.earlier = Earlier::Sent;
         }
@@ -205,7 +206,7 @@ impl Ledger {
         self.verify().await?;
         if self.noted && self.earlier == Earlier::Sent {
             let owner = self.owner.clone();
-            self.database.write(move |connection| store::note_sent(connection, &owner, i64::MAX)).await?;
+            self.database.write(move |connection| unsent::note_sent(connection, &owner, i64::MAX)).await?;
             self.noted = false;
         }
         Ok(())
