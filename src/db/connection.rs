@@ -1,13 +1,18 @@
 //! Opening connections: the pragmas that every one of them needs.
 
+use std::time::{Duration, Instant};
+
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::result::Error;
 use diesel::sqlite::SqliteConnection;
 
 use super::{DbError, Location};
 
 /// How long a statement waits for another process's transaction before it fails.
 const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// How long to wait before the switch to WAL is tried again.
+const SWITCH_AGAIN: Duration = Duration::from_millis(10);
 /// A WAL that grew past this is cut back at the next checkpoint that empties it.
 const WAL_LIMIT_BYTES: u32 = 64 << 20;
 
@@ -38,10 +43,25 @@ fn open(location: &Location, pragmas: &str) -> Result<SqliteConnection, DbError>
     let mut connection = SqliteConnection::establish(url).map_err(|error| failed(error.to_string()))?;
     // The busy timeout comes first, because switching a new file to WAL already needs a lock.
     connection
-        .batch_execute(&format!(
-            "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; \
-             PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}; {pragmas}"
-        ))
+        .batch_execute(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"))
+        .and_then(|()| switch_to_wal(&mut connection))
+        .and_then(|()| connection.batch_execute(&format!("PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}; {pragmas}")))
         .map_err(|error| failed(error.to_string()))?;
     Ok(connection)
+}
+
+/// Switches a file to WAL, if it is not yet.
+///
+/// Where two connections switch a new file at once, SQLite gives up on one of them without its busy timeout, since to wait
+/// for each other could last for ever.
+fn switch_to_wal(connection: &mut SqliteConnection) -> QueryResult<()> {
+    let deadline = Instant::now() + Duration::from_millis(BUSY_TIMEOUT_MS.into());
+    loop {
+        match connection.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(Error::DatabaseError(_, info)) if info.message().contains("locked") && Instant::now() < deadline => {
+                std::thread::sleep(SWITCH_AGAIN);
+            }
+            switched => return switched,
+        }
+    }
 }
