@@ -9,6 +9,7 @@
 //! | pictures: routes, held polls, the thumbnail worker | [`images`] |
 //! | the leaderboard: scores, their way to Redis, the board's way to everyone | [`leaderboard`] |
 //! | orders: routes, the webhook that reports them | [`orders`] |
+//! | the warehouse: assets and fulfilments, each once | [`warehouse`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | the leaderboard in a terminal, from a server's Socket.IO (feature `client`) | `client` |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
@@ -18,6 +19,7 @@
 //! | Socket.IO: sessions, websockets, broadcasts | [`socketio`] |
 //! | Redis channels over fred, and the embedded broker | [`bus`] |
 //! | the names and payloads of the channels | [`events`] |
+//! | the payloads of jobs whose workers are of another domain than their makers | [`tasks`] |
 //! | SQLite: writer thread, readers, migrations, schema | [`db`] |
 //! | values that cannot be wrong | [`ids`] |
 //! | settings, logs, signals | [`config`], [`telemetry`], [`lifecycle`] |
@@ -38,6 +40,8 @@ pub mod leaderboard;
 pub mod lifecycle;
 pub mod orders;
 pub mod socketio;
+pub mod tasks;
 pub mod telemetry;
 pub mod thumbnail;
 pub mod users;
+pub mod warehouse;

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use crate::db::schema::users;
-use crate::ids::UserId;
+use crate::ids::{EmailAddress, UserId};
 
 /// What is known of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +71,17 @@ pub fn thumbnail_failed(
     Ok(())
 }
 
+/// Takes back that this image has no thumbnail, if it is the user's newest.
+///
+/// # Errors
+/// When the statement fails.
+pub fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
+    diesel::update(users::table.find(user.get()).filter(users::newest_image_id.eq(image_id)))
+        .set(users::failure.eq(None::<String>))
+        .execute(connection)?;
+    Ok(())
+}
+
 /// Reads a user's standing by key; `None` where there is no such user.
 ///
 /// # Errors
@@ -84,4 +95,26 @@ pub fn standing(connection: &mut SqliteConnection, user: UserId) -> QueryResult<
     // The replaced service wrote an empty string for "none" in places.
     let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
     Ok(row.map(|(url, failure)| Standing { thumbnail_url: thumbnail(url), failure }))
+}
+
+/// How a user is addressed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Contact {
+    /// What the user is called. One of the replaced service may be any text, control characters included.
+    pub username: Option<String>,
+    /// Where mail goes; `None` also where the column holds no address.
+    pub email: Option<EmailAddress>,
+}
+
+/// Reads how a user is addressed, by key; `None` where there is no such user.
+///
+/// # Errors
+/// When the query fails.
+pub fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Contact>> {
+    let row = users::table
+        .find(user.get())
+        .select((users::username, users::email))
+        .first::<(Option<String>, Option<String>)>(connection)
+        .optional()?;
+    Ok(row.map(|(username, email)| Contact { username, email: email.and_then(|email| email.parse().ok()) }))
 }

@@ -61,7 +61,7 @@ impl GameServer {
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
     let mut process = Process::open(config, None)?;
-    let address = start(&mut process, config, listener)?;
+    let address = start(&mut process, config, listener, Wake::all(&[]))?;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)
@@ -74,11 +74,12 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
     server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running?)"))
 }
 
-/// Starts the game server's roles, and says where it listens.
+/// Starts the game server's roles, and says where it listens. `workers` wakes those who wait for orders in this process.
 pub(super) fn start(
     process: &mut Process,
     config: &Config,
     listener: std::net::TcpListener,
+    workers: Wake,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
@@ -86,7 +87,7 @@ pub(super) fn start(
     let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     let sockets = Sockets::new();
     let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
-    let orders = start_orders(process, config)?;
+    let orders = start_orders(process, config, workers)?;
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
     let metrics_auth = metrics_auth(config);
@@ -131,13 +132,14 @@ fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets
 
 /// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its
 /// job.
-fn start_orders(process: &mut Process, config: &Config) -> anyhow::Result<Orders> {
+fn start_orders(process: &mut Process, config: &Config, workers: Wake) -> anyhow::Result<Orders> {
     let receiver = Receiver::new(&config.webhook)?;
     let shutdown = process.shutdown.token();
+    let deliveries = Wake::new();
     let orders = Orders {
         database: process.database.clone(),
         bus: process.bus.clone(),
-        wake: Wake::new(),
+        wake: Wake::all(&[deliveries.clone(), workers]),
         webhook: receiver.is_some(),
     };
     match receiver {
@@ -149,7 +151,7 @@ fn start_orders(process: &mut Process, config: &Config) -> anyhow::Result<Orders
                 patient_job_policy(config),
                 WEBHOOKS_AT_ONCE,
                 worker_lock(config)?,
-                orders.wake.clone(),
+                deliveries,
                 shutdown.clone(),
             );
             process.run_role(Running::spawn("webhook", runner.run().map(Ok)));

@@ -35,6 +35,7 @@ Examples:
   m3a3 serve                                the API server alone
   m3a3 game-server                          the leaderboard and orders alone
   m3a3 worker thumbnail                     a worker alone; start as many as you like
+  m3a3 worker all                           every worker in one process
   m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
   m3a3 status 1                             what became of user 1's picture
   m3a3 client                               the leaderboard, live
@@ -65,7 +66,6 @@ enum Command {
     Up(up::Up),
     Serve(serve::Serve),
     GameServer(game_server::GameServer),
-    #[command(subcommand)]
     Worker(worker::Worker),
     Upload(upload::Upload),
     Status(status::Status),
@@ -152,7 +152,7 @@ impl Cli {
             }
             Command::Worker(worker) => {
                 worker.add_to(&mut overrides);
-                block_on(worker::run(&prepare(&overrides)?))
+                block_on(worker.run(&prepare(&overrides)?))
             }
             Command::Migrate(_) => migrate::run(&prepare(&overrides)?),
             Command::Upload(upload) => {

@@ -12,6 +12,7 @@ use super::output;
 use super::process::{Process, drain};
 use super::readiness::database_and_redis;
 use super::readings::{metrics_auth, redis_and_jobs};
+use super::worker::start_picture_intake;
 use crate::config::{Config, Overrides};
 use crate::http::health::{self, Check, Readiness};
 use crate::http::metrics::{self, Kind};
@@ -67,8 +68,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut process = Process::open(config, None)?;
     // Nobody makes thumbnails here, so the bell rings for nobody; but a picture of another program is taken in.
     let images = process.images(config)?;
-    let intake = images::listen(images.clone(), Wake::new(), process.shutdown.token());
-    process.run_role(Running::spawn("picture intake", intake.map(Ok)));
+    start_picture_intake(&mut process, images.clone(), Wake::new());
     let address = start(&mut process, config, images, listener)?;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;

@@ -13,7 +13,7 @@ use super::game_server;
 use super::output;
 use super::process::Process;
 use super::serve::{self, Address};
-use super::worker;
+use super::worker::{self, Work};
 use crate::bus::embedded::{Broker, BrokerFile, discover};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
@@ -27,7 +27,7 @@ Examples:
 Without a Redis of yours, a small broker inside of this process stands in for it. It is for this process and for other
 m3a3 commands on the same data; what it forgets at the end costs time, never data.";
 
-/// Run everything in this process: API server, game server, thumbnail worker, and Redis if there is none
+/// Run everything in this process: API server, game server, every worker, and Redis if there is none
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Up {
@@ -62,9 +62,10 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let embedded = if needs_broker(config) { Some(start_broker(config).await?) } else { None };
     let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     let images = process.images(config)?;
-    worker::start(&mut process, config, images.clone())?;
+    let workers = worker::start(&mut process, config, &images, &Work::ALL)?;
+    worker::start_picture_intake(&mut process, images.clone(), workers.bell.clone());
     let api = serve::start(&mut process, config, images, listener)?;
-    let game = game_server::start(&mut process, config, game_listener)?;
+    let game = game_server::start(&mut process, config, game_listener, workers.bell)?;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
     let ended = process.run().await;
     if let Some(broker) = embedded {

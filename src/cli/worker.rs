@@ -2,74 +2,219 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use super::output;
 use super::process::{Process, job_policy, worker_lock};
 use crate::config::{Config, Overrides};
 use crate::images::{self, Resources, ThumbnailWorker};
-use crate::jobs::{Runner, Wake};
-use crate::lifecycle::Running;
+use crate::jobs::{Handler, Policy, Runner, Wake};
+use crate::lifecycle::{RoleError, Running};
+use crate::orders::{self, Orders};
+use crate::warehouse::WarehouseWorker;
 
 const EXAMPLES: &str = "\
 Examples:
   m3a3 worker thumbnail
   m3a3 worker thumbnail --concurrency 4
+  m3a3 worker all
+  m3a3 worker warehouse --once              do what is due and exit, for cron
 
 Start as many as you like, on one database and image root. A worker that is killed loses nothing: another one, or the
-next, takes over what it was doing.";
+next, takes over what it was doing. What came while no worker ran is done when one does.";
 
 /// Run background jobs
-#[derive(Subcommand)]
-#[command(after_help = EXAMPLES)]
-pub(super) enum Worker {
-    /// Make thumbnails
-    Thumbnail(Thumbnail),
-}
-
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
-pub(super) struct Thumbnail {
-    /// How many pictures at a time, 0 for one per core [images.concurrency]
+pub(super) struct Worker {
+    /// Which jobs
+    #[arg(value_enum, value_name = "NAME")]
+    name: Name,
+    /// How many jobs at a time, 0 for one per core [images.concurrency, warehouse.concurrency]
     #[arg(long, value_name = "N")]
     concurrency: Option<String>,
+    /// Do what is due, then exit: retries that lie in the future are left to the next run
+    #[arg(long)]
+    once: bool,
 }
 
-impl Worker {
-    pub(super) fn add_to(&self, overrides: &mut Overrides) {
-        let Self::Thumbnail(Thumbnail { concurrency }) = self;
-        if let Some(concurrency) = concurrency {
-            overrides.set("images.concurrency", concurrency, "--concurrency");
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Make thumbnails
+    Thumbnail,
+    /// Keep pictures as assets, take orders on
+    Warehouse,
+    /// All of these in one process
+    All,
+}
+
+impl Name {
+    fn works(self) -> Vec<Work> {
+        match self {
+            Self::Thumbnail => vec![Work::Thumbnail],
+            Self::Warehouse => vec![Work::Warehouse],
+            Self::All => Work::ALL.to_vec(),
         }
     }
 }
 
-pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let mut process = Process::open(config, None)?;
-    let images = process.images(config)?;
-    let worker = start(&mut process, config, images)?;
-    output::print(&format!("thumbnail worker {worker} is ready\n"))?;
-    process.run().await?;
-    Ok(ExitCode::SUCCESS)
+/// One of the workers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Work {
+    Thumbnail,
+    Warehouse,
 }
 
-/// Starts the thumbnail worker's roles, and says under which id it claims jobs.
-pub(super) fn start(process: &mut Process, config: &Config, resources: Resources) -> anyhow::Result<String> {
-    let lock = worker_lock(config)?;
-    let id = lock.id().to_string();
+impl Work {
+    /// In this order, so that what one leaves to the next is done in one go.
+    pub(super) const ALL: [Self; 2] = [Self::Thumbnail, Self::Warehouse];
+
+    fn concurrency_key(self) -> &'static str {
+        match self {
+            Self::Thumbnail => "images.concurrency",
+            Self::Warehouse => "warehouse.concurrency",
+        }
+    }
+
+    /// Sets this worker up in a process; it runs until the shutdown, or `once`: until nothing is due.
+    fn prepare(self, process: &Process, config: &Config, images: &Resources, once: bool) -> anyhow::Result<Prepared> {
+        let start = Start { process, config, once };
+        match self {
+            Self::Thumbnail => start.prepare(
+                "thumbnail worker",
+                ThumbnailWorker::new(images.clone()),
+                job_policy(config),
+                config.images.concurrency.get(),
+            ),
+            Self::Warehouse => start.prepare(
+                "warehouse worker",
+                WarehouseWorker::new(images.files.clone(), images.limits.of_pictures(), images.limits.max_upload_bytes),
+                job_policy(config),
+                config.warehouse.concurrency.get(),
+            ),
+        }
+    }
+}
+
+/// A worker that is ready to run.
+struct Prepared {
+    name: &'static str,
+    /// Under which it claims jobs.
+    id: String,
+    bell: Wake,
+    run: BoxFuture<'static, Result<(), RoleError>>,
+}
+
+struct Start<'a> {
+    process: &'a Process,
+    config: &'a Config,
+    once: bool,
+}
+
+impl Start<'_> {
+    fn prepare<H: Handler>(
+        &self,
+        name: &'static str,
+        handler: H,
+        policy: Policy,
+        concurrency: usize,
+    ) -> anyhow::Result<Prepared> {
+        let lock = worker_lock(self.config)?;
+        let (id, bell) = (lock.id().to_string(), Wake::new());
+        let (database, shutdown) = (self.process.database.clone(), self.process.shutdown.token());
+        let runner = Runner::new(database, handler, policy, concurrency, lock, bell.clone(), shutdown);
+        let run = match self.once {
+            true => async { Ok(runner.run_until_idle().await?) }.boxed(),
+            false => runner.run().map(Ok).boxed(),
+        };
+        Ok(Prepared { name, id, bell, run })
+    }
+}
+
+impl Worker {
+    pub(super) fn add_to(&self, overrides: &mut Overrides) {
+        let Some(concurrency) = &self.concurrency else { return };
+        for work in self.name.works() {
+            overrides.set(work.concurrency_key(), concurrency, "--concurrency");
+        }
+    }
+
+    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let mut process = Process::open(config, None)?;
+        let images = process.images(config)?;
+        if self.once {
+            start_once(&mut process, config, &images, &self.name.works())?;
+        } else {
+            let started = start(&mut process, config, &images, &self.name.works())?;
+            start_intake(&mut process, config, images, started.bell);
+            output::print(&started.ready)?;
+        }
+        process.run().await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Workers that were started.
+pub(super) struct Started {
+    /// Wakes all of them.
+    pub(super) bell: Wake,
+    /// A line for each, with its id.
+    ready: String,
+}
+
+/// Starts these workers' roles.
+pub(super) fn start(
+    process: &mut Process,
+    config: &Config,
+    images: &Resources,
+    works: &[Work],
+) -> anyhow::Result<Started> {
+    let (mut bells, mut ready) = (Vec::new(), String::new());
+    for work in works {
+        let Prepared { name, id, bell, run } = work.prepare(process, config, images, false)?;
+        process.run_role(Running::spawn(name, run));
+        bells.push(bell);
+        ready.push_str(&format!("{name} {id} is ready\n"));
+    }
+    Ok(Started { bell: Wake::all(&bells), ready })
+}
+
+/// Starts one role that lets these workers do what is due, one after another, and then ends the process. Nobody listens:
+/// what is handed in meanwhile by a message alone is heard by the servers.
+fn start_once(process: &mut Process, config: &Config, images: &Resources, works: &[Work]) -> anyhow::Result<()> {
+    let workers =
+        works.iter().map(|work| work.prepare(process, config, images, true)).collect::<anyhow::Result<Vec<_>>>()?;
+    let shutdown = process.shutdown.clone();
+    let all = async move {
+        let mut outcome = Ok(());
+        for worker in workers {
+            // One that cannot go on keeps no other from its work.
+            outcome = outcome.and(worker.run.await);
+        }
+        shutdown.request();
+        outcome
+    };
+    process.run_role(Running::spawn("worker", all));
+    Ok(())
+}
+
+/// Starts what hears of work: pictures and orders, also of other programs, and thumbnails that have come to their end.
+pub(super) fn start_intake(process: &mut Process, config: &Config, images: Resources, bell: Wake) {
+    let orders = Orders {
+        database: process.database.clone(),
+        bus: process.bus.clone(),
+        wake: bell.clone(),
+        webhook: config.webhook.url.is_some(),
+    };
     let shutdown = process.shutdown.token();
-    let wake = Wake::new();
-    let runner = Runner::new(
-        resources.database.clone(),
-        ThumbnailWorker::new(resources.clone()),
-        job_policy(config),
-        config.images.concurrency.get(),
-        lock,
-        wake.clone(),
-        shutdown.clone(),
-    );
-    process.run_role(Running::spawn("thumbnail worker", runner.run().map(Ok)));
-    process.run_role(Running::spawn("picture intake", images::listen(resources, wake, shutdown).map(Ok)));
-    Ok(id)
+    process.run_role(Running::spawn("order intake", orders::listen(orders, shutdown).map(Ok)));
+    start_picture_intake(process, images, bell);
+}
+
+/// The same, for pictures alone.
+pub(super) fn start_picture_intake(process: &mut Process, images: Resources, bell: Wake) {
+    let shutdown = process.shutdown.token();
+    process.run_role(Running::spawn("picture intake", images::listen(images, bell, shutdown).map(Ok)));
 }

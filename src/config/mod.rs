@@ -24,7 +24,9 @@ use self::layers::Variables;
 pub use self::reader::Entry;
 use self::reader::Reader;
 pub use self::secret::{Secret, SecretUrl, SigningSecret};
-pub use self::sections::{Auth, Database, Email, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Webhook};
+pub use self::sections::{
+    Auth, Database, Email, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -41,6 +43,8 @@ pub struct Config {
     pub images: Images,
     /// Who is told of a purchase.
     pub webhook: Webhook,
+    /// Assets and fulfilments.
+    pub warehouse: Warehouse,
     /// Outgoing mail.
     pub email: Email,
     /// How jobs are run.
@@ -79,6 +83,7 @@ impl Config {
             database: Database::read(from)?,
             images: Images::read(from)?,
             webhook: Webhook::read(from)?,
+            warehouse: Warehouse::read(from)?,
             email: Email::read(from)?,
             jobs: Jobs::read(from)?,
             auth: Auth::read(from)?,

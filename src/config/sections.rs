@@ -131,6 +131,19 @@ impl Images {
     }
 }
 
+/// Assets and fulfilments.
+#[derive(Debug, Clone)]
+pub struct Warehouse {
+    /// Jobs that one worker process does at the same time.
+    pub concurrency: NonZeroUsize,
+}
+
+impl Warehouse {
+    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
+        Ok(Self { concurrency: or_one_per_core(from, "warehouse.concurrency")? })
+    }
+}
+
 /// Who is told of a purchase.
 #[derive(Debug, Clone)]
 pub struct Webhook {

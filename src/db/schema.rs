@@ -10,6 +10,7 @@ diesel::table! {
         thumbnail_image_id -> Nullable<BigInt>,
         newest_image_id -> Nullable<BigInt>,
         failure -> Nullable<Text>,
+        email -> Nullable<Text>,
     }
 }
 
@@ -54,8 +55,21 @@ diesel::table! {
         lease_token -> BigInt,
         started_at -> Nullable<BigInt>,
         error -> Nullable<Text>,
+        note -> Nullable<Text>,
         created_at -> BigInt,
         finished_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    job_attempts (id) {
+        id -> BigInt,
+        job_id -> Text,
+        worker -> Text,
+        started_at -> BigInt,
+        ended_at -> BigInt,
+        outcome -> Text,
+        error -> Nullable<Text>,
     }
 }
 
@@ -103,3 +117,34 @@ diesel::table! {
         placed_at -> BigInt,
     }
 }
+
+diesel::table! {
+    assets (sha256) {
+        sha256 -> Text,
+        bytes -> BigInt,
+        format -> Text,
+        width -> Integer,
+        height -> Integer,
+        captured_at -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    asset_references (image_id) {
+        image_id -> BigInt,
+        sha256 -> Text,
+        user_id -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    fulfilments (order_id) {
+        order_id -> Text,
+        placed_at -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(images, thumbnails, asset_references, assets);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use crate::ids::{ImagePath, Invalid};
 
-pub use original::{OpenError, Original};
+pub use original::{OpenError, Original, SETTLED_AFTER};
 use root::Root;
 use temporary::Temporary;
 pub use thumbnail_file::ThumbnailName;

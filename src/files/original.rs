@@ -12,7 +12,7 @@ use super::upload::is_stored;
 use crate::ids::ImagePath;
 
 /// A file younger than this may still be written by its owner.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
+pub const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
 /// A picture as it was read.
 #[derive(Debug)]

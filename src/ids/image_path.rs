@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Invalid;
@@ -10,8 +10,8 @@ use super::Invalid;
 /// Where a picture lies below the image root: relative, `/`-separated, without `.`, `..`, empty parts or NUL.
 ///
 /// It says nothing about what lies there; that shows when the file is opened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct ImagePath(String);
 
 impl ImagePath {
@@ -68,6 +68,14 @@ impl ImagePath {
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for ImagePath {
+    type Error = Invalid;
+
+    fn try_from(value: String) -> Result<Self, Invalid> {
+        Self::new(&value)
     }
 }
 

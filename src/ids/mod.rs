@@ -3,6 +3,7 @@
 //! Owns nothing, consumes nothing, publishes nothing and imports nothing of the crate. Each type has one fallible
 //! constructor; past it, nobody checks again.
 
+mod email_address;
 mod image_path;
 mod job;
 mod order;
@@ -13,6 +14,7 @@ mod username;
 
 use serde_json::Value;
 
+pub use email_address::EmailAddress;
 pub use image_path::ImagePath;
 pub use job::JobId;
 pub use order::{CustomerId, OrderId};

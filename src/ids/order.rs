@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Invalid, text};
@@ -12,13 +12,13 @@ const MAX_CHARS: usize = 255;
 const EXPECTED: &str = "a string of 1 to 255 characters without control characters";
 
 /// An order: the shop's own id for it, kept byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct OrderId(String);
 
 /// Who placed an order: the shop's own id for a customer, kept byte for byte. It need not be a [`super::UserId`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
 pub struct CustomerId(String);
 
 impl OrderId {
@@ -41,6 +41,14 @@ impl FromStr for OrderId {
 
     fn from_str(id: &str) -> Result<Self, Invalid> {
         text::checked(id, MAX_CHARS, EXPECTED).map(Self)
+    }
+}
+
+impl TryFrom<String> for OrderId {
+    type Error = Invalid;
+
+    fn try_from(id: String) -> Result<Self, Invalid> {
+        id.parse()
     }
 }
 
@@ -70,6 +78,14 @@ impl FromStr for CustomerId {
 
     fn from_str(id: &str) -> Result<Self, Invalid> {
         text::checked(id, MAX_CHARS, EXPECTED).map(Self)
+    }
+}
+
+impl TryFrom<String> for CustomerId {
+    type Error = Invalid;
+
+    fn try_from(id: String) -> Result<Self, Invalid> {
+        id.parse()
     }
 }
 

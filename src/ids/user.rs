@@ -3,14 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Invalid;
 
 /// A user: a whole number from 1 to 2^53-1, the numbers that JavaScript counts exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i64")]
 pub struct UserId(i64);
 
 impl UserId {
@@ -62,6 +62,14 @@ impl FromStr for UserId {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = if digits { text.parse().ok() } else { None };
         number.and_then(|number| Self::new(number).ok()).ok_or_else(|| Invalid::text(text, Self::EXPECTED))
+    }
+}
+
+impl TryFrom<i64> for UserId {
+    type Error = Invalid;
+
+    fn try_from(value: i64) -> Result<Self, Invalid> {
+        Self::new(value)
     }
 }
 

@@ -61,7 +61,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    fn of_pictures(&self) -> crate::thumbnail::Limits {
+    /// What the decoder may be given.
+    pub fn of_pictures(&self) -> crate::thumbnail::Limits {
         crate::thumbnail::Limits { max_pixels: self.max_pixels }
     }
 }

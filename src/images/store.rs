@@ -9,11 +9,9 @@ use crate::db::schema::{images, thumbnails};
 use crate::db::{UnixMillis, now};
 use crate::files::ThumbnailName;
 use crate::ids::{ImagePath, JobId, UserId};
-use crate::jobs::{self, DedupScope, Kind, NewJob};
+use crate::jobs::{self, EMAIL, NewJob, THUMBNAIL, WAREHOUSE};
+use crate::tasks::{MailTask, WarehouseTask};
 use crate::users;
-
-/// The job that makes a thumbnail.
-pub(super) const THUMBNAIL: Kind = Kind { name: "thumbnail", dedup: DedupScope::WhileActive };
 
 /// A picture that is to be accepted.
 #[derive(Debug, Clone)]
@@ -63,10 +61,11 @@ pub struct Image {
     pub(super) job_id: JobId,
     pub(super) user_id: UserId,
     pub(super) path: ImagePath,
+    pub(super) original_name: Option<String>,
     pub(super) state: State,
 }
 
-/// Accepts a picture: its user, its row and its job, or nothing.
+/// Accepts a picture: its user, its row and its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Accepted> {
     let (at, user_id) = (now(), submission.user_id);
     if let Some(key) = &submission.key {
@@ -98,27 +97,58 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
         .returning(images::id)
         .get_result(connection)?;
     users::image_accepted(connection, user_id, image_id)?;
+    let image_path = submission.path.clone();
+    store_image(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
+    let picture = called(submission.original_name.as_deref(), &submission.path);
+    mail(connection, &MailTask::UploadReceived { user_id, picture }, at)?;
     if let Some(key) = &submission.key {
         idempotency::remember(connection, user_id, key, image_id, at)?;
     }
     Ok(Accepted::New(Receipt { job_id, user_id, path: submission.path.clone() }))
 }
 
+fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: UnixMillis) -> QueryResult<()> {
+    let job = NewJob { id: JobId::generate(), kind: WAREHOUSE, payload: task.payload(), dedup: task.dedup() };
+    jobs::enqueue(connection, &job, at).map(drop)
+}
+
+fn mail(connection: &mut SqliteConnection, task: &MailTask, at: UnixMillis) -> QueryResult<()> {
+    let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup: task.dedup() };
+    jobs::enqueue(connection, &job, at).map(drop)
+}
+
+/// What a picture's owner calls it: its file's name.
+fn called(original_name: Option<&str>, path: &ImagePath) -> String {
+    let name = original_name.filter(|name| !name.is_empty());
+    let last = || path.as_str().rsplit('/').next().unwrap_or_default();
+    name.unwrap_or_else(last).to_owned()
+}
+
 fn receipt(image: Image) -> Receipt {
     Receipt { job_id: image.job_id, user_id: image.user_id, path: image.path }
 }
 
-type Row = (i64, String, i64, String, String, Option<String>, Option<String>);
+type Row = (i64, String, i64, String, Option<String>, String, Option<String>, Option<String>);
 
 const COLUMNS: (
     images::id,
     images::job_id,
     images::user_id,
     images::path,
+    images::original_name,
     images::state,
     images::thumbnail_url,
     images::failure,
-) = (images::id, images::job_id, images::user_id, images::path, images::state, images::thumbnail_url, images::failure);
+) = (
+    images::id,
+    images::job_id,
+    images::user_id,
+    images::path,
+    images::original_name,
+    images::state,
+    images::thumbnail_url,
+    images::failure,
+);
 
 fn by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<Image> {
     images::table.find(id).select(COLUMNS).first::<Row>(connection).and_then(image)
@@ -134,7 +164,7 @@ pub(super) fn by_job(connection: &mut SqliteConnection, job_id: JobId) -> QueryR
     row.map(image).transpose()
 }
 
-fn image((id, job_id, user_id, path, state, thumbnail_url, failure): Row) -> QueryResult<Image> {
+fn image((id, job_id, user_id, path, original_name, state, thumbnail_url, failure): Row) -> QueryResult<Image> {
     let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
     let state = match state.as_str() {
         "done" => State::Done { thumbnail_url: thumbnail_url.unwrap_or_default() },
@@ -146,6 +176,7 @@ fn image((id, job_id, user_id, path, state, thumbnail_url, failure): Row) -> Que
         job_id: job_id.parse().map_err(unreadable)?,
         user_id: UserId::new(user_id).map_err(unreadable)?,
         path: ImagePath::new(&path).map_err(unreadable)?,
+        original_name,
         state,
     })
 }
@@ -197,7 +228,13 @@ pub(super) fn done(
     diesel::update(images::table.find(image.id))
         .set((images::state.eq("done"), images::thumbnail_url.eq(&url), images::finished_at.eq(at)))
         .execute(connection)?;
-    users::thumbnail_ready(connection, image.user_id, image.id, &url)
+    users::thumbnail_ready(connection, image.user_id, image.id, &url)?;
+    let ready = MailTask::ThumbnailReady {
+        user_id: image.user_id,
+        picture: called(image.original_name.as_deref(), &image.path),
+        thumbnail: thumbnail.name.to_string(),
+    };
+    mail(connection, &ready, at)
 }
 
 /// Notes that an image will have no thumbnail.
@@ -210,5 +247,19 @@ pub(super) fn failed(
     diesel::update(images::table.find(image.id))
         .set((images::state.eq("failed"), images::failure.eq(message), images::finished_at.eq(at)))
         .execute(connection)?;
-    users::thumbnail_failed(connection, image.user_id, image.id, message)
+    users::thumbnail_failed(connection, image.user_id, image.id, message)?;
+    let failed = MailTask::ThumbnailFailed {
+        user_id: image.user_id,
+        picture: called(image.original_name.as_deref(), &image.path),
+        message: message.to_owned(),
+    };
+    mail(connection, &failed, at)
+}
+
+/// Notes that an image that had failed may get its thumbnail after all.
+pub(super) fn revived(connection: &mut SqliteConnection, image: &Image) -> QueryResult<()> {
+    diesel::update(images::table.find(image.id))
+        .set((images::state.eq("pending"), images::failure.eq(None::<String>), images::finished_at.eq(None::<i64>)))
+        .execute(connection)?;
+    users::image_revived(connection, image.user_id, image.id)
 }

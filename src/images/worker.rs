@@ -3,13 +3,13 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::store::{self, Image, THUMBNAIL, Thumbnail};
+use super::store::{self, Image, Thumbnail};
 use super::{Limits, Resources};
 use crate::db::UnixMillis;
 use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError};
 use crate::ids::{ImagePath, JobId};
-use crate::jobs::{Failure, Handler, Job, Kind};
+use crate::jobs::{Failure, Handler, Job, Kind, THUMBNAIL};
 use crate::thumbnail;
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
@@ -68,6 +68,13 @@ impl Handler for ThumbnailWorker {
         let Some(image) = store::by_job(connection, job.id)? else { return Ok(None) };
         store::failed(connection, &image, message, now)?;
         Ok(Some(finished(&image, job.id, Outcome::Failed { message: message.to_owned() })))
+    }
+
+    fn revive(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+        match store::by_job(connection, job.id)? {
+            Some(image) => store::revived(connection, &image),
+            None => Ok(()),
+        }
     }
 
     fn announce(&self, notice: Finished) {

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::claim;
+use super::history::Ending;
 use super::settle::{self, Settled};
 use super::{Failure, Handler, Job, Policy};
 use crate::db::{Database, DbError, now};
@@ -91,8 +92,9 @@ impl<H: Handler> Attempt<H> {
         let mut tries = 0;
         loop {
             let (job, failure, policy) = (job.clone(), failure.clone(), self.policy);
-            let write =
-                move |connection: &mut _| settle::fail::<H>(connection, &job, &failure, &policy, rand::random(), now());
+            let write = move |connection: &mut _| {
+                settle::fail::<H>(connection, &job, &failure, Ending::Failed, &policy, rand::random(), now())
+            };
             tries += 1;
             match self.database.write(write).await {
                 Err(DbError::Commit(_) | DbError::Statement(_)) if tries < SETTLE_TRIES => {

@@ -1,10 +1,10 @@
 //! The job engine: nothing that was accepted is ever lost.
 //!
-//! Owns the `jobs` table and the worker locks. Consumes wake-ups (from a channel, a sweep, a reconnect), publishes
+//! Owns the tables `jobs` and `job_attempts` and the worker locks. Consumes wake-ups (from a channel, a sweep, a reconnect), publishes
 //! nothing itself: a [`Handler`] announces what became of its jobs after the commit. Never runs a job's database effect
 //! outside of the transaction that completes the job.
 //!
-//! A job is `queued`, is claimed under a lease (`running`), and ends `done` or `dead`. Two counters tell failures apart:
+//! A job is `queued`, is claimed under a lease (`running`), and ends `done`, `dead` or, by an operator, `cancelled`. Two counters tell failures apart:
 //! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
 //!
 //! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
@@ -13,6 +13,8 @@
 //! - [`by_dedup()`]: what became of a job
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
+//! - `history`: how each attempt ended
+//! - `kind`: which kinds there are
 //! - `rescue`: jobs of dead workers and of expired leases
 //! - `runner`: the loop that does all that for one [`Handler`]
 
@@ -21,10 +23,13 @@ mod backlog;
 mod backoff;
 mod claim;
 mod enqueue;
+mod history;
+mod kind;
 mod lookup;
 mod rescue;
 mod runner;
 mod settle;
+mod wake;
 mod worker_lock;
 
 use std::future::Future;
@@ -38,30 +43,14 @@ use crate::ids::JobId;
 
 pub use backlog::{Backlog, backlog};
 pub use enqueue::{NewJob, enqueue};
+pub use kind::{DedupScope, EMAIL, KINDS, Kind, THUMBNAIL, WAREHOUSE, WEBHOOK};
 pub use lookup::{Standing, by_dedup};
-pub use runner::{Runner, Wake};
+pub use runner::Runner;
+pub use wake::Wake;
 pub use worker_lock::{WorkerId, WorkerLock};
 
 /// How often a job may take its worker down with it before it is given up.
 pub const MAX_CRASHES: i32 = 5;
-
-/// A kind of job: which worker runs it, and how long its dedup keys hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kind {
-    /// The name in the `kind` column.
-    pub name: &'static str,
-    /// How long a dedup key keeps another job of the same key away.
-    pub dedup: DedupScope,
-}
-
-/// How long a dedup key holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DedupScope {
-    /// While the job is queued or running.
-    WhileActive,
-    /// For ever.
-    Forever,
-}
 
 /// When jobs are given up, repeated and taken for lost.
 #[derive(Debug, Clone, Copy)]
@@ -131,6 +120,11 @@ pub trait Handler: Send + Sync + 'static {
     /// does outside of the database must bear repetition.
     fn run(&self, job: &Job) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
+    /// What the operator should know of a job that ends with this effect, such as why nothing was sent.
+    fn note(_effect: &Self::Effect) -> Option<String> {
+        None
+    }
+
     /// Writes the effect, in the transaction that makes the job done.
     ///
     /// # Errors
@@ -152,6 +146,14 @@ pub trait Handler: Send + Sync + 'static {
         message: &str,
         now: UnixMillis,
     ) -> QueryResult<Option<Self::Notice>>;
+
+    /// Takes back what [`Handler::bury`] wrote, in the transaction that queues a dead job again.
+    ///
+    /// # Errors
+    /// When a statement fails.
+    fn revive(_connection: &mut SqliteConnection, _job: &Job) -> QueryResult<()> {
+        Ok(())
+    }
 
     /// Tells the world, after the commit. Must not block.
     fn announce(&self, notice: Self::Notice);

@@ -3,6 +3,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use super::history::Ending;
 use super::settle::{Settled, fail, kill, requeue};
 use super::{Failure, Handler, Job, MAX_CRASHES, Policy, WorkerId, parse_id};
 use crate::db::{UnixMillis, schema::jobs};
@@ -55,7 +56,7 @@ pub(super) fn of_dead_workers<H: Handler>(
             let error = format!("worker {owner} died");
             let settled = match started_at {
                 None => {
-                    requeue(connection, &job, None, &error)?;
+                    requeue(connection, &job, None, Ending::Crashed, &error, now)?;
                     Settled::Retried
                 }
                 Some(_) => crash::<H>(connection, &job, &error, now)?,
@@ -75,9 +76,10 @@ fn crash<H: Handler>(
     let crashes = job.crashes + 1;
     diesel::update(jobs::table.find(job.id.to_string())).set(jobs::crashes.eq(crashes)).execute(connection)?;
     if crashes >= MAX_CRASHES {
-        return kill::<H>(connection, job, &format!("{error}, as did {} before it", crashes - 1), GIVEN_UP, now);
+        let error = format!("{error}, as did {} before it", crashes - 1);
+        return kill::<H>(connection, job, Ending::Crashed, &error, GIVEN_UP, now);
     }
-    requeue(connection, job, None, error)?;
+    requeue(connection, job, None, Ending::Crashed, error, now)?;
     Ok(Settled::Retried)
 }
 
@@ -101,10 +103,10 @@ pub(super) fn of_expired_leases<H: Handler>(
         let job = job.into_job()?;
         let settled = match started_at {
             None => {
-                requeue(connection, &job, None, &failure.error)?;
+                requeue(connection, &job, None, Ending::Expired, &failure.error, now)?;
                 Settled::Retried
             }
-            Some(_) => fail::<H>(connection, &job, &failure, policy, random, now)?,
+            Some(_) => fail::<H>(connection, &job, &failure, Ending::Expired, policy, random, now)?,
         };
         rescued.count(settled);
     }

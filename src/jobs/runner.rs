@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::Notify;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -12,25 +11,9 @@ use super::attempt::Attempt;
 use super::claim::{self, Claimed};
 use super::rescue::{self, Rescued};
 use super::worker_lock::DeadWorker;
-use super::{Handler, Job, Policy, WorkerId, WorkerLock};
+use super::{Handler, Job, Policy, Wake, WorkerId, WorkerLock};
 use crate::db::{Database, DbError, now};
 use crate::ids::JobId;
-
-/// The doorbell: ring it when there may be work.
-#[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Notify>);
-
-impl Wake {
-    /// A doorbell that nobody hears yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Wakes the runner, or keeps it from falling asleep next time.
-    pub fn ring(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// Runs the jobs of one kind, several at once.
 pub struct Runner<H> {
@@ -75,31 +58,55 @@ impl<H: Handler> Runner<H> {
 
     /// Runs until shutdown is requested; then lets running jobs end within the policy's drain time and hands back the
     /// rest uncharged. A database that fails for a while is waited for.
-    pub async fn run(mut self) {
+    pub async fn run(self) {
+        // Nothing but the shutdown ends it.
+        let _ = self.work(false).await;
+    }
+
+    /// Runs until no job is due and none is running, or until shutdown is requested. What is to be repeated later is left
+    /// for later.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn run_until_idle(self) -> Result<(), DbError> {
+        self.work(true).await
+    }
+
+    async fn work(mut self, until_idle: bool) -> Result<(), DbError> {
         let mut sweep = interval(self.policy.sweep_interval);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = interval(self.policy.lease / 3);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let wake = self.wake.clone();
         let shutdown = self.shutdown.clone();
-        loop {
+        let mut swept = false;
+        let mut outcome = Ok(());
+        while outcome.is_ok() && !(until_idle && swept && self.running.is_empty()) {
             let step = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
                 // Before the ends of jobs, which may follow each other so closely that nothing else gets its turn.
-                _ = sweep.tick() => self.sweep().await,
+                _ = sweep.tick() => {
+                    swept = true;
+                    self.sweep().await
+                }
                 Some(ended) = self.tasks.join_next_with_id() => {
                     self.forget(ended);
                     self.claim().await
                 }
-                () = wake.0.notified() => self.claim().await,
+                () = wake.rung() => self.claim().await,
             };
-            if let Err(error) = step {
-                tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be reached");
+            match step {
+                Err(error) if until_idle => outcome = Err(error),
+                Err(error) => {
+                    tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be reached");
+                }
+                Ok(()) => {}
             }
         }
         self.drain(heartbeat).await;
+        outcome
     }
 
     async fn sweep(&mut self) -> Result<(), DbError> {

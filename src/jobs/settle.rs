@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::claim::held;
+use super::history::{self, Ending};
 use super::{DedupScope, Failure, Handler, Job, Kind, Policy, backoff};
 use crate::db::{UnixMillis, schema::jobs};
 
@@ -28,19 +29,22 @@ pub(super) fn complete<H: Handler>(
     effect: H::Effect,
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Notice>> {
-    if !end(connection, H::KIND, job, "done", None, now)? {
+    let note = H::note(&effect);
+    history::record(connection, &job.id.to_string(), job.lease_token, Ending::Done, None, now)?;
+    if !end(connection, H::KIND, job, Ended { state: "done", error: None, note: note.as_deref() }, now)? {
         return Ok(Settled::LeaseLost);
     }
     Ok(Settled::Done(H::apply(connection, job, effect, now)?))
 }
 
-/// Counts a failed attempt: the job is queued again, or dead when nothing more is to be hoped for.
+/// Counts a failed attempt, which ended in this way: the job is queued again, or dead when nothing more is to be hoped for.
 ///
 /// `random` is uniform in `0.0..1.0`.
 pub(super) fn fail<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
     failure: &Failure,
+    ending: Ending,
     policy: &Policy,
     random: f64,
     now: UnixMillis,
@@ -55,21 +59,23 @@ pub(super) fn fail<H: Handler>(
     if failure.retry && attempts < policy.max_attempts {
         let delay = backoff::delay(attempts, policy.retry_base, policy.retry_cap, random);
         let run_at = now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
-        requeue(connection, job, Some(run_at), &failure.error)?;
+        requeue(connection, job, Some(run_at), ending, &failure.error, now)?;
         return Ok(Settled::Retried);
     }
-    kill::<H>(connection, job, &failure.error, &failure.message, now)
+    kill::<H>(connection, job, ending, &failure.error, &failure.message, now)
 }
 
 /// Makes a claimed job dead.
 pub(super) fn kill<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
+    ending: Ending,
     error: &str,
     message: &str,
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Notice>> {
-    if !end(connection, H::KIND, job, "dead", Some(error), now)? {
+    history::record(connection, &job.id.to_string(), job.lease_token, ending, Some(error), now)?;
+    if !end(connection, H::KIND, job, Ended { state: "dead", error: Some(error), note: None }, now)? {
         return Ok(Settled::LeaseLost);
     }
     Ok(Settled::Dead(H::bury(connection, job, message, now)?))
@@ -80,8 +86,11 @@ pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,
     run_at: Option<UnixMillis>,
+    ending: Ending,
     error: &str,
+    now: UnixMillis,
 ) -> QueryResult<usize> {
+    history::record(connection, &job.id.to_string(), job.lease_token, ending, Some(error), now)?;
     diesel::update(held(job.id.to_string(), job.lease_token))
         .set((
             jobs::state.eq("queued"),
@@ -94,27 +103,42 @@ pub(super) fn requeue(
         .execute(connection)
 }
 
+/// What stands in the row of a job that has ended.
+struct Ended<'a> {
+    state: &'a str,
+    error: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
 fn end(
     connection: &mut SqliteConnection,
     kind: Kind,
     job: &Job,
-    state: &str,
-    error: Option<&str>,
+    Ended { state, error, note }: Ended<'_>,
     now: UnixMillis,
 ) -> QueryResult<bool> {
     let rows = diesel::update(held(job.id.to_string(), job.lease_token))
         .set((
             jobs::state.eq(state),
             jobs::error.eq(error),
+            jobs::note.eq(note),
             jobs::lease_owner.eq(None::<String>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::finished_at.eq(now),
         ))
         .execute(connection)?;
-    if rows == 1 && kind.dedup == DedupScope::WhileActive {
-        diesel::update(jobs::table.find(job.id.to_string()).filter(jobs::dedup.is_not_null()))
+    if rows == 1 {
+        free_dedup_key(connection, kind, &job.id.to_string())?;
+    }
+    Ok(rows == 1)
+}
+
+/// Lets another job of the same dedup key be made, where keys hold no longer than their jobs.
+pub(super) fn free_dedup_key(connection: &mut SqliteConnection, kind: Kind, job_id: &str) -> QueryResult<()> {
+    if kind.dedup == DedupScope::WhileActive {
+        diesel::update(jobs::table.find(job_id).filter(jobs::dedup.is_not_null()))
             .set(jobs::dedup.eq(None::<String>))
             .execute(connection)?;
     }
-    Ok(rows == 1)
+    Ok(())
 }

@@ -8,13 +8,11 @@ use serde_json::json;
 use crate::db::schema::orders;
 use crate::db::{UnixMillis, now};
 use crate::ids::{CustomerId, JobId, OrderId};
-use crate::jobs::{self, DedupScope, Kind, NewJob, Standing};
-
-/// The job that reports a purchase to the webhook's receiver.
-pub(super) const WEBHOOK: Kind = Kind { name: "webhook", dedup: DedupScope::Forever };
+use crate::jobs::{self, EMAIL, Kind, NewJob, Standing, WAREHOUSE, WEBHOOK};
+use crate::tasks::{MailTask, WarehouseTask, user_of};
 
 /// Every kind of job that an order may have, in the order in which they are shown.
-const KINDS: [Kind; 1] = [WEBHOOK];
+const KINDS: [Kind; 3] = [WEBHOOK, WAREHOUSE, EMAIL];
 
 /// An order that is to be accepted.
 #[derive(Debug, Clone)]
@@ -58,9 +56,15 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
             orders::placed_at.eq(at),
         ))
         .execute(connection)?;
+    let user_id = user_of(customer_id);
     if *webhook {
-        enqueue(connection, WEBHOOK, order_id, at)?;
+        let payload = json!({ "orderId": order_id, "userId": user_id }).to_string();
+        enqueue(connection, WEBHOOK, order_id, payload, at)?;
     }
+    let order = WarehouseTask::Order { order_id: order_id.clone(), user_id, placed_at: at };
+    enqueue(connection, WAREHOUSE, order_id, order.payload(), at)?;
+    let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
+    enqueue(connection, EMAIL, order_id, confirmed.payload(), at)?;
     Ok(Accepted::New)
 }
 
@@ -75,13 +79,14 @@ pub(super) fn known(
     Ok(placed_by.map(|placed_by| if placed_by == customer_id.as_str() { Accepted::Before } else { Accepted::Taken }))
 }
 
-fn enqueue(connection: &mut SqliteConnection, kind: Kind, order_id: &OrderId, at: UnixMillis) -> QueryResult<bool> {
-    let job = NewJob {
-        id: JobId::generate(),
-        kind,
-        payload: json!({ "orderId": order_id }).to_string(),
-        dedup: Some(order_id.to_string()),
-    };
+fn enqueue(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    order_id: &OrderId,
+    payload: String,
+    at: UnixMillis,
+) -> QueryResult<bool> {
+    let job = NewJob { id: JobId::generate(), kind, payload, dedup: Some(order_id.to_string()) };
     jobs::enqueue(connection, &job, at)
 }
 

@@ -9,10 +9,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::receiver::{Message, Receiver, Undelivered};
-use super::store::{self, Order, WEBHOOK};
+use super::store::{self, Order};
 use crate::db::{Database, UnixMillis};
 use crate::ids::OrderId;
-use crate::jobs::{Failure, Handler, Job, Kind};
+use crate::jobs::{Failure, Handler, Job, Kind, WEBHOOK};
 
 const NOT_REPORTED: &str = "The purchase could not be reported.";
 

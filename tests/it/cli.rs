@@ -138,8 +138,8 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
     Usage: m3a3 [OPTIONS] <COMMAND>
 
     Commands:
-      up           Run everything in this process: API server, game server, thumbnail worker, and Redis
-                   if there is none
+      up           Run everything in this process: API server, game server, every worker, and Redis if
+                   there is none
       serve        Accept pictures, answer polls, serve thumbnails
       game-server  Take scores and orders, push the leaderboard to everyone who watches
       worker       Run background jobs
@@ -168,6 +168,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       m3a3 serve                                the API server alone
       m3a3 game-server                          the leaderboard and orders alone
       m3a3 worker thumbnail                     a worker alone; start as many as you like
+      m3a3 worker all                           every worker in one process
       m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
       m3a3 status 1                             what became of user 1's picture
       m3a3 client                               the leaderboard, live

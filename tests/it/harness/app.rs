@@ -117,12 +117,17 @@ impl App {
         diesel::sql_query(query).get_result::<Count>(&mut self.database()).unwrap().count
     }
 
-    /// What has to hold at the end of every test: every job has come to its end.
+    /// What has to hold at the end of every test: every job has come to its end, of those kinds for which every test
+    /// starts its worker.
     pub async fn assert_no_job_is_left(&self) {
-        eventually("every job ends", || async {
-            (self.count("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')") == 0).then_some(())
-        })
-        .await;
+        self.assert_none_is_left_of(&["thumbnail", "webhook"]).await;
+    }
+
+    /// Awaits the end of every job of these kinds.
+    pub async fn assert_none_is_left_of(&self, kinds: &[&str]) {
+        let kinds = kinds.iter().map(|kind| format!("'{kind}'")).collect::<Vec<_>>().join(", ");
+        let left = format!("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND kind IN ({kinds})");
+        eventually("every job ends", || async { (self.count(&left) == 0).then_some(()) }).await;
     }
 
     /// Uploads a picture, and expects it to be accepted.
@@ -206,6 +211,12 @@ impl App {
     pub async fn get(&self, url: &str, path: &str) -> (u16, Value) {
         answer(self.http.get(format!("{url}{path}"))).await.unwrap()
     }
+}
+
+/// Of an order's jobs, those that report it.
+pub fn webhooks(order: &Value) -> Value {
+    let jobs = order["jobs"].as_array().unwrap();
+    jobs.iter().filter(|job| job["kind"] == "webhook").cloned().collect()
 }
 
 /// Sends a request whose answer is JSON.

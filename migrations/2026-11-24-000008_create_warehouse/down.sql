@@ -1,0 +1,3 @@
+DROP TABLE fulfilments;
+DROP TABLE asset_references;
+DROP TABLE assets;

@@ -1,0 +1,2 @@
+-- Where mail for the user goes; NULL where nobody has said.
+ALTER TABLE users ADD COLUMN email TEXT;

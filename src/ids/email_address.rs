@@ -1,0 +1,87 @@
+//! Email addresses.
+
+use std::fmt;
+use std::str::FromStr;
+
+use email_address::{EmailAddress as Parsed, Options};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Invalid;
+
+/// Where mail goes: `local@domain` by RFC 5321 and 6531, without a display name, a domain literal or any control
+/// character, so that it cannot end the header or the command that it stands in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct EmailAddress(String);
+
+impl EmailAddress {
+    /// The longest address in bytes (RFC 5321, 4.5.3.1.3, less its angle brackets).
+    pub const MAX_BYTES: usize = 254;
+    const EXPECTED: &str = "an email address, such as \"ada@example.org\", of at most 254 bytes";
+
+    /// Reads an address from JSON.
+    ///
+    /// # Errors
+    /// When it is missing, no string, or no address.
+    pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        match value {
+            Some(Value::String(text)) => text.parse(),
+            other => Err(Invalid::json(other, Self::EXPECTED)),
+        }
+    }
+
+    /// The address as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for EmailAddress {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let options = Options::default().without_display_text().without_domain_literal();
+        let plain = text.len() <= Self::MAX_BYTES && !text.chars().any(|c| c.is_control() || c.is_whitespace());
+        if plain && Parsed::parse_with_options(text, options).is_ok() {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(Invalid::text(text, Self::EXPECTED))
+        }
+    }
+}
+
+impl fmt::Display for EmailAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_mailbox_and_nothing_around_it() {
+        for good in ["ada@example.org", "a.b+c@sub.example.org", "jürgen@exämple.de", "root@localhost"] {
+            assert_eq!(good.parse::<EmailAddress>().unwrap().as_str(), good);
+        }
+        let long = format!("{}@example.org", "x".repeat(300));
+        for bad in [
+            "",
+            "ada",
+            "@example.org",
+            "ada@",
+            "ada@@example.org",
+            "Ada <ada@example.org>",
+            "ada@example.org\r\nBcc: eve@example.org",
+            "ada@example.org,eve@example.org",
+            "a b@example.org",
+            "\"a b\"@example.org",
+            "ada@[127.0.0.1]",
+            long.as_str(),
+        ] {
+            assert!(bad.parse::<EmailAddress>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What became of each attempt, for the operator. Written in the transaction that ends the attempt.
+
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sqlite::SqliteConnection;
+
+use super::claim::held;
+use crate::db::{UnixMillis, schema::job_attempts, schema::jobs};
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// The job is done.
+    Done,
+    /// The handler gave an error, or panicked.
+    Failed,
+    /// The worker died.
+    Crashed,
+    /// The lease ran out.
+    Expired,
+}
+
+impl Ending {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Crashed => "crashed",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// Notes how the attempt under this lease ended, before the lease is taken off the job's row. An attempt that had not
+/// begun leaves no trace, nor does one whose lease was lost.
+pub(super) fn record(
+    connection: &mut SqliteConnection,
+    job_id: &str,
+    lease_token: i64,
+    ending: Ending,
+    error: Option<&str>,
+    now: UnixMillis,
+) -> QueryResult<()> {
+    held(job_id.to_owned(), lease_token)
+        .filter(jobs::started_at.is_not_null())
+        .filter(jobs::lease_owner.is_not_null())
+        .select((
+            jobs::id,
+            jobs::lease_owner.assume_not_null(),
+            jobs::started_at.assume_not_null(),
+            now.into_sql::<BigInt>(),
+            ending.name().into_sql::<Text>(),
+            error.into_sql::<Nullable<Text>>(),
+        ))
+        .insert_into(job_attempts::table)
+        .into_columns((
+            job_attempts::job_id,
+            job_attempts::worker,
+            job_attempts::started_at,
+            job_attempts::ended_at,
+            job_attempts::outcome,
+            job_attempts::error,
+        ))
+        .execute(connection)?;
+    Ok(())
+}

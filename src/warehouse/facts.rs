@@ -1,0 +1,155 @@
+//! What is to be known of a picture without decoding it.
+
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use exif::{Exif, In, Reader, Tag, Value};
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use sha2::{Digest, Sha256};
+
+use crate::thumbnail::{self, Format, Limits};
+
+/// An asset's facts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Lower-case hex.
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+    pub(super) format: Format,
+    /// In pixels, as stored.
+    pub(super) width: u32,
+    /// In pixels, as stored.
+    pub(super) height: u32,
+    /// RFC 3339; without an offset where the camera told none.
+    pub(super) captured_at: Option<String>,
+}
+
+/// Reads a file's facts.
+///
+/// # Errors
+/// When its header shows that it is no picture, or none that is accepted here.
+pub(super) fn facts(bytes: &[u8], limits: &Limits) -> Result<Facts, thumbnail::Error> {
+    let probe = thumbnail::probe(Cursor::new(bytes), limits)?;
+    Ok(Facts {
+        sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
+        bytes: bytes.len() as u64,
+        format: probe.format,
+        width: probe.width,
+        height: probe.height,
+        captured_at: captured_at(bytes),
+    })
+}
+
+/// When the picture was taken: EXIF's `DateTimeOriginal`, or else `DateTimeDigitized`, with its offset where there is one
+/// (EXIF 2.32). Whatever is malformed is taken for missing.
+fn captured_at(bytes: &[u8]) -> Option<String> {
+    // The bytes are anybody's: a panic on the way through them costs a date, not the job.
+    let read = || Reader::new().read_from_container(&mut Cursor::new(bytes)).ok();
+    let exif = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;
+    let original = || time(&exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal);
+    let digitized = || time(&exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized);
+    original().or_else(digitized)
+}
+
+fn time(exif: &Exif, time: Tag, offset: Tag) -> Option<String> {
+    let time = DateTime::strptime("%Y:%m:%d %H:%M:%S", text(exif, time)?).ok()?;
+    let offset = text(exif, offset).and_then(parse_offset);
+    Some(match offset {
+        Some(offset) => format!("{time}{offset}"),
+        None => time.to_string(),
+    })
+}
+
+/// `+02:00`, as RFC 3339 wants it too.
+fn parse_offset(text: &str) -> Option<&str> {
+    let (sign, rest) = text.split_at_checked(1)?;
+    let (hours, minutes) = rest.split_once(':')?;
+    let digits = |part: &str| (part.len() == 2).then(|| part.parse::<i8>().ok()).flatten();
+    let (hours, minutes) = (digits(hours)?, digits(minutes)?);
+    let known = matches!(sign, "+" | "-") && Offset::from_hours(hours).is_ok() && (0..60).contains(&minutes);
+    known.then_some(text)
+}
+
+fn text(exif: &Exif, tag: Tag) -> Option<&str> {
+    match &exif.get_field(tag, In::PRIMARY)?.value {
+        Value::Ascii(lines) => std::str::from_utf8(lines.first()?).ok().map(str::trim),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
+    const PNG: &[u8] = include_bytes!("../../tests/fixtures/rgb.png");
+
+    /// A PNG with an `eXIf` chunk of one sub-directory that holds these ASCII tags.
+    fn with_exif(tags: &[(u16, &str)]) -> Vec<u8> {
+        let mut exif = b"MM\0\x2a\0\0\0\x08\0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0".to_vec();
+        exif.extend((tags.len() as u16).to_be_bytes());
+        let mut values = exif.len() + 12 * tags.len() + 4;
+        for (tag, value) in tags {
+            exif.extend(tag.to_be_bytes());
+            exif.extend([0, 2]);
+            exif.extend((value.len() as u32 + 1).to_be_bytes());
+            exif.extend((values as u32).to_be_bytes());
+            values += value.len() + 1;
+        }
+        exif.extend([0; 4]);
+        for (_, value) in tags {
+            exif.extend(value.as_bytes());
+            exif.push(0);
+        }
+        let mut png = PNG[..33].to_vec();
+        png.extend((exif.len() as u32).to_be_bytes());
+        png.extend(b"eXIf");
+        png.extend(&exif);
+        png.extend([0; 4]);
+        png.extend(&PNG[33..]);
+        png
+    }
+
+    const ORIGINAL: u16 = 0x9003;
+    const DIGITIZED: u16 = 0x9004;
+    const OFFSET: u16 = 0x9011;
+
+    #[test]
+    fn a_picture_is_known_by_its_content_and_its_header() {
+        let facts = facts(PNG, &LIMITS).unwrap();
+        assert_eq!((facts.bytes, facts.format), (PNG.len() as u64, Format::Png));
+        assert_eq!(facts.sha256.len(), 64);
+        assert!(facts.width > 0 && facts.height > 0);
+        assert_eq!(facts.captured_at, None);
+        assert!(super::facts(b"hello", &LIMITS).is_err());
+    }
+
+    #[test]
+    fn the_capture_time_is_the_camera_s_with_its_offset_where_it_told_one() {
+        let captured = |tags: &[(u16, &str)]| facts(&with_exif(tags), &LIMITS).unwrap().captured_at;
+        let (taken, scanned) = ("2026:07:09 18:30:05", "2026:08:01 09:00:00");
+        assert_eq!(captured(&[(ORIGINAL, taken)]).unwrap(), "2026-07-09T18:30:05");
+        assert_eq!(captured(&[(ORIGINAL, taken), (OFFSET, "+02:00")]).unwrap(), "2026-07-09T18:30:05+02:00");
+        assert_eq!(captured(&[(ORIGINAL, taken), (OFFSET, "summer")]).unwrap(), "2026-07-09T18:30:05");
+        assert_eq!(captured(&[(DIGITIZED, scanned)]).unwrap(), "2026-08-01T09:00:00");
+        for none in ["", "    :  :     :  :  ", "0000:00:00 00:00:00", "2026:13:01 00:00:00", "yesterday"] {
+            assert_eq!(captured(&[(ORIGINAL, none)]), None, "{none}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_the_exif_block_the_picture_has_its_facts(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+            let mut png = PNG[..33].to_vec();
+            png.extend((noise.len() as u32).to_be_bytes());
+            png.extend(b"eXIf");
+            png.extend(&noise);
+            png.extend([0; 4]);
+            png.extend(&PNG[33..]);
+            prop_assert!(facts(&png, &LIMITS).is_ok());
+        }
+    }
+}
