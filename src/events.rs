@@ -17,6 +17,9 @@ pub enum Topic {
     Prefix(&'static str),
 }
 
+/// The channels that have one name each; `finished:{userId}` is many.
+pub const CHANNELS: [&str; 3] = ["image_uploaded", "order_placed", LeaderboardUpdate::CHANNEL];
+
 /// A message of one of the channels.
 pub trait Event: Sized + Send + 'static {
     /// The channels that carry this type.

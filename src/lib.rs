@@ -10,6 +10,8 @@
 //! | the leaderboard: scores, their way to Redis, the board's way to everyone | [`leaderboard`] |
 //! | orders: routes, the webhook that reports them | [`orders`] |
 //! | the warehouse: assets and fulfilments, each once | [`warehouse`] |
+//! | jobs over HTTP, for operators | [`admin`] |
+//! | is everything well that m3a3 stands on | [`doctor`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | the leaderboard in a terminal, from a server's Socket.IO (feature `client`) | `client` |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
@@ -24,12 +26,14 @@
 //! | values that cannot be wrong | [`ids`] |
 //! | settings, logs, signals | [`config`], [`telemetry`], [`lifecycle`] |
 
+pub mod admin;
 pub mod bus;
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod config;
 pub mod db;
+pub mod doctor;
 pub mod events;
 pub mod files;
 pub mod http;

@@ -12,18 +12,19 @@ mod sorted_set;
 mod subscription;
 mod throttle;
 
+use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fred::clients::Client;
-use fred::interfaces::{ClientLike, EventInterface};
+use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::events::Event;
+use crate::events::{CHANNELS, Event};
 use connection::Link;
 use publisher::Publisher;
 pub use sorted_set::{Change, Changed, Member, Page, SortedSet};
@@ -172,6 +173,28 @@ impl Bus {
     /// Whether both connections stand.
     pub fn is_connected(&self) -> bool {
         self.links.iter().all(|link| link.borrow().is_connected())
+    }
+
+    /// Waits until both connections stand. Cancel safe.
+    pub async fn connected(&self) {
+        for link in &self.links {
+            // A link whose task has ended will never stand.
+            if link.clone().wait_for(|link| link.is_connected()).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// How many subscribers each of our channels has; those of patterns are counted together, under `patterns`.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or refuses to.
+    pub async fn listeners(&self) -> Result<Vec<(String, u64)>, BusError> {
+        let failed = |error: fred::error::Error| BusError::Command(error.into());
+        let counts: HashMap<String, u64> = self.commands.pubsub_numsub(CHANNELS.to_vec()).await.map_err(failed)?;
+        let patterns: u64 = self.commands.pubsub_numpat().await.map_err(failed)?;
+        let count = |name: &str| (name.to_owned(), counts.get(name).copied().unwrap_or(0));
+        Ok(CHANNELS.into_iter().map(count).chain([("patterns".to_owned(), patterns)]).collect())
     }
 
     /// How long Redis takes to answer.

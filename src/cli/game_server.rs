@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::output;
 use super::process::{Process, drain, patient_job_policy, worker_lock};
 use super::readiness::database_and_redis;
-use super::readings::{metrics_auth, redis_and_jobs};
+use super::readings::{operators, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
@@ -90,11 +90,11 @@ pub(super) fn start(
     let orders = start_orders(process, config, workers)?;
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
-    let metrics_auth = metrics_auth(config);
+    let operators = operators(config);
     let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
-        metrics::routes(&metrics, &metrics_auth, services);
+        metrics::routes(&metrics, &operators, services);
         openapi::routes(&description, services);
         leaderboard::routes(&board, services);
         orders::routes(&orders, &auth, services);
@@ -136,12 +136,7 @@ fn start_orders(process: &mut Process, config: &Config, workers: Wake) -> anyhow
     let receiver = Receiver::new(&config.webhook)?;
     let shutdown = process.shutdown.token();
     let deliveries = Wake::new();
-    let orders = Orders {
-        database: process.database.clone(),
-        bus: process.bus.clone(),
-        wake: Wake::all(&[deliveries.clone(), workers]),
-        webhook: receiver.is_some(),
-    };
+    let orders = process.orders(config, Wake::all(&[deliveries.clone(), workers]));
     match receiver {
         None => tracing::info!("webhook.url is not set: purchases are reported to nobody"),
         Some(receiver) => {

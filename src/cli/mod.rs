@@ -9,7 +9,10 @@ mod backoff;
 mod client;
 mod completions;
 mod config;
+mod doctor;
+mod domains;
 mod game_server;
+mod jobs;
 mod migrate;
 mod output;
 mod process;
@@ -17,8 +20,10 @@ mod readiness;
 mod readings;
 mod serve;
 mod status;
+mod table;
 mod up;
 mod upload;
+mod warehouse;
 mod worker;
 
 use std::future::Future;
@@ -39,6 +44,9 @@ Examples:
   m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
   m3a3 status 1                             what became of user 1's picture
   m3a3 client                               the leaderboard, live
+  m3a3 jobs list --state dead               what was given up, and why
+  m3a3 warehouse report                     what the warehouse holds
+  m3a3 doctor                               is everything well, and what to do if not
   m3a3 config show                          every setting, and where it came from
   m3a3 completions bash > m3a3.bash         completions for a shell
 
@@ -71,6 +79,11 @@ enum Command {
     Status(status::Status),
     #[cfg(feature = "client")]
     Client(client::Client),
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    #[command(subcommand)]
+    Warehouse(warehouse::Warehouse),
+    Doctor(doctor::Doctor),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Migrate(migrate::Migrate),
@@ -154,6 +167,9 @@ impl Cli {
                 worker.add_to(&mut overrides);
                 block_on(worker.run(&prepare(&overrides)?))
             }
+            Command::Jobs(jobs) => block_on(jobs.run(&prepare(&overrides)?)),
+            Command::Warehouse(warehouse) => block_on(warehouse.run(&prepare(&overrides)?)),
+            Command::Doctor(doctor) => block_on(doctor.run(&overrides)),
             Command::Migrate(_) => migrate::run(&prepare(&overrides)?),
             Command::Upload(upload) => {
                 upload.server.add_to(&mut overrides);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -14,8 +15,9 @@ use crate::config::Config;
 use crate::db::{Database, Location, WriterThread};
 use crate::files::Files;
 use crate::images::{Limits, Resources};
-use crate::jobs::{Policy, WorkerLock};
+use crate::jobs::{self, Capacity, Policy, THUMBNAIL, WEBHOOK, Wake, WorkerLock};
 use crate::lifecycle::{Running, Shutdown, Signals, supervise};
+use crate::orders::Orders;
 
 /// Where Redis is looked for when nothing says where it is.
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
@@ -48,10 +50,7 @@ impl Process {
         raise_open_files();
         let location = Location::new(&config.database.path);
         let (database, writer) = Database::open(&location)?;
-        let redis_url = redis_url
-            .or_else(|| config.redis.url.as_ref().map(|url| url.expose().to_owned()))
-            .or_else(|| discover(location.folder()))
-            .unwrap_or_else(|| DEFAULT_REDIS.to_owned());
+        let redis_url = redis_url.unwrap_or_else(|| expected_redis(config));
         let bus_shutdown = CancellationToken::new();
         let (bus, bus_task) = Bus::start(&redis_url, bus_shutdown.clone())?;
         Ok(Self {
@@ -75,8 +74,27 @@ impl Process {
             max_upload_bytes: config.serve.max_upload_bytes,
             max_pixels: config.images.max_pixels,
             long_poll_timeout: config.serve.long_poll_timeout,
+            min_free_bytes: config.serve.min_free_bytes,
         };
-        Ok(Resources { database: self.database.clone(), bus: self.bus.clone(), files, limits })
+        let room = Capacity::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued);
+        Ok(Resources { database: self.database.clone(), bus: self.bus.clone(), files, limits, room })
+    }
+
+    /// What the orders' part of this process works with.
+    pub(super) fn orders(&self, config: &Config, wake: Wake) -> Orders {
+        Orders {
+            database: self.database.clone(),
+            bus: self.bus.clone(),
+            wake,
+            webhook: config.webhook.url.is_some(),
+            room: Capacity::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
+        }
+    }
+
+    /// Starts what removes old jobs.
+    pub(super) fn start_pruning(&mut self, config: &Config) {
+        let pruning = jobs::keep_pruning(self.database.clone(), config.jobs.keep, self.shutdown.token());
+        self.run_role(Running::spawn("pruning", pruning.map(Ok)));
     }
 
     /// Adds a role that runs until the shutdown.
@@ -97,6 +115,13 @@ impl Process {
         ended?;
         closed.context("the last writes were not finished in time")
     }
+}
+
+/// Where Redis is: where the configuration says, else the broker of an `m3a3 up` on the same data, else 127.0.0.1.
+pub(super) fn expected_redis(config: &Config) -> String {
+    let configured = config.redis.url.as_ref().map(|url| url.expose().to_owned());
+    let found = || discover(Location::new(&config.database.path).folder());
+    configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
 }
 
 /// When jobs of this process are given up, repeated and taken for lost.

@@ -29,8 +29,8 @@ pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         })
 }
 
-/// Who may read the metrics: who knows the token for what shows other people's jobs, or where there is none, the token.
-pub(super) fn metrics_auth(config: &Config) -> Auth {
+/// Who may read the metrics and see to jobs: who knows the token for what shows other people's jobs, or where there is none, the token.
+pub(super) fn operators(config: &Config) -> Auth {
     let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
     Auth::new(token.map(|token| token.expose()))
 }

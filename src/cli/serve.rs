@@ -8,11 +8,13 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::FutureExt;
 
+use super::domains::domains;
 use super::output;
 use super::process::{Process, drain};
 use super::readiness::database_and_redis;
-use super::readings::{metrics_auth, redis_and_jobs};
+use super::readings::{operators, redis_and_jobs};
 use super::worker::start_picture_intake;
+use crate::admin::{self, Admin};
 use crate::config::{Config, Overrides};
 use crate::http::health::{self, Check, Readiness};
 use crate::http::metrics::{self, Kind};
@@ -21,9 +23,7 @@ use crate::http::{Auth, server};
 use crate::images::{self, Api, LongPolls, Resources};
 use crate::jobs::Wake;
 use crate::lifecycle::Running;
-
-/// Below this, nothing more is accepted: what was accepted needs room to be finished.
-const MIN_FREE_BYTES: u64 = 64 << 20;
+use crate::users;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -102,8 +102,9 @@ pub(super) fn start(
         Kind::Gauge,
         move || held.held() as f64,
     );
-    let metrics_auth = metrics_auth(config);
-    let description = OpenApi::new("m3a3 API server", &[images::OPENAPI])?;
+    let operators = operators(config);
+    let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
+    let admin = Admin { database: resources.database.clone(), domains: domains().into() };
     let api = Api {
         resources: resources.clone(),
         long_polls: long_polls.clone(),
@@ -111,22 +112,26 @@ pub(super) fn start(
     };
     let routes = move |services: &mut web::ServiceConfig| {
         services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
-        metrics::routes(&metrics, &metrics_auth, services);
+        metrics::routes(&metrics, &operators, services);
         openapi::routes(&description, services);
+        users::routes(&api.resources.database, &api.auth, services);
+        admin::routes(&admin, &operators, services);
+        // Last, since it answers whatever nobody else does.
         images::routes(&api, services);
     };
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
     let serving = server::start(listener, settings, shutdown, routes)?;
+    process.start_pruning(config);
     process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
     process.run_role(Running::spawn("long polls", long_polls.run(resources.bus).map(Ok)));
     Ok(address)
 }
 
 fn readiness(resources: &Resources) -> Readiness {
-    let files = resources.files.clone();
+    let (files, wanted) = (resources.files.clone(), resources.limits.min_free_bytes);
     database_and_redis(&resources.database, &resources.bus).with("disk", move || {
         let check = match files.free_bytes() {
-            Ok(free) if free >= MIN_FREE_BYTES => Check::Fine,
+            Ok(free) if free >= wanted => Check::Fine,
             Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
             Err(error) => Check::Unavailable(error.to_string()),
         };

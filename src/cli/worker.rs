@@ -12,7 +12,7 @@ use crate::config::{Config, Overrides};
 use crate::images::{self, Resources, ThumbnailWorker};
 use crate::jobs::{Handler, Policy, Runner, Wake};
 use crate::lifecycle::{RoleError, Running};
-use crate::orders::{self, Orders};
+use crate::orders;
 use crate::warehouse::WarehouseWorker;
 
 const EXAMPLES: &str = "\
@@ -149,6 +149,7 @@ impl Worker {
         } else {
             let started = start(&mut process, config, &images, &self.name.works())?;
             start_intake(&mut process, config, images, started.bell);
+            process.start_pruning(config);
             output::print(&started.ready)?;
         }
         process.run().await?;
@@ -202,12 +203,7 @@ fn start_once(process: &mut Process, config: &Config, images: &Resources, works:
 
 /// Starts what hears of work: pictures and orders, also of other programs, and thumbnails that have come to their end.
 pub(super) fn start_intake(process: &mut Process, config: &Config, images: Resources, bell: Wake) {
-    let orders = Orders {
-        database: process.database.clone(),
-        bus: process.bus.clone(),
-        wake: bell.clone(),
-        webhook: config.webhook.url.is_some(),
-    };
+    let orders = process.orders(config, bell.clone());
     let shutdown = process.shutdown.token();
     process.run_role(Running::spawn("order intake", orders::listen(orders, shutdown).map(Ok)));
     start_picture_intake(process, images, bell);

@@ -89,14 +89,29 @@ impl Reader {
 
     /// Reads seconds, which may have decimals.
     pub(super) fn seconds(&mut self, key: &str, range: RangeInclusive<f64>) -> Result<Duration, ConfigError> {
-        let expected = format!("a number of seconds from {} to {}", range.start(), range.end());
+        self.duration(key, "seconds", 1.0, range)
+    }
+
+    /// Reads days of 24 hours, which may have decimals.
+    pub(super) fn days(&mut self, key: &str, range: RangeInclusive<f64>) -> Result<Duration, ConfigError> {
+        self.duration(key, "days", 86_400.0, range)
+    }
+
+    fn duration(
+        &mut self,
+        key: &str,
+        unit: &str,
+        unit_s: f64,
+        range: RangeInclusive<f64>,
+    ) -> Result<Duration, ConfigError> {
+        let expected = format!("a number of {unit} from {} to {}", range.start(), range.end());
         self.value(key, &expected, |value| {
-            let seconds = match value {
+            let number = match value {
                 ValueKind::I64(number) => *number as f64,
                 ValueKind::Float(number) => *number,
                 _ => return None,
             };
-            if range.contains(&seconds) { Duration::try_from_secs_f64(seconds).ok() } else { None }
+            if range.contains(&number) { Duration::try_from_secs_f64(number * unit_s).ok() } else { None }
         })
     }
 

@@ -27,6 +27,8 @@ pub struct Serve {
     pub long_poll_timeout: Duration,
     /// The largest picture that may be uploaded, in bytes, at least 1.
     pub max_upload_bytes: u64,
+    /// Uploads are refused when fewer bytes than this are free on the image root's disk.
+    pub min_free_bytes: u64,
     /// Threads that answer requests.
     pub workers: NonZeroUsize,
 }
@@ -38,6 +40,7 @@ impl Serve {
             port: from.whole("serve.port", 0..=65535)?,
             long_poll_timeout: from.seconds("serve.long_poll_timeout_s", 1.0..=60.0)?,
             max_upload_bytes: from.whole("serve.max_upload_bytes", 1..=1 << 40)?,
+            min_free_bytes: from.whole("serve.min_free_bytes", 0..=1 << 60)?,
             workers: or_one_per_core(from, "serve.workers")?,
         })
     }
@@ -194,6 +197,10 @@ pub struct Jobs {
     pub max_attempts: u32,
     /// The wait before the first retry; more than 0.
     pub retry_base: Duration,
+    /// How many jobs of a kind may wait before no more are accepted; at least 1.
+    pub max_queued: u64,
+    /// For how long a job is kept that has come to its end; more than 0.
+    pub keep: Duration,
 }
 
 impl Jobs {
@@ -203,6 +210,8 @@ impl Jobs {
             sweep_interval: from.seconds("jobs.sweep_interval_s", 0.01..=3600.0)?,
             max_attempts: from.whole("jobs.max_attempts", 1..=1000)?,
             retry_base: from.seconds("jobs.retry_base_s", 0.001..=3600.0)?,
+            max_queued: from.whole("jobs.max_queued", 1..=1 << 40)?,
+            keep: from.days("jobs.keep_days", 0.001..=36_500.0)?,
         })
     }
 }

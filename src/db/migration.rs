@@ -59,6 +59,26 @@ pub fn revert_all(location: &Location) -> Result<(), DbError> {
         .map_err(|failure| DbError::Migration(failure.0.to_string()))
 }
 
+/// Whose schema a file has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Schema {
+    /// This m3a3's.
+    Current,
+    /// An older one's, or none.
+    Outdated,
+    /// A newer one's.
+    Newer,
+}
+
+/// Looks whose schema a file has, as far as that can be read.
+pub(super) fn schema_of(connection: &mut SqliteConnection) -> Schema {
+    match is_current(connection) {
+        Ok(true) => Schema::Current,
+        Ok(false) => Schema::Outdated,
+        Err(_) => Schema::Newer,
+    }
+}
+
 /// Whether nothing is pending; looked at without a write lock, so that a start beside busy processes does not wait.
 fn is_current(connection: &mut SqliteConnection) -> Result<bool, Failure> {
     if connection.batch_execute("SELECT 1 FROM __diesel_schema_migrations LIMIT 1").is_err() {

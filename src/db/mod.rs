@@ -6,12 +6,15 @@
 //! Writes are group-committed: whatever waits while a transaction is being made durable goes into the next one together,
 //! so that durable writes scale with the number of requesters instead of with the disk's flushes per second.
 
+pub mod catalogue;
 mod checkpoint;
+mod condition;
 mod connection;
 mod location;
 mod migration;
 mod reader;
 pub mod schema;
+pub mod timestamp;
 mod writer;
 
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+pub use condition::{Condition, condition, read_once};
 pub use location::Location;
 pub use migration::{Migrated, migrate, revert_all};
 use reader::Readers;

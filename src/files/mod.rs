@@ -121,6 +121,16 @@ impl Files {
     }
 }
 
+/// Bytes that are free for us on the file system of this folder, or of the nearest one above it that exists.
+///
+/// # Errors
+/// When the file system does not say.
+pub fn free_bytes_below(folder: &Path) -> io::Result<u64> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let space = rustix::fs::statvfs(if there.as_os_str().is_empty() { Path::new(".") } else { there })?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
 /// Lower-case hex.
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::db::DbError;
 use crate::ids::Invalid;
+use crate::jobs::Full;
 
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
@@ -159,6 +160,16 @@ impl ResponseError for Problem {
             response.insert_header((name.clone(), value.as_str()));
         }
         response.finish()
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        const SECONDS: &str = "5";
+        let Full { kind, queued, max_queued } = full;
+        let detail =
+            format!("{queued} {kind} jobs wait already, and {max_queued} may. Please try again in {SECONDS} seconds.");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, SECONDS)
     }
 }
 

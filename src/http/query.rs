@@ -23,6 +23,23 @@ impl Query {
         Ok(Self(query.into_inner()))
     }
 
+    /// The first field of that name, as `parse` understands it; `None` where there is none.
+    ///
+    /// # Errors
+    /// 400 where it understands nothing; `expected` says what is right.
+    pub fn parsed<T>(
+        &self,
+        name: &str,
+        expected: &'static str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some((_, text)) = self.0.iter().find(|(field, _)| field == name) else { return Ok(None) };
+        match parse(text) {
+            Some(value) => Ok(Some(value)),
+            None => Err(Problem::field(name, &Invalid::text(text, expected))),
+        }
+    }
+
     /// The first field of that name, a whole number in digits; `None` where there is none.
     ///
     /// # Errors
@@ -33,13 +50,11 @@ impl Query {
         range: RangeInclusive<u64>,
         expected: &'static str,
     ) -> Result<Option<u64>, Problem> {
-        let Some((_, text)) = self.0.iter().find(|(field, _)| field == name) else { return Ok(None) };
-        // Without this a sign would be accepted.
-        let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits { text.parse().ok() } else { None };
-        match number.filter(|number| range.contains(number)) {
-            Some(number) => Ok(Some(number)),
-            None => Err(Problem::field(name, &Invalid::text(text, expected))),
-        }
+        self.parsed(name, expected, |text| {
+            // Without this a sign would be accepted.
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = if digits { text.parse().ok() } else { None };
+            number.filter(|number| range.contains(number))
+        })
     }
 }

@@ -38,6 +38,20 @@ where
     resource(path).route(web::post().to(handler)).default_service(web::to(other))
 }
 
+/// A resource that answers GET, and PUT with what is to be there.
+pub fn get_put<H, A, P, B>(path: &str, handler: H, putter: P) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+    P: Handler<B>,
+    B: FromRequest + 'static,
+    P::Output: Responder + 'static,
+{
+    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, PUT")) };
+    resource(path).route(web::get().to(handler)).route(web::put().to(putter)).default_service(web::to(other))
+}
+
 fn resource(path: &str) -> Resource {
     web::resource(path).app_data(Route::new(path))
 }

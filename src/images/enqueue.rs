@@ -19,6 +19,7 @@ pub(super) async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
+    check_room(&resources).await?;
     let submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&resources, key, payload).await?,
         "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
@@ -41,6 +42,17 @@ pub(super) async fn post(
         }
         Accepted::Waiting => Err(Problem::internal("a submission over HTTP was taken for a repeat")),
     }
+}
+
+/// Refuses what there would be no room for, before its first byte is read.
+async fn check_room(resources: &Resources) -> Result<(), Problem> {
+    let (free, wanted) = (resources.files.free_bytes().map_err(Problem::unavailable)?, resources.limits.min_free_bytes);
+    if free < wanted {
+        let detail = "The disk is almost full; no picture is accepted until there is room again.";
+        let cause = format!("{free} bytes are free, {wanted} are wanted");
+        return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause));
+    }
+    resources.room.admit().await?.map_err(Problem::from)
 }
 
 fn received(receipt: &Receipt) -> HttpResponse {

@@ -4,13 +4,14 @@
 //! other programs' messages become jobs) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
 //! answers from a message what a row of its own says.
 //!
-//! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`: the HTTP side
+//! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`: the HTTP side
 //! - `waiters`, `long_poll`: requests that are held until there is news
 //! - `intake`: messages of other programs
 //! - `worker`: the thumbnail job
 //! - `store`, `idempotency`: the rows
 
 mod enqueue;
+mod gallery;
 mod idempotency;
 mod intake;
 mod long_poll;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use crate::bus::Bus;
 use crate::db::Database;
 use crate::files::Files;
+use crate::jobs::Capacity;
 
 pub use intake::listen;
 pub use long_poll::LongPolls;
@@ -47,6 +49,8 @@ pub struct Resources {
     pub files: Files,
     /// What is accepted.
     pub limits: Limits,
+    /// How many pictures may wait for their thumbnails.
+    pub room: Capacity,
 }
 
 /// What is accepted.
@@ -58,6 +62,8 @@ pub struct Limits {
     pub max_pixels: u64,
     /// How long a poll is held when the client does not say.
     pub long_poll_timeout: Duration,
+    /// With fewer bytes free on the disk, nothing is accepted: what was accepted needs room to be finished.
+    pub min_free_bytes: u64,
 }
 
 impl Limits {

@@ -8,7 +8,7 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::status::Subject;
-use super::{LongPolls, Resources, enqueue, store, thumbnails};
+use super::{LongPolls, Resources, enqueue, gallery, store, thumbnails};
 use crate::http::page::page;
 use crate::http::resource::{file, get, nothing_here, post};
 use crate::http::{Auth, Problem, Query, auth};
@@ -41,6 +41,7 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         )
         .service(get("/jobs/{job_id}", job))
         .service(get("/jobs/{job_id}/live", job_live).wrap_fn(|request, held| held.call(without_headers(request))))
+        .service(get("/users/{user_id}/images", gallery::get))
         .service(file("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
         .default_service(web::to(nothing_here));
     services
@@ -90,7 +91,7 @@ fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
     request
 }
 
-fn user_id(text: &str) -> Result<UserId, Problem> {
+pub(super) fn user_id(text: &str) -> Result<UserId, Problem> {
     text.parse().map_err(|invalid| Problem::field("userId", &invalid))
 }
 

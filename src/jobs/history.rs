@@ -18,6 +18,8 @@ pub(super) enum Ending {
     Crashed,
     /// The lease ran out.
     Expired,
+    /// The operator cancelled the job.
+    Cancelled,
 }
 
 impl Ending {
@@ -27,6 +29,7 @@ impl Ending {
             Self::Failed => "failed",
             Self::Crashed => "crashed",
             Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
         }
     }
 }

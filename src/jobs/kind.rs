@@ -9,6 +9,13 @@ pub struct Kind {
     pub dedup: DedupScope,
 }
 
+impl Kind {
+    /// The kind of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|kind| kind.name == name)
+    }
+}
+
 /// How long a dedup key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DedupScope {

@@ -14,21 +14,30 @@
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
 //! - `history`: how each attempt ended
+//! - [`list()`], [`show()`], [`retry()`], [`cancel()`]: what an operator sees and does
+//! - [`prune()`]: what is removed in the end
+//! - [`Capacity`]: how many may wait
 //! - `kind`: which kinds there are
 //! - `rescue`: jobs of dead workers and of expired leases
 //! - `runner`: the loop that does all that for one [`Handler`]
 
+mod age;
 mod attempt;
 mod backlog;
 mod backoff;
+mod capacity;
 mod claim;
 mod enqueue;
 mod history;
+mod intervention;
 mod kind;
+mod listing;
 mod lookup;
+mod pruning;
 mod rescue;
 mod runner;
 mod settle;
+mod stuck;
 mod wake;
 mod worker_lock;
 
@@ -41,11 +50,17 @@ use diesel::sqlite::SqliteConnection;
 use crate::db::UnixMillis;
 use crate::ids::JobId;
 
+pub use age::{Age, since};
 pub use backlog::{Backlog, backlog};
+pub use capacity::{Capacity, Full};
 pub use enqueue::{NewJob, enqueue};
+pub use intervention::{Domain, Intervention, cancel, retry, retry_all};
 pub use kind::{DedupScope, EMAIL, KINDS, Kind, THUMBNAIL, WAREHOUSE, WEBHOOK};
+pub use listing::{Filter, Listed, Shown, ShownAttempt, State, list, show};
 pub use lookup::{Standing, by_dedup};
+pub use pruning::{Pruned, keep_pruning, prune, purge};
 pub use runner::Runner;
+pub use stuck::{Stuck, newest, stuck};
 pub use wake::Wake;
 pub use worker_lock::{WorkerId, WorkerLock};
 

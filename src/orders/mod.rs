@@ -19,7 +19,7 @@ mod webhook;
 
 use crate::bus::Bus;
 use crate::db::Database;
-use crate::jobs::Wake;
+use crate::jobs::{Capacity, Wake};
 
 pub use intake::listen;
 pub use receiver::{Receiver, ReceiverError};
@@ -41,4 +41,6 @@ pub struct Orders {
     /// Whether there is a webhook. It is settled when an order is accepted: an order that came without has no such job,
     /// not even when a process with a webhook hears of it later.
     pub webhook: bool,
+    /// How many purchases may wait to be reported.
+    pub room: Capacity,
 }

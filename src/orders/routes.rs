@@ -7,6 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::Orders;
 use super::store::{self, Accepted, Order, Placement};
+use crate::db::catalogue::fulfilled_at;
+use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, auth, body};
@@ -29,6 +31,9 @@ async fn place(
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
     let (order_id, customer_id) = parse(&body::json_object(payload).await?)?;
+    if orders.webhook {
+        orders.room.admit().await??;
+    }
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
     let placement = Placement { order_id, customer_id, webhook: orders.webhook };
     let accepted = orders.database.try_write(move |connection| store::accept(connection, &placement)).await?;
@@ -56,22 +61,26 @@ async fn order(orders: web::Data<Orders>, id: web::Path<String>) -> Result<HttpR
     let id: OrderId = id.parse().map_err(|invalid| Problem::field("orderId", &invalid))?;
     let found = orders.database.read_point(|connection| {
         let Some(order) = store::find(connection, &id)? else { return Ok(None) };
-        Ok(Some((order, store::jobs_of(connection, &id)?)))
+        Ok(Some((order, store::jobs_of(connection, &id)?, fulfilled_at(connection, id.as_str())?)))
     })?;
     match found {
-        Some((order, jobs)) => Ok(state(&order, jobs)),
+        Some((order, jobs, fulfilled_at)) => Ok(state(&order, jobs, fulfilled_at)),
         None => Err(Problem::not_found("There is no such order.")),
     }
 }
 
-fn state(order: &Order, jobs: Vec<(Kind, Standing)>) -> HttpResponse {
+fn state(order: &Order, jobs: Vec<(Kind, Standing)>, fulfilled_at: Option<UnixMillis>) -> HttpResponse {
     let jobs: Vec<Value> = jobs.into_iter().map(|(kind, standing)| job(kind, standing)).collect();
-    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(json!({
+    let mut state = json!({
         "orderId": order.id,
         "userId": order.customer_id,
         "placedAt": format!("{:.3}", order.placed_at),
         "jobs": jobs,
-    }))
+    });
+    if let Some(at) = fulfilled_at {
+        state["fulfilment"] = json!({ "takenOnAt": timestamp::text(at) });
+    }
+    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(state)
 }
 
 fn job(kind: Kind, Standing { state, attempts, error }: Standing) -> Value {

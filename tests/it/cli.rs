@@ -146,6 +146,9 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       upload       Upload pictures of a user
       status       Ask what became of a user's picture
       client       Watch the leaderboard live
+      jobs         See what became of jobs, and see to those that did not end well
+      warehouse    What the warehouse holds
+      doctor       Look at everything that m3a3 stands on, and say what to do about what is wrong
       config       Show the configuration
       migrate      Bring the database's schema up to date
       completions  Print completions for a shell
@@ -172,6 +175,9 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
       m3a3 status 1                             what became of user 1's picture
       m3a3 client                               the leaderboard, live
+      m3a3 jobs list --state dead               what was given up, and why
+      m3a3 warehouse report                     what the warehouse holds
+      m3a3 doctor                               is everything well, and what to do if not
       m3a3 config show                          every setting, and where it came from
       m3a3 completions bash > m3a3.bash         completions for a shell
 

@@ -77,9 +77,66 @@ async fn the_api_server_answers_as_it_is_described() {
         api.expect(&operation, get(&there).header("if-none-match", etag), 304).await;
         api.expect(&operation, get(&name.replace("{name}", "nothing.jpg")), 404).await;
     }
+    expect_users(&app, url, &mut api).await;
+    expect_jobs(&app, url, &mut api).await;
     // A token's absence, and what a full disk or half a minute of silence would bring, are tried elsewhere.
-    api.assert_seen(&[("", &[401, 503]), ("/enqueue", &[408])]);
+    api.assert_seen(&[("", &[401, 503]), ("/enqueue", &[408, 507]), ("put", &[408]), ("post /admin", &[408])]);
     app.assert_no_job_is_left().await;
+}
+
+async fn expect_users(app: &App, url: &str, api: &mut Description) {
+    let (get_user, put_user, images) = ("get /users/{userId}", "put /users/{userId}", "get /users/{userId}/images");
+    let get = |path: &str| app.http.get(format!("{url}{path}"));
+    let put = |user: &str, body: Value| app.http.put(format!("{url}/users/{user}")).json(&body);
+    api.expect(put_user, put("9", json!({ "username": "ada", "email": "ada@example.org" })), 201).await;
+    api.expect(put_user, put("9", json!({ "email": null })), 200).await;
+    api.expect(put_user, put("9", json!({ "email": "ada" })), 400).await;
+    api.expect(put_user, put("9", json!({ "username": "a".repeat(3 << 20) })), 413).await;
+    api.expect(put_user, app.http.put(format!("{url}/users/9")).body("{}"), 415).await;
+    api.expect(get_user, get("/users/9"), 200).await;
+    api.expect(get_user, get("/users/10"), 404).await;
+    api.expect(get_user, get("/users/x"), 400).await;
+    let _worker = app.start(&["worker", "warehouse"]);
+    app.assert_none_is_left_of(&["warehouse"]).await;
+    for user in 1..=3 {
+        api.expect(images, get(&format!("/users/{user}/images?limit=1")), 200).await;
+    }
+    api.expect(images, get("/users/10/images"), 404).await;
+    api.expect(images, get("/users/1/images?limit=x"), 400).await;
+}
+
+async fn expect_jobs(app: &App, url: &str, api: &mut Description) {
+    let get = |path: &str| app.http.get(format!("{url}/admin/{path}"));
+    let post = |path: &str, body: Value| app.http.post(format!("{url}/admin/{path}")).json(&body);
+    api.expect("get /admin/jobs", get("jobs"), 200).await;
+    api.expect("get /admin/jobs", get("jobs?limit=0"), 400).await;
+    let (_, dead) = app.get(url, "/admin/jobs?state=dead&kind=thumbnail").await;
+    let (_, queued) = app.get(url, "/admin/jobs?state=queued&kind=email").await;
+    let (dead, queued) = (dead[0]["id"].as_str().unwrap(), queued[0]["id"].as_str().unwrap());
+    let nobody = "01a20af3-7c5c-7497-8f81-9c67afd551d6";
+    let show = "get /admin/jobs/{jobId}";
+    for (id, status) in [(dead, 200), (queued, 200), (nobody, 404), ("x", 400)] {
+        api.expect(show, get(&format!("jobs/{id}")), status).await;
+    }
+    for (what, right, wrong) in [("cancel", queued, dead), ("retry", queued, "")] {
+        let operation = format!("post /admin/jobs/{{jobId}}/{what}");
+        for (id, status) in [(right, 200), (wrong, 409), (nobody, 404), ("x", 400)] {
+            let (_, done) = app.get(url, "/admin/jobs?state=done").await;
+            let id = if id.is_empty() { done[0]["id"].as_str().unwrap() } else { id };
+            api.expect(&operation, post(&format!("jobs/{id}/{what}"), json!({})), status).await;
+        }
+    }
+    let big = "a".repeat(3 << 20);
+    for (operation, right, wrong) in [
+        ("retry", json!({ "state": "dead", "kind": "webhook" }), json!({ "state": "done" })),
+        ("purge", json!({ "olderThan": "7d" }), json!({ "olderThan": "soon" })),
+    ] {
+        let (name, path) = (format!("post /admin/jobs/{operation}"), format!("jobs/{operation}"));
+        api.expect(&name, post(&path, right), 200).await;
+        api.expect(&name, post(&path, wrong), 400).await;
+        api.expect(&name, post(&path, json!(big)), 413).await;
+        api.expect(&name, app.http.post(format!("{url}/admin/{path}")).body("{}"), 415).await;
+    }
 }
 
 #[tokio::test]
@@ -149,7 +206,10 @@ async fn the_token_is_asked_for_exactly_where_it_is_described() {
 #[tokio::test]
 async fn every_route_is_described_and_every_description_is_of_a_route() {
     let app = App::new(&[]).await;
-    let domains = [(app.serve(), &["http", "images"][..]), (app.game_server(), &["http", "leaderboard", "orders"])];
+    let domains = [
+        (app.serve(), &["http", "images", "users", "admin"][..]),
+        (app.game_server(), &["http", "leaderboard", "orders"]),
+    ];
     for (process, modules) in domains {
         let description = Description::of(&app, process.url()).await;
         let described: BTreeSet<_> = description.operations().into_keys().map(|name| without_names(&name)).collect();
@@ -163,7 +223,14 @@ fn routes(module: &str) -> BTreeSet<String> {
     let mut routes = BTreeSet::new();
     for file in sources().into_iter().filter(|file| module_of(file) == module) {
         let text = std::fs::read_to_string(file).unwrap();
-        for (function, method) in [("get(\"/", "get"), ("file(\"/", "get"), ("page(\"/", "get"), ("post(\"/", "post")] {
+        for (function, method) in [
+            ("get(\"/", "get"),
+            ("file(\"/", "get"),
+            ("page(\"/", "get"),
+            ("post(\"/", "post"),
+            ("get_put(\"/", "get"),
+            ("get_put(\"/", "put"),
+        ] {
             let paths = text.split(function).skip(1).map(|rest| rest.split('"').next().unwrap());
             routes.extend(paths.map(|path| without_names(&format!("{method} /{path}"))));
         }

@@ -1,13 +1,17 @@
-//! The users: whose pictures they are, and which thumbnail shows each.
+//! The users: whose pictures they are, which thumbnail shows each, and how each is addressed.
 //!
 //! Owns the `users` table. Consumes and publishes nothing. Never decides what a picture's job does: it is told. Every
 //! function runs inside the caller's transaction.
+
+mod routes;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use crate::db::schema::users;
 use crate::ids::{EmailAddress, UserId};
+
+pub use routes::{OPENAPI, routes};
 
 /// What is known of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,4 +121,50 @@ pub fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<O
         .first::<(Option<String>, Option<String>)>(connection)
         .optional()?;
     Ok(row.map(|(username, email)| Contact { username, email: email.and_then(|email| email.parse().ok()) }))
+}
+
+/// What is to become of one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Field<T> {
+    /// It stays as it is.
+    Kept,
+    /// It has no value any more.
+    Cleared,
+    /// It gets this value.
+    Set(T),
+}
+
+impl<T> Field<T> {
+    fn or(self, kept: Option<T>) -> Option<T> {
+        match self {
+            Self::Kept => kept,
+            Self::Cleared => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
+/// What is to become of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// What the user is called.
+    pub username: Field<String>,
+    /// Where mail goes.
+    pub email: Field<EmailAddress>,
+}
+
+/// Changes how a user is addressed, and makes the user known; says whether that was new, and how it is now.
+///
+/// # Errors
+/// When a statement fails.
+pub fn put(connection: &mut SqliteConnection, user: UserId, change: &Change) -> QueryResult<(bool, Contact)> {
+    let before = contact(connection, user)?;
+    ensure(connection, user)?;
+    let Contact { username, email } = before.clone().unwrap_or_default();
+    let Change { username: new_username, email: new_email } = change.clone();
+    let after = Contact { username: new_username.or(username), email: new_email.or(email) };
+    diesel::update(users::table.find(user.get()))
+        .set((users::username.eq(&after.username), users::email.eq(after.email.as_ref().map(EmailAddress::as_str))))
+        .execute(connection)?;
+    Ok((before.is_none(), after))
 }

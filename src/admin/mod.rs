@@ -1,0 +1,25 @@
+//! Jobs over HTTP, for operators: the same as `m3a3 jobs` on the command line.
+//!
+//! Owns the routes below `/admin`. Consumes and publishes nothing: who waits for a job that is changed here, or could run
+//! it, finds it at the next sweep. Never knows what a job is for.
+
+mod routes;
+
+use std::sync::Arc;
+
+use crate::db::Database;
+use crate::jobs::Domain;
+
+pub use routes::routes;
+
+/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// What the routes work with; a clone shares it.
+#[derive(Clone)]
+pub struct Admin {
+    /// The database.
+    pub database: Database,
+    /// The domains whose jobs there are.
+    pub domains: Arc<[Domain]>,
+}

@@ -1,0 +1,54 @@
+//! `m3a3 doctor`: is everything well that m3a3 stands on?
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::output;
+use super::process::expected_redis;
+use crate::config::{Config, ConfigError, Overrides};
+use crate::doctor::{self, Finding, Verdict};
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 doctor
+  m3a3 doctor --database-url data/m3a3.db --redis-url redis://127.0.0.1:6379
+
+A line for each thing: ok, note, or WRONG, what was seen, and what to do. Exits with 1 if anything is wrong. It changes
+nothing, so run it whenever you like, beside running servers and workers too.";
+
+/// Look at everything that m3a3 stands on, and say what to do about what is wrong
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Doctor {}
+
+impl Doctor {
+    /// Logs nothing: what there is to be said stands in the findings.
+    pub(super) async fn run(&self, overrides: &Overrides) -> anyhow::Result<ExitCode> {
+        let findings = match Config::load(overrides) {
+            Err(error) => vec![misconfigured(&error)],
+            Ok(config) => {
+                let mut findings = vec![configured(&config)];
+                findings.extend(doctor::examine(&config, &expected_redis(&config)).await);
+                findings
+            }
+        };
+        output::print(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
+        let wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
+        Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn misconfigured(error: &ConfigError) -> Finding {
+    Finding::wrong("configuration", output::join(error), "mend that first: nothing starts until then")
+}
+
+fn configured(config: &Config) -> Finding {
+    for host in [config.serve.host, config.game.host] {
+        if let Err(error) = config.check_binding(host) {
+            return misconfigured(&error);
+        }
+    }
+    let changed = config.entries().iter().filter(|entry| entry.origin != "default").count();
+    Finding::fine("configuration", format!("{changed} settings differ from the defaults (m3a3 config show)"))
+}

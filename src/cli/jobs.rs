@@ -1,0 +1,239 @@
+//! `m3a3 jobs`: see what became of jobs, and see to those that did not end well.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::domains::domains;
+use super::output;
+use super::table::table;
+use crate::config::Config;
+use crate::db::{Database, Location, UnixMillis, now, timestamp};
+use crate::ids::{JobId, UserId};
+use crate::jobs::{self, Age, Filter, Intervention, Kind, Listed, Shown, State};
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 jobs list --state dead                       what was given up, and why
+  m3a3 jobs list --kind email --since 2h --format json
+  m3a3 jobs show 01a20af3-7c5c-7497-8f81-9c67afd551d6
+  m3a3 jobs retry --state dead --kind webhook
+  m3a3 jobs purge --older-than 7d
+
+They work on the database, whether or not a server or a worker runs. The same is on the API server below /admin/jobs.";
+
+/// See what became of jobs, and see to those that did not end well
+#[derive(Subcommand)]
+#[command(after_help = EXAMPLES)]
+pub(super) enum Jobs {
+    List(List),
+    Show(Show),
+    Retry(Retry),
+    Cancel(Cancel),
+    Purge(Purge),
+}
+
+/// List jobs, the newest first
+#[derive(Args)]
+pub(super) struct List {
+    /// Only those that are queued, running, done, dead or cancelled
+    #[arg(long, value_parser = state)]
+    state: Option<State>,
+    /// Only thumbnail, webhook, warehouse or email jobs
+    #[arg(long, value_parser = kind)]
+    kind: Option<Kind>,
+    /// Only this user's
+    #[arg(long, value_name = "ID")]
+    user: Option<UserId>,
+    /// Only those made since then: a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<UnixMillis>,
+    /// How many at most
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(1..))]
+    limit: i64,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Show a job with each of its attempts
+#[derive(Args)]
+pub(super) struct Show {
+    /// The job
+    id: JobId,
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Try jobs again that are dead or cancelled
+#[derive(Args)]
+pub(super) struct Retry {
+    /// These jobs
+    #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
+    ids: Vec<JobId>,
+    /// All that are dead, or all that are cancelled
+    #[arg(long, value_parser = ended)]
+    state: Option<State>,
+    /// Of these, only thumbnail, webhook, warehouse or email jobs
+    #[arg(long, value_parser = kind, requires = "state")]
+    kind: Option<Kind>,
+}
+
+/// Take jobs back that have not come to their end
+#[derive(Args)]
+pub(super) struct Cancel {
+    /// These jobs
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<JobId>,
+}
+
+/// Remove jobs that have come to their end
+#[derive(Args)]
+pub(super) struct Purge {
+    /// How long ago they ended at least, such as 90s, 2h or 7d
+    #[arg(long, value_name = "AGE")]
+    older_than: Age,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns.
+    Table,
+    /// JSON with every field.
+    Json,
+}
+
+fn state(text: &str) -> Result<State, &'static str> {
+    State::by_name(text).ok_or("expected queued, running, done, dead or cancelled")
+}
+
+fn ended(text: &str) -> Result<State, &'static str> {
+    let ended = State::by_name(text).filter(|state| matches!(state, State::Dead | State::Cancelled));
+    ended.ok_or("expected dead or cancelled")
+}
+
+fn kind(text: &str) -> Result<Kind, &'static str> {
+    Kind::by_name(text).ok_or("expected thumbnail, webhook, warehouse or email")
+}
+
+fn since(text: &str) -> Result<UnixMillis, &'static str> {
+    jobs::since(text, now()).ok_or("expected a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d")
+}
+
+impl Jobs {
+    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let (database, writer) = Database::open(&Location::new(&config.database.path))?;
+        let outcome = match self {
+            Self::List(list) => list.run(&database).await,
+            Self::Show(show) => show.run(&database),
+            Self::Retry(retry) => retry.run(&database).await,
+            Self::Cancel(cancel) => intervene(&database, &cancel.ids, "cancelled", jobs::cancel).await,
+            Self::Purge(purge) => purge.run(&database).await,
+        };
+        writer.close().await;
+        outcome.map(|()| ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    async fn run(&self, database: &Database) -> anyhow::Result<()> {
+        let filter = Filter { state: self.state, kind: self.kind, user: self.user, since: self.since, before: None };
+        let limit = self.limit;
+        let found = database.read(move |connection| jobs::list(connection, &filter, limit)).await?;
+        output::print(&match self.format {
+            Format::Json => format!("{}\n", serde_json::to_string_pretty(&found)?),
+            Format::Table => rows(&found),
+        })
+    }
+}
+
+fn rows(jobs: &[Listed]) -> String {
+    let rows: Vec<_> = jobs
+        .iter()
+        .map(|job| {
+            let user = job.user_id.map(|user| user.to_string()).unwrap_or_default();
+            let told = job.error.clone().or_else(|| job.note.clone()).unwrap_or_default();
+            let (kind, state, made) = (job.kind.clone(), job.state.clone(), timestamp::text(job.created_at));
+            [job.id.clone(), kind, state, job.attempts.to_string(), user, made, told]
+        })
+        .collect();
+    table(["ID", "KIND", "STATE", "FAILED", "USER", "MADE", "ERROR OR NOTE"], &rows)
+}
+
+impl Show {
+    fn run(&self, database: &Database) -> anyhow::Result<()> {
+        let id = self.id;
+        let Some(shown) = database.read_point(|connection| jobs::show(connection, id))? else {
+            bail!("there is no job {id}");
+        };
+        output::print(&match self.format {
+            Format::Json => format!("{}\n", serde_json::to_string_pretty(&shown)?),
+            Format::Table => described(&shown),
+        })
+    }
+}
+
+fn described(Shown { job, payload, history }: &Shown) -> String {
+    let mut rows = vec![
+        ["id".to_owned(), job.id.clone()],
+        ["kind".to_owned(), job.kind.clone()],
+        ["state".to_owned(), job.state.clone()],
+        ["failed".to_owned(), job.attempts.to_string()],
+        ["crashes".to_owned(), job.crashes.to_string()],
+        ["made".to_owned(), timestamp::text(job.created_at)],
+        ["due".to_owned(), timestamp::text(job.run_at)],
+    ];
+    let optional = [
+        ("ended", job.finished_at.map(timestamp::text)),
+        ("error", job.error.clone()),
+        ("note", job.note.clone()),
+        ("payload", Some(payload.to_string())),
+    ];
+    rows.extend(optional.into_iter().filter_map(|(name, value)| Some([name.to_owned(), value?])));
+    let attempts: Vec<_> = history
+        .iter()
+        .map(|attempt| {
+            let ended = attempt.ended_at.map(timestamp::text).unwrap_or_default();
+            let error = attempt.error.clone().unwrap_or_default();
+            let began = timestamp::text(attempt.started_at);
+            [began, ended, attempt.outcome.clone(), attempt.worker.clone(), error]
+        })
+        .collect();
+    let attempts = table(["BEGAN", "ENDED", "OUTCOME", "WORKER", "ERROR"], &attempts);
+    format!("{}\n{attempts}", table(["FIELD", "VALUE"], &rows))
+}
+
+impl Retry {
+    async fn run(&self, database: &Database) -> anyhow::Result<()> {
+        if self.state.is_none() {
+            return intervene(database, &self.ids, "queued", jobs::retry).await;
+        }
+        let filter = Filter { state: self.state, kind: self.kind, ..Filter::default() };
+        let retried = jobs::retry_all(database, &domains().into(), filter).await?;
+        output::print(&format!("{retried} queued\n"))
+    }
+}
+
+impl Purge {
+    async fn run(&self, database: &Database) -> anyhow::Result<()> {
+        let purged = jobs::purge(database, self.older_than.before(now())).await?;
+        output::print(&format!("{purged} removed\n"))
+    }
+}
+
+type Act = fn(&mut diesel::SqliteConnection, &[jobs::Domain], JobId, UnixMillis) -> diesel::QueryResult<Intervention>;
+
+/// Does something to each of these jobs, and says in the end for how many there was nothing to do.
+async fn intervene(database: &Database, ids: &[JobId], done: &str, act: Act) -> anyhow::Result<()> {
+    let mut refused = Vec::new();
+    for &id in ids {
+        match database.write(move |connection| act(connection, &domains(), id, now())).await? {
+            Intervention::Done => output::print(&format!("{id} {done}\n"))?,
+            Intervention::Refused(state) => refused.push(format!("{id} is {}", state.name())),
+            Intervention::Unknown => refused.push(format!("there is no job {id}")),
+        }
+    }
+    if refused.is_empty() { Ok(()) } else { bail!("left as they are: {}", refused.join(", ")) }
+}

@@ -1,0 +1,76 @@
+//! `m3a3 warehouse`: what the warehouse holds.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::output;
+use super::table::table;
+use crate::config::Config;
+use crate::db::{Database, Location};
+use crate::warehouse::{self, Report};
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 warehouse report
+  m3a3 warehouse report --format json
+  m3a3 warehouse report --format csv > report.csv";
+
+/// What the warehouse holds
+#[derive(Subcommand)]
+pub(super) enum Warehouse {
+    Report(ReportCommand),
+}
+
+/// Sum up pictures, the space saved by keeping each once, and orders by the day
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ReportCommand {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns.
+    Table,
+    /// One object.
+    Json,
+    /// Lines of name,value.
+    Csv,
+}
+
+impl Warehouse {
+    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let Self::Report(ReportCommand { format }) = self;
+        let (database, writer) = Database::open(&Location::new(&config.database.path))?;
+        let report = database.read(warehouse::report).await;
+        writer.close().await;
+        let report = report?;
+        output::print(&match format {
+            Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
+            Format::Table => table(["WHAT", "SUM"], &rows(&report)),
+            Format::Csv => csv(&report),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn rows(report: &Report) -> Vec<[String; 2]> {
+    let sums = [
+        ("assets", report.assets),
+        ("references", report.references),
+        ("bytes", report.bytes),
+        ("bytesSaved", report.bytes_saved),
+    ];
+    let sums = sums.map(|(name, sum)| [name.to_owned(), sum.to_string()]);
+    let days = report.orders_per_day.iter().map(|(day, orders)| [format!("orders {day}"), orders.to_string()]);
+    sums.into_iter().chain(days).collect()
+}
+
+/// RFC 4180; no name or number needs a quote.
+fn csv(report: &Report) -> String {
+    let lines = rows(report).into_iter().map(|[name, sum]| format!("{name},{sum}\r\n"));
+    format!("what,sum\r\n{}", lines.collect::<String>())
+}

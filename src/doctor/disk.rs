@@ -1,0 +1,27 @@
+//! The disks: is there room for pictures and for the database?
+
+use std::io;
+use std::path::Path;
+
+use super::Finding;
+use crate::config::Config;
+use crate::db::Location;
+use crate::files::free_bytes_below;
+
+pub(super) fn examine(config: &Config, location: &Location) -> Vec<Finding> {
+    let wanted = config.serve.min_free_bytes;
+    let places = [("pictures' disk", config.images.root.as_path()), ("database disk", location.folder())];
+    places.map(|(what, folder)| judge(what, folder, free_bytes_below(folder), wanted)).into()
+}
+
+fn judge(what: &'static str, folder: &Path, free: io::Result<u64>, wanted: u64) -> Finding {
+    let folder = folder.display();
+    match free {
+        Ok(free) if free >= wanted => Finding::fine(what, format!("{} MiB free below {folder}", free >> 20)),
+        Ok(free) => {
+            let seen = format!("{free} bytes free below {folder}, {wanted} are wanted; uploads are refused");
+            Finding::wrong(what, seen, "make room, or lower serve.min_free_bytes")
+        }
+        Err(error) => Finding::wrong(what, format!("{folder}: {error}"), "check images.root and database.url"),
+    }
+}

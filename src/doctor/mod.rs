@@ -1,0 +1,105 @@
+//! The doctor: looks at everything that m3a3 stands on, and says of each thing whether it is well and what to do if not.
+//!
+//! Owns and publishes nothing. Consumes the configuration, the database, Redis and the disks, and changes nothing in any
+//! of them: it makes no file, migrates no schema and takes no job. Never shows a secret.
+//!
+//! One file for each thing: `database`, `redis`, `disk`, `queue` (leases, backlogs, dead jobs), `clock`.
+
+mod clock;
+mod database;
+mod disk;
+mod queue;
+mod redis;
+
+use std::fmt;
+
+use crate::config::Config;
+use crate::db::{Location, now, read_once};
+use crate::jobs;
+
+/// How something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Well.
+    Fine,
+    /// Not as it should be for long, but nothing fails for it.
+    Worrying,
+    /// Something fails, or will.
+    Wrong,
+}
+
+/// What was found of one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: &'static str,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub seen: String,
+    /// What to do; empty where nothing is to be done.
+    pub advice: String,
+}
+
+impl Finding {
+    /// It is well.
+    pub fn fine(what: &'static str, seen: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Fine, seen: seen.into(), advice: String::new() }
+    }
+
+    /// It is worrying, and this is to be done.
+    pub fn worrying(what: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Worrying, seen: seen.into(), advice: advice.into() }
+    }
+
+    /// It is wrong, and this is to be done.
+    pub fn wrong(what: &'static str, seen: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { what, verdict: Verdict::Wrong, seen: seen.into(), advice: advice.into() }
+    }
+}
+
+impl fmt::Display for Finding {
+    /// One line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Fine => "ok",
+            Verdict::Worrying => "note",
+            Verdict::Wrong => "WRONG",
+        };
+        let seen = self.seen.replace(['\n', '\r'], " ");
+        write!(f, "{verdict:<6} {:<14} {seen}", self.what)?;
+        if self.advice.is_empty() { Ok(()) } else { write!(f, " -> {}", self.advice) }
+    }
+}
+
+/// Looks at everything; `redis_url` is where Redis is expected.
+pub async fn examine(config: &Config, redis_url: &str) -> Vec<Finding> {
+    let location = Location::new(&config.database.path);
+    let place = location.clone();
+    // What SQLite says of a large file takes its time.
+    let of_database = tokio::task::spawn_blocking(move || examine_database(&place)).await;
+    let mut findings = of_database
+        .unwrap_or_else(|error| vec![Finding::wrong("database", error.to_string(), "see the log, and report this")]);
+    findings.extend(redis::examine(redis_url).await);
+    findings.extend(disk::examine(config, &location));
+    findings
+}
+
+fn examine_database(location: &Location) -> Vec<Finding> {
+    let mut findings = database::examine(location);
+    // What stands in the tables can be told only where they are as this m3a3 knows them.
+    if findings.iter().any(|finding| finding.what == "database" && finding.verdict != Verdict::Fine) {
+        return findings;
+    }
+    let at = now();
+    match read_once(location, |connection| {
+        Ok((jobs::stuck(connection, at)?, jobs::backlog(connection)?, jobs::newest(connection)?))
+    }) {
+        Err(error) => findings.push(Finding::wrong("jobs", error.to_string(), "see to the database first")),
+        Ok((stuck, backlog, newest)) => {
+            findings.extend(queue::examine(&stuck, &backlog, at));
+            findings.push(clock::examine(newest, at));
+        }
+    }
+    findings
+}

@@ -1,0 +1,64 @@
+//! The jobs: does anybody hold one for too long, does anything wait for nobody, was anything given up?
+
+use super::Finding;
+use crate::db::UnixMillis;
+use crate::jobs::{Backlog, EMAIL, Stuck, WAREHOUSE};
+
+/// A job that could have run for so long waits for a worker that is not there, or that cannot keep up.
+const OVERDUE_MS: i64 = 60_000;
+
+pub(super) fn examine(stuck: &[Stuck], backlog: &[Backlog], at: UnixMillis) -> Vec<Finding> {
+    vec![leases(stuck, at), waiting(backlog, at), dead(backlog)]
+}
+
+fn leases(stuck: &[Stuck], at: UnixMillis) -> Finding {
+    let Some(first) = stuck.first() else { return Finding::fine("leases", "none has run out") };
+    let seconds = (at - first.lease_until) / 1000;
+    let seen = format!("{} have run out, that of {} job {} {seconds} s ago", stuck.len(), first.kind, first.id);
+    Finding::wrong("leases", seen, format!("start `m3a3 worker {0}`, which takes such jobs over", worker(&first.kind)))
+}
+
+fn waiting(backlog: &[Backlog], at: UnixMillis) -> Finding {
+    let overdue =
+        |row: &&Backlog| row.state == "queued" && row.first_run_at.is_some_and(|run_at| at - run_at > OVERDUE_MS);
+    let late: Vec<_> = backlog.iter().filter(overdue).collect();
+    let is_optional = |row: &&&Backlog| [EMAIL, WAREHOUSE].iter().any(|kind| kind.name == row.kind);
+    let seen = |rows: &[&Backlog]| {
+        let told = rows.iter().map(|row| {
+            let waited = row.first_run_at.map_or(0, |run_at| (at - run_at) / 1000);
+            format!("{} {} jobs wait, the first one for {waited} s", row.jobs, row.kind)
+        });
+        told.collect::<Vec<_>>().join(", ")
+    };
+    let advice = |row: &Backlog| match row.kind.as_str() {
+        "webhook" => "start `m3a3 game-server` with webhook.url, or see why it is slow".to_owned(),
+        kind => format!("start `m3a3 worker {}`, or more of them", worker(kind)),
+    };
+    match (late.iter().find(|row| !is_optional(row)), late.first()) {
+        (Some(needed), _) => Finding::wrong("queue", seen(&late), advice(needed)),
+        (None, Some(first)) => Finding::worrying(
+            "queue",
+            seen(&late),
+            format!("{}; unwanted, they go after jobs.keep_days", advice(first)),
+        ),
+        (None, None) => Finding::fine("queue", "nothing waits that could have run"),
+    }
+}
+
+fn dead(backlog: &[Backlog]) -> Finding {
+    let dead: Vec<_> = backlog.iter().filter(|row| row.state == "dead" && row.jobs > 0).collect();
+    let seen = dead.iter().map(|row| format!("{} {}", row.jobs, row.kind)).collect::<Vec<_>>().join(", ");
+    match dead.is_empty() {
+        true => Finding::fine("dead jobs", "none"),
+        false => Finding::worrying(
+            "dead jobs",
+            seen,
+            "`m3a3 jobs list --state dead` says why, `m3a3 jobs retry` tries again",
+        ),
+    }
+}
+
+/// The worker's name on the command line.
+fn worker(kind: &str) -> &str {
+    if kind == "webhook" { "all" } else { kind }
+}

@@ -1,0 +1,65 @@
+//! Redis: does it answer, how fast, and who listens?
+
+use std::time::Duration;
+
+use reqwest::Url;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::Finding;
+use crate::bus::{Bus, BusError};
+
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Slower than this, Redis holds up whoever waits for news.
+const SLOW: Duration = Duration::from_millis(100);
+
+pub(super) async fn examine(url: &str) -> Vec<Finding> {
+    let shutdown = CancellationToken::new();
+    let (bus, task) = match Bus::start(url, shutdown.clone()) {
+        Ok(started) => started,
+        Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
+    };
+    let findings = ask(&bus).await.unwrap_or_else(|error| {
+        let advice = "start Redis, or `m3a3 up` with its own, or check redis.url; until then news come late";
+        vec![Finding::wrong("Redis", format!("{}: {error}", place(url)), advice)]
+    });
+    shutdown.cancel();
+    task.finished().await;
+    findings
+}
+
+/// The URL without what may be secret.
+fn place(url: &str) -> String {
+    let parsed = Url::parse(url).ok();
+    let host = parsed.as_ref().and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(6379))));
+    host.unwrap_or_else(|| "the server of redis.url".to_owned())
+}
+
+async fn ask(bus: &Bus) -> Result<Vec<Finding>, BusError> {
+    timeout(PATIENCE, bus.connected()).await.map_err(|_| BusError::Disconnected)?;
+    let latency = ping(bus).await?;
+    let seen = format!("answers within {:.1} ms", latency.as_secs_f64() * 1e3);
+    let answers = match latency > SLOW {
+        false => Finding::fine("Redis", seen),
+        true => Finding::wrong("Redis", seen, "look what keeps Redis or the network busy (SLOWLOG GET)"),
+    };
+    Ok(vec![answers, listeners(&bus.listeners().await?)])
+}
+
+/// The second answer's time: the first one pays for what is set up.
+async fn ping(bus: &Bus) -> Result<Duration, BusError> {
+    bus.ping().await?;
+    bus.ping().await
+}
+
+/// Nobody who listens is worrying and no more: the sweeps find what no message told of.
+fn listeners(channels: &[(String, u64)]) -> Finding {
+    let seen = channels.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
+    let deaf = channels.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    match deaf.is_empty() {
+        true => Finding::fine("subscribers", seen),
+        false => {
+            Finding::worrying("subscribers", seen, format!("nobody hears {}: is everything started?", deaf.join(", ")))
+        }
+    }
+}

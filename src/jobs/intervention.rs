@@ -1,0 +1,161 @@
+//! What an operator does to a job: have it tried again, or take it back.
+
+use std::sync::Arc;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::history::{self, Ending};
+use super::settle::free_dedup_key;
+use super::{Filter, Handler, Job, Kind, State, list, parse_id};
+use crate::db::schema::jobs;
+use crate::db::{Database, DbError, UnixMillis, now};
+use crate::ids::JobId;
+
+/// What the person whose job it was is told.
+const CANCELLED: &str = "This was cancelled.";
+
+/// What an intervention means to the domain whose job it is.
+#[derive(Clone, Copy)]
+pub struct Domain {
+    kind: Kind,
+    bury: fn(&mut SqliteConnection, &Job, &str, UnixMillis) -> QueryResult<()>,
+    revive: fn(&mut SqliteConnection, &Job) -> QueryResult<()>,
+}
+
+impl Domain {
+    /// The domain of this handler's jobs.
+    pub fn of<H: Handler>() -> Self {
+        Self {
+            kind: H::KIND,
+            bury: |connection, job, message, now| H::bury(connection, job, message, now).map(drop),
+            revive: H::revive,
+        }
+    }
+}
+
+/// What came of an intervention.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Intervention {
+    /// It is as the operator wants it now.
+    Done,
+    /// The job is in a state in which that has no meaning.
+    Refused(State),
+    /// There is no such job.
+    Unknown,
+}
+
+/// Queues a job that is dead or cancelled again, with all its attempts before it; a queued one becomes due now. Whoever
+/// waits for it is told as if it had never ended.
+///
+/// # Errors
+/// When a statement fails.
+pub fn retry(
+    connection: &mut SqliteConnection,
+    domains: &[Domain],
+    id: JobId,
+    now: UnixMillis,
+) -> QueryResult<Intervention> {
+    let Some((kind, state, job)) = find(connection, id)? else { return Ok(Intervention::Unknown) };
+    match state {
+        State::Dead | State::Cancelled => {
+            if let Some(domain) = domain(domains, &kind) {
+                (domain.revive)(connection, &job)?;
+            }
+        }
+        State::Queued => {}
+        State::Running | State::Done => return Ok(Intervention::Refused(state)),
+    }
+    diesel::update(jobs::table.find(id.to_string()))
+        .set((
+            jobs::state.eq(State::Queued.name()),
+            jobs::run_at.eq(now),
+            jobs::attempts.eq(0),
+            jobs::crashes.eq(0),
+            jobs::finished_at.eq(None::<UnixMillis>),
+        ))
+        .execute(connection)?;
+    Ok(Intervention::Done)
+}
+
+/// How many jobs [`retry_all`] takes in one transaction, so that other writers get their turn.
+const BATCH: i64 = 200;
+
+/// Does [`retry`] to every job that the filter lets through, and says how many there were. Jobs that come to be such
+/// meanwhile are left alone.
+///
+/// # Errors
+/// When the database fails; what was done before that stays so.
+pub async fn retry_all(database: &Database, domains: &Arc<[Domain]>, mut filter: Filter) -> Result<usize, DbError> {
+    let mut retried = 0;
+    loop {
+        let (domains, page) = (domains.clone(), filter.clone());
+        let (last, done) = database
+            .write(move |connection| {
+                let (mut last, mut done) = (None, 0);
+                for listed in list(connection, &page, BATCH)? {
+                    let id = parse_id(&listed.id)?;
+                    done += usize::from(retry(connection, &domains, id, now())? == Intervention::Done);
+                    last = Some(id);
+                }
+                Ok((last, done))
+            })
+            .await?;
+        retried += done;
+        match last {
+            Some(_) => filter.before = last,
+            None => return Ok(retried),
+        }
+    }
+}
+
+/// Takes a job back that has not come to its end. What a worker is just doing for it is dropped when that ends; what has
+/// left the system is not called back.
+///
+/// # Errors
+/// When a statement fails.
+pub fn cancel(
+    connection: &mut SqliteConnection,
+    domains: &[Domain],
+    id: JobId,
+    now: UnixMillis,
+) -> QueryResult<Intervention> {
+    const ERROR: &str = "cancelled by an operator";
+    let Some((kind, state, job)) = find(connection, id)? else { return Ok(Intervention::Unknown) };
+    if !matches!(state, State::Queued | State::Running) {
+        return Ok(Intervention::Refused(state));
+    }
+    history::record(connection, &id.to_string(), job.lease_token, Ending::Cancelled, Some(ERROR), now)?;
+    diesel::update(jobs::table.find(id.to_string()))
+        .set((
+            jobs::state.eq(State::Cancelled.name()),
+            jobs::error.eq(ERROR),
+            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_until.eq(None::<UnixMillis>),
+            jobs::started_at.eq(None::<UnixMillis>),
+            jobs::finished_at.eq(now),
+        ))
+        .execute(connection)?;
+    if let Some(domain) = domain(domains, &kind) {
+        free_dedup_key(connection, domain.kind, &id.to_string())?;
+        (domain.bury)(connection, &job, CANCELLED, now)?;
+    }
+    Ok(Intervention::Done)
+}
+
+fn domain<'a>(domains: &'a [Domain], kind: &str) -> Option<&'a Domain> {
+    domains.iter().find(|domain| domain.kind.name == kind)
+}
+
+fn find(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<(String, State, Job)>> {
+    type Row = (String, String, String, String, i32, i32, i64);
+    let row = jobs::table
+        .find(id.to_string())
+        .select((jobs::id, jobs::kind, jobs::state, jobs::payload, jobs::attempts, jobs::crashes, jobs::lease_token))
+        .first::<Row>(connection)
+        .optional()?;
+    let Some((id, kind, state, payload, attempts, crashes, lease_token)) = row else { return Ok(None) };
+    // The table's own check allows no other state.
+    let state = State::by_name(&state).ok_or(diesel::result::Error::NotFound)?;
+    Ok(Some((kind, state, Job { id: parse_id(&id)?, payload, attempts, crashes, lease_token })))
+}

@@ -1,0 +1,81 @@
+//! The routes of users: what a user is called, and where mail for the user goes.
+
+use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde_json::{Map, Value, json};
+
+use super::{Change, Contact, Field};
+use crate::db::Database;
+use crate::http::resource::get_put;
+use crate::http::{Auth, Problem, auth, body};
+use crate::ids::{EmailAddress, Invalid, UserId, Username};
+
+/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+pub const OPENAPI: &str = include_str!("openapi.json");
+
+/// Adds the routes, which need the token of `auth`.
+pub fn routes(database: &Database, auth: &Auth, services: &mut web::ServiceConfig) {
+    services.app_data(web::Data::new(database.clone())).service(
+        get_put("/users/{user_id}", user, put).app_data(web::Data::new(auth.clone())).wrap(from_fn(auth::require)),
+    );
+}
+
+async fn user(database: web::Data<Database>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let user = user_id(&user)?;
+    match database.read_point(|connection| super::contact(connection, user))? {
+        Some(contact) => {
+            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(shown(user, &contact)))
+        }
+        None => Err(Problem::not_found("There is no such user.")),
+    }
+}
+
+async fn put(
+    database: web::Data<Database>,
+    user: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let user = user_id(&user)?;
+    body::require_json(&request)?;
+    let change = change(&body::json_object(payload).await?)?;
+    let (created, contact) = database.try_write(move |connection| super::put(connection, user, &change)).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status).json(shown(user, &contact)))
+}
+
+fn user_id(text: &str) -> Result<UserId, Problem> {
+    text.parse().map_err(|invalid| Problem::field("userId", &invalid))
+}
+
+fn change(fields: &Map<String, Value>) -> Result<Change, Problem> {
+    let username = field(fields, "username", |value| Username::from_json(Some(value)).map(Username::into_string));
+    let email = field(fields, "email", |value| EmailAddress::from_json(Some(value)));
+    let (username, email) = body::both(("username", username), ("email", email))?;
+    Ok(Change { username, email })
+}
+
+/// A field that is missing stays as it is, and `null` takes the value away.
+fn field<T>(
+    fields: &Map<String, Value>,
+    name: &str,
+    parse: impl FnOnce(&Value) -> Result<T, Invalid>,
+) -> Result<Field<T>, Invalid> {
+    match fields.get(name) {
+        None => Ok(Field::Kept),
+        Some(Value::Null) => Ok(Field::Cleared),
+        Some(value) => parse(value).map(Field::Set),
+    }
+}
+
+fn shown(user: UserId, contact: &Contact) -> Value {
+    let mut shown = json!({ "userId": user });
+    if let Some(username) = &contact.username {
+        shown["username"] = json!(username);
+    }
+    if let Some(email) = &contact.email {
+        shown["email"] = json!(email);
+    }
+    shown
+}
