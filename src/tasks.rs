@@ -74,7 +74,8 @@ pub enum MailTask {
 }
 
 /// The occasions of mails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Notice {
     /// [`MailTask::UploadReceived`].
     UploadReceived,
@@ -107,8 +108,38 @@ impl Notice {
     }
 }
 
+/// The occasions on which users are told: settled by who accepts a picture or an order, for all that comes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Notices(Vec<Notice>);
+
+impl Notices {
+    /// What [`Notices::parse`] reads.
+    pub const EXPECTED: &str = "\"all\", \"none\", or names out of upload_received, thumbnail_ready, thumbnail_failed, \
+                                order_confirmed with commas between them";
+
+    /// Every occasion.
+    pub fn all() -> Self {
+        Self(Notice::ALL.to_vec())
+    }
+
+    /// Reads a list of names, `all` or `none`.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "all" => Some(Self::all()),
+            "none" => Some(Self(Vec::new())),
+            names => names.split(',').map(|name| Notice::by_name(name.trim())).collect::<Option<_>>().map(Self),
+        }
+    }
+
+    /// Whether users are told on this occasion.
+    pub fn contains(&self, notice: Notice) -> bool {
+        self.0.contains(&notice)
+    }
+}
+
 impl WarehouseTask {
-    /// Whether an order, for the order's page, is what this is about; its dedup key is the order's id.
+    /// The dedup key: an order is taken on once, and its page shows the job by it.
     pub fn dedup(&self) -> Option<String> {
         match self {
             Self::Image { .. } => None,
@@ -228,5 +259,12 @@ mod tests {
             assert_eq!(Notice::by_name(notice.name()), Some(notice));
         }
         assert_eq!(Notice::by_name("birthday"), None);
+        let some = Notices::parse("thumbnail_ready, order_confirmed").unwrap();
+        assert!(some.contains(Notice::ThumbnailReady) && !some.contains(Notice::ThumbnailFailed));
+        assert!(Notice::ALL.iter().all(|notice| Notices::all().contains(*notice)));
+        assert!(Notice::ALL.iter().all(|notice| !Notices::parse("none").unwrap().contains(*notice)));
+        for wrong in ["", "birthday", "thumbnail_ready,", "all,none"] {
+            assert_eq!(Notices::parse(wrong), None, "{wrong}");
+        }
     }
 }

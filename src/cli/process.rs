@@ -77,7 +77,14 @@ impl Process {
             min_free_bytes: config.serve.min_free_bytes,
         };
         let room = Capacity::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued);
-        Ok(Resources { database: self.database.clone(), bus: self.bus.clone(), files, limits, room })
+        Ok(Resources {
+            database: self.database.clone(),
+            bus: self.bus.clone(),
+            files,
+            limits,
+            room,
+            mail: config.email.notify.clone(),
+        })
     }
 
     /// What the orders' part of this process works with.
@@ -88,6 +95,7 @@ impl Process {
             wake,
             webhook: config.webhook.url.is_some(),
             room: Capacity::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
+            mail: config.email.notify.clone(),
         }
     }
 

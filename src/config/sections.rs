@@ -13,6 +13,7 @@ use super::database_file;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
+use crate::tasks::Notices;
 
 const DAY_S: f64 = 86_400.0;
 
@@ -171,6 +172,8 @@ impl Webhook {
 /// Outgoing mail.
 #[derive(Debug, Clone)]
 pub struct Email {
+    /// What users are told.
+    pub notify: Notices,
     /// The mail server, `smtp` or `smtps`; `None` means that no mail is sent.
     pub smtp_url: Option<SecretUrl>,
     /// The sender of every mail; it holds an `@`, and nothing else of it was checked.
@@ -180,6 +183,7 @@ pub struct Email {
 impl Email {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
         Ok(Self {
+            notify: required(from, "email.notify", Notices::EXPECTED, Notices::parse)?,
             smtp_url: from.url("email.smtp_url", &["smtp", "smtps"])?,
             from: required(from, "email.from", "an email address", |text| text.contains('@').then(|| text.to_owned()))?,
         })

@@ -91,7 +91,8 @@ async fn by_path(
     };
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
-    Ok(Submission { user_id, path, original_name: None, key, once: false })
+    let mail = resources.mail.clone();
+    Ok(Submission { user_id, path, original_name: None, key, once: false, mail })
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {

@@ -30,7 +30,8 @@ pub async fn listen(resources: Resources, wake: Wake, shutdown: CancellationToke
 
 async fn take_in(resources: &Resources, message: ImageUploaded) {
     let user_id = message.user_id;
-    let submission = Submission { user_id, path: message.image_path, original_name: None, key: None, once: true };
+    let mail = resources.mail.clone();
+    let submission = Submission { user_id, path: message.image_path, original_name: None, key: None, once: true, mail };
     match resources.database.write(move |connection| store::accept(connection, &submission)).await {
         Ok(Accepted::New(receipt)) => {
             tracing::info!(job.id = %receipt.job_id, user.id = %user_id, "took in another program's picture");

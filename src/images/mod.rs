@@ -29,6 +29,7 @@ use crate::bus::Bus;
 use crate::db::Database;
 use crate::files::Files;
 use crate::jobs::Capacity;
+use crate::tasks::Notices;
 
 pub use intake::listen;
 pub use long_poll::LongPolls;
@@ -51,6 +52,8 @@ pub struct Resources {
     pub limits: Limits,
     /// How many pictures may wait for their thumbnails.
     pub room: Capacity,
+    /// What users are told by mail. It is settled when a picture is accepted.
+    pub mail: Notices,
 }
 
 /// What is accepted.

@@ -9,8 +9,8 @@ use crate::db::schema::{images, thumbnails};
 use crate::db::{UnixMillis, now};
 use crate::files::ThumbnailName;
 use crate::ids::{ImagePath, JobId, UserId};
-use crate::jobs::{self, EMAIL, NewJob, THUMBNAIL, WAREHOUSE};
-use crate::tasks::{MailTask, WarehouseTask};
+use crate::jobs::{self, EMAIL, Job, NewJob, THUMBNAIL, WAREHOUSE};
+use crate::tasks::{MailTask, Notices, WarehouseTask};
 use crate::users;
 
 /// A picture that is to be accepted.
@@ -23,6 +23,8 @@ pub(super) struct Submission {
     pub(super) key: Option<IdempotencyKey>,
     /// Whether this is left out while the same picture of the same user waits already.
     pub(super) once: bool,
+    /// What the user is told by mail.
+    pub(super) mail: Notices,
 }
 
 /// A picture as it was accepted.
@@ -79,7 +81,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     let job = NewJob {
         id: job_id,
         kind: THUMBNAIL,
-        payload: json!({ "userId": user_id, "imagePath": submission.path }).to_string(),
+        payload: json!({ "userId": user_id, "imagePath": submission.path, "mail": submission.mail }).to_string(),
         dedup: submission.once.then(|| format!("{user_id}:{}", submission.path)),
     };
     if !jobs::enqueue(connection, &job, at)? {
@@ -100,7 +102,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     let image_path = submission.path.clone();
     store_image(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
     let picture = called(submission.original_name.as_deref(), &submission.path);
-    mail(connection, &MailTask::UploadReceived { user_id, picture }, at)?;
+    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, at)?;
     if let Some(key) = &submission.key {
         idempotency::remember(connection, user_id, key, image_id, at)?;
     }
@@ -112,7 +114,10 @@ fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: Unix
     jobs::enqueue(connection, &job, at).map(drop)
 }
 
-fn mail(connection: &mut SqliteConnection, task: &MailTask, at: UnixMillis) -> QueryResult<()> {
+fn mail(connection: &mut SqliteConnection, wanted: &Notices, task: &MailTask, at: UnixMillis) -> QueryResult<()> {
+    if !wanted.contains(task.notice()) {
+        return Ok(());
+    }
     let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup: task.dedup() };
     jobs::enqueue(connection, &job, at).map(drop)
 }
@@ -212,6 +217,7 @@ pub(super) fn done(
     connection: &mut SqliteConnection,
     image: &Image,
     thumbnail: &Thumbnail,
+    wanted: &Notices,
     at: UnixMillis,
 ) -> QueryResult<()> {
     diesel::insert_into(thumbnails::table)
@@ -234,7 +240,14 @@ pub(super) fn done(
         picture: called(image.original_name.as_deref(), &image.path),
         thumbnail: thumbnail.name.to_string(),
     };
-    mail(connection, &ready, at)
+    mail(connection, wanted, &ready, at)
+}
+
+/// What the user is to be told by mail, as it was settled when the picture was accepted.
+pub(super) fn mail_of(job: &Job) -> Notices {
+    let payload: Option<serde_json::Value> = serde_json::from_str(&job.payload).ok();
+    let settled = payload.and_then(|mut payload| serde_json::from_value(payload.get_mut("mail")?.take()).ok());
+    settled.unwrap_or_else(Notices::all)
 }
 
 /// Notes that an image will have no thumbnail.
@@ -242,6 +255,7 @@ pub(super) fn failed(
     connection: &mut SqliteConnection,
     image: &Image,
     message: &str,
+    wanted: &Notices,
     at: UnixMillis,
 ) -> QueryResult<()> {
     diesel::update(images::table.find(image.id))
@@ -253,7 +267,7 @@ pub(super) fn failed(
         picture: called(image.original_name.as_deref(), &image.path),
         message: message.to_owned(),
     };
-    mail(connection, &failed, at)
+    mail(connection, wanted, &failed, at)
 }
 
 /// Notes that an image that had failed may get its thumbnail after all.

@@ -64,7 +64,8 @@ pub(super) async fn receive(
     let picture = picture.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
     let (user_id, picture) = both(("userId", user_id), ("image", picture))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
-    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, once: false })
+    let mail = resources.mail.clone();
+    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, once: false, mail })
 }
 
 async fn read_user_id(mut field: Field) -> Result<Result<UserId, Invalid>, Problem> {

@@ -55,7 +55,7 @@ impl Handler for ThumbnailWorker {
         (image, thumbnail): Self::Effect,
         now: UnixMillis,
     ) -> QueryResult<Finished> {
-        store::done(connection, &image, &thumbnail, now)?;
+        store::done(connection, &image, &thumbnail, &store::mail_of(job), now)?;
         Ok(finished(&image, job.id, Outcome::Done { url: thumbnail.url() }))
     }
 
@@ -66,7 +66,7 @@ impl Handler for ThumbnailWorker {
         now: UnixMillis,
     ) -> QueryResult<Option<Finished>> {
         let Some(image) = store::by_job(connection, job.id)? else { return Ok(None) };
-        store::failed(connection, &image, message, now)?;
+        store::failed(connection, &image, message, &store::mail_of(job), now)?;
         Ok(Some(finished(&image, job.id, Outcome::Failed { message: message.to_owned() })))
     }
 

@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::Orders;
-use super::store::{self, Accepted, Placement};
+use super::store::{self, Accepted};
 use crate::bus::Signal;
 use crate::db::DbError;
 use crate::events::OrderPlaced;
@@ -48,7 +48,7 @@ async fn accept(orders: &Orders, OrderPlaced { order_id, customer_id }: OrderPla
     match orders.database.read_point(|connection| store::known(connection, &order_id, &customer_id))? {
         Some(known) => Ok(known),
         None => {
-            let placement = Placement { order_id, customer_id, webhook: orders.webhook };
+            let placement = orders.placement(order_id, customer_id);
             orders.database.write(move |connection| store::accept(connection, &placement)).await
         }
     }

@@ -19,11 +19,14 @@ mod webhook;
 
 use crate::bus::Bus;
 use crate::db::Database;
+use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{Capacity, Wake};
+use crate::tasks::{Notice, Notices};
 
 pub use intake::listen;
 pub use receiver::{Receiver, ReceiverError};
 pub use routes::routes;
+use store::Placement;
 pub use webhook::WebhookWorker;
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
@@ -43,4 +46,14 @@ pub struct Orders {
     pub webhook: bool,
     /// How many purchases may wait to be reported.
     pub room: Capacity,
+    /// What users are told by mail; settled at the same moment.
+    pub mail: Notices,
+}
+
+impl Orders {
+    /// An order as it is accepted here.
+    fn placement(&self, order_id: OrderId, customer_id: CustomerId) -> Placement {
+        let mail = self.mail.contains(Notice::OrderConfirmed);
+        Placement { order_id, customer_id, webhook: self.webhook, mail }
+    }
 }

@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::Orders;
-use super::store::{self, Accepted, Order, Placement};
+use super::store::{self, Accepted, Order};
 use crate::db::catalogue::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
@@ -35,7 +35,7 @@ async fn place(
         orders.room.admit().await??;
     }
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
-    let placement = Placement { order_id, customer_id, webhook: orders.webhook };
+    let placement = orders.placement(order_id, customer_id);
     let accepted = orders.database.try_write(move |connection| store::accept(connection, &placement)).await?;
     match accepted {
         Accepted::New => {

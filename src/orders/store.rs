@@ -21,6 +21,8 @@ pub(super) struct Placement {
     pub(super) customer_id: CustomerId,
     /// Whether the purchase is to be reported.
     pub(super) webhook: bool,
+    /// Whether the order is to be confirmed by mail.
+    pub(super) mail: bool,
 }
 
 /// What became of a placement.
@@ -44,7 +46,7 @@ pub(super) struct Order {
 
 /// Accepts an order: its row and all its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Accepted> {
-    let Placement { order_id, customer_id, webhook } = placement;
+    let Placement { order_id, customer_id, webhook, mail } = placement;
     if let Some(known) = known(connection, order_id, customer_id)? {
         return Ok(known);
     }
@@ -63,8 +65,10 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
     }
     let order = WarehouseTask::Order { order_id: order_id.clone(), user_id, placed_at: at };
     enqueue(connection, WAREHOUSE, order_id, order.payload(), at)?;
-    let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
-    enqueue(connection, EMAIL, order_id, confirmed.payload(), at)?;
+    if *mail {
+        let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
+        enqueue(connection, EMAIL, order_id, confirmed.payload(), at)?;
+    }
     Ok(Accepted::New)
 }
 

@@ -51,7 +51,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
     ("telemetry", &["config"]),
     ("events", &["ids"]),
     ("tasks", &["ids"]),
-    ("config", &[]),
+    ("config", &["tasks"]),
 ];
 
 #[test]
