@@ -13,6 +13,7 @@ mod reader;
 mod secret;
 mod sections;
 mod show;
+mod smtp;
 
 use std::io;
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ pub use self::secret::{Secret, SecretUrl, SigningSecret};
 pub use self::sections::{
     Auth, Database, Email, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
 };
+pub use self::smtp::{Login, Privacy, SmtpUrl};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ use config::ValueKind;
 use super::error::ConfigError;
 use super::layers::Setting;
 use super::secret::{SET, Secret, SecretUrl, SigningSecret};
+use super::smtp::SmtpUrl;
 
 /// One key of the effective configuration, as it may be shown.
 #[derive(Debug, Clone)]
@@ -144,12 +145,28 @@ impl Reader {
     pub(super) fn url(&mut self, key: &str, schemes: &[&str]) -> Result<Option<SecretUrl>, ConfigError> {
         let forms: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
         let expected = format!("a URL that begins with {}", forms.join(" or "));
-        self.read(key, &expected, hidden, |value| match value {
+        self.masked(key, &expected, schemes, Some)
+    }
+
+    /// Reads where mail is handed in.
+    pub(super) fn smtp_url(&mut self, key: &str) -> Result<Option<SmtpUrl>, ConfigError> {
+        self.masked(key, SmtpUrl::EXPECTED, SmtpUrl::SCHEMES, |url| SmtpUrl::read(&url))
+    }
+
+    /// Reads a URL and makes something of it, and shows it without its password.
+    fn masked<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        schemes: &[&str],
+        parse: impl FnOnce(SecretUrl) -> Option<T>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.read(key, expected, hidden, |value| match value {
             ValueKind::String(text) if text.is_empty() => Some((None, shown(value))),
             ValueKind::String(text) => {
                 let url = SecretUrl::parse(text, schemes)?;
                 let shown = url.to_string().into();
-                Some((Some(url), shown))
+                Some((Some(parse(url)?), shown))
             }
             _ => None,
         })

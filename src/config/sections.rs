@@ -7,12 +7,14 @@ use std::thread;
 use std::time::Duration;
 
 use config::ValueKind;
+use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 
 use super::database_file;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
+use super::smtp::SmtpUrl;
 use crate::tasks::Notices;
 
 const DAY_S: f64 = 86_400.0;
@@ -174,18 +176,28 @@ impl Webhook {
 pub struct Email {
     /// What users are told.
     pub notify: Notices,
-    /// The mail server, `smtp` or `smtps`; `None` means that no mail is sent.
-    pub smtp_url: Option<SecretUrl>,
-    /// The sender of every mail; it holds an `@`, and nothing else of it was checked.
-    pub from: String,
+    /// The mail server; `None` means that mail is kept in files.
+    pub smtp_url: Option<SmtpUrl>,
+    /// The sender of every mail.
+    pub from: Mailbox,
+    /// The folder whose templates come before the embedded ones.
+    pub templates: Option<PathBuf>,
+    /// How long handing in one mail may take; more than 0, at most a minute.
+    pub timeout: Duration,
+    /// Mails handed in at the same time by one worker process.
+    pub concurrency: NonZeroUsize,
 }
 
 impl Email {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
+        const SENDER: &str = "an email address, or a name and the address in angle brackets";
         Ok(Self {
             notify: required(from, "email.notify", Notices::EXPECTED, Notices::parse)?,
-            smtp_url: from.url("email.smtp_url", &["smtp", "smtps"])?,
-            from: required(from, "email.from", "an email address", |text| text.contains('@').then(|| text.to_owned()))?,
+            smtp_url: from.smtp_url("email.smtp_url")?,
+            from: required(from, "email.from", SENDER, |text| text.parse().ok())?,
+            templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,
+            timeout: from.seconds("email.timeout_s", 0.1..=60.0)?,
+            concurrency: or_one_per_core(from, "email.concurrency")?,
         })
     }
 }

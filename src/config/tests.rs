@@ -282,6 +282,7 @@ fn a_secret_is_shown_nowhere() {
         ("M3A3_AUTH__TOKEN", "hunter2\u{e9}"),
         ("REDIS_URL", "hunter2@h"),
         ("M3A3_WEBHOOK__URL", "ftp://hunter2"),
+        ("M3A3_EMAIL__SMTP_URL", "smtp://me:hunter2@h?tls=maybe"),
         ("M3A3_WEBHOOK__SIGNING_SECRET", "hunter2"),
     ] {
         let error = places().env(name, bad).error();
