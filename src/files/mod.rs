@@ -1,12 +1,13 @@
-//! The only file access: uploads, originals and thumbnails below the image root.
+//! The only file access: uploads, originals, thumbnails and unsent mail below the image root.
 //!
-//! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's) and `<root>/thumbnails`.
-//! Consumes and publishes nothing. Never follows a path out of the root, and never shows a name before the bytes behind
-//! it are durable. Nothing outside of this module knows how the names map to a disk.
+//! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's), `<root>/thumbnails`
+//! and `<root>/outbox`. Consumes and publishes nothing. Never follows a path out of the root, and never shows a name before
+//! the bytes behind it are durable. Nothing outside of this module knows how the names map to a disk.
 //!
 //! Except for [`Upload`], every function blocks.
 
 mod original;
+mod outbox;
 mod root;
 mod temporary;
 mod thumbnail_file;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use crate::ids::{ImagePath, Invalid};
 
 pub use original::{OpenError, Original, SETTLED_AFTER};
+pub use outbox::Outbox;
 use root::Root;
 use temporary::Temporary;
 pub use thumbnail_file::ThumbnailName;
@@ -27,6 +29,7 @@ pub use upload::{Stored, Upload};
 
 const UPLOADS: &str = "uploads";
 const THUMBNAILS: &str = "thumbnails";
+const OUTBOX: &str = "outbox";
 /// Where the replaced service keeps its thumbnails.
 const REPLACED_THUMBNAILS: &str = "uploads/thumbs";
 
@@ -99,6 +102,14 @@ impl Files {
     /// When it is not there or cannot be read.
     pub fn open_thumbnail(&self, name: &ThumbnailName) -> io::Result<File> {
         self.root.open_file(&name.path())
+    }
+
+    /// Opens the folder for mail that is not sent, creating it where there is none.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn outbox(&self) -> io::Result<Outbox> {
+        Outbox::open(self.root.path().join(OUTBOX))
     }
 
     /// Opens a thumbnail of the replaced service, by what follows `uploads/thumbs/` in its path.
