@@ -12,6 +12,7 @@
 //! | the warehouse: assets and fulfilments, each once | [`warehouse`] |
 //! | jobs over HTTP, for operators | [`admin`] |
 //! | is everything well that m3a3 stands on | [`doctor`] |
+//! | mail: users are told of their pictures and orders | [`email`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | the leaderboard in a terminal, from a server's Socket.IO (feature `client`) | `client` |
 //! | jobs: claim, lease, complete, retry, dead letter, rescue | [`jobs`] |
@@ -34,6 +35,7 @@ pub mod client;
 pub mod config;
 pub mod db;
 pub mod doctor;
+pub mod email;
 pub mod events;
 pub mod files;
 pub mod http;

@@ -7,8 +7,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use super::output;
-use super::process::{Process, job_policy, worker_lock};
+use super::process::{Process, job_policy, patient_job_policy, worker_lock};
 use crate::config::{Config, Overrides};
+use crate::email::EmailWorker;
 use crate::images::{self, Resources, ThumbnailWorker};
 use crate::jobs::{Handler, Policy, Runner, Wake};
 use crate::lifecycle::{RoleError, Running};
@@ -32,7 +33,8 @@ pub(super) struct Worker {
     /// Which jobs
     #[arg(value_enum, value_name = "NAME")]
     name: Name,
-    /// How many jobs at a time, 0 for one per core [images.concurrency, warehouse.concurrency]
+    /// How many jobs at a time, 0 for one per core [images.concurrency, warehouse.concurrency,
+    /// email.concurrency]
     #[arg(long, value_name = "N")]
     concurrency: Option<String>,
     /// Do what is due, then exit: retries that lie in the future are left to the next run
@@ -46,6 +48,8 @@ enum Name {
     Thumbnail,
     /// Keep pictures as assets, take orders on
     Warehouse,
+    /// Tell users of their pictures and orders by mail
+    Email,
     /// All of these in one process
     All,
 }
@@ -55,6 +59,7 @@ impl Name {
         match self {
             Self::Thumbnail => vec![Work::Thumbnail],
             Self::Warehouse => vec![Work::Warehouse],
+            Self::Email => vec![Work::Email],
             Self::All => Work::ALL.to_vec(),
         }
     }
@@ -65,16 +70,18 @@ impl Name {
 pub(super) enum Work {
     Thumbnail,
     Warehouse,
+    Email,
 }
 
 impl Work {
     /// In this order, so that what one leaves to the next is done in one go.
-    pub(super) const ALL: [Self; 2] = [Self::Thumbnail, Self::Warehouse];
+    pub(super) const ALL: [Self; 3] = [Self::Thumbnail, Self::Warehouse, Self::Email];
 
     fn concurrency_key(self) -> &'static str {
         match self {
             Self::Thumbnail => "images.concurrency",
             Self::Warehouse => "warehouse.concurrency",
+            Self::Email => "email.concurrency",
         }
     }
 
@@ -93,6 +100,12 @@ impl Work {
                 WarehouseWorker::new(images.files.clone(), images.limits.of_pictures(), images.limits.max_upload_bytes),
                 job_policy(config),
                 config.warehouse.concurrency.get(),
+            ),
+            Self::Email => start.prepare(
+                "email worker",
+                EmailWorker::new(&config.email, process.database.clone(), images.files.clone())?,
+                patient_job_policy(config),
+                config.email.concurrency.get(),
             ),
         }
     }

@@ -148,3 +148,14 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(images, thumbnails, asset_references, assets);
+
+diesel::table! {
+    mails (job_id) {
+        job_id -> Text,
+        notice -> Text,
+        user_id -> Nullable<BigInt>,
+        state -> Text,
+        message_id -> Nullable<Text>,
+        created_at -> BigInt,
+    }
+}

@@ -13,6 +13,7 @@ mod cli;
 mod client;
 mod database;
 mod doctor;
+mod email;
 mod game_server;
 mod harness;
 mod idempotency;

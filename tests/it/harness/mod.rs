@@ -15,6 +15,7 @@ pub mod redis;
 pub mod scripted_api;
 #[cfg(feature = "client")]
 pub mod scripted_socket;
+pub mod smtp;
 #[cfg(feature = "client")]
 pub mod terminal;
 pub mod websocket;

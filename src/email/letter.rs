@@ -1,0 +1,285 @@
+//! A mail as it goes out, made of nothing but its job, its recipient and the templates, so that every attempt is the same
+//! mail.
+
+use std::time::{Duration, SystemTime};
+
+use lettre::Address;
+use lettre::address::{AddressError, Envelope};
+use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
+use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
+use uuid::Uuid;
+
+use super::plain::plain;
+use super::template_error::BadTemplate;
+use super::wording::{Templates, Wording};
+use crate::ids::{EmailAddress, JobId};
+use crate::tasks::MailTask;
+
+const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
+/// The longest name of a recipient, in characters.
+const MAX_NAME: usize = 80;
+/// The last second that a date header can tell of: the end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// A mail as it goes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Letter {
+    pub(super) envelope: Envelope,
+    /// Lines end in CR and LF.
+    pub(super) bytes: Vec<u8>,
+    /// In angle brackets; a recipient tells repeats by it.
+    pub(super) message_id: String,
+}
+
+/// Why a mail cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwritable {
+    #[error(transparent)]
+    Template(#[from] BadTemplate),
+    #[error("the recipient's address cannot be used: {0}")]
+    Address(#[from] AddressError),
+    #[error("the mail cannot be put together: {0}")]
+    Message(#[from] lettre::error::Error),
+}
+
+/// Whom a mail is for.
+pub(super) struct Recipient<'a> {
+    pub(super) name: Option<&'a str>,
+    pub(super) address: &'a EmailAddress,
+}
+
+/// A picture that is shown inside of a mail.
+pub(super) struct Inline {
+    pub(super) bytes: Vec<u8>,
+    /// Of its file's name, without a dot.
+    pub(super) extension: String,
+}
+
+/// Writes mails.
+pub(super) struct Writer {
+    sender: Mailbox,
+    templates: Templates,
+}
+
+impl Writer {
+    /// A writer in this sender's name.
+    ///
+    /// # Errors
+    /// When the sender's domain is none.
+    pub(super) fn new(sender: &Mailbox, templates: Templates) -> Result<Self, AddressError> {
+        let name = sender.name.as_deref().map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
+        let sender = Mailbox::new(name, ascii_domain(sender.email.user(), sender.email.domain())?);
+        Ok(Self { sender, templates })
+    }
+
+    /// How the mail of this job is known.
+    pub(super) fn message_id(&self, job: JobId) -> String {
+        format!("<{job}@{}>", self.sender.email.domain())
+    }
+
+    /// Writes the mail of a job.
+    pub(super) fn write(
+        &self,
+        job: JobId,
+        task: &MailTask,
+        recipient: &Recipient<'_>,
+        picture: Option<Inline>,
+    ) -> Result<Letter, Unwritable> {
+        let content_id = format!("thumbnail.{job}@{}", self.sender.email.domain());
+        let wording = self.templates.word(task, recipient.name, &format!("cid:{content_id}"))?;
+        let message_id = self.message_id(job);
+        let message = Message::builder()
+            .from(self.sender.clone())
+            .to(mailbox(recipient)?)
+            .subject(wording.subject.as_str())
+            .date(date(job))
+            .message_id(Some(message_id.clone()))
+            .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
+            .multipart(body(job, wording, picture, content_id))?;
+        Ok(Letter { envelope: message.envelope().clone(), bytes: message.formatted(), message_id })
+    }
+}
+
+fn mailbox(recipient: &Recipient<'_>) -> Result<Mailbox, AddressError> {
+    let name = recipient.name.map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
+    let address: Address = recipient.address.as_str().parse()?;
+    Ok(Mailbox::new(name, ascii_domain(address.user(), address.domain())?))
+}
+
+/// The address with its domain as DNS has it, so that only a name before the @ may need a server that knows UTF-8.
+fn ascii_domain(user: &str, domain: &str) -> Result<Address, AddressError> {
+    let domain = if domain.is_ascii() {
+        domain.to_owned()
+    } else {
+        idna::domain_to_ascii(domain).map_err(|_| AddressError::InvalidDomain)?
+    };
+    Address::new(user, domain)
+}
+
+/// The time at which the job was made, which its id tells.
+fn date(job: JobId) -> SystemTime {
+    let made = Uuid::parse_str(&job.to_string()).ok().and_then(|id| id.get_timestamp());
+    let seconds = made.map(|made| made.to_unix().0).filter(|seconds| *seconds <= LAST_SECOND);
+    seconds.map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
+}
+
+/// Text and HTML, and what the HTML shows.
+fn body(job: JobId, wording: Wording, picture: Option<Inline>, content_id: String) -> MultiPart {
+    // "=_" stands in nothing that is encoded as quoted-printable or base64.
+    let alternative = MultiPart::alternative().boundary(format!("=_{job}_a"));
+    let alternative = alternative.singlepart(text_part(wording.text, ContentType::TEXT_PLAIN));
+    let html = text_part(wording.html, ContentType::TEXT_HTML);
+    match picture {
+        None => alternative.singlepart(html),
+        Some(picture) => {
+            let related = MultiPart::related().boundary(format!("=_{job}_r")).singlepart(html);
+            alternative.multipart(related.singlepart(picture_part(picture, content_id)))
+        }
+    }
+}
+
+fn text_part(text: String, content_type: ContentType) -> SinglePart {
+    // Also where nothing needs it: no line can be too long then, and none can look like a boundary.
+    let encoding = ContentTransferEncoding::QuotedPrintable;
+    let body = Body::new_with_encoding(text, encoding).unwrap_or_else(Body::new);
+    SinglePart::builder().header(content_type).body(body)
+}
+
+fn picture_part(Inline { bytes, extension }: Inline, content_id: String) -> SinglePart {
+    let content_type = match extension.as_str() {
+        "png" => ContentType::parse("image/png"),
+        "webp" => ContentType::parse("image/webp"),
+        _ => ContentType::parse("image/jpeg"),
+    };
+    let body = Body::new_with_encoding(bytes, ContentTransferEncoding::Base64).unwrap_or_else(Body::new);
+    let attachment = Attachment::new_inline_with_name(content_id, format!("thumbnail.{extension}"));
+    attachment.body(body, content_type.unwrap_or(ContentType::TEXT_PLAIN))
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::{Message as Parsed, MessageParser, MimeHeaders};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ids::UserId;
+
+    const HEAD: [&str; 8] =
+        ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"];
+
+    const UPLOAD: &str = r#"{"notice":"upload_received","userId":7,"picture":"pâté 日本.jpg"}"#;
+    const READY: &str = r#"{"notice":"thumbnail_ready","userId":7,"picture":"photo.jpg","thumbnail":"0f.jpg"}"#;
+
+    fn job() -> JobId {
+        "01a20af3-7c5c-7497-8f81-9c67afd551d6".parse().unwrap()
+    }
+
+    fn write(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> Letter {
+        let sender = "Büro m3a3 <post@bücher.example>".parse().unwrap();
+        let writer = Writer::new(&sender, Templates::load(None).unwrap()).unwrap();
+        let address = address.parse().unwrap();
+        let recipient = Recipient { name, address: &address };
+        writer.write(job(), &MailTask::parse(payload).unwrap(), &recipient, picture).unwrap()
+    }
+
+    fn parse(letter: &Letter) -> Parsed<'_> {
+        MessageParser::default().parse(&letter.bytes).unwrap()
+    }
+
+    /// The names of the headers, in their order.
+    fn names(letter: &Letter) -> Vec<String> {
+        let text = String::from_utf8(letter.bytes.clone()).unwrap();
+        let head = text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+        head.split("\r\n").map(|line| line.split(':').next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_mail_is_read_back_as_it_was_meant_in_every_language() {
+        let letter = write(UPLOAD, Some("Åsa \"日本\" 🚀, Ltd"), "ada@exämple.org", None);
+        let mail = parse(&letter);
+        let to = mail.to().unwrap().first().unwrap();
+        assert_eq!(to.name.as_deref(), Some("Åsa \"日本\" 🚀, Ltd"));
+        assert_eq!(to.address.as_deref(), Some("ada@xn--exmple-cua.org"));
+        let from = mail.from().unwrap().first().unwrap();
+        assert_eq!(from.name.as_deref(), Some("Büro m3a3"));
+        assert_eq!(from.address.as_deref(), Some("post@xn--bcher-kva.example"));
+        assert_eq!(mail.subject(), Some("We have your picture pâté 日本.jpg"));
+        assert!(mail.body_text(0).unwrap().contains("your picture pâté 日本.jpg has arrived"));
+        assert!(mail.body_html(0).unwrap().contains("<bdi>pâté 日本.jpg</bdi>"));
+        assert_eq!(mail.message_id(), Some("01a20af3-7c5c-7497-8f81-9c67afd551d6@xn--bcher-kva.example"));
+        assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
+        assert_eq!(letter.message_id, format!("<{}>", mail.message_id().unwrap()));
+        assert!(letter.bytes.is_ascii());
+    }
+
+    #[test]
+    fn every_attempt_is_the_same_mail_of_the_time_at_which_the_job_was_made() {
+        let letter = write(UPLOAD, Some("Ada"), "ada@example.org", None);
+        assert_eq!(letter, write(UPLOAD, Some("Ada"), "ada@example.org", None));
+        let made = Uuid::parse_str(&job().to_string()).unwrap().get_timestamp().unwrap().to_unix().0;
+        assert_eq!(parse(&letter).date().unwrap().to_timestamp(), i64::try_from(made).unwrap());
+    }
+
+    #[test]
+    fn a_thumbnail_is_shown_inside_of_the_page_byte_for_byte() {
+        let bytes: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
+        let picture = Inline { bytes: bytes.clone(), extension: "png".into() };
+        let letter = write(READY, None, "ada@example.org", Some(picture));
+        let mail = parse(&letter);
+        let image = mail.attachments().next().unwrap();
+        assert_eq!(image.contents(), bytes);
+        assert_eq!(image.content_type().map(|kind| (kind.ctype(), kind.subtype())), Some(("image", Some("png"))));
+        assert_eq!(image.content_disposition().map(|how| how.ctype()), Some("inline"));
+        assert_eq!(image.attachment_name(), Some("thumbnail.png"));
+        let html = mail.body_html(0).unwrap();
+        assert!(html.contains(&format!("src=\"cid:{}\"", image.content_id().unwrap())), "{html}");
+        assert_eq!(mail.attachments().count(), 1);
+    }
+
+    #[test]
+    fn names_add_no_header_and_no_line_of_their_own() {
+        let hostile =
+            r#"{"notice":"upload_received","userId":7,"picture":"a\r\nBcc: eve@example.org\r\n\r\n.\r\nMAIL"}"#;
+        let letter = write(hostile, Some("Ada\r\nBcc: eve@example.org\0\u{85}\u{2028}X: y"), "ada@example.org", None);
+        assert_eq!(names(&letter), HEAD);
+        let mail = parse(&letter);
+        assert_eq!(mail.to().unwrap().first().unwrap().name.as_deref(), Some("Ada Bcc: eve@example.org X: y"));
+        assert_eq!(mail.subject(), Some("We have your picture a Bcc: eve@example.org . MAIL"));
+        assert_eq!(letter.envelope.to().len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_name_is_the_head_stays_the_same_and_the_mail_can_be_read(name: String, picture: String) {
+            let task = MailTask::UploadReceived { user_id: UserId::new(7).unwrap(), picture: picture.clone() };
+            let letter = write(&task.payload(), Some(&name), "ada@example.org", None);
+            prop_assert_eq!(names(&letter), HEAD);
+            let mail = parse(&letter);
+            let shown = plain(&name, MAX_NAME);
+            let to = mail.to().unwrap().first().unwrap();
+            prop_assert_eq!(to.name.as_deref().unwrap_or_default().trim(), shown);
+            prop_assert_eq!(to.address.as_deref(), Some("ada@example.org"));
+            let subject = format!("We have your picture {}", plain(&picture, MAX_NAME));
+            prop_assert_eq!(mail.subject(), Some(subject.trim()));
+        }
+    }
+
+    #[test]
+    fn every_line_ends_in_crlf_and_none_is_longer_than_a_server_takes() {
+        let long =
+            format!(r#"{{"notice":"thumbnail_failed","userId":7,"picture":"p","message":"{}"}}"#, "ä".repeat(3_000));
+        let letter = write(&long, Some(&"é".repeat(500)), "ada@example.org", None);
+        let text = String::from_utf8(letter.bytes.clone()).unwrap();
+        assert!(text.ends_with("\r\n"));
+        for line in text.split("\r\n") {
+            assert!(line.len() <= 100 && !line.contains(['\r', '\n']), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_name_before_the_at_that_is_not_ascii_stays_as_it_is() {
+        let letter = write(UPLOAD, None, "jürgen@example.org", None);
+        assert!(!letter.bytes.is_ascii());
+        assert_eq!(letter.envelope.to()[0].to_string(), "jürgen@example.org");
+    }
+}

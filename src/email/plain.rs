@@ -1,0 +1,52 @@
+//! Texts of other people, made fit to be shown on one line.
+//!
+//! Names come from whoever chose them, or from the database of the replaced service, which checked nothing.
+
+/// The text on one line, without what changes how its surroundings are read, and of at most `max_chars` characters.
+pub(super) fn plain(text: &str, max_chars: usize) -> String {
+    let visible: String = text
+        .chars()
+        .map(|c| if c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
+        .filter(|c| !is_steering(*c))
+        .collect();
+    let line = visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(max_chars) {
+        None => line,
+        Some(_) => line.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect(),
+    }
+}
+
+/// Characters without a form of their own that steer the writing's direction, or only hide something. Joiners are none
+/// of them: emoji and several scripts need them.
+fn is_steering(c: char) -> bool {
+    matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_remains_and_nothing_steers_what_follows_it() {
+        for (text, shown) in [
+            ("Ada", "Ada"),
+            ("  Ada \t Lovelace\u{a0}", "Ada Lovelace"),
+            ("Ada\r\nBcc: eve@example.org", "Ada Bcc: eve@example.org"),
+            ("a\0b\u{85}c\u{2028}d\u{2029}e", "a b c d e"),
+            ("invoice\u{202e}gpj.exe\u{2066}\u{200f}", "invoicegpj.exe"),
+            ("\u{feff}\u{200b}\u{e0041}", ""),
+            ("עדה 日本 👩\u{200d}🚀", "עדה 日本 👩\u{200d}🚀"),
+        ] {
+            assert_eq!(plain(text, 80), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(plain(&"é".repeat(80), 80), "é".repeat(80));
+        assert_eq!(plain(&"é".repeat(81), 80), format!("{}…", "é".repeat(79)));
+    }
+}

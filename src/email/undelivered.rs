@@ -1,0 +1,152 @@
+//! Why a mail did not get to its server, and whether it is any use to try again.
+
+use std::error::Error as _;
+use std::io;
+
+use lettre::transport::smtp::Error;
+
+use super::plain::plain;
+
+/// The most of a server's answer that is kept.
+const MAX_ANSWER: usize = 300;
+
+/// Why a mail was not handed in. No variant shows a password or anybody's address.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Undelivered {
+    #[error("no TLS connection can be made from here (are CA certificates installed?): {0}")]
+    NoTls(String),
+    #[error("the mail server did not take the mail in time")]
+    TimedOut,
+    #[error("the mail server cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the connection to the mail server failed: {0}")]
+    Broken(String),
+    #[error("the mail server offers no STARTTLS, and email.smtp_url does not do without")]
+    NoStartTls,
+    #[error("the mail server offers no way to log in that is known here (PLAIN or LOGIN)")]
+    NoLogin,
+    #[error("the mail server refused the login of email.smtp_url ({0})")]
+    LoginRefused(u16),
+    #[error("the mail server takes nothing from here now: {0}")]
+    Closed(Answer),
+    #[error("the mail server does not take the mail now: {0}")]
+    Deferred(Answer),
+    #[error("the mail server wants a login or TLS, which email.smtp_url does not give it: {0}")]
+    NotAllowed(Answer),
+    #[error("the mail server refused the mail: {0}")]
+    Refused(Answer),
+    #[error("the address has other than ASCII characters before its @, which the mail server does not know (SMTPUTF8)")]
+    NoUtf8,
+    #[error("the mail cannot be kept in the outbox: {0}")]
+    NotKept(#[source] io::Error),
+}
+
+/// What a server answered, fit to be kept and shown.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code} {text}")]
+pub(super) struct Answer {
+    pub(super) code: u16,
+    text: String,
+}
+
+/// How far an exchange had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before anybody had logged in: nothing that is said here is about the mail.
+    Connect,
+    Login,
+    /// From the sender's address to the end of the data.
+    Mail,
+}
+
+impl Undelivered {
+    /// Whether another attempt would come to the same. What a change of the configuration mends is not final.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::NoUtf8)
+    }
+
+    /// What an error means at this stage. `private` stands in no text that is kept.
+    pub(super) fn new(stage: Stage, error: &Error, private: &[&str]) -> Self {
+        match error.status() {
+            None => without_answer(stage, error),
+            Some(code) => {
+                let said = error.source().map(ToString::to_string).unwrap_or_default();
+                judge(stage, code.into(), &said, private)
+            }
+        }
+    }
+
+    /// Whether the server has ended the connection, or is about to, and says nothing of the mail.
+    pub(super) fn is_hanging_up(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Deferred(Answer { code: 421, .. }))
+    }
+}
+
+fn judge(stage: Stage, code: u16, said: &str, private: &[&str]) -> Undelivered {
+    let answer = Answer { code, text: masked(&plain(said, MAX_ANSWER), private) };
+    match (stage, code) {
+        (Stage::Login, 500..) => Undelivered::LoginRefused(code),
+        (Stage::Connect, _) => Undelivered::Closed(answer),
+        (_, 530 | 534 | 535 | 538) => Undelivered::NotAllowed(answer),
+        (_, 500..) => Undelivered::Refused(answer),
+        (_, _) => Undelivered::Deferred(answer),
+    }
+}
+
+fn without_answer(stage: Stage, error: &Error) -> Undelivered {
+    if error.is_timeout() {
+        return Undelivered::TimedOut;
+    }
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    match stage {
+        Stage::Login if error.is_client() => Undelivered::NoLogin,
+        Stage::Connect if !error.is_response() => Undelivered::Unreachable(cause),
+        _ => Undelivered::Broken(cause),
+    }
+}
+
+/// The text without email addresses, and without these words, as which an address without its domain comes.
+fn masked(text: &str, private: &[&str]) -> String {
+    let is_end = |c: char| c.is_whitespace() || "<>()[]{},;:\"'".contains(c);
+    text.split_inclusive(is_end)
+        .map(|part| {
+            let word = part.trim_end_matches(is_end);
+            let is_private = word.contains('@') || private.iter().any(|private| private.eq_ignore_ascii_case(word));
+            if is_private { format!("***{}", &part[word.len()..]) } else { part.to_owned() }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_said_of_the_mail_itself_is_for_ever() {
+        for code in 400..=599 {
+            let is_final = |stage| judge(stage, code, "no", &[]).is_final();
+            let is_about_us = [530, 534, 535, 538].contains(&code);
+            assert_eq!(is_final(Stage::Mail), code >= 500 && !is_about_us, "{code}");
+            assert!(!is_final(Stage::Connect) && !is_final(Stage::Login), "{code}");
+        }
+    }
+
+    #[test]
+    fn what_is_said_of_a_login_is_not_kept() {
+        let refused = judge(Stage::Login, 535, "5.7.8 no: AGFkYQBodW50ZXIy", &[]).to_string();
+        assert_eq!(refused, "the mail server refused the login of email.smtp_url (535)");
+    }
+
+    #[test]
+    fn an_answer_is_kept_without_addresses() {
+        for (said, kept) in [
+            ("5.1.1 <ada@example.org>: Recipient address rejected", "5.1.1 <***>: Recipient address rejected"),
+            ("no mailbox for Ada here (ada@b\u{fc}cher.example)", "no mailbox for *** here (***)"),
+            ("to=\"a.b+c@example.org\",from=m3a3@localhost;", "to=\"***\",***;"),
+            ("adaptive filter: no", "adaptive filter: no"),
+        ] {
+            assert_eq!(masked(said, &["ada"]), kept, "{said}");
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! What the mails say: the templates, embedded in the binary or from a folder, and what they know.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+use minijinja::{Environment, UndefinedBehavior, Value, context};
+
+use super::plain::plain;
+use super::template_error::BadTemplate;
+use crate::config::ConfigError;
+use crate::db::UnixMillis;
+use crate::tasks::MailTask;
+
+/// Every template by its file name. `layout.html` is what the others of its form are put into.
+const EMBEDDED: [(&str, &str); 9] = [
+    ("layout.html", include_str!("templates/layout.html")),
+    ("upload_received.txt", include_str!("templates/upload_received.txt")),
+    ("upload_received.html", include_str!("templates/upload_received.html")),
+    ("thumbnail_ready.txt", include_str!("templates/thumbnail_ready.txt")),
+    ("thumbnail_ready.html", include_str!("templates/thumbnail_ready.html")),
+    ("thumbnail_failed.txt", include_str!("templates/thumbnail_failed.txt")),
+    ("thumbnail_failed.html", include_str!("templates/thumbnail_failed.html")),
+    ("order_confirmed.txt", include_str!("templates/order_confirmed.txt")),
+    ("order_confirmed.html", include_str!("templates/order_confirmed.html")),
+];
+/// A job of each notice, to try its templates with.
+const EXAMPLES: [&str; 4] = [
+    r#"{"notice":"upload_received","userId":7,"picture":"photo.jpg"}"#,
+    r#"{"notice":"thumbnail_ready","userId":7,"picture":"photo.jpg","thumbnail":"0f.jpg"}"#,
+    r#"{"notice":"thumbnail_failed","userId":7,"picture":"photo.jpg","message":"This is not a picture."}"#,
+    r#"{"notice":"order_confirmed","userId":7,"orderId":"A-1001","placedAt":1793440800000}"#,
+];
+/// What a text template begins with.
+const SUBJECT: &str = "Subject: ";
+const MAX_SUBJECT: usize = 150;
+const MAX_NAME: usize = 80;
+const MAX_MESSAGE: usize = 500;
+
+/// What one mail says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wording {
+    /// On one line.
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) html: String,
+}
+
+/// The templates, all of which have been tried.
+pub(super) struct Templates {
+    environment: Environment<'static>,
+    /// The file of each template that is not the embedded one.
+    files: BTreeMap<&'static str, String>,
+}
+
+impl Templates {
+    /// Reads the templates, those of the folder before the embedded ones, and tries each with an example.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, holds a template that is none, or one that does not work.
+    pub(super) fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut templates = Self { environment: environment(), files: BTreeMap::new() };
+        if let Some(folder) = folder {
+            refuse_strangers(folder)?;
+        }
+        for (name, embedded) in EMBEDDED {
+            let source = match folder.map(|folder| own(&folder.join(name))).transpose()?.flatten() {
+                None => embedded.to_owned(),
+                Some((file, source)) => {
+                    templates.files.insert(name, file);
+                    source
+                }
+            };
+            let added = templates.environment.add_template_owned(name, source);
+            added.map_err(|error| templates.bad(name, &error))?;
+        }
+        templates.try_all()?;
+        Ok(templates)
+    }
+
+    /// Words a mail; `name` is the recipient's, `thumbnail` the address of the picture inside of the mail.
+    pub(super) fn word(&self, task: &MailTask, name: Option<&str>, thumbnail: &str) -> Result<Wording, BadTemplate> {
+        let name = name.map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
+        let facts = facts(task, thumbnail);
+        let notice = task.notice().name();
+        let text_name = format!("{notice}.txt");
+        let text = self.render(&text_name, context! { name => &name, ..facts.clone() })?;
+        let (subject, text) = split(&text).ok_or_else(|| BadTemplate {
+            file: self.file(&text_name),
+            line: 1,
+            problem: format!("it has to begin with a line \"{SUBJECT}…\" and an empty line"),
+        })?;
+        let html = self.render(&format!("{notice}.html"), context! { name => &name, subject => &subject, ..facts })?;
+        Ok(Wording { subject, text, html })
+    }
+
+    fn render(&self, name: &str, facts: Value) -> Result<String, BadTemplate> {
+        let rendered = self.environment.get_template(name).and_then(|template| template.render(facts));
+        rendered.map_err(|error| self.bad(name, &error))
+    }
+
+    fn try_all(&self) -> Result<(), BadTemplate> {
+        for example in EXAMPLES {
+            let task = MailTask::parse(example).map_err(|error| BadTemplate {
+                file: format!("the example {example}"),
+                line: error.line(),
+                problem: error.to_string(),
+            })?;
+            for name in [None, Some("Ada")] {
+                self.word(&task, name, "cid:thumbnail@example.org")?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bad(&self, name: &str, error: &minijinja::Error) -> BadTemplate {
+        BadTemplate::new(name, error, |name| self.file(name))
+    }
+
+    /// What a template is called when something is wrong with it.
+    fn file(&self, name: &str) -> String {
+        self.files.get(name).cloned().unwrap_or_else(|| format!("the embedded template {name}"))
+    }
+}
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Without it an error does not say what is undefined.
+    environment.set_debug(true);
+    environment
+}
+
+/// A template of the folder, if it is there, with the name of its file.
+fn own(path: &Path) -> Result<Option<(String, String)>, ConfigError> {
+    let file = path.display().to_string();
+    match std::fs::read_to_string(path) {
+        Ok(source) => Ok(Some((file, source))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Unreadable { file, why: "", source }),
+    }
+}
+
+/// Refuses a folder that is not there, and templates whose name nobody asks for, which would never be used.
+fn refuse_strangers(folder: &Path) -> Result<(), ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable {
+        file: folder.display().to_string(),
+        why: ", which email.templates names",
+        source,
+    };
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let is_template = path.extension().is_some_and(|extension| extension == "txt" || extension == "html");
+        let is_known = EMBEDDED.iter().any(|(name, _)| path.file_name().is_some_and(|file| file == *name));
+        if is_template && !is_known {
+            let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
+            let problem = format!("no template has this name; there are {}", names.join(", "));
+            return Err(ConfigError::Syntax { file: path.display().to_string(), line: 1, problem });
+        }
+    }
+    Ok(())
+}
+
+/// What a template may speak of, beside the recipient's name.
+fn facts(task: &MailTask, thumbnail: &str) -> Value {
+    match task {
+        MailTask::UploadReceived { picture, .. } => context! { picture => plain(picture, MAX_NAME) },
+        MailTask::ThumbnailReady { picture, .. } => context! { picture => plain(picture, MAX_NAME), thumbnail },
+        MailTask::ThumbnailFailed { picture, message, .. } => {
+            context! { picture => plain(picture, MAX_NAME), message => plain(message, MAX_MESSAGE) }
+        }
+        MailTask::OrderConfirmed { order_id, placed_at, .. } => {
+            context! { order => plain(order_id.as_str(), MAX_NAME), placed_at => date(*placed_at) }
+        }
+    }
+}
+
+fn date(at: UnixMillis) -> String {
+    let date = Timestamp::from_millisecond(at).unwrap_or_default();
+    date.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// The subject and the text of a rendered text template.
+fn split(rendered: &str) -> Option<(String, String)> {
+    let (head, text) = rendered.split_once('\n')?;
+    let subject = plain(head.strip_prefix(SUBJECT)?, MAX_SUBJECT);
+    let text = text.strip_prefix('\r').unwrap_or(text).strip_prefix('\n')?;
+    (!subject.is_empty()).then(|| (subject, format!("{}\n", text.trim_end())))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn task(payload: &str) -> MailTask {
+        MailTask::parse(payload).unwrap()
+    }
+
+    fn folder(templates: &[(&str, &str)]) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, source) in templates {
+            std::fs::write(folder.path().join(name), source).unwrap();
+        }
+        folder
+    }
+
+    fn complaint(templates: &[(&str, &str)]) -> String {
+        let folder = folder(templates);
+        let error = Templates::load(Some(folder.path())).err().unwrap().to_string();
+        error.replace(&format!("{}/", folder.path().display()), "")
+    }
+
+    #[test]
+    fn every_notice_has_a_subject_a_text_and_a_page() {
+        let templates = Templates::load(None).unwrap();
+        for (example, says) in EXAMPLES.iter().zip(["photo.jpg", "photo.jpg", "not a picture", "A-1001"]) {
+            let wording = templates.word(&task(example), Some("Ada"), "cid:x@y").unwrap();
+            assert!(wording.text.starts_with("Hello Ada,\n\n") && wording.text.contains(says), "{wording:?}");
+            assert!(wording.html.contains("<bdi>Ada</bdi>") && wording.html.contains(says), "{wording:?}");
+            assert!(wording.html.contains(&format!("<title>{}</title>", wording.subject)), "{wording:?}");
+            assert!(wording.html.contains("src=\"cid:x@y\"") == example.contains("thumbnail_ready"), "{wording:?}");
+            let nameless = templates.word(&task(example), Some("\u{200b}\n"), "cid:x@y").unwrap();
+            assert!(nameless.text.starts_with("Hello,\n"), "{nameless:?}");
+        }
+        let order = templates.word(&task(EXAMPLES[3]), None, "").unwrap();
+        assert!(order.text.contains("2026-10-31 10:00 UTC"), "{order:?}");
+    }
+
+    #[test]
+    fn what_others_wrote_is_one_line_of_text_and_never_markup() {
+        let templates = Templates::load(None).unwrap();
+        let hostile = r#"{"notice":"upload_received","userId":7,"picture":"<b>\r\nBcc: e@x\u202e{{ 7 * 7 }}"}"#;
+        let wording = templates.word(&task(hostile), Some("</bdi><script>\n"), "").unwrap();
+        assert_eq!(wording.subject, "We have your picture <b> Bcc: e@x{{ 7 * 7 }}");
+        assert!(wording.text.contains("your picture <b> Bcc: e@x{{ 7 * 7 }} has"), "{wording:?}");
+        assert!(!wording.html.contains("<script>") && !wording.html.contains("<bdi><b>"), "{wording:?}");
+        assert!(wording.html.contains("&lt;b&gt; Bcc: e@x{{ 7 * 7 }}"), "{wording:?}");
+    }
+
+    #[test]
+    fn a_template_of_the_folder_comes_before_the_embedded_one_of_its_name() {
+        let folder = folder(&[
+            ("upload_received.txt", "Subject: Merci, {{ name or 'inconnu' }}\r\n\r\n{{ picture }} est là."),
+            ("layout.html", "<p>{{ subject }}</p>{% block body %}{% endblock %}"),
+            ("notes.md", "not a template {{"),
+        ]);
+        let templates = Templates::load(Some(folder.path())).unwrap();
+        let wording = templates.word(&task(EXAMPLES[0]), None, "").unwrap();
+        assert_eq!((wording.subject.as_str(), wording.text.as_str()), ("Merci, inconnu", "photo.jpg est là.\n"));
+        assert!(wording.html.starts_with("<p>Merci, inconnu</p>"), "{wording:?}");
+        assert!(wording.html.contains("has arrived"), "{wording:?}");
+    }
+
+    #[test]
+    fn a_template_that_does_not_work_is_told_with_its_file_and_line() {
+        let text = "Subject: x\n\n";
+        for (name, source, says) in [
+            ("upload_received.txt", format!("{text}{{% if %}}"), "upload_received.txt, line 3: "),
+            (
+                "upload_received.html",
+                "<p>\n{{ pictrue }}".into(),
+                "upload_received.html, line 2: `pictrue` is undefined",
+            ),
+            (
+                "order_confirmed.txt",
+                format!("{text}{{{{ picture }}}}"),
+                "order_confirmed.txt, line 3: `picture` is undefined",
+            ),
+            ("layout.html", "{% if name %}\n{{ name.x.y }}{% endif %}".into(), "layout.html, line 2: "),
+            ("thumbnail_ready.html", "{% extends 'base.html' %}".into(), "thumbnail_ready.html, line 1: "),
+            (
+                "thumbnail_ready.txt",
+                "Hello".into(),
+                "thumbnail_ready.txt, line 1: it has to begin with a line \"Subject: ",
+            ),
+            ("thumbnail_ready.txt", "Subject: \n\nHello".into(), "thumbnail_ready.txt, line 1: it has to begin"),
+            (
+                "thumbnail_raedy.txt",
+                text.into(),
+                "thumbnail_raedy.txt, line 1: no template has this name; there are layout",
+            ),
+        ] {
+            let complaint = complaint(&[(name, &source)]);
+            assert!(complaint.starts_with(says), "{complaint}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_told() {
+        let error = Templates::load(Some(Path::new("no/such/folder"))).err().unwrap().to_string();
+        assert_eq!(error, "cannot read no/such/folder, which email.templates names");
+    }
+}

@@ -1,0 +1,169 @@
+//! The mail job: tell a user what happened.
+
+use std::io::Read;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+
+use super::SetupError;
+use super::letter::{Inline, Letter, Recipient, Unwritable, Writer};
+use super::outgoing::Outgoing;
+use super::store::{self, Record, State};
+use super::undelivered::Undelivered;
+use super::wording::Templates;
+use crate::config::Email;
+use crate::db::{Database, UnixMillis};
+use crate::files::{Files, ThumbnailName};
+use crate::ids::{JobId, UserId};
+use crate::jobs::{EMAIL, Failure, Handler, Job, Kind};
+use crate::tasks::{MailTask, Notice};
+use crate::users::{self, Contact};
+
+const NOT_SENT: &str = "The mail could not be sent.";
+/// More than any thumbnail has.
+const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
+
+/// Sends mails.
+pub struct EmailWorker {
+    database: Database,
+    files: Files,
+    writer: Writer,
+    outgoing: Outgoing,
+}
+
+impl EmailWorker {
+    /// A worker that sends what this configuration says, the way it says.
+    ///
+    /// # Errors
+    /// When a template cannot be used, or the outbox cannot be made.
+    pub fn new(config: &Email, database: Database, files: Files) -> Result<Self, SetupError> {
+        let templates = Templates::load(config.templates.as_deref())?;
+        let writer = Writer::new(&config.from, templates).map_err(SetupError::Sender)?;
+        let outgoing = Outgoing::new(config, &files).map_err(SetupError::Outbox)?;
+        Ok(Self { database, files, writer, outgoing })
+    }
+
+    async fn write(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<Letter>, Failure> {
+        let Some(address) = &contact.email else { return Ok(None) };
+        let picture = match task {
+            MailTask::ThumbnailReady { thumbnail, .. } => Some(self.picture(thumbnail).await?),
+            MailTask::UploadReceived { .. } | MailTask::ThumbnailFailed { .. } | MailTask::OrderConfirmed { .. } => {
+                None
+            }
+        };
+        let recipient = Recipient { name: contact.username.as_deref(), address };
+        self.writer.write(job, task, &recipient, picture).map(Some).map_err(|unwritable| match unwritable {
+            // Another template mends it.
+            Unwritable::Template(_) => Failure::retry(unwritable, NOT_SENT),
+            Unwritable::Address(_) | Unwritable::Message(_) => Failure::fail(unwritable, NOT_SENT),
+        })
+    }
+
+    async fn picture(&self, name: &str) -> Result<Inline, Failure> {
+        let name: ThumbnailName = name.parse().map_err(|error| Failure::fail(error, NOT_SENT))?;
+        let extension = name.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+        let files = self.files.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            files.open_thumbnail(&name)?.take(MAX_THUMBNAIL_BYTES).read_to_end(&mut bytes)?;
+            Ok(bytes)
+        });
+        let read = read.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
+        let bytes = read.map_err(|error| Failure::retry(format!("the thumbnail cannot be read: {error}"), NOT_SENT))?;
+        Ok(Inline { bytes, extension })
+    }
+}
+
+/// What became of a mail.
+#[derive(Debug)]
+pub struct Ending {
+    job: JobId,
+    notice: Notice,
+    user: Option<UserId>,
+    outcome: Outcome,
+}
+
+#[derive(Debug)]
+enum Outcome {
+    Sent { message_id: String },
+    Skipped { why: String },
+    Failed,
+}
+
+impl Ending {
+    fn record(&self, connection: &mut SqliteConnection, now: UnixMillis) -> QueryResult<()> {
+        let (state, message_id) = match &self.outcome {
+            Outcome::Sent { message_id } => (State::Sent, Some(message_id.as_str())),
+            Outcome::Skipped { .. } => (State::Skipped, None),
+            Outcome::Failed => (State::Failed, None),
+        };
+        let record = Record { job: self.job, notice: self.notice, user: self.user, state, message_id };
+        store::record(connection, &record, now)
+    }
+}
+
+impl Handler for EmailWorker {
+    const KIND: Kind = EMAIL;
+    type Effect = Ending;
+    type Notice = Ending;
+
+    async fn run(&self, job: &Job) -> Result<Ending, Failure> {
+        let task = MailTask::parse(&job.payload)
+            .map_err(|error| Failure::fail(format!("the job is of no known form: {error}"), NOT_SENT))?;
+        let ending = |outcome| Ending { job: job.id, notice: task.notice(), user: task.user_id(), outcome };
+        let skipped = |why| Ok(ending(Outcome::Skipped { why }));
+        let Some(user) = task.user_id() else { return skipped("the order's customer is no user".to_owned()) };
+        let contact = self.database.read_point(|connection| users::contact(connection, user));
+        let Some(contact) = contact.map_err(|error| Failure::retry(error, NOT_SENT))? else {
+            return skipped(format!("there is no user {user}"));
+        };
+        let Some(letter) = self.write(job.id, &task, &contact).await? else {
+            return skipped(format!("user {user} has no email address"));
+        };
+        let message_id = letter.message_id.clone();
+        self.outgoing.deliver(job.id, letter).await.map_err(failure)?;
+        Ok(ending(Outcome::Sent { message_id }))
+    }
+
+    fn note(ending: &Ending) -> Option<String> {
+        match &ending.outcome {
+            Outcome::Skipped { why } => Some(format!("skipped: {why}")),
+            Outcome::Sent { .. } | Outcome::Failed => None,
+        }
+    }
+
+    fn apply(connection: &mut SqliteConnection, _: &Job, ending: Ending, now: UnixMillis) -> QueryResult<Ending> {
+        ending.record(connection, now)?;
+        Ok(ending)
+    }
+
+    fn bury(connection: &mut SqliteConnection, job: &Job, _: &str, now: UnixMillis) -> QueryResult<Option<Ending>> {
+        // Of a job that says nothing there is nothing to keep.
+        let Ok(task) = MailTask::parse(&job.payload) else { return Ok(None) };
+        let ending = Ending { job: job.id, notice: task.notice(), user: task.user_id(), outcome: Outcome::Failed };
+        ending.record(connection, now)?;
+        Ok(Some(ending))
+    }
+
+    fn revive(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+        store::forget(connection, job.id)
+    }
+
+    fn announce(&self, Ending { job, notice, user, outcome }: Ending) {
+        let (notice, user) = (notice.name(), user.map(UserId::get));
+        match outcome {
+            Outcome::Sent { message_id } => {
+                tracing::info!(job.id = %job, notice, user.id = user, message.id = message_id, "the mail is on its way");
+            }
+            Outcome::Skipped { why } => tracing::info!(job.id = %job, notice, why, "no mail is sent"),
+            Outcome::Failed => tracing::error!(job.id = %job, notice, user.id = user, "the mail is given up"),
+        }
+    }
+}
+
+fn failure(undelivered: Undelivered) -> Failure {
+    match undelivered.is_final() {
+        true => Failure::fail(undelivered, NOT_SENT),
+        false => Failure::retry(undelivered, NOT_SENT),
+    }
+}
