@@ -106,7 +106,7 @@ async fn a_file_that_is_not_there_is_waited_for_and_then_given_up() {
     let (_, ended) = app.get(up.url(), &format!("{}/live", accepted["statusUrl"].as_str().unwrap())).await;
     assert_eq!(ended["status"], "failed");
     assert_eq!(ended["message"], "There is no picture at the path that was given.");
-    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state = 'dead' AND attempts = 3"), 1);
+    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE kind = 'thumbnail' AND state = 'dead' AND attempts = 3"), 1);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_file_that_comes_later_is_taken_when_it_is_there() {
     let up = app.up();
     app.enqueue(up.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;
     eventually("an attempt has failed", || async {
-        (app.count("SELECT count(*) FROM jobs WHERE attempts > 0") == 1).then_some(())
+        (app.count("SELECT count(*) FROM jobs WHERE kind = 'thumbnail' AND attempts > 0") == 1).then_some(())
     })
     .await;
     assert_eq!(app.get(up.url(), "/status/1").await.1["status"], "pending");
