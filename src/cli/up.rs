@@ -64,6 +64,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let images = process.images(config)?;
     let workers = worker::start(&mut process, config, &images, &Work::ALL)?;
     worker::start_picture_intake(&mut process, images.clone(), workers.bell.clone());
+    worker::start_news(&mut process, workers.bell.clone());
     let api = serve::start(&mut process, config, images, listener)?;
     let game = game_server::start(&mut process, config, game_listener, workers.bell)?;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;

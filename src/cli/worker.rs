@@ -5,11 +5,14 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 
 use super::output;
 use super::process::{Process, job_policy, patient_job_policy, worker_lock};
+use crate::bus::Bus;
 use crate::config::{Config, Overrides};
 use crate::email::EmailWorker;
+use crate::events::Finished;
 use crate::images::{self, Resources, ThumbnailWorker};
 use crate::jobs::{Handler, Policy, Runner, Wake};
 use crate::lifecycle::{RoleError, Running};
@@ -219,11 +222,26 @@ pub(super) fn start_intake(process: &mut Process, config: &Config, images: Resou
     let orders = process.orders(config, bell.clone());
     let shutdown = process.shutdown.token();
     process.run_role(Running::spawn("order intake", orders::listen(orders, shutdown).map(Ok)));
+    start_news(process, bell.clone());
     start_picture_intake(process, images, bell);
 }
 
-/// The same, for pictures alone.
+/// Starts what hears of thumbnails that have come to their end, of which there may be mail.
+pub(super) fn start_news(process: &mut Process, bell: Wake) {
+    let news = ring_when_finished(process.bus.clone(), bell, process.shutdown.token());
+    process.run_role(Running::spawn("thumbnail news", news.map(Ok)));
+}
+
+/// Starts what hears of pictures alone.
 pub(super) fn start_picture_intake(process: &mut Process, images: Resources, bell: Wake) {
     let shutdown = process.shutdown.token();
     process.run_role(Running::spawn("picture intake", images::listen(images, bell, shutdown).map(Ok)));
+}
+
+async fn ring_when_finished(bus: Bus, bell: Wake, shutdown: CancellationToken) {
+    let mut finished = bus.subscribe::<Finished>();
+    while let Some(Some(_)) = shutdown.run_until_cancelled(finished.next()).await {
+        bell.ring();
+    }
+    shutdown.cancelled().await;
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
 
+mod all_workers;
 mod architecture;
 mod auth;
 mod bad_input;

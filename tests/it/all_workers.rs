@@ -1,0 +1,119 @@
+//! All workers together: killed at random they lose nothing and do nothing twice, and what they missed they catch up with.
+
+use rand::RngExt;
+use serde_json::json;
+
+use crate::harness::app::{App, Process, eventually};
+use crate::harness::binary::Ran;
+use crate::harness::pictures::jpeg;
+
+const WORKERS: [&str; 3] = ["thumbnail", "warehouse", "email"];
+const UPLOADS: usize = 200;
+const ORDERS: usize = 200;
+const KILLS: usize = 10;
+/// Every fifth user has no address.
+const NO_ADDRESS: i64 = 5;
+
+/// Kills a random worker and starts it anew. Chance must not make a job look like one that kills its workers.
+async fn kill_one(app: &App, workers: &mut [Process]) {
+    let unlucky = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND crashes > 2";
+    eventually("unlucky jobs end", || async { (app.count(unlucky) == 0).then_some(()) }).await;
+    let victim = rand::rng().random_range(0..workers.len());
+    workers[victim].kill();
+    workers[victim] = app.start(&["worker", WORKERS[victim]]);
+}
+
+#[tokio::test]
+async fn whatever_is_killed_every_asset_fulfilment_and_mail_is_there_exactly_once() {
+    let app = App::new(&[]).await;
+    let (serve, game) = (app.serve(), app.game_server());
+    let mut workers = WORKERS.map(|name| app.start(&["worker", name]));
+    for user in (1..=10).filter(|user| user % NO_ADDRESS != 0) {
+        let body = json!({ "username": "Ada", "email": format!("u{user}@example.org") });
+        let put = app.http.put(format!("{}/users/{user}", serve.url())).json(&body);
+        assert_eq!(put.send().await.unwrap().status(), 201);
+    }
+    for number in 0..UPLOADS {
+        let user = number as i64 % 10 + 1;
+        app.upload(serve.url(), user, &jpeg((number % 50) as u8)).await;
+        assert_eq!(app.place_order(game.url(), &format!("o-{number}"), &user.to_string()).await.0, 200);
+        if number % (UPLOADS / KILLS) == UPLOADS / KILLS / 2 {
+            kill_one(&app, &mut workers).await;
+        }
+    }
+    let left = || app.count("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')");
+    while left() > 0 {
+        let before = left();
+        eventually("the backlog shrinks", || async { (left() < before || before == 0).then_some(()) }).await;
+    }
+
+    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state <> 'done'"), 0);
+    assert_eq!(app.count("SELECT count(*) FROM thumbnails"), UPLOADS as i64);
+    assert_eq!(app.count("SELECT count(*) FROM assets"), 50);
+    assert_eq!(app.count("SELECT count(*) FROM asset_references"), UPLOADS as i64);
+    assert_eq!(app.count("SELECT count(*) FROM fulfilments"), ORDERS as i64);
+    // Received and ready for each picture, confirmed for each order; a fifth of the users cannot be told.
+    let mails = (2 * UPLOADS + ORDERS) as i64;
+    assert_eq!(app.count("SELECT count(*) FROM mails"), mails);
+    assert_eq!(app.count("SELECT count(*) FROM mails WHERE state = 'skipped'"), mails / NO_ADDRESS);
+    for notice in ["upload_received", "thumbnail_ready", "order_confirmed"] {
+        assert_eq!(app.count(&format!("SELECT count(*) FROM mails WHERE notice = '{notice}'")), UPLOADS as i64);
+    }
+    let outbox = std::fs::read_dir(app.dir.path().join("data/outbox")).unwrap();
+    let letters = outbox.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|kind| kind == "eml"));
+    assert_eq!(letters.count() as i64, mails - mails / NO_ADDRESS, "a file for each mail and no other");
+}
+
+#[tokio::test]
+async fn workers_that_are_started_after_the_fact_catch_up_with_all_that_they_missed() {
+    let app = App::new(&[]).await;
+    let (serve, game) = (app.serve(), app.game_server());
+    let put = app.http.put(format!("{}/users/1", serve.url())).json(&json!({ "email": "ada@example.org" }));
+    assert_eq!(put.send().await.unwrap().status(), 201);
+    for number in 0..20 {
+        app.upload(serve.url(), 1, &jpeg(number)).await;
+        assert_eq!(app.place_order(game.url(), &format!("o-{number}"), "1").await.0, 200);
+    }
+    drop((serve, game));
+    let all = app.start(&["worker", "all"]);
+    assert!(all.first_line.starts_with("thumbnail worker "), "{}", all.first_line);
+    app.assert_none_is_left_of(&["thumbnail", "warehouse", "email"]).await;
+    for (table, rows) in [("thumbnails", 20), ("asset_references", 20), ("fulfilments", 20), ("mails", 60)] {
+        assert_eq!(app.count(&format!("SELECT count(*) FROM {table}")), rows, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_is_to_run_once_does_what_is_due_and_exits() {
+    let app = App::new(&["jobs.retry_base_s=3600", "jobs.sweep_interval_s=3600"]).await;
+    let serve = app.serve();
+    for number in 0..5 {
+        app.upload(serve.url(), 1, &jpeg(number)).await;
+    }
+    app.enqueue(serve.url(), &json!({ "userId": 2, "imagePath": "nowhere.jpg" })).await;
+    let mut once = app.command(&["worker", "all", "--once", "--concurrency", "2"]);
+    let ran = tokio::task::spawn_blocking(move || Ran::of(&mut once)).await.unwrap();
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), ""), "{}", ran.stderr);
+    assert_eq!(app.count("SELECT count(*) FROM thumbnails"), 5);
+    assert_eq!(app.count("SELECT count(*) FROM asset_references"), 5);
+    assert_eq!(app.count("SELECT count(*) FROM mails"), 11, "those of the thumbnails too");
+    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state = 'running'"), 0);
+    let waiting = "SELECT count(*) FROM jobs WHERE state = 'queued' AND attempts = 1";
+    assert_eq!(app.count(waiting), 2, "what failed waits for its time");
+    let locks = std::fs::read_dir(app.dir.path().join("data/workers")).unwrap().count();
+    assert_eq!(locks, 0, "it leaves no lock behind");
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_the_notices_makes_no_job() {
+    let app = App::new(&["email.notify=thumbnail_failed"]).await;
+    let (serve, _worker) = (app.serve(), app.worker());
+    let good = app.upload(serve.url(), 1, &jpeg(1)).await;
+    let bad = app.upload(serve.url(), 1, &crate::harness::pictures::truncated_jpeg()).await;
+    app.outcome(serve.url(), &good).await;
+    app.outcome(serve.url(), &bad).await;
+    assert_eq!(app.place_order(app.game_server().url(), "o-1", "1").await.0, 200);
+    assert_eq!(app.count("SELECT count(*) FROM jobs WHERE kind = 'email'"), 1);
+    let ready = "SELECT count(*) FROM jobs WHERE kind = 'email' AND payload LIKE '%thumbnail_failed%'";
+    assert_eq!(app.count(ready), 1);
+}
