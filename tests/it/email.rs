@@ -176,6 +176,21 @@ async fn what_is_refused_is_dead_at_once_and_says_why_without_the_address() {
 }
 
 #[tokio::test]
+async fn a_dead_mail_that_an_operator_retries_is_sent_as_the_same_mail() {
+    let server = MailServer::scripted(|before| (before == 0).then_some((Moment::End, Act::Say("554 5.7.1 spam"))));
+    let app = mailing_to(&server.url, &[]).await;
+    let job = post_one(&app);
+    let _worker = worker(&app);
+    until(&app, job, |standing| standing.state == "dead").await;
+    let retried = app.command(&["jobs", "retry", &job.to_string()]).output().unwrap();
+    assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
+    until_sent(&app, job).await;
+    assert_eq!(app.count("SELECT count(*) FROM mails"), 1);
+    let mails = server.mails();
+    assert_eq!((mails.len(), &mails[0].data), (2, &mails[1].data));
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_is_tried_again() {
     for moment in [Moment::Greeting, Moment::MidData, Moment::End] {
         let server = MailServer::scripted(move |before| (before == 0).then_some((moment, Act::Silence)));
