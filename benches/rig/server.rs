@@ -41,6 +41,8 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
         command.args([subcommand, "--port", "0", "--set", "log.level=warn", "--set", &redis]);
+        // No worker runs, and nothing is to be refused for that.
+        command.args(["--set", "jobs.max_queued=1000000000"]);
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
 
         let begun = Instant::now();

@@ -98,6 +98,10 @@ async fn start_broker(config: &Config) -> anyhow::Result<EmbeddedRedis> {
 
 fn greeting(config: &Config, url: &str, game_url: &str) -> String {
     let redis = if config.redis.url.is_some() { "yours" } else { "embedded" };
+    let mail = match &config.email.smtp_url {
+        Some(server) => format!("sent by {}", server.host),
+        None => format!("in files below {}", config.images.root.join("outbox").display()),
+    };
     format!(
         "listening on {url}\n\
          \n\
@@ -107,6 +111,7 @@ fn greeting(config: &Config, url: &str, game_url: &str) -> String {
          \n  thumbnails  {concurrency} at a time\
          \n  database    {database}\
          \n  pictures    below {root}\
+         \n  mail        {mail}\
          \n  Redis       {redis}\n\
          \n\
          Open in a browser:\n\
