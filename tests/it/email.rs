@@ -384,6 +384,29 @@ async fn a_password_is_told_to_no_server_without_tls() {
     assert!(!log.contains("hunter2") && !log.contains("ada@"), "{log}");
 }
 
+/// A worker on a machine without CA certificates.
+fn bare(app: &App) -> Process {
+    let none = app.dir.write("no-certificates.pem", "");
+    let folder = app.dir.path().join("no-certificates");
+    std::fs::create_dir_all(&folder).unwrap();
+    Process::start(app.command(&["worker", "email"]).env("SSL_CERT_FILE", none).env("SSL_CERT_DIR", folder))
+}
+
+#[tokio::test]
+async fn without_certificates_mail_goes_where_there_is_no_tls_and_the_lack_is_told_where_there_is() {
+    let server = MailServer::taking();
+    let app = mailing_to(&server.url, &[]).await;
+    let job = post_one(&app);
+    let _worker = bare(&app);
+    until_sent(&app, job).await;
+
+    let app = mailing_to("smtps://127.0.0.1:9", &["jobs.retry_base_s=3600"]).await;
+    let job = post_one(&app);
+    let _worker = bare(&app);
+    let failed = until(&app, job, |standing| standing.attempts == 1).await;
+    assert!(failed.is("queued", 1, "") && failed.error.contains("are CA certificates installed?"), "{failed:?}");
+}
+
 fn outbox(app: &App) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(app.dir.path().join("data/outbox")).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
