@@ -5,6 +5,7 @@
 //! environment of the process.
 
 mod database_file;
+mod email;
 mod error;
 mod layers;
 mod nearest;
@@ -19,6 +20,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+pub use self::email::Email;
 pub use self::error::ConfigError;
 pub use self::layers::Overrides;
 use self::layers::Variables;
@@ -26,7 +28,7 @@ pub use self::reader::Entry;
 use self::reader::Reader;
 pub use self::secret::{Secret, SecretUrl, SigningSecret};
 pub use self::sections::{
-    Auth, Database, Email, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
+    Auth, Database, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
 };
 pub use self::smtp::{Login, Privacy, SmtpUrl};
 

@@ -7,15 +7,12 @@ use std::thread;
 use std::time::Duration;
 
 use config::ValueKind;
-use lettre::message::Mailbox;
 use tracing_subscriber::EnvFilter;
 
 use super::database_file;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
-use super::smtp::SmtpUrl;
-use crate::tasks::Notices;
 
 const DAY_S: f64 = 86_400.0;
 
@@ -171,37 +168,6 @@ impl Webhook {
     }
 }
 
-/// Outgoing mail.
-#[derive(Debug, Clone)]
-pub struct Email {
-    /// What users are told.
-    pub notify: Notices,
-    /// The mail server; `None` means that mail is kept in files.
-    pub smtp_url: Option<SmtpUrl>,
-    /// The sender of every mail.
-    pub from: Mailbox,
-    /// The folder whose templates come before the embedded ones.
-    pub templates: Option<PathBuf>,
-    /// How long handing in one mail may take; more than 0, at most a minute.
-    pub timeout: Duration,
-    /// Mails handed in at the same time by one worker process.
-    pub concurrency: NonZeroUsize,
-}
-
-impl Email {
-    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        const SENDER: &str = "an email address, or a name and the address in angle brackets";
-        Ok(Self {
-            notify: required(from, "email.notify", Notices::EXPECTED, Notices::parse)?,
-            smtp_url: from.smtp_url("email.smtp_url")?,
-            from: required(from, "email.from", SENDER, |text| text.parse().ok())?,
-            templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,
-            timeout: from.seconds("email.timeout_s", 0.1..=60.0)?,
-            concurrency: or_one_per_core(from, "email.concurrency")?,
-        })
-    }
-}
-
 /// How jobs are run.
 #[derive(Debug, Clone)]
 pub struct Jobs {
@@ -301,7 +267,7 @@ impl Shutdown {
 }
 
 /// A text that has a default, so that it is never unset.
-fn required<T>(
+pub(super) fn required<T>(
     from: &mut Reader,
     key: &str,
     expected: &str,
@@ -317,7 +283,7 @@ fn host(from: &mut Reader, key: &str) -> Result<IpAddr, ConfigError> {
     })
 }
 
-fn or_one_per_core(from: &mut Reader, key: &str) -> Result<NonZeroUsize, ConfigError> {
+pub(super) fn or_one_per_core(from: &mut Reader, key: &str) -> Result<NonZeroUsize, ConfigError> {
     let number: usize = from.whole(key, 0..=1024)?;
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(NonZeroUsize::new(number).unwrap_or_else(cores))

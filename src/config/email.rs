@@ -1,0 +1,44 @@
+//! The section `[email]`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lettre::message::Mailbox;
+
+use super::error::ConfigError;
+use super::reader::Reader;
+use super::sections::{or_one_per_core, required};
+use super::smtp::SmtpUrl;
+use crate::tasks::Notices;
+
+/// Outgoing mail.
+#[derive(Debug, Clone)]
+pub struct Email {
+    /// What users are told.
+    pub notify: Notices,
+    /// The mail server; `None` means that mail is kept in files.
+    pub smtp_url: Option<SmtpUrl>,
+    /// The sender of every mail.
+    pub from: Mailbox,
+    /// The folder whose templates come before the embedded ones.
+    pub templates: Option<PathBuf>,
+    /// How long handing in one mail may take; more than 0, at most a minute.
+    pub timeout: Duration,
+    /// Mails handed in at the same time by one worker process.
+    pub concurrency: NonZeroUsize,
+}
+
+impl Email {
+    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
+        const SENDER: &str = "an email address, or a name and the address in angle brackets";
+        Ok(Self {
+            notify: required(from, "email.notify", Notices::EXPECTED, Notices::parse)?,
+            smtp_url: from.smtp_url("email.smtp_url")?,
+            from: required(from, "email.from", SENDER, |text| text.parse().ok())?,
+            templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,
+            timeout: from.seconds("email.timeout_s", 0.1..=60.0)?,
+            concurrency: or_one_per_core(from, "email.concurrency")?,
+        })
+    }
+}
