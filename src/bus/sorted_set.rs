@@ -132,10 +132,27 @@ impl SortedSet {
 
     async fn send(&self, change: &Change, announcement: Option<(String, String)>) -> Result<Changed, BusError> {
         let pipeline = self.client()?.pipeline();
+        // EXISTS, INFO, then what changes the set, then the announcement.
+        let announced = 2 + usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
+        let announced = announcement.as_ref().map(|_| announced);
         self.fill(&pipeline, change, announcement).await.map_err(broken)?;
-        let answers = answers(&pipeline).await?;
+        let mut answers = Vec::new();
+        for (at, answer) in pipeline.try_all::<Value>().await.into_iter().enumerate() {
+            answers.push(match answer.map_err(failed) {
+                // That nobody is told, or that it says nothing of itself, does not mean that it refused the change.
+                Err(BusError::Refused(reason)) if at == 1 || Some(at) == announced => {
+                    tracing::warn!(reason, "Redis has taken a change, but refuses a command beside it");
+                    Value::Null
+                }
+                answer => answer?,
+            });
+        }
         let ranks = answers.len().saturating_sub(change.ranks_of.len());
-        let run_id = answers.get(1).and_then(run_id).ok_or_else(unexpected)?;
+        // A Redis that keeps its name to itself is taken for always the same.
+        let run_id = match answers.get(1) {
+            Some(Value::Null) => String::new(),
+            info => info.and_then(run_id).ok_or_else(unexpected)?,
+        };
         Ok(Changed {
             run_id,
             existed: answers.first().and_then(Value::as_u64) == Some(1),

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use actix_web::web;
 use anyhow::Context;
@@ -25,6 +26,10 @@ use crate::socketio::Sockets;
 
 /// How many purchases are reported side by side: a receiver that hangs at one of them delays no other.
 const WEBHOOKS_AT_ONCE: usize = 8;
+
+/// How long requests may take to end at the shutdown. None takes longer by itself than Redis is waited for; what does is of
+/// a client that sends or reads no more.
+const HTTP_DRAIN: Duration = Duration::from_secs(3);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -100,7 +105,8 @@ pub(super) fn start(
         orders::routes(&orders, &auth, services);
         polled.routes(services);
     };
-    let settings = server::Settings { workers: config.game.workers, drain: drain(config) };
+    let drain = drain(config).min(HTTP_DRAIN);
+    let settings = server::Settings { workers: config.game.workers, drain };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     process.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)

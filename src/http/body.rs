@@ -16,6 +16,9 @@ use crate::ids::Invalid;
 /// The largest JSON body; room for the longest field that is answered with the field's name.
 pub const MAX_JSON_BYTES: usize = 2 << 20;
 
+/// A longer name is no field's.
+const MAX_FIELD_NAME: usize = 64;
+
 /// How long the next bytes of a body may take to come.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -36,8 +39,28 @@ pub async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Pr
         Ok(_) => {
             Err(Problem::new(StatusCode::BAD_REQUEST, "The body is JSON, but not an object such as {\"key\": 1}."))
         }
-        Err(error) => Err(Problem::new(StatusCode::BAD_REQUEST, format!("The body is not valid JSON: {error}."))),
+        Err(error) => Err(malformed(&body, &error)),
     }
+}
+
+/// What is no JSON, or a number that none of ours can hold; named by the field at which the reading ended.
+fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
+    let detail = format!("The body is not valid JSON: {error}.");
+    match field_at(body, error) {
+        Some(field) => Problem::new(StatusCode::BAD_REQUEST, format!("{field}: got no valid value. {detail}")),
+        None => Problem::new(StatusCode::BAD_REQUEST, detail),
+    }
+}
+
+/// The name of the field in whose value the reading ended.
+fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
+    let line_start: usize = body.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
+    let read = std::str::from_utf8(body.get(..(line_start + error.column()).min(body.len()))?).ok()?;
+    let (before, value) = read.rsplit_once("\":")?;
+    let (_, name) = before.rsplit_once('"')?;
+    // Behind a comma or a quote begins something else than the value.
+    let is_value = !value.contains([',', '"', '}']) && !name.is_empty();
+    (is_value && name.len() <= MAX_FIELD_NAME && !name.chars().any(char::is_control)).then(|| name.to_owned())
 }
 
 /// Reads a body to its end; `name` is what the client is told it is.
@@ -120,6 +143,39 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+
+    #[test]
+    fn a_value_that_is_none_is_named_by_its_field() {
+        let detail = |body: &str| {
+            let error = serde_json::from_slice::<Value>(body.as_bytes()).unwrap_err();
+            malformed(body.as_bytes(), &error).to_string()
+        };
+        for bad in [
+            r#"{"username":"a","score":NaN}"#,
+            r#"{"username":"a","score": 1e999}"#,
+            "{\n \"score\":\n -Infinity, \"username\": \"a\"}",
+            r#"{"score":1e999,"username":"a"}"#,
+            r#"{"score":"#,
+        ] {
+            assert!(
+                detail(bad).starts_with("score: got no valid value. The body is not valid JSON"),
+                "{}",
+                detail(bad)
+            );
+        }
+        for bad in ["", "{", r#"{"score":1,}"#, r#"{"score":1,"user"#, r#"{"":x}"#, "\u{feff}{}", "{'score':1}"] {
+            assert!(detail(bad).starts_with("The body is not valid JSON"), "{}", detail(bad));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_no_json_is_refused_in_words(body in ".*") {
+            if let Err(error) = serde_json::from_slice::<Value>(body.as_bytes()) {
+                malformed(body.as_bytes(), &error);
+            }
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_whose_client_falls_silent_is_given_up() {

@@ -31,7 +31,7 @@ const FILLING: Duration = Duration::from_secs(5);
 /// How long to wait before a reading that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Who has come and waits for a first board. As many as are connected, each at most once.
+/// Who has come and waits for a first board, each at most once.
 #[derive(Default)]
 struct Newcomers {
     waiting: Mutex<Vec<Newcomer>>,
@@ -41,6 +41,38 @@ struct Newcomers {
 enum Newcomer {
     Socket(Socket),
     Feed(oneshot::Sender<Board>),
+}
+
+impl Newcomer {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::Socket(socket) => socket.is_connected(),
+            Self::Feed(first) => !first.is_closed(),
+        }
+    }
+}
+
+/// Those that wait while the board cannot be read. Who goes away meanwhile is let go, so that there are never many more
+/// than are connected.
+#[derive(Default)]
+struct WaitingRoom {
+    waiting: Vec<Newcomer>,
+    /// How many there were when it was last tidied.
+    tidied: usize,
+}
+
+impl WaitingRoom {
+    /// So few are not worth a look.
+    const FEW: usize = 64;
+
+    fn admit(&mut self, mut newcomers: Vec<Newcomer>) {
+        self.waiting.append(&mut newcomers);
+        if self.waiting.len() > 2 * self.tidied.max(Self::FEW) {
+            self.waiting.retain(Newcomer::is_there);
+            self.waiting.shrink_to_fit();
+            self.tidied = self.waiting.len();
+        }
+    }
 }
 
 impl Newcomers {
@@ -127,9 +159,9 @@ impl Broadcast {
         let (mut synchronised, mut changed) = (false, false);
         let mut earliest = Instant::now();
         let newcomers = Arc::clone(&self.newcomers);
-        let mut waiting = Vec::new();
+        let mut room = WaitingRoom::default();
         loop {
-            let due = synchronised && (changed || !waiting.is_empty());
+            let due = synchronised && (changed || !room.waiting.is_empty());
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 signal = self.changes.next() => match signal {
@@ -142,13 +174,13 @@ impl Broadcast {
                     }
                     None => return shutdown.cancelled().await,
                 },
-                () = newcomers.came.notified() => waiting.append(&mut newcomers.take()),
+                () = newcomers.came.notified() => room.admit(newcomers.take()),
                 () = sleep_until(earliest), if due => {
                     let begun = Instant::now();
                     let read = self.read().await;
                     earliest = begun + if read.is_some() { self.interval } else { RETRY };
                     if let Some(board) = read {
-                        self.greet(&mut waiting, &board);
+                        self.greet(std::mem::take(&mut room).waiting, &board);
                         if std::mem::take(&mut changed) {
                             self.update(board).await;
                         }
@@ -178,8 +210,8 @@ impl Broadcast {
         None
     }
 
-    fn greet(&self, waiting: &mut Vec<Newcomer>, board: &Board) {
-        for newcomer in waiting.drain(..) {
+    fn greet(&self, waiting: Vec<Newcomer>, board: &Board) {
+        for newcomer in waiting {
             match newcomer {
                 Newcomer::Socket(socket) => socket.emit(CURRENT, &board.json),
                 // The feed may have been closed again.
@@ -192,5 +224,25 @@ impl Broadcast {
         let json = Arc::clone(&board.json);
         self.updates.send_replace(Some(board));
         self.sockets.broadcast(UPDATE, json).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_away_before_the_first_board_is_let_go() {
+        let mut room = WaitingRoom::default();
+        let mut staying = Vec::new();
+        for number in 0..10_000 {
+            let (first, reading) = oneshot::channel();
+            if number % 100 == 0 {
+                staying.push(reading);
+            }
+            room.admit(vec![Newcomer::Feed(first)]);
+        }
+        assert!(room.waiting.len() <= 2 * staying.len() + 1, "{}", room.waiting.len());
+        assert_eq!(room.waiting.iter().filter(|newcomer| newcomer.is_there()).count(), staying.len());
     }
 }

@@ -198,6 +198,11 @@ impl Websockets for Sockets {
 pub struct Socket(SocketRef);
 
 impl Socket {
+    /// Whether it is still there.
+    pub fn is_connected(&self) -> bool {
+        self.0.connected()
+    }
+
     /// Sends it an event with one argument, which is JSON. Unlike an update, it is not replaced by a later one.
     pub fn emit(&self, event: &'static str, json: &Arc<str>) {
         let Some(argument) = argument(event, json) else { return };

@@ -2,8 +2,10 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
-use crate::harness::app::App;
+use crate::harness::app::{App, eventually};
 use crate::harness::feed::Feed;
 use crate::harness::websocket::SocketClient;
 use crate::harness::within;
@@ -68,9 +70,20 @@ async fn a_socket_is_greeted_once_redis_is_back_and_everyone_is_told() {
     late.until_update(&board).await;
 }
 
+/// Posts a score again and again until the server is gone, and says how many were taken.
+async fn post_until_refused(request: reqwest::RequestBuilder, body: Value) -> i64 {
+    let mut taken = 0;
+    // A connection that the server had not accepted by then is refused; what was accepted is answered well.
+    while let Ok(answer) = request.try_clone().unwrap().json(&body).send().await {
+        assert_eq!(answer.status(), 200);
+        taken += 1;
+    }
+    taken
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn at_sigterm_a_thousand_sockets_and_two_hundred_feeds_are_closed_and_scores_in_flight_are_answered() {
-    let app = App::new(&[]).await;
+    let app = App::new(&["shutdown.grace_s=600"]).await;
     let mut server = app.ready_game_server().await;
     let url = server.url().to_owned();
     let mut sockets = Vec::new();
@@ -78,16 +91,26 @@ async fn at_sigterm_a_thousand_sockets_and_two_hundred_feeds_are_closed_and_scor
         sockets.extend(join_all((0..100).map(|_| greeted(&url))).await);
     }
     let mut feeds = join_all((0..200).map(|_| Feed::open(&app.http, &url))).await;
-    let in_flight = join_all((0..50).map(|player| {
-        let body = json!({ "username": format!("p{player}"), "score": 1, "mode": "add" });
-        app.http.post(format!("{url}/score")).json(&body).send()
-    }));
-    let (ended, answers) = tokio::join!(async { tokio::task::block_in_place(|| server.stop()) }, in_flight);
-    assert!(ended.success());
-    // A connection that the server had not accepted by then is refused; what was accepted is answered well.
-    for answer in answers.into_iter().flatten() {
-        assert_eq!(answer.status(), 200);
-    }
+    // A client that never sends the rest of its body is closed like all others.
+    let mut half_sent = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = "POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    half_sent.write_all(head.as_bytes()).await.unwrap();
+    let posting: Vec<_> = (0..50)
+        .map(|player| {
+            let request = app.http.post(format!("{url}/score"));
+            tokio::spawn(post_until_refused(
+                request,
+                json!({ "username": format!("p{player}"), "score": 1, "mode": "add" }),
+            ))
+        })
+        .collect();
+    eventually("scores are in flight", || async { (app.count("SELECT count(*) FROM scores") >= 50).then_some(()) })
+        .await;
+    let ended = tokio::task::block_in_place(|| server.stop());
+    assert!(ended.success(), "it waited for nobody, or its ten minutes of grace would not be over by now");
+    let answered: i64 = join_all(posting).await.into_iter().map(Result::unwrap).sum();
+    let total: i64 = app.count("SELECT cast(sum(score) AS INTEGER) FROM scores");
+    assert!(answered > 50 && total >= answered, "{answered} were answered, {total} are there");
     for feed in &mut feeds {
         while feed.block().await.is_some() {}
     }

@@ -175,7 +175,7 @@ async fn names_and_scores_come_back_exactly() {
         ("0.1", "0.1"),
         ("100.0", "100"),
         ("5e-324", "5e-324"),
-        ("-0", "-0.0"),
+        ("-0", "0"),
     ] {
         let body = format!("{{\"username\":\"exact\",\"score\":{written}}}");
         let request = app.http.post(format!("{url}/score")).header("content-type", "application/json").body(body);
@@ -207,8 +207,8 @@ async fn a_bad_score_is_refused_by_the_name_of_its_field_and_changes_nothing() {
         (r#"{"username":"a","score":"42"}"#, 400, "score: got the string \"42\""),
         (r#"{"username":"a","score":null}"#, 400, "score: got null"),
         (r#"{"username":"a","score":[1]}"#, 400, "score: got an array"),
-        (r#"{"username":"a","score":NaN}"#, 400, "not valid JSON"),
-        (r#"{"username":"a","score":1e999}"#, 400, "not valid JSON"),
+        (r#"{"username":"a","score":NaN}"#, 400, "score: "),
+        (r#"{"username":"a","score":1e999}"#, 400, "score: "),
         (r#"{"username":"a","score":1,"mode":"max"}"#, 400, "mode: got the string \"max\""),
         (r#"{"username":"a","score":1,"mode":1}"#, 400, "mode: got 1"),
         (r#"{"username":"ada","score":1e308,"mode":"add"}"#, 400, "score: got inf"),
