@@ -2,9 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use image::metadata::Orientation;
 use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
-use super::resize::Pixels;
+use super::orientation::{swaps, upright};
+use super::resize::Resized;
 
 /// What the channels of a picture are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,9 +49,40 @@ pub(super) struct Srgb {
     pub(super) rgba: Vec<[u8; 4]>,
 }
 
+impl Srgb {
+    pub(super) fn opaque(&self) -> bool {
+        self.rgba.iter().all(|&[_, _, _, alpha]| alpha == u8::MAX)
+    }
+
+    /// Turned upright.
+    pub(super) fn upright(self, orientation: Orientation) -> Self {
+        let Self { width, height, rgba } = self;
+        let (wide, tall) = if swaps(orientation) { (height, width) } else { (width, height) };
+        Self { width: wide, height: tall, rgba: upright(rgba, width, orientation) }
+    }
+
+    /// In the middle of a larger canvas of this colour.
+    pub(super) fn centred(self, (width, height): (usize, usize), colour: [u8; 4]) -> Self {
+        let (left, top) = ((width - self.width) / 2, (height - self.height) / 2);
+        let mut rgba = vec![colour; width * height];
+        for (target, row) in rgba.chunks_exact_mut(width).skip(top).zip(self.rgba.chunks_exact(self.width)) {
+            target[left..left + self.width].copy_from_slice(row);
+        }
+        Self { width, height, rgba }
+    }
+}
+
+/// Finished pixels as JPEG stores them: luma in full, both chromas at half the width and height, from 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Subsampled {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) planes: [Vec<f32>; 3],
+}
+
 /// Converts to sRGB; a profile that is broken, or not of this model, is ignored.
-pub(super) fn to_srgb(pixels: Pixels, model: Model, icc: Option<&[u8]>) -> Srgb {
-    let Pixels { width, height, mut samples } = pixels;
+pub(super) fn to_srgb(pixels: Resized, model: Model, icc: Option<&[u8]>) -> Srgb {
+    let Resized { width, height, mut samples } = pixels;
     plain(&mut samples, model);
     let alphas: Vec<u8> = match model.alpha() {
         true => samples.iter().skip(model.channels() - 1).step_by(model.channels()).map(|&alpha| byte(alpha)).collect(),
@@ -162,7 +195,7 @@ mod tests {
     use super::*;
 
     fn convert(pixel: &[f32], model: Model, icc: Option<&[u8]>) -> [u8; 4] {
-        to_srgb(Pixels { width: 1, height: 1, samples: pixel.to_vec() }, model, icc).rgba[0]
+        to_srgb(Resized { width: 1, height: 1, samples: pixel.to_vec() }, model, icc).rgba[0]
     }
 
     fn near(left: [u8; 4], right: [u8; 4]) -> bool {

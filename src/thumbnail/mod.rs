@@ -5,12 +5,13 @@
 //! one thing at a time: who calls it decides on which thread, and on how many.
 //!
 //! The way: [`probe()`] the header and refuse what is too large before anything is allocated → check that the container
-//! is whole → decode to rows → resize the rows as they come (Lanczos3, in the picture's own colour model) → convert
-//! the few pixels that are left to sRGB → turn them upright → encode.
+//! is whole → decode to rows of planes, shrunk as far as the wanted sizes allow → resize the rows as they come (Lanczos3,
+//! in the picture's own colour model), for every wanted thumbnail at once → convert the few pixels that are left to sRGB
+//! → turn them upright → encode.
 //!
 //! # What is made
-//! [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller; upright by EXIF orientation; sRGB,
-//! converted by the embedded ICC profile, or by a printer's model where CMYK has none; without metadata. JPEG of quality
+//! What a [`Spec`] says: by default [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller.
+//! Always upright by EXIF orientation; sRGB, converted by the embedded ICC profile, or by a printer's model where CMYK has none; without metadata. JPEG of quality
 //! 80, 4:2:0, at most [`MAX_JPEG_BYTES`]; PNG of at most [`MAX_PNG_BYTES`] if a pixel of the result is
 //! not opaque. The same bytes give the same bytes on the same machine. Of several frames or pages the first is taken.
 //! A malformed EXIF block or ICC profile is ignored.
@@ -34,9 +35,11 @@ mod error;
 mod format;
 #[cfg(test)]
 mod hostile_tests;
+mod make;
 mod orientation;
 mod probe;
 mod resize;
+mod spec;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +50,7 @@ pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES};
 pub use error::{Error, MAX_SIDE};
 pub use format::Format;
 pub use probe::Probe;
+pub use spec::{Fit, Output, Spec};
 
 /// The thumbnail's width and height in pixels.
 pub const SIDE: usize = 300;
@@ -89,26 +93,25 @@ pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Probe, Err
     contained(|| probe::probe(reader, limits))
 }
 
-/// Makes the thumbnail. Blocking and CPU-bound: call it on a thread that may block.
+/// Makes the thumbnail that [`Spec::default`] wants. Blocking and CPU-bound: call it on a thread that may block.
 ///
 /// # Errors
 /// When the picture is refused, cut off or damaged.
 pub fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, Error> {
-    contained(|| {
-        let picture = open(bytes, limits)?;
-        let target = resize::Target { width: SIDE, height: SIDE };
-        let pixels = resize::cover(&picture, target)?;
-        let pixels = colour::to_srgb(pixels, picture.model, picture.icc.as_deref());
-        let pixels = orientation::upright(pixels, picture.orientation);
-        encode::encode(&pixels)
-    })
+    let mut made = variants(bytes, &[Spec::default()], limits)?;
+    made.pop().ok_or_else(|| Error::corrupt("a decoder gave nothing"))
 }
 
-/// Decodes what passes the looks at its header and its end.
-fn open(bytes: &[u8], limits: &Limits) -> Result<decode::Picture, Error> {
-    let probe = probe::probe(Cursor::new(bytes), limits)?;
-    complete::check(bytes, probe.format)?;
-    decode::decode(bytes, &probe, limits)
+/// Makes a thumbnail for each of the specs, in their order, from one decode. Blocking and CPU-bound, like [`thumbnail()`].
+///
+/// # Errors
+/// When the picture is refused, cut off or damaged.
+pub fn variants(bytes: &[u8], specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
+    contained(|| {
+        let probe = probe::probe(Cursor::new(bytes), limits)?;
+        complete::check(bytes, probe.format)?;
+        make::make(decode::open(bytes, &probe, limits)?.as_mut(), specs)
+    })
 }
 
 /// Runs `work`; its panic becomes an error, so that a decoder's bug costs one picture and not the process.

@@ -2,8 +2,6 @@
 
 use image::metadata::Orientation;
 
-use super::colour::Srgb;
-
 /// The orientation in an EXIF block; a missing or malformed one says nothing.
 pub(super) fn from_exif(exif: Option<&[u8]>) -> Orientation {
     // WebP files of some programs carry the prefix that belongs into JPEG only.
@@ -11,33 +9,39 @@ pub(super) fn from_exif(exif: Option<&[u8]>) -> Orientation {
     block.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Turns and mirrors the pixels so that the picture stands upright.
-pub(super) fn upright(pixels: Srgb, orientation: Orientation) -> Srgb {
-    use Orientation::{
-        FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270, Rotate270FlipH,
-    };
-    let (width, height) = (pixels.width, pixels.height);
-    let (right, bottom) = (width - 1, height - 1);
-    // Where the pixel that belongs at (x, y) stands now.
-    let (swapped, from): (bool, &dyn Fn(usize, usize) -> (usize, usize)) = match orientation {
-        NoTransforms => return pixels,
-        FlipHorizontal => (false, &|x, y| (right - x, y)),
-        Rotate180 => (false, &|x, y| (right - x, bottom - y)),
-        FlipVertical => (false, &|x, y| (x, bottom - y)),
-        Rotate90FlipH => (true, &|x, y| (y, x)),
-        Rotate90 => (true, &|x, y| (y, bottom - x)),
-        Rotate270FlipH => (true, &|x, y| (right - y, bottom - x)),
-        Rotate270 => (true, &|x, y| (right - y, x)),
-    };
-    let (width, height) = if swapped { (height, width) } else { (width, height) };
-    let mut rgba = Vec::with_capacity(pixels.rgba.len());
-    for y in 0..height {
-        rgba.extend((0..width).map(|x| {
-            let (x, y) = from(x, y);
-            pixels.rgba[y * pixels.width + x]
-        }));
+/// Whether width and height change places.
+pub(super) fn swaps(orientation: Orientation) -> bool {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH)
+}
+
+/// Whether the stored columns, and the stored rows, run against the upright ones that they become.
+pub(super) fn mirrored(orientation: Orientation) -> (bool, bool) {
+    use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate180, Rotate270, Rotate270FlipH};
+    let columns = matches!(orientation, FlipHorizontal | Rotate180 | Rotate270FlipH | Rotate270);
+    let rows = matches!(orientation, FlipVertical | Rotate180 | Rotate270FlipH | Rotate90);
+    (columns, rows)
+}
+
+/// Turns and mirrors rows of pixels, `width` of them each, so that the picture stands upright.
+pub(super) fn upright<T: Copy>(pixels: Vec<T>, width: usize, orientation: Orientation) -> Vec<T> {
+    if orientation == Orientation::NoTransforms {
+        return pixels;
     }
-    Srgb { width, height, rgba }
+    let height = pixels.len() / width;
+    let (columns, rows) = mirrored(orientation);
+    let column = |x: usize| if columns { width - 1 - x } else { x };
+    let row = |y: usize| if rows { height - 1 - y } else { y };
+    match swaps(orientation) {
+        true => (0..width)
+            .flat_map(|x| (0..height).map(move |y| (x, y)))
+            .map(|(x, y)| pixels[row(y) * width + column(x)])
+            .collect(),
+        false => (0..height)
+            .flat_map(|y| (0..width).map(move |x| (x, y)))
+            .map(|(x, y)| pixels[row(y) * width + column(x)])
+            .collect(),
+    }
 }
 
 #[cfg(test)]
@@ -58,18 +62,14 @@ mod tests {
         }
     }
 
-    fn pixels(rows: [&str; 5]) -> Srgb {
-        let rows: Vec<&str> = rows.into_iter().filter(|row| !row.is_empty()).collect();
-        let rgba = rows.concat().bytes().map(|byte| [byte, 0, 0, 255]).collect();
-        Srgb { width: rows[0].len(), height: rows.len(), rgba }
-    }
-
     #[test]
     fn all_eight_orientations_come_out_upright() {
-        let upright_f = pixels(stored(1));
         for value in 1..=8 {
-            let turned = upright(pixels(stored(value)), Orientation::from_exif(value).unwrap());
-            assert_eq!(turned, upright_f, "EXIF orientation {value}");
+            let rows: Vec<&str> = stored(value).into_iter().filter(|row| !row.is_empty()).collect();
+            let orientation = Orientation::from_exif(value).unwrap();
+            assert_eq!(swaps(orientation), rows.len() == 3, "EXIF orientation {value}");
+            let turned = upright(rows.concat().into_bytes(), rows[0].len(), orientation);
+            assert_eq!(turned, stored(1).concat().into_bytes(), "EXIF orientation {value}");
         }
     }
 

@@ -162,3 +162,33 @@ fn the_same_bytes_give_the_same_thumbnail() {
         assert_eq!(thumbnail(&bytes, &LIMITS).unwrap(), thumbnail(&bytes, &LIMITS).unwrap());
     }
 }
+
+#[test]
+fn several_thumbnails_come_from_one_decode_each_as_if_alone() {
+    let bytes = fixture("420.jpg");
+    let spec = |fit, width, height| Spec { fit, width, height, ..Spec::default() };
+    let specs =
+        [spec(Fit::Cover, 300, 300), spec(Fit::Inside, 90, 90), spec(Fit::Contain, 64, 96), spec(Fit::Cover, 7, 3)];
+    let made = variants(&bytes, &specs, &LIMITS).unwrap();
+    let sizes: Vec<(u32, u32)> = made.iter().map(|made| (made.width, made.height)).collect();
+    assert_eq!(sizes, [(300, 300), (90, 68), (64, 96), (7, 3)]);
+    assert_eq!(made[0], thumbnail(&bytes, &LIMITS).unwrap());
+    for thumbnail in &made {
+        let picture = image::load_from_memory(&thumbnail.bytes).unwrap();
+        assert_eq!((picture.width(), picture.height()), (thumbnail.width, thumbnail.height));
+    }
+}
+
+#[test]
+fn what_is_contained_has_black_around_it_or_nothing() {
+    let corner_and_middle = |name: &str, output| {
+        let spec = Spec { fit: Fit::Contain, width: 100, height: 200, output, ..Spec::default() };
+        let thumbnail = variants(&fixture(name), &[spec], &LIMITS).unwrap().remove(0);
+        let picture = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
+        (thumbnail.format, picture.get_pixel(3, 3).0, picture.get_pixel(20, 100).0[3])
+    };
+    assert_eq!(corner_and_middle("420.jpg", Output::Jpeg), (Format::Jpeg, [0, 0, 0, 255], 255));
+    assert_eq!(corner_and_middle("420.jpg", Output::Png), (Format::Png, [0, 0, 0, 0], 255));
+    assert_eq!(corner_and_middle("rgba.png", Output::Jpeg), (Format::Png, [0, 0, 0, 0], 255));
+    assert_eq!(corner_and_middle("rgba-opaque.png", Output::Jpeg), (Format::Jpeg, [0, 0, 0, 255], 255));
+}

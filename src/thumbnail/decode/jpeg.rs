@@ -8,7 +8,7 @@ use zune_jpeg::errors::DecodeErrors;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-use super::{Depth, Picture, buffer};
+use super::{Depth, Header, Whole, buffer};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::complete::jpeg_end;
 use crate::thumbnail::probe::jpeg::{Frame, first_scan, frame};
@@ -17,7 +17,7 @@ use crate::thumbnail::{Error, Limits, orientation};
 /// Progressive files have about ten scans; each costs a pass over the whole picture, however small it is in the file.
 const MAX_SCANS: usize = 64;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Whole, Error> {
     let mut header = Cursor::new(bytes);
     header.set_position(2);
     let frame = frame(&mut header)?;
@@ -42,16 +42,16 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
     let size = decoder.output_buffer_size().and_then(|size| u64::try_from(size).ok());
     let mut samples = buffer(size.ok_or(Error::BadHeader("no dimensions"))?, limits)?;
     decoder.decode_into(&mut samples).map_err(refused)?;
-    Ok(Picture {
+    let header = Header {
         width: frame.width.into(),
         height: frame.height.into(),
         model: model(&frame),
         depth: Depth::U8,
         premultiplied: false,
-        bytes: samples,
         icc: decoder.icc_profile(),
         orientation: orientation::from_exif(decoder.exif().map(Vec::as_slice)),
-    })
+    };
+    Ok(Whole { header, bytes: samples })
 }
 
 /// What decoding takes: the samples, and where they do not come all in one scan, a 16-bit coefficient for each of them

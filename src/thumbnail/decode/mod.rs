@@ -1,9 +1,10 @@
-//! From a file's bytes to a picture in memory, in the file's own colour model.
+//! From a file's bytes to the rows of its picture, in the file's own colour model.
 
 mod jpeg;
 mod tiff;
 
 use std::io::{self, Cursor};
+use std::ops::Range;
 
 use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
@@ -13,19 +14,78 @@ use super::colour::Model;
 use super::orientation;
 use super::{Error, Format, Limits, Probe};
 
-/// A decoded picture: rows from the top, channels interleaved, nothing between rows.
-pub(super) struct Picture {
+/// What is known of a picture before its pixels are decoded.
+#[derive(Debug, Clone)]
+pub(super) struct Header {
+    /// In pixels, as stored.
     pub(super) width: usize,
+    /// In pixels, as stored.
     pub(super) height: usize,
     pub(super) model: Model,
     pub(super) depth: Depth,
     /// Whether colours are already multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// `width * height * model.channels() * depth.bytes()` bytes, numbers in the machine's byte order.
-    pub(super) bytes: Vec<u8>,
     /// The embedded profile, unchecked.
     pub(super) icc: Option<Vec<u8>>,
     pub(super) orientation: Orientation,
+}
+
+/// A picture whose header is read, and whose pixels are not.
+pub(super) trait Source {
+    fn header(&self) -> &Header;
+
+    /// Chooses how much to shrink while decoding: as much as the goal allows, if at all. Either one plane comes, of all
+    /// channels interleaved, or as many as there are channels.
+    fn shrink(&mut self, goal: Goal) -> Vec<Plane>;
+
+    /// Decodes, and gives all rows of each plane from the top; planes may take turns. Of each plane no more is used than
+    /// `needed`: what lies outside may come as anything, but it must be there and must decode.
+    fn read(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error>;
+}
+
+/// Takes what a source decodes.
+pub(super) trait Sink {
+    /// The next row of a plane: its `width` pixels, numbers in the machine's byte order.
+    fn row(&mut self, plane: usize, bytes: &[u8]);
+}
+
+/// How far apart the samples may lie that a source gives, in pixels of the picture.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Goal {
+    pub(super) step: f64,
+    /// The same for chroma.
+    pub(super) chroma: f64,
+}
+
+/// One plane that a source gives. Planes of one picture differ where chroma is subsampled, and a picture that is shrunk
+/// while it is decoded is nothing else.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Plane {
+    /// In samples; one that lies less than half on the picture is not counted.
+    pub(super) width: usize,
+    /// In samples, likewise.
+    pub(super) height: usize,
+    /// How many pixels of the picture a sample covers across.
+    pub(super) across: f64,
+    /// How many pixels of the picture a sample covers down.
+    pub(super) down: f64,
+    /// How many lie interleaved: all of the model's, or one.
+    pub(super) channels: usize,
+}
+
+/// Columns and rows of a plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Area {
+    pub(super) across: Range<usize>,
+    pub(super) down: Range<usize>,
+}
+
+/// How the samples of a row are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) depth: Depth,
+    /// Whether colours must still be multiplied by alpha.
+    pub(super) multiply: bool,
 }
 
 /// How a channel's number is stored.
@@ -49,8 +109,8 @@ impl Depth {
     }
 }
 
-/// Decodes the first frame or page. `probe` must be of the same bytes.
-pub(super) fn decode(bytes: &[u8], probe: &Probe, limits: &Limits) -> Result<Picture, Error> {
+/// Opens the first frame or page. `probe` must be of the same bytes.
+pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
     let reader = Cursor::new(bytes);
     let picture = match probe.format {
         Format::Jpeg => jpeg::decode(bytes, limits)?,
@@ -64,21 +124,53 @@ pub(super) fn decode(bytes: &[u8], probe: &Probe, limits: &Limits) -> Result<Pic
         Format::Gif => whole(GifDecoder::new(reader).map_err(refused)?, probe, limits)?,
         Format::Bmp => whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?,
     };
-    if (picture.width, picture.height) != (probe.width as usize, probe.height as usize) {
-        return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
+    picture.check(probe)?;
+    Ok(Box::new(picture))
+}
+
+/// A picture that a decoder gave all at once: rows from the top, channels interleaved, nothing between rows.
+struct Whole {
+    header: Header,
+    bytes: Vec<u8>,
+}
+
+impl Whole {
+    fn stride(&self) -> usize {
+        self.header.width * self.header.model.channels() * self.header.depth.bytes()
     }
-    let pixel = picture.model.channels() * picture.depth.bytes();
-    if picture.bytes.len() != picture.width * picture.height * pixel {
-        return Err(Error::corrupt("the decoder gives another number of samples than the header states"));
+
+    fn check(&self, probe: &Probe) -> Result<(), Error> {
+        if (self.header.width, self.header.height) != (probe.width as usize, probe.height as usize) {
+            return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
+        }
+        if self.bytes.len() != self.stride() * self.header.height {
+            return Err(Error::corrupt("the decoder gives another number of samples than the header states"));
+        }
+        Ok(())
     }
-    Ok(picture)
+}
+
+impl Source for Whole {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn shrink(&mut self, _: Goal) -> Vec<Plane> {
+        let Header { width, height, model, .. } = self.header;
+        vec![Plane { width, height, across: 1.0, down: 1.0, channels: model.channels() }]
+    }
+
+    fn read(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        self.bytes.chunks_exact(self.stride()).for_each(|row| sink.row(0, row));
+        Ok(())
+    }
 }
 
 /// The most that a PNG's profile, texts and row buffers may take together.
 const METADATA_BYTES: u64 = 32 << 20;
 
 /// Decodes with one of `image`'s decoders, which enforce nothing unless told so.
-fn whole(mut decoder: impl ImageDecoder, probe: &Probe, limits: &Limits) -> Result<Picture, Error> {
+fn whole(mut decoder: impl ImageDecoder, probe: &Probe, limits: &Limits) -> Result<Whole, Error> {
     let (width, height) = decoder.dimensions();
     if (width, height) != (probe.width, probe.height) {
         return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
@@ -91,16 +183,8 @@ fn whole(mut decoder: impl ImageDecoder, probe: &Probe, limits: &Limits) -> Resu
     let orientation = orientation::from_exif(decoder.exif_metadata().unwrap_or_default().as_deref());
     let mut bytes = buffer(total, limits)?;
     decoder.read_image(&mut bytes).map_err(refused)?;
-    Ok(Picture {
-        width: width as usize,
-        height: height as usize,
-        model,
-        depth,
-        premultiplied: false,
-        bytes,
-        icc,
-        orientation,
-    })
+    let (width, height) = (width as usize, height as usize);
+    Ok(Whole { header: Header { width, height, model, depth, premultiplied: false, icc, orientation }, bytes })
 }
 
 fn layout(color: ColorType) -> Option<(Model, Depth)> {

@@ -7,7 +7,7 @@ use tiff::decoder::{ChunkType, Decoder, Limits as TiffLimits};
 use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::{Depth, Picture, buffer, ended};
+use super::{Depth, Header, Whole, buffer, ended};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::probe::jpeg::frame;
 use crate::thumbnail::{Error, Limits};
@@ -15,7 +15,7 @@ use crate::thumbnail::{Error, Limits};
 /// The most that a tag's value may take in memory, where a byte of it, such as of a profile, takes 32.
 const VALUE_BYTES: usize = 128 << 20;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Whole, Error> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(refused)?;
     let (width, height) = decoder.dimensions().map_err(refused)?;
     let layout = layout(&mut decoder)?;
@@ -40,16 +40,16 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Picture, Error> {
     if layout.bits < 8 {
         samples = expanded(&samples, width as usize, layout.bits);
     }
-    Ok(Picture {
+    let header = Header {
         width: width as usize,
         height: height as usize,
         model: layout.model,
         depth: layout.depth,
-        bytes: samples,
         icc: icc(&mut decoder)?,
         orientation: orientation(&mut decoder),
         premultiplied: premultiplied(&mut decoder),
-    })
+    };
+    Ok(Whole { header, bytes: samples })
 }
 
 struct Layout {

@@ -2,22 +2,13 @@
 
 use super::dct::{self, Dct, ZIGZAG};
 use super::huffman::{self, Counts, Table, Token};
-use crate::thumbnail::colour::Srgb;
+use crate::thumbnail::colour::{Srgb, Subsampled};
 
-/// Encodes the colours at a quality of 1 to 100; alpha is not looked at. Neither side may be over 65,535.
-pub(super) fn encode(pixels: &Srgb, quality: u8) -> Vec<u8> {
-    let quantisers = [dct::quantisers(&dct::LUMA, quality), dct::quantisers(&dct::CHROMA, quality)];
-    let tokens = tokens(&planes(pixels), &quantisers);
-    let mut counts: [Counts; 4] = std::array::from_fn(|_| Counts::new());
-    for token in &tokens {
-        counts[usize::from(token.table)].add(token.symbol);
-    }
-    let tables = counts.map(Table::new);
-    let mut file = Vec::new();
-    header(&mut file, pixels, &quantisers, &tables);
-    huffman::write(&tokens, &tables, &mut file);
-    file.extend([0xff, 0xd9]);
-    file
+/// A picture in JPEG's own terms: Y in full, Cb and Cr at half the size.
+pub(super) struct Components {
+    width: usize,
+    height: usize,
+    planes: [Plane; 3],
 }
 
 /// One component's samples from -128 to 127, its sides padded to whole blocks of a 16x16 MCU.
@@ -33,29 +24,72 @@ impl Plane {
             std::array::from_fn(|x| self.samples[start + x])
         })
     }
+
+    /// Repeats the edges of rows of `width` samples from 0 to 1 up to whole blocks.
+    fn padded(samples: &[f32], width: usize, blocks: usize) -> Self {
+        let stride = width.next_multiple_of(8 * blocks);
+        let rows = (samples.len() / width).next_multiple_of(8 * blocks);
+        let mut padded = Vec::with_capacity(stride * rows);
+        for row in samples.chunks_exact(width) {
+            padded.extend(row.iter().map(|sample| sample * 255.0 - 128.0));
+            padded.resize(padded.len().next_multiple_of(stride), padded[padded.len() - 1]);
+        }
+        while padded.len() < stride * rows {
+            padded.extend_from_within(padded.len() - stride..);
+        }
+        Self { stride, samples: padded }
+    }
 }
 
-/// Y in full, Cb and Cr at half the size, each the mean of four pixels (ITU-T T.871, 7); edges are repeated.
-fn planes(pixels: &Srgb) -> [Plane; 3] {
-    let (width, height) = (pixels.width.next_multiple_of(16), pixels.height.next_multiple_of(16));
-    let at = |x: usize, y: usize| {
-        let [red, green, blue, _] = pixels.rgba[y.min(pixels.height - 1) * pixels.width + x.min(pixels.width - 1)];
-        [red, green, blue].map(f32::from)
-    };
-    let luma = |[red, green, blue]: [f32; 3]| 0.299 * red + 0.587 * green + 0.114 * blue;
-    let full = (0..height).flat_map(|y| (0..width).map(move |x| luma(at(x, y)) - 128.0)).collect();
-    let (mut cb, mut cr) = (Vec::with_capacity(width * height / 4), Vec::with_capacity(width * height / 4));
-    for y in (0..height).step_by(2) {
-        for x in (0..width).step_by(2) {
-            let four = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
-            let mean: [f32; 3] =
-                std::array::from_fn(|channel| four.iter().map(|pixel| pixel[channel]).sum::<f32>() / 4.0);
-            cb.push((mean[2] - luma(mean)) / 1.772);
-            cr.push((mean[0] - luma(mean)) / 1.402);
-        }
+impl From<&Subsampled> for Components {
+    fn from(picture: &Subsampled) -> Self {
+        let &Subsampled { width, height, planes: [ref y, ref cb, ref cr] } = picture;
+        let half = width.div_ceil(2);
+        let planes = [Plane::padded(y, width, 2), Plane::padded(cb, half, 1), Plane::padded(cr, half, 1)];
+        Self { width, height, planes }
     }
-    let half = |samples| Plane { stride: width / 2, samples };
-    [Plane { stride: width, samples: full }, half(cb), half(cr)]
+}
+
+impl From<&Srgb> for Components {
+    /// Each chroma sample is the mean of four pixels (ITU-T T.871, 7); edges are repeated. Alpha is not looked at.
+    fn from(pixels: &Srgb) -> Self {
+        let (width, height) = (pixels.width.next_multiple_of(16), pixels.height.next_multiple_of(16));
+        let at = |x: usize, y: usize| {
+            let [red, green, blue, _] = pixels.rgba[y.min(pixels.height - 1) * pixels.width + x.min(pixels.width - 1)];
+            [red, green, blue].map(f32::from)
+        };
+        let luma = |[red, green, blue]: [f32; 3]| 0.299 * red + 0.587 * green + 0.114 * blue;
+        let full = (0..height).flat_map(|y| (0..width).map(move |x| luma(at(x, y)) - 128.0)).collect();
+        let (mut cb, mut cr) = (Vec::with_capacity(width * height / 4), Vec::with_capacity(width * height / 4));
+        for y in (0..height).step_by(2) {
+            for x in (0..width).step_by(2) {
+                let four = [at(x, y), at(x + 1, y), at(x, y + 1), at(x + 1, y + 1)];
+                let mean: [f32; 3] =
+                    std::array::from_fn(|channel| four.iter().map(|pixel| pixel[channel]).sum::<f32>() / 4.0);
+                cb.push((mean[2] - luma(mean)) / 1.772);
+                cr.push((mean[0] - luma(mean)) / 1.402);
+            }
+        }
+        let half = |samples| Plane { stride: width / 2, samples };
+        let planes = [Plane { stride: width, samples: full }, half(cb), half(cr)];
+        Self { width: pixels.width, height: pixels.height, planes }
+    }
+}
+
+/// Encodes at a quality of 1 to 100. Neither side may be over 65,535.
+pub(super) fn encode(picture: &Components, quality: u8) -> Vec<u8> {
+    let quantisers = [dct::quantisers(&dct::LUMA, quality), dct::quantisers(&dct::CHROMA, quality)];
+    let tokens = tokens(&picture.planes, &quantisers);
+    let mut counts: [Counts; 4] = std::array::from_fn(|_| Counts::new());
+    for token in &tokens {
+        counts[usize::from(token.table)].add(token.symbol);
+    }
+    let tables = counts.map(Table::new);
+    let mut file = Vec::new();
+    header(&mut file, picture, &quantisers, &tables);
+    huffman::write(&tokens, &tables, &mut file);
+    file.extend([0xff, 0xd9]);
+    file
 }
 
 /// All blocks in the order of the scan: for each MCU four of Y, one of Cb, one of Cr (A.2.3).
@@ -108,14 +142,14 @@ fn block_tokens(block: &[i16; 64], table: u8, mean: &mut i16, tokens: &mut Vec<T
 }
 
 /// Everything up to the entropy-coded data (B.2).
-fn header(file: &mut Vec<u8>, pixels: &Srgb, quantisers: &[[u8; 64]; 2], tables: &[Table; 4]) {
+fn header(file: &mut Vec<u8>, picture: &Components, quantisers: &[[u8; 64]; 2], tables: &[Table; 4]) {
     file.extend([0xff, 0xd8]);
     segment(file, 0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
     for (id, table) in (0..).zip(quantisers) {
         let zigzag = ZIGZAG.map(|at| table[usize::from(at)]);
         segment(file, 0xdb, &[&[id], &zigzag[..]].concat());
     }
-    let [height, width] = [pixels.height, pixels.width].map(|side| (side as u16).to_be_bytes());
+    let [height, width] = [picture.height, picture.width].map(|side| (side as u16).to_be_bytes());
     let components = [3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
     segment(file, 0xc0, &[&[8], &height[..], &width, &components].concat());
     for (id, table) in [0x00, 0x10, 0x01, 0x11].into_iter().zip(tables) {
@@ -152,7 +186,7 @@ mod tests {
     fn a_smooth_picture_of_any_size_comes_back_nearly_as_it_was() {
         for (width, height) in [(300, 300), (1, 1), (17, 5), (16, 33)] {
             let pixels = smooth(width, height);
-            let back = decoded(&encode(&pixels, 80));
+            let back = decoded(&encode(&(&pixels).into(), 80));
             assert_eq!(back.dimensions(), (width as u32, height as u32));
             let errors =
                 pixels.rgba.iter().zip(back.pixels()).flat_map(|(was, is)| (0..3).map(|at| (was[at], is.0[at])));
@@ -164,7 +198,7 @@ mod tests {
 
     #[test]
     fn chroma_is_subsampled_and_nothing_but_jfif_precedes_the_tables() {
-        let file = encode(&smooth(300, 300), 80);
+        let file = encode(&(&smooth(300, 300)).into(), 80);
         assert_eq!(file[..20], *b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
         let frame = file.windows(4).position(|window| window == [0xff, 0xc0, 0, 17]).unwrap();
         assert_eq!(file[frame + 4..frame + 19], [8, 1, 44, 1, 44, 3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1]);
@@ -174,7 +208,7 @@ mod tests {
     #[test]
     fn a_picture_of_one_colour_is_only_headers() {
         let pixels = Srgb { width: 300, height: 300, rgba: vec![[200, 30, 90, 255]; 90_000] };
-        let file = encode(&pixels, 80);
+        let file = encode(&(&pixels).into(), 80);
         assert!(file.len() < 1000, "{}", file.len());
         assert!(
             decoded(&file).pixels().all(|pixel| pixel
