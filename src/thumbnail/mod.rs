@@ -20,7 +20,9 @@
 //! Every pixel of the first frame must be there and must decode, in every format alike: there is no partial thumbnail.
 //! A file that ends early is [`Error::Truncated`], where that can be told, and else [`Error::Corrupt`]. JPEG and PNG
 //! must have their end marker (EOI, IEND) and WebP the length that its header states. A JPEG that lacks nothing but its
-//! EOI is refused too: only the EOI tells it from a progressive one that lost its last scans. A GIF must be whole up to
+//! EOI is refused too: only the EOI tells it from a progressive one that lost its last scans. Of a JPEG that is shrunk
+//! while it is decoded, all codes must make sense, but for those of progressive scans that bring nothing to the small
+//! size: these are not looked at. A GIF must be whole up to
 //! the end of its first frame, a TIFF in its first page, a BMP in its pixels. What follows after the end is ignored.
 //!
 //! # What it costs

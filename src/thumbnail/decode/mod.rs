@@ -113,7 +113,7 @@ impl Depth {
 pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
     let reader = Cursor::new(bytes);
     let picture = match probe.format {
-        Format::Jpeg => jpeg::decode(bytes, limits)?,
+        Format::Jpeg => return Ok(Box::new(jpeg::Jpeg::open(bytes, limits)?)),
         Format::Tiff => tiff::decode(bytes, limits)?,
         Format::Png => {
             // What the header's chunks may take, all compressed ones together; the pixels are reserved below.

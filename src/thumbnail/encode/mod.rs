@@ -5,6 +5,8 @@ mod huffman;
 mod jpeg;
 mod png;
 
+pub(super) use dct::ZIGZAG;
+
 use super::colour::{Srgb, Subsampled};
 use super::{Error, Format, Output, SIDE, Spec, Thumbnail};
 

@@ -71,18 +71,6 @@ pub(in crate::thumbnail) fn frame<R: BufRead + Seek>(reader: &mut R) -> Result<F
     }
 }
 
-/// Reads on from behind the frame header: how many components the first scan has.
-pub(in crate::thumbnail) fn first_scan<R: BufRead + Seek>(reader: &mut R) -> Result<u8, Error> {
-    loop {
-        let marker = next_marker(reader)?;
-        let length = u16::from_be_bytes(read(reader)?);
-        if marker == SOS {
-            return Ok(read::<1>(reader)?[0]);
-        }
-        skip(reader, length.saturating_sub(2))?;
-    }
-}
-
 /// The next marker's second byte; fill bytes and stray bytes before it are passed over.
 fn next_marker<R: BufRead>(reader: &mut R) -> Result<u8, Error> {
     loop {

@@ -1,0 +1,178 @@
+//! The bits of an entropy-coded segment (ITU-T T.81, F.2.2.5): stuffed zeros are left out, and at a marker or the end of
+//! the file zeros follow, which are counted.
+//!
+//! It is copied, changed and stored again as a whole, so that the compiler keeps it in registers where it matters; what
+//! is rare is therefore done by functions that take and return it.
+
+/// A position within a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bits<'a> {
+    bytes: &'a [u8],
+    /// The next byte to load.
+    at: usize,
+    /// The next bits from the highest on. Below the counted ones stand either zeros or those that really follow.
+    window: u64,
+    /// How many bits of the window are counted, at most 63.
+    count: u32,
+    /// How many of the bits loaded so far are not in the file.
+    padding: u32,
+}
+
+impl<'a> Bits<'a> {
+    /// From this byte of the file on.
+    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at, window: 0, count: 0, padding: 0 }
+    }
+
+    /// Makes at least 56 bits ready.
+    #[inline(always)]
+    pub(super) fn refill(&mut self) {
+        if let Some(next) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let next = u64::from_be_bytes(*next);
+            if !holds_ff(next) {
+                self.window |= next >> self.count;
+                self.at += ((63 - self.count) >> 3) as usize;
+                self.count |= 56;
+                return;
+            }
+        }
+        *self = self.refilled_bytewise();
+    }
+
+    /// The same where a 0xff or the file's end is near.
+    #[cold]
+    #[inline(never)]
+    fn refilled_bytewise(mut self) -> Self {
+        while self.count < 56 {
+            let byte = match self.bytes.get(self.at..).unwrap_or_default() {
+                [0xff, 0x00, ..] => {
+                    self.at += 2;
+                    0xff
+                }
+                [0xff, 0xff, ..] => {
+                    self.at += 1;
+                    continue;
+                }
+                [0xff, ..] | [] => {
+                    self.padding += 8;
+                    0
+                }
+                &[byte, ..] => {
+                    self.at += 1;
+                    byte
+                }
+            };
+            // At the end the window's lowest bits may hold nothing that follows; they are zeros then.
+            self.window |= u64::from(byte) << (56 - self.count);
+            self.count += 8;
+        }
+        self
+    }
+
+    /// The next `N` bits, 1 to 16, which must be ready.
+    #[inline(always)]
+    pub(super) fn peek<const N: u32>(&self) -> usize {
+        (self.window >> (64 - N)) as usize
+    }
+
+    /// Passes over bits that are ready.
+    #[inline(always)]
+    pub(super) fn skip(&mut self, bits: u32) {
+        self.window <<= bits;
+        self.count -= bits;
+    }
+
+    /// Takes up to 16 bits that are ready.
+    #[inline(always)]
+    pub(super) fn take(&mut self, bits: u32) -> u32 {
+        let taken = (self.window >> 1 >> (63 - bits)) as u32;
+        self.skip(bits);
+        taken
+    }
+
+    /// Takes a number of `size` bits, 0 to 15, that are ready: what begins with 0 is negative (F.2.2.1).
+    #[inline(always)]
+    pub(super) fn number(&mut self, size: u32) -> i32 {
+        extended(self.take(size), size)
+    }
+
+    /// Whether bits were taken that are not in the file.
+    #[inline(always)]
+    pub(super) fn overran(&self) -> bool {
+        self.padding > self.count
+    }
+
+    /// Begins anew behind this marker, if nothing but the rest of a byte is left before it.
+    pub(super) fn after_marker(mut self, marker: u8) -> Option<Self> {
+        self.refill();
+        let left = self.count.checked_sub(self.padding)?;
+        let next = self.bytes.get(self.at..)?;
+        let fill = next.iter().take_while(|&&byte| byte == 0xff).count();
+        let there = left < 8 && fill > 0 && next.get(fill) == Some(&marker);
+        there.then(|| Self::new(self.bytes, self.at + fill + 1))
+    }
+
+    /// Whether the file ends here.
+    pub(super) fn exhausted(&self) -> bool {
+        self.bytes.len() - self.at.min(self.bytes.len()) < 2
+    }
+
+    /// Where to look for the next marker: no byte before was left.
+    pub(super) fn position(&self) -> usize {
+        let left = self.count.saturating_sub(self.padding) as usize / 8;
+        // Stuffed bytes may be counted as one less; then the search begins within the segment, which does no harm.
+        self.at.saturating_sub(left)
+    }
+}
+
+/// The number that `size` bits stand for.
+#[inline(always)]
+pub(super) fn extended(bits: u32, size: u32) -> i32 {
+    let half = 1 << size >> 1;
+    let bits = bits as i32;
+    if bits < half { bits + 1 - (1 << size) } else { bits }
+}
+
+/// Whether any of the eight bytes is 0xff.
+#[inline(always)]
+fn holds_ff(bytes: u64) -> bool {
+    let inverted = !bytes;
+    inverted.wrapping_sub(0x0101_0101_0101_0101) & bytes & 0x8080_8080_8080_8080 != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_standard() {
+        assert_eq!([0, 1].map(|bits| extended(bits, 1)), [-1, 1]);
+        assert_eq!([0, 1, 2, 3].map(|bits| extended(bits, 2)), [-3, -2, 2, 3]);
+        assert_eq!(extended(0, 0), 0);
+        assert_eq!((extended(0, 15), extended(32_767, 15)), (-32_767, 32_767));
+    }
+
+    proptest! {
+        #[test]
+        fn stuffed_bytes_come_back_as_they_were(bytes in prop::collection::vec(prop_oneof![Just(0xff_u8), any::<u8>()], 0..60)) {
+            let mut stuffed: Vec<u8> = bytes.iter().flat_map(|&byte| if byte == 0xff { vec![0xff, 0] } else { vec![byte] }).collect();
+            let end = stuffed.len();
+            stuffed.extend([0xff, 0xff, 0xd9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+            let mut bits = Bits::new(&stuffed, 0);
+            for (at, &byte) in bytes.iter().enumerate() {
+                bits.refill();
+                let high = 1 + at as u32 % 7;
+                let taken = bits.take(high) << (8 - high) | bits.take(8 - high);
+                prop_assert_eq!(taken, u32::from(byte));
+                prop_assert!(!bits.overran());
+            }
+            bits.refill();
+            prop_assert!(bits.after_marker(0xd9).is_some_and(|after| after.at == end + 3));
+            prop_assert!(bits.after_marker(0xd8).is_none());
+            bits.take(1);
+            prop_assert!(bits.overran());
+        }
+    }
+}

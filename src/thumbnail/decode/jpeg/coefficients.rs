@@ -1,0 +1,142 @@
+//! The coefficients of a progressive picture that are kept: those that the decoded size needs, of the blocks that are
+//! needed.
+
+use std::ops::{Range, RangeInclusive};
+
+use super::bits::Bits;
+use super::frame::{Component, Frame};
+use super::transform::Kept;
+use crate::thumbnail::decode::Area;
+use crate::thumbnail::{Error, Limits};
+
+/// One component's coefficients.
+pub(super) struct Coefficients {
+    /// Blocks across and down.
+    pub(super) size: (usize, usize),
+    pub(super) kept: Kept,
+    /// How many are kept of each block.
+    count: usize,
+    columns: Range<usize>,
+    rows: Range<usize>,
+    values: Vec<i16>,
+    /// Of each block, also where none are kept, a bit for each coefficient that is not zero; nothing where only means are
+    /// needed.
+    nonzero: Vec<u64>,
+}
+
+impl Coefficients {
+    /// Room for those of each component, refused if it is too much.
+    pub(super) fn of(frame: &Frame, needed: &[Area], limits: &Limits) -> Result<Vec<Self>, Error> {
+        let places = |(component, area)| Places::new(component, area);
+        let places: Vec<Places> = frame.components.iter().zip(needed).map(places).collect();
+        let bytes: u64 = places.iter().map(|places| places.values as u64 * 2 + places.nonzero as u64 * 8).sum();
+        if bytes > limits.max_bytes() {
+            return Err(Error::TooMuchMemory);
+        }
+        places.into_iter().map(Places::room).collect()
+    }
+
+    /// The coefficients of a block, if it is needed.
+    #[inline(always)]
+    pub(super) fn block(&mut self, column: usize, row: usize) -> Option<&mut [i16]> {
+        let start = self.start(column, row)?;
+        self.values.get_mut(start..start + self.count)
+    }
+
+    fn start(&self, column: usize, row: usize) -> Option<usize> {
+        let needed = self.columns.contains(&column) && self.rows.contains(&row);
+        needed.then(|| ((row - self.rows.start) * self.columns.len() + column - self.columns.start) * self.count)
+    }
+
+    /// The coefficients of a block, if it is needed, multiplied by their quantisers, as many as a block may have.
+    pub(super) fn dequantised(&self, column: usize, row: usize, quantisers: &[i32; 64]) -> Option<[i32; 64]> {
+        let start = self.start(column, row)?;
+        let values = self.values.get(start..start + self.count)?;
+        let mut coefficients = [0; 64];
+        for (at, quantiser) in quantisers.iter().enumerate().take(self.kept.last + 1) {
+            let slot = self.kept.slot(at);
+            if let Some(&value) = values.get(slot) {
+                coefficients[slot] = i32::from(value) * quantiser;
+            }
+        }
+        Some(coefficients)
+    }
+
+    /// Sets a coefficient that was zero.
+    #[inline(always)]
+    pub(super) fn set(&mut self, (column, row): (usize, usize), at: usize, value: i16) {
+        if let Some(nonzero) = self.nonzero.get_mut(row * self.size.0 + column) {
+            *nonzero |= 1 << at;
+        }
+        let slot = self.kept.slot(at);
+        if let Some(kept) = self.block(column, row).and_then(|values| values.get_mut(slot)) {
+            *kept = value;
+        }
+    }
+
+    /// Takes a bit for each coefficient of the range that is not zero, and passes over `zeros` that are; stops at the next
+    /// zero and tells where it is.
+    pub(super) fn refine(
+        &mut self,
+        (column, row): (usize, usize),
+        range: RangeInclusive<usize>,
+        mut zeros: usize,
+        bits: &mut Bits,
+        bit: i16,
+    ) -> usize {
+        let last = *range.end();
+        let nonzero = self.nonzero.get(row * self.size.0 + column).copied().unwrap_or_default();
+        for at in range {
+            if nonzero >> at & 1 == 0 {
+                if zeros == 0 {
+                    return at;
+                }
+                zeros -= 1;
+                continue;
+            }
+            bits.refill();
+            let slot = self.kept.slot(at);
+            if bits.take(1) == 1
+                && let Some(value) = self.block(column, row).and_then(|values| values.get_mut(slot))
+                && *value & bit == 0
+            {
+                *value = if *value < 0 { value.wrapping_sub(bit) } else { value.wrapping_add(bit) };
+            }
+        }
+        last + 1
+    }
+}
+
+/// How much room a component takes.
+struct Places {
+    kept: Coefficients,
+    values: usize,
+    nonzero: usize,
+}
+
+impl Places {
+    fn new(component: &Component, area: &Area) -> Self {
+        let side = component.side;
+        let within = |samples: &Range<usize>, blocks: usize| {
+            let end = samples.end.div_ceil(side).min(blocks);
+            (samples.start / side).min(end)..end
+        };
+        let (columns, rows) = (within(&area.across, component.columns), within(&area.down, component.rows));
+        let count = side * side;
+        let values = columns.len() * rows.len() * count;
+        let nonzero = if side == 1 { 0 } else { component.columns * component.rows };
+        let size = (component.columns, component.rows);
+        let kept = Kept::new(side);
+        let kept = Coefficients { size, kept, count, columns, rows, values: Vec::new(), nonzero: Vec::new() };
+        Self { kept, values, nonzero }
+    }
+
+    fn room(self) -> Result<Coefficients, Error> {
+        let Self { mut kept, values, nonzero } = self;
+        let enough = kept.values.try_reserve_exact(values).and_then(|()| kept.nonzero.try_reserve_exact(nonzero));
+        enough.map_err(|_| Error::TooMuchMemory)?;
+        kept.values.resize(values, 0);
+        kept.nonzero.resize(nonzero, 0);
+        Ok(kept)
+    }
+}

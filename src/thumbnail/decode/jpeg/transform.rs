@@ -1,0 +1,191 @@
+//! From coefficients to samples (ITU-T T.81, A.3.3): all 8x8 of a block, or its lowest frequencies as a smaller block.
+//!
+//! A block of `side` samples keeps the coefficients of its `side` lowest frequencies across and down; transformed by the
+//! cosines of that size, they are the picture without the detail that the smaller size cannot show.
+
+use crate::thumbnail::encode::ZIGZAG;
+
+/// Where the coefficients of a block are kept, by their place in the file; those that are not kept share a place beyond.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kept {
+    /// The last place in the file that matters.
+    pub(super) last: usize,
+    slots: [u8; 64],
+}
+
+impl Kept {
+    /// For blocks of `side` samples.
+    pub(super) const fn new(side: usize) -> Self {
+        let (mut slots, mut last, mut at) = ([(side * side) as u8; 64], 0, 0);
+        while at < 64 {
+            let (row, column) = (ZIGZAG[at] as usize / 8, ZIGZAG[at] as usize % 8);
+            if row < side && column < side {
+                slots[at] = (row * side + column) as u8;
+                last = at;
+            }
+            at += 1;
+        }
+        Self { last, slots }
+    }
+
+    /// Where the coefficient that comes at this place is kept.
+    #[inline(always)]
+    pub(super) fn slot(&self, at: usize) -> usize {
+        self.slots[at & 63].into()
+    }
+}
+
+/// A block of `side` samples across and down: 1, 2, 4 or 8.
+#[inline(always)]
+pub(super) fn block(side: usize, coefficients: &[i32], samples: &mut [u8], stride: usize) {
+    match side {
+        1 => samples[0] = one(coefficients[0]),
+        2 => two(coefficients.first_chunk().unwrap_or(&[0; 4]), samples, stride),
+        4 => four(coefficients.first_chunk().unwrap_or(&[0; 16]), samples, stride),
+        _ => eight(coefficients.first_chunk().unwrap_or(&[0; 64]), samples, stride),
+    }
+}
+
+/// The sample of a block that has a mean and nothing else.
+#[inline(always)]
+fn one(mean: i32) -> u8 {
+    ((mean + (128 << 3) + 4) >> 3).clamp(0, 255) as u8
+}
+
+/// A block of 2x2.
+#[inline(always)]
+fn two(&[mean, across, down, both]: &[i32; 4], samples: &mut [u8], stride: usize) {
+    let (left, right) = (mean + across, mean - across);
+    let (left_down, right_down) = (down + both, down - both);
+    if let [a, b, .., c, d] = &mut samples[..stride + 2] {
+        (*a, *b) = (one(left + left_down), one(right + right_down));
+        (*c, *d) = (one(left - left_down), one(right - right_down));
+    }
+}
+
+/// A block of 4x4.
+fn four(coefficients: &[i32; 16], samples: &mut [u8], stride: usize) {
+    // The cosines of 1/8 and 3/8 pi; the four-point transform is scaled by 1/2 each way.
+    const C1: f32 = 0.923_879_5 * 0.5;
+    const C3: f32 = 0.382_683_43 * 0.5;
+    const EVEN: f32 = 0.353_553_4;
+    let pass = |[a, b, c, d]: [[f32; 4]; 4]| -> [[f32; 4]; 4] {
+        let mut out = [[0.0; 4]; 4];
+        for at in 0..4 {
+            let (sum, difference) = ((a[at] + c[at]) * EVEN, (a[at] - c[at]) * EVEN);
+            let (outer, inner) = (b[at] * C1 + d[at] * C3, b[at] * C3 - d[at] * C1);
+            out[0][at] = sum + outer;
+            out[1][at] = difference + inner;
+            out[2][at] = difference - inner;
+            out[3][at] = sum - outer;
+        }
+        out
+    };
+    let rows = std::array::from_fn(|row| std::array::from_fn(|column| coefficients[row * 4 + column] as f32));
+    let rows = transposed(pass(transposed(pass(rows))));
+    for (row, values) in rows.into_iter().enumerate() {
+        samples[row * stride..][..4].copy_from_slice(&values.map(sample));
+    }
+}
+
+/// A block of 8x8.
+fn eight(coefficients: &[i32; 64], samples: &mut [u8], stride: usize) {
+    if coefficients[1..].iter().all(|&coefficient| coefficient == 0) {
+        let sample = one(coefficients[0]);
+        (0..8).for_each(|row| samples[row * stride..][..8].fill(sample));
+        return;
+    }
+    let rows = std::array::from_fn(|row| std::array::from_fn(|column| coefficients[row * 8 + column] as f32));
+    let rows = transposed(pass(transposed(pass(rows))));
+    for (row, values) in rows.into_iter().enumerate() {
+        samples[row * stride..][..8].copy_from_slice(&values.map(sample));
+    }
+}
+
+/// Eight transforms down, side by side.
+fn pass(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+    // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled as the mean is.
+    const C: [f32; 8] =
+        [0.353_553_4, 0.490_392_64, 0.461_939_77, 0.415_734_8, 0.353_553_4, 0.277_785_12, 0.191_341_71, 0.097_545_16];
+    let mut out = [[0.0; 8]; 8];
+    for at in 0..8 {
+        let [f0, f1, f2, f3, f4, f5, f6, f7] = [0, 1, 2, 3, 4, 5, 6, 7].map(|row| rows[row][at]);
+        let (sum, difference) = ((f0 + f4) * C[0], (f0 - f4) * C[0]);
+        let (outer, inner) = (f2 * C[2] + f6 * C[6], f2 * C[6] - f6 * C[2]);
+        let even = [sum + outer, difference + inner, difference - inner, sum - outer];
+        let odd = [
+            f1 * C[1] + f3 * C[3] + f5 * C[5] + f7 * C[7],
+            f1 * C[3] - f3 * C[7] - f5 * C[1] - f7 * C[5],
+            f1 * C[5] - f3 * C[1] + f5 * C[7] + f7 * C[3],
+            f1 * C[7] - f3 * C[5] + f5 * C[3] - f7 * C[1],
+        ];
+        for row in 0..4 {
+            out[row][at] = even[row] + odd[row];
+            out[7 - row][at] = even[row] - odd[row];
+        }
+    }
+    out
+}
+
+fn transposed<const N: usize>(rows: [[f32; N]; N]) -> [[f32; N]; N] {
+    std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
+}
+
+fn sample(value: f32) -> u8 {
+    (value + 128.5) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f64::consts::PI;
+
+    use super::*;
+
+    /// A.3.3, to the letter, over the `side` lowest frequencies of an 8x8 block.
+    fn reference(coefficients: &[i32], side: usize) -> Vec<u8> {
+        let scale = |at: usize| if at == 0 { 0.5_f64.sqrt() } else { 1.0 };
+        let cosine = |x: usize, u: usize| ((2 * x + 1) as f64 * u as f64 * PI / (2 * side) as f64).cos();
+        let sample = |x: usize, y: usize| {
+            let term = |u: usize, v: usize| {
+                scale(u) * scale(v) * f64::from(coefficients[v * side + u]) * cosine(x, u) * cosine(y, v)
+            };
+            let sum: f64 = (0..side).flat_map(|v| (0..side).map(move |u| (u, v))).map(|(u, v)| term(u, v)).sum();
+            (sum / 4.0 + 128.0).round().clamp(0.0, 255.0) as u8
+        };
+        (0..side).flat_map(|y| (0..side).map(move |x| (x, y))).map(|(x, y)| sample(x, y)).collect()
+    }
+
+    fn coefficients<const N: usize>(seed: u32) -> [i32; N] {
+        let mut state = seed;
+        std::array::from_fn(|at| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as i32 % (400 / (at as i32 + 1) + 9) - 100 / (at as i32 + 1)
+        })
+    }
+
+    #[test]
+    fn every_size_is_the_transform_of_the_standard() {
+        for seed in 0..200 {
+            let (small, middle, large) = (coefficients::<4>(seed), coefficients::<16>(seed), coefficients::<64>(seed));
+            let mut samples = [[0_u8; 4], [0; 4]].concat();
+            two(&small, &mut samples, 2);
+            let mut all = vec![(samples[..4].to_vec(), reference(&small, 2))];
+            let mut samples = [0; 16];
+            four(&middle, &mut samples, 4);
+            all.push((samples.to_vec(), reference(&middle, 4)));
+            let mut samples = [0; 64];
+            eight(&large, &mut samples, 8);
+            all.push((samples.to_vec(), reference(&large, 8)));
+            for (is, reference) in all {
+                assert!(is.iter().zip(&reference).all(|(&is, &other)| is.abs_diff(other) <= 1), "{is:?} {reference:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kept_coefficients_are_the_lowest_frequencies() {
+        assert_eq!([1, 2, 4, 8].map(|side| Kept::new(side).last), [0, 4, 24, 63]);
+        let kept = Kept::new(2);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|at| kept.slot(at)), [0, 1, 2, 4, 3, 4]);
+    }
+}
