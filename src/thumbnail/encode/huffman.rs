@@ -60,25 +60,23 @@ impl Table {
 }
 
 /// Figure K.1: joins the two rarest trees until one is left; all symbols of both are then one bit further down.
-fn code_sizes(mut counts: [u32; 257]) -> [usize; 257] {
+fn code_sizes(counts: [u32; 257]) -> [usize; 257] {
     let mut sizes = [0; 257];
-    let mut trees: Vec<Vec<usize>> = (0..257).map(|symbol| vec![symbol]).collect();
-    loop {
-        // Of equal counts the later symbol first, so that the reserved one gets the longest code.
-        let rarest = |counts: &[u32; 257], but: usize| {
-            let candidates = (0..257).rev().filter(|&symbol| counts[symbol] > 0 && symbol != but);
-            candidates.min_by_key(|&symbol| counts[symbol])
+    // Only what occurs, the later symbols first: of equal counts they are the rarer, and the reserved one gets the longest
+    // code.
+    let mut trees: Vec<(u32, Vec<usize>)> =
+        (0..257).rev().filter(|&symbol| counts[symbol] > 0).map(|symbol| (counts[symbol], vec![symbol])).collect();
+    while trees.len() > 1 {
+        let mut rarest = || {
+            let at = (0..trees.len()).min_by_key(|&at| trees[at].0).unwrap_or_default();
+            trees.swap_remove(at)
         };
-        let Some(first) = rarest(&counts, usize::MAX) else { return sizes };
-        let Some(second) = rarest(&counts, first) else { return sizes };
-        counts[first] += counts[second];
-        counts[second] = 0;
-        let joined = std::mem::take(&mut trees[second]);
-        trees[first].extend(joined);
-        for &symbol in &trees[first] {
-            sizes[symbol] += 1;
-        }
+        let ((first, mut symbols), (second, others)) = (rarest(), rarest());
+        symbols.extend(others);
+        symbols.iter().for_each(|&symbol| sizes[symbol] += 1);
+        trees.push((first + second, symbols));
     }
+    sizes
 }
 
 /// Figure K.3: moves pairs of codes longer than 16 bits up the tree, and takes the reserved code, one of the longest,

@@ -1,6 +1,6 @@
 //! Baseline JPEG (ITU-T T.81) in a JFIF file (ITU-T T.871): 4:2:0, Huffman tables made for the picture.
 
-use super::dct::{self, Dct, ZIGZAG};
+use super::dct::{self, Quantisation, Quantised, ZIGZAG};
 use super::huffman::{self, Counts, Table, Token};
 use crate::thumbnail::colour::{Srgb, Subsampled};
 
@@ -94,18 +94,18 @@ pub(super) fn encode(picture: &Components, quality: u8) -> Vec<u8> {
 
 /// All blocks in the order of the scan: for each MCU four of Y, one of Cb, one of Cr (A.2.3).
 fn tokens([luma, cb, cr]: &[Plane; 3], quantisers: &[[u8; 64]; 2]) -> Vec<Token> {
-    let dct = Dct::new();
-    let mut tokens = Vec::new();
-    let mut means = [0; 3];
+    let [of_luma, of_chroma] = quantisers.each_ref().map(Quantisation::new);
     let (across, down) = (cb.stride / 8, cb.samples.len() / cb.stride / 8);
+    let mut tokens = Vec::with_capacity(across * down * 64);
+    let mut means = [0; 3];
     for row in 0..down {
         for column in 0..across {
             for (x, y) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
                 let block = luma.block(column * 2 + x, row * 2 + y);
-                block_tokens(&dct.quantised(&block, &quantisers[0]), 0, &mut means[0], &mut tokens);
+                block_tokens(&of_luma.quantised(&block), 0, &mut means[0], &mut tokens);
             }
             for (plane, mean) in [cb, cr].into_iter().zip(&mut means[1..]) {
-                block_tokens(&dct.quantised(&plane.block(column, row), &quantisers[1]), 2, mean, &mut tokens);
+                block_tokens(&of_chroma.quantised(&plane.block(column, row)), 2, mean, &mut tokens);
             }
         }
     }
@@ -114,29 +114,28 @@ fn tokens([luma, cb, cr]: &[Plane; 3], quantisers: &[[u8; 64]; 2]) -> Vec<Token>
 
 /// F.1.2: the mean as difference to the block before, then runs of zeros, each with the coefficient that ends it.
 /// Means are coded by `table`, the rest by the one after it.
-fn block_tokens(block: &[i16; 64], table: u8, mean: &mut i16, tokens: &mut Vec<Token>) {
+fn block_tokens(block: &Quantised, table: u8, mean: &mut i16, tokens: &mut Vec<Token>) {
     let mut put = |table: u8, run: u8, value: i16| {
         let length = 16 - value.unsigned_abs().leading_zeros() as u8;
         // A negative value is written as its ones' complement.
         let bits = if value < 0 { value - 1 } else { value } as u16 & ((1 << length) - 1);
         tokens.push(Token { table, symbol: run << 4 | length, length, bits });
     };
-    put(table, 0, block[0] - *mean);
-    *mean = block[0];
-    let mut run = 0;
-    for &coefficient in &block[1..] {
-        if coefficient == 0 {
-            run += 1;
-            continue;
-        }
+    put(table, 0, block.values[0] - *mean);
+    *mean = block.values[0];
+    let (mut nonzero, mut next) = (block.nonzero >> 1 << 1, 1);
+    while nonzero != 0 {
+        let at = nonzero.trailing_zeros() as usize;
+        let mut run = at - next;
         while run > 15 {
             put(table + 1, 15, 0);
             run -= 16;
         }
-        put(table + 1, run, coefficient);
-        run = 0;
+        put(table + 1, run as u8, block.values[at & 63]);
+        next = at + 1;
+        nonzero &= nonzero - 1;
     }
-    if run > 0 {
+    if next < 64 {
         put(table + 1, 0, 0);
     }
 }

@@ -45,15 +45,16 @@ impl Taps {
     pub(super) fn new(grid: Grid, samples: usize, step: f64) -> Self {
         let scale = (grid.step / step).max(1.0);
         let reach = 3.0 * scale;
-        let (mut firsts, mut ends, mut weights) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut firsts, mut ends, mut weights, mut line) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for index in 0..grid.count {
             // A centre beyond the edge, as the last of an odd number of halves may have, counts as the edge.
             let centre = ((grid.origin + (index as f64 + 0.5) * grid.step) / step).clamp(0.0, samples as f64);
             let first = ((centre - reach + 0.5).max(0.0) as usize).min(samples - 1);
             let end = ((centre + reach + 0.5) as usize).clamp(first + 1, samples);
-            let weight = |at: usize| lanczos3((at as f64 + 0.5 - centre) / scale);
-            let sum: f64 = (first..end).map(weight).sum();
-            weights.extend((first..end).map(|at| (weight(at) / sum) as f32));
+            line.clear();
+            line.extend(lanczos3((first as f64 + 0.5 - centre) / scale, 1.0 / scale).take(end - first));
+            let sum: f64 = line.iter().sum();
+            weights.extend(line.iter().map(|weight| (weight / sum) as f32));
             firsts.push(first);
             ends.push(weights.len());
         }
@@ -85,10 +86,28 @@ impl Taps {
     }
 }
 
-/// The sinc function, windowed by its own main lobe stretched to three.
-fn lanczos3(x: f64) -> f64 {
-    let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
-    if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 }
+/// The sinc function, windowed by its own main lobe stretched to three, at `x` and from there at every further `step`.
+/// The sines are those of sums of angles: to call for each of them costs more than the picture that is resized.
+fn lanczos3(x: f64, step: f64) -> impl Iterator<Item = f64> {
+    let angles = |x: f64, step: f64| {
+        let ((sine, cosine), (by_sine, by_cosine)) = ((PI * x).sin_cos(), (PI * step).sin_cos());
+        let next = move |&(sine, cosine): &(f64, f64)| {
+            Some((sine * by_cosine + cosine * by_sine, cosine * by_cosine - sine * by_sine))
+        };
+        std::iter::successors(Some((sine, cosine)), next).map(|(sine, _)| sine)
+    };
+    let sines = angles(x, step).zip(angles(x / 3.0, step / 3.0));
+    (0..).zip(sines).map(move |(index, (sine, window))| {
+        let x = x + f64::from(index) * step;
+        // Near zero the quotient would be one of rounding errors.
+        if x.abs() < 1e-6 {
+            1.0
+        } else if x.abs() < 3.0 {
+            sine * window * 3.0 / (PI * x).powi(2)
+        } else {
+            0.0
+        }
+    })
 }
 
 #[cfg(test)]
@@ -96,6 +115,18 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn the_window_is_that_of_its_formula() {
+        let sinc = |x: f64| if x == 0.0 { 1.0 } else { (PI * x).sin() / (PI * x) };
+        for (x, step) in [(-3.0, 0.5), (-2.97, 0.001), (-2.9, 1.0), (0.0, 0.1)] {
+            for (index, weight) in lanczos3(x, step).take(6000).enumerate() {
+                let x = x + index as f64 * step;
+                let expected = if x.abs() < 3.0 { sinc(x) * sinc(x / 3.0) } else { 0.0 };
+                assert!((weight - expected).abs() < 1e-6, "{x}: {weight} {expected}");
+            }
+        }
+    }
 
     proptest! {
         #[test]

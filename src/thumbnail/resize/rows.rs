@@ -102,14 +102,22 @@ impl Resizer {
     }
 
     fn interleave(&mut self, sum: &[f32]) {
-        let rows = at_once(self.channels);
-        let columns = self.together.chunks_exact_mut(rows * self.channels);
-        for (column, pixel) in columns.zip(sum.chunks_exact(self.channels)) {
-            column[self.waiting * self.channels..][..self.channels].copy_from_slice(pixel);
+        match self.channels {
+            1 => self.interleave_channels::<1>(sum),
+            2 => self.interleave_channels::<2>(sum),
+            3 => self.interleave_channels::<3>(sum),
+            _ => self.interleave_channels::<4>(sum),
         }
         self.waiting += 1;
-        if self.waiting == rows {
+        if self.waiting == at_once(self.channels) {
             self.resize_across();
+        }
+    }
+
+    fn interleave_channels<const N: usize>(&mut self, sum: &[f32]) {
+        let places = self.together.as_chunks_mut::<N>().0.iter_mut().skip(self.waiting).step_by(at_once(N));
+        for (place, pixel) in places.zip(sum.as_chunks::<N>().0) {
+            *place = *pixel;
         }
     }
 
