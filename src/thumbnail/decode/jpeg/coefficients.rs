@@ -48,18 +48,22 @@ impl Coefficients {
         needed.then(|| ((row - self.rows.start) * self.columns.len() + column - self.columns.start) * self.count)
     }
 
-    /// The coefficients of a block, if it is needed, multiplied by their quantisers, as many as a block may have.
-    pub(super) fn dequantised(&self, column: usize, row: usize, quantisers: &[i32; 64]) -> Option<[i32; 64]> {
-        let start = self.start(column, row)?;
-        let values = self.values.get(start..start + self.count)?;
-        let mut coefficients = [0; 64];
-        for (at, quantiser) in quantisers.iter().enumerate().take(self.kept.last + 1) {
-            let slot = self.kept.slot(at);
-            if let Some(&value) = values.get(slot) {
-                coefficients[slot] = i32::from(value) * quantiser;
+    /// The blocks of a row that are needed, each with its column.
+    pub(super) fn blocks(&self, row: usize) -> impl Iterator<Item = (usize, &[i16])> {
+        let start = self.start(self.columns.start, row);
+        let values = start.and_then(|start| self.values.get(start..start + self.columns.len() * self.count));
+        self.columns.clone().zip(values.unwrap_or_default().chunks_exact(self.count))
+    }
+
+    /// Quantisers in the order in which the coefficients are kept.
+    pub(super) fn in_slots(&self, quantisers: &[i32; 64]) -> [i32; 64] {
+        let mut ordered = [0; 64];
+        for (at, quantiser) in quantisers.iter().enumerate() {
+            if let Some(place) = ordered[..self.count].get_mut(self.kept.slot(at)) {
+                *place = *quantiser;
             }
         }
-        Some(coefficients)
+        ordered
     }
 
     /// Sets a coefficient that was zero.

@@ -14,6 +14,7 @@ mod bits;
 mod coefficients;
 mod frame;
 mod huffman;
+mod means;
 mod progressive;
 mod restart;
 mod segments;

@@ -5,7 +5,8 @@ use super::band::Band;
 use super::bits::Bits;
 use super::coefficients::Coefficients;
 use super::frame::Frame;
-use super::huffman::{Codes, Numbers};
+use super::huffman::Codes;
+use super::means;
 use super::restart::Restarts;
 use super::segments::Scan;
 use super::transform;
@@ -33,11 +34,7 @@ pub(super) fn decode(
             continue;
         }
         parts.iter().for_each(|part| begun[part.0] = true);
-        if scan.high == 0 {
-            means(bytes, frame, &mut components, scan)?
-        } else {
-            more_of_means(bytes, frame, &mut components, scan)?
-        }
+        means::decode(bytes, frame, &mut components, scan)?;
     }
     if !begun[..components.len()].iter().all(|&begun| begun) {
         return Err(Error::corrupt("a component without a scan"));
@@ -68,76 +65,6 @@ fn wanted(components: &[Coefficients], scans: &[Scan]) -> Vec<bool> {
         .collect();
     wanted.reverse();
     wanted
-}
-
-/// The blocks of a scan by their order: of each one its component, column and row.
-fn each_block<'a>(
-    frame: &Frame,
-    scan: &Scan,
-    mut bits: Bits<'a>,
-    mut block: impl FnMut(&mut Bits<'a>, usize, usize, usize) -> Option<()>,
-    mut restarted: impl FnMut(),
-) -> Result<(), Error> {
-    let parts = &scan.parts[..scan.count];
-    let alone = scan.count == 1;
-    let first = &frame.components[parts[0].0];
-    let (columns, rows) = if alone { (first.columns, first.rows) } else { frame.mcus() };
-    let mut restarts = Restarts::new(scan.tables.restart);
-    for row in 0..rows {
-        for column in 0..columns {
-            if restarts.due() {
-                bits = restarts.pass(bits)?;
-                restarted();
-            }
-            for &(index, ..) in parts {
-                let component = &frame.components[index];
-                let (across, down) = if alone { (1, 1) } else { (component.across, component.down) };
-                for at in 0..across * down {
-                    let (column, row) = (column * across + at % across, row * down + at / across);
-                    block(&mut bits, index, column, row).ok_or_else(|| damaged(&bits))?;
-                }
-            }
-        }
-        if bits.overran() {
-            return Err(Error::Truncated);
-        }
-    }
-    Ok(())
-}
-
-/// The first scan of means (G.1.2.1).
-fn means(bytes: &[u8], frame: &Frame, components: &mut [Coefficients], scan: &Scan) -> Result<(), Error> {
-    let mut tables: [Option<Box<Numbers>>; 4] = [const { None }; 4];
-    for &(index, dc, _) in &scan.parts[..scan.count] {
-        let definition = scan.tables.dc.get(dc).copied().flatten().ok_or_else(missing)?;
-        tables[index] = Some(Box::new(Numbers::dc(definition)?));
-    }
-    let before = std::cell::Cell::new([0_i32; 4]);
-    let block = |bits: &mut Bits, index: usize, column, row| {
-        bits.refill();
-        let difference = tables[index].as_ref()?.take(bits)?.number();
-        let mut means = before.get();
-        means[index] = i32::from((means[index] + difference) as i16);
-        before.set(means);
-        if let Some(values) = components[index].block(column, row) {
-            values[0] = (means[index] << scan.low) as i16;
-        }
-        Some(())
-    };
-    each_block(frame, scan, Bits::new(bytes, scan.start), block, || before.set([0; 4]))
-}
-
-/// A further scan of means: one more bit of each.
-fn more_of_means(bytes: &[u8], frame: &Frame, components: &mut [Coefficients], scan: &Scan) -> Result<(), Error> {
-    let block = |bits: &mut Bits, index: usize, column, row| {
-        bits.refill();
-        let bit = bits.take(1) as i16;
-        if let Some(values) = components[index].block(column, row) {
-            values[0] |= bit << scan.low;
-        }
-        Some(())
-    };
-    each_block(frame, scan, Bits::new(bytes, scan.start), block, || ())
 }
 
 /// A scan of details: of coefficients other than the mean.
@@ -249,12 +176,15 @@ fn give(frame: &Frame, index: usize, kept: &Coefficients, quantisers: &[i32; 64]
     let component = &frame.components[index];
     let (columns, rows) = kept.size;
     let mut band = Band::new(index, component, &frame.plane(component), needed, (columns, 1));
+    let quantisers = kept.in_slots(quantisers);
+    let mut coefficients = [0; 64];
     for row in 0..rows {
-        for column in 0..columns {
-            if let Some(coefficients) = kept.dequantised(column, row, quantisers) {
-                let (samples, stride) = band.block(column, 0);
-                transform::block(component.side, &coefficients, samples, stride);
+        for (column, values) in kept.blocks(row) {
+            for ((coefficient, value), quantiser) in coefficients.iter_mut().zip(values).zip(&quantisers) {
+                *coefficient = i32::from(*value) * quantiser;
             }
+            let (samples, stride) = band.block(column, 0);
+            transform::block(component.side, &coefficients, samples, stride);
         }
         band.give(sink);
     }
