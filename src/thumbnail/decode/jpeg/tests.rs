@@ -1,6 +1,17 @@
 //! Whole files, against other decoders and against what they must not take.
 
+use std::fs;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
 use super::*;
+
+/// The fixtures are small; what a changed header makes of them must stay so.
+const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 
 /// Collects planes.
 #[derive(Default)]
@@ -32,4 +43,209 @@ fn a_progressive_picture_that_takes_more_memory_than_its_pixels_may_is_refused_i
     let small = Limits { max_pixels: 10_000_000 };
     assert!(matches!(decoded(&bytes, 1.0, &small), Err(Error::TooMuchMemory)));
     assert!(matches!(decoded(&bytes, 8.0, &small), Err(Error::Truncated)));
+}
+
+/// The file's components side by side, none subsampled any more, as another decoder gives them.
+fn reference(bytes: &[u8]) -> Vec<u8> {
+    let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
+    decoder.decode_headers().unwrap();
+    let stored = decoder.input_colorspace().unwrap();
+    decoder.set_options(DecoderOptions::default().jpeg_set_out_colorspace(stored));
+    decoder.decode().unwrap()
+}
+
+/// One sample of a plane between its four neighbours, weighted by their distances, at a pixel's middle.
+fn between(rows: &[Vec<u8>], plane: &Plane, x: usize, y: usize) -> f64 {
+    let place = |at: usize, step: f64, samples: usize| {
+        let place = ((at as f64 + 0.5) / step - 0.5).clamp(0.0, samples as f64 - 1.0);
+        (place as usize, (place as usize + 1).min(samples - 1), place.fract())
+    };
+    let (left, right, across) = place(x, plane.across, plane.width);
+    let (top, bottom, down) = place(y, plane.down, plane.height);
+    let row = |row: usize| f64::from(rows[row][left]) * (1.0 - across) + f64::from(rows[row][right]) * across;
+    row(top) * (1.0 - down) + row(bottom) * down
+}
+
+/// The files of `tests/fixtures/jpeg/` that can be decoded, each with its name.
+fn fixtures() -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let named = paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()));
+    named.filter(|(name, _)| name != "arithmetic").collect()
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let found = fixtures().into_iter().find(|(found, _)| found == name);
+    found.unwrap().1
+}
+
+/// Where a marker stands.
+fn find(bytes: &[u8], marker: u8) -> usize {
+    bytes.windows(2).position(|window| window == [0xff, marker]).unwrap()
+}
+
+/// The file without its segments of this kind.
+fn without(bytes: &[u8], marker: u8) -> Vec<u8> {
+    let (mut rest, mut kept) = (&bytes[2..], bytes[..2].to_vec());
+    while rest[1] != 0xda {
+        let (segment, after) = rest.split_at(2 + usize::from(u16::from_be_bytes([rest[2], rest[3]])));
+        if segment[1] != marker {
+            kept.extend(segment);
+        }
+        rest = after;
+    }
+    [&kept[..], rest].concat()
+}
+
+fn rows(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    decoded(bytes, 1.0, &LIMITS).unwrap().1.0
+}
+
+#[test]
+fn in_full_it_agrees_with_another_decoder() {
+    for (name, bytes) in fixtures() {
+        // The other one has no factor of 3, mixes up the rows of components that come one by one or whose luma is
+        // subsampled, and does not interpolate over four pixels.
+        if ["3x1", "2x2-one-by-one", "2x2-two-scans", "luma-subsampled"].contains(&name.as_str()) {
+            continue;
+        }
+        let (planes, rows) = decoded(&bytes, 1.0, &LIMITS).unwrap();
+        let reference = reference(&bytes);
+        let smooth = |plane: &&(usize, &Plane)| plane.1.across <= 2.0 && plane.1.down <= 2.0;
+        for (index, plane) in planes.iter().enumerate().filter(|plane| smooth(&plane)) {
+            for (x, y) in (0..61).flat_map(|y| (0..83).map(move |x| (x, y))) {
+                let is = between(&rows.0[index], plane, x, y);
+                let other = reference[(y * 83 + x) * planes.len() + index];
+                assert!((is - f64::from(other)).abs() <= 2.0, "{name}: {is} and {other} at {x}, {y} of {index}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_same_numbers_in_another_order_give_the_same_samples() {
+    for sampling in ["1x1", "2x2"] {
+        let plain = rows(&fixture(sampling));
+        for (name, bytes) in fixtures().iter().filter(|(name, _)| name.starts_with(sampling)) {
+            for step in [1.0, 2.0, 4.0, 8.0] {
+                let plain = decoded(&fixture(sampling), step, &LIMITS).unwrap().1.0;
+                assert!(decoded(bytes, step, &LIMITS).unwrap().1.0 == plain, "{name} at {step}");
+            }
+        }
+        assert_eq!(plain[0].len(), 61);
+    }
+    assert!(rows(&fixture("grey")) == rows(&fixture("grey-progressive")));
+    assert!(rows(&fixture("grey"))[0] == rows(&fixture("2x2"))[0]);
+}
+
+#[test]
+fn shrunk_it_is_the_mean_of_what_it_is_in_full() {
+    for (name, bytes) in fixtures() {
+        let (full, full_rows) = decoded(&bytes, 1.0, &LIMITS).unwrap();
+        for step in [2.0, 4.0, 8.0] {
+            let (planes, rows) = decoded(&bytes, step, &LIMITS).unwrap();
+            for (index, plane) in planes.iter().enumerate() {
+                let shrink = (plane.across / full[index].across) as usize;
+                let (mut squares, mut count) = (0.0, 0);
+                // The last samples may lie partly beyond the picture.
+                for (x, y) in (0..plane.height - 1).flat_map(|y| (0..plane.width - 1).map(move |x| (x, y))) {
+                    let places = (0..shrink * shrink).map(|at| (x * shrink + at % shrink, y * shrink + at / shrink));
+                    let sum: f64 = places.map(|(x, y)| f64::from(full_rows.0[index][y][x])).sum();
+                    squares += (sum / (shrink * shrink) as f64 - f64::from(rows.0[index][y][x])).powi(2);
+                    count += 1;
+                }
+                let psnr = 10.0 * (255.0 * 255.0 / (squares / f64::from(count.max(1)) + 1e-9)).log10();
+                assert!(psnr > 36.0, "{name} {index} at {step}: {psnr:.1}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tables_that_no_one_expects_are_read() {
+    let plain = fixture("2x2");
+    let expected = rows(&plain);
+    assert!(rows(&without(&plain, 0xc4)) == expected, "the standard's codes are known");
+    let start = find(&plain, 0xdb);
+    let wide = plain[start + 5..start + 69].iter().flat_map(|&quantiser| [0, quantiser]);
+    let wide = [&[0xff, 0xdb, 0, 131, 0x10][..], &wide.collect::<Vec<u8>>(), &plain[start + 69..]].concat();
+    assert!(rows(&[&plain[..start], &wide].concat()) == expected, "quantisers of 16 bits");
+    let filled =
+        [&plain[..start], &[0xff; 5], &plain[start..plain.len() - 2], &[0xff; 3], b"\xff\xd9 and more"].concat();
+    assert!(rows(&filled) == expected, "fill bytes, and bytes behind the end");
+}
+
+#[test]
+fn what_is_not_decoded_is_named() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
+    let arithmetic = fs::read(folder.join("arithmetic.jpg")).unwrap();
+    assert!(matches!(decoded(&arithmetic, 1.0, &LIMITS), Err(Error::Unsupported(_))));
+    let mut deep = fixture("grey");
+    let frame = find(&deep, 0xc0);
+    deep[frame + 4] = 12;
+    assert!(matches!(decoded(&deep, 1.0, &LIMITS), Err(Error::Unsupported(_))));
+}
+
+#[test]
+fn a_restart_marker_must_be_the_right_one_at_the_right_place() {
+    let plain = fixture("2x2-restart");
+    let second = find(&plain, 0xd1);
+    let outcome = |bytes: &[u8]| decoded(bytes, 8.0, &LIMITS).map(|_| ());
+    assert!(outcome(&plain).is_ok());
+    let mut other = plain.clone();
+    other[second + 1] = 0xd2;
+    assert!(matches!(outcome(&other), Err(Error::Corrupt { .. })));
+    let early = [&plain[..second - 2], &plain[second..]].concat();
+    assert!(outcome(&early).is_err());
+    let late = [&plain[..second], &[0x11, 0x22], &plain[second..]].concat();
+    assert!(matches!(outcome(&late), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_picture_of_more_scans_than_anyone_makes_is_refused() {
+    let plain = fixture("grey-progressive");
+    let scan = &plain[find(&plain, 0xda)..plain.len() - 2];
+    let many = [&plain[..plain.len() - 2], &scan.repeat(100), &[0xff, 0xd9]].concat();
+    assert!(matches!(decoded(&many, 8.0, &LIMITS), Err(Error::Corrupt { .. })));
+    let sequential = fixture("grey");
+    let scan = &sequential[find(&sequential, 0xda)..sequential.len() - 2];
+    let twice = [&sequential[..sequential.len() - 2], scan, &[0xff, 0xd9]].concat();
+    assert!(matches!(decoded(&twice, 8.0, &LIMITS), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn a_component_that_never_comes_is_missed() {
+    for name in ["2x2-one-by-one", "2x2-progressive"] {
+        let plain = fixture(name);
+        let second = find(&plain, 0xda) + 2;
+        let next = second + find(&plain[second..], if name.ends_with("one") { 0xda } else { 0xc4 });
+        let cut = [&plain[..next], &[0xff, 0xd9]].concat();
+        let all = name == "2x2-progressive";
+        assert_eq!(decoded(&cut, 8.0, &LIMITS).is_ok(), all, "{name}: the first scan is of all components or not");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_damaged_file_is_answered_and_at_every_size_alike(
+        file in any::<prop::sample::Index>(),
+        at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let files = fixtures();
+        let (name, plain) = file.get(&files);
+        let mut bytes = plain.clone();
+        for (index, value) in &at {
+            *index.get_mut(&mut bytes) = *value;
+        }
+        if cut.index(4) == 0 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        let outcome = |step| decoded(&bytes, step, &LIMITS).map(|(planes, _)| planes.len()).map_err(|error| error.to_string());
+        let outcomes = [1.0, 2.0, 4.0, 8.0].map(outcome);
+        let progressive = bytes.windows(2).any(|window| window == [0xff, 0xc2]);
+        prop_assert!(progressive || outcomes.iter().all(|one| *one == outcomes[0]), "{name}: {outcomes:?}");
+    }
 }
