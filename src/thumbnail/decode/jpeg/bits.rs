@@ -13,9 +13,9 @@ pub(super) struct Bits<'a> {
     /// The next bits from the highest on. Below the counted ones stand either zeros or those that really follow.
     window: u64,
     /// How many bits of the window are counted, at most 63.
-    count: u32,
+    count: u64,
     /// How many of the bits loaded so far are not in the file.
-    padding: u32,
+    padding: u64,
 }
 
 impl<'a> Bits<'a> {
@@ -27,21 +27,53 @@ impl<'a> Bits<'a> {
     /// Makes at least 56 bits ready.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
-        if let Some(next) = self.bytes.get(self.at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let next = u64::from_be_bytes(*next);
-            if !holds_ff(next) {
-                self.window |= next >> self.count;
-                self.at += ((63 - self.count) >> 3) as usize;
-                self.count |= 56;
-                return;
-            }
+        if let Some(next) = self.next_eight()
+            && !holds_ff(next)
+        {
+            self.load(next);
+            return;
         }
-        *self = self.refilled_bytewise();
+        *self = self.refilled_carefully();
     }
 
-    /// The same where a 0xff or the file's end is near.
+    #[inline(always)]
+    fn next_eight(&self) -> Option<u64> {
+        let rest = self.bytes.get(self.at..)?;
+        rest.first_chunk().map(|next| u64::from_be_bytes(*next))
+    }
+
+    /// Puts as many of the eight bytes into the window as have room, seven at most; tells how many.
+    #[inline(always)]
+    fn load(&mut self, next: u64) -> usize {
+        let bytes = ((63 - self.count) >> 3) as usize;
+        self.window |= next >> self.count;
+        self.at += bytes;
+        self.count |= 56;
+        bytes
+    }
+
+    /// The same where a 0xff is near: often a single one, with its stuffed zero.
     #[cold]
     #[inline(never)]
+    fn refilled_carefully(mut self) -> Self {
+        let Some(next) = self.next_eight() else { return self.refilled_bytewise() };
+        let found = places_of_ff(next);
+        let at = found.leading_zeros() / 8;
+        // All up to the 0xff, and what follows the byte behind it.
+        let up_to = u64::MAX << (56 - 8 * at);
+        if at == 7 {
+            self.load(next & !0xff);
+            return self;
+        }
+        if found.count_ones() > 1 || next << (8 * at + 8) >> 56 != 0 {
+            return self.refilled_bytewise();
+        }
+        let loaded = self.load(next & up_to | next << 8 & !up_to);
+        self.at += usize::from(loaded > at as usize);
+        self
+    }
+
+    /// The same byte by byte.
     fn refilled_bytewise(mut self) -> Self {
         while self.count < 56 {
             let byte = match self.bytes.get(self.at..).unwrap_or_default() {
@@ -62,7 +94,6 @@ impl<'a> Bits<'a> {
                     byte
                 }
             };
-            // At the end the window's lowest bits may hold nothing that follows; they are zeros then.
             self.window |= u64::from(byte) << (56 - self.count);
             self.count += 8;
         }
@@ -79,7 +110,7 @@ impl<'a> Bits<'a> {
     #[inline(always)]
     pub(super) fn skip(&mut self, bits: u32) {
         self.window <<= bits;
-        self.count -= bits;
+        self.count -= u64::from(bits);
     }
 
     /// Takes up to 16 bits that are ready.
@@ -131,6 +162,12 @@ pub(super) fn extended(bits: u32, size: u32) -> i32 {
     let half = 1 << size >> 1;
     let bits = bits as i32;
     if bits < half { bits + 1 - (1 << size) } else { bits }
+}
+
+/// The highest bit of each byte that is 0xff.
+fn places_of_ff(bytes: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    ((bytes & LOW) + 0x0101_0101_0101_0101) & bytes & !LOW
 }
 
 /// Whether any of the eight bytes is 0xff.
