@@ -21,11 +21,10 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
     pictures.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
 }
 
-/// Makes a thumbnail that is larger than most fixtures, and one for which they are shrunk while they are decoded.
+/// Makes a thumbnail for which the fixtures are decoded in full, and one for which they are shrunk while they are decoded.
 fn opened(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
-    let small = Spec { width: 16, height: 16, ..Spec::default() };
-    let large = thumbnail(bytes, limits).map(|_| ());
-    variants(bytes, &[small], limits).and(large)
+    let of = |side| variants(bytes, &[Spec { width: side, height: side, ..Spec::default() }], limits).map(|_| ());
+    of(12).and(of(90))
 }
 
 fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {

@@ -113,6 +113,17 @@ impl<'a> Bits<'a> {
         self.count -= u64::from(bits);
     }
 
+    /// Passes over up to 64 bits, whether they are ready or not.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, bits: u32) {
+        self.refill();
+        self.skip(bits.min(32));
+        if bits > 32 {
+            self.refill();
+            self.skip(bits - 32);
+        }
+    }
+
     /// Takes up to 16 bits that are ready.
     #[inline(always)]
     pub(super) fn take(&mut self, bits: u32) -> u32 {

@@ -66,49 +66,72 @@ impl Coefficients {
         ordered
     }
 
+    /// A block as a scan of details sees it; none where only means are needed.
+    #[inline(always)]
+    pub(super) fn details(&mut self, column: usize, row: usize) -> Option<Details<'_>> {
+        let start = self.start(column, row);
+        let nonzero = self.nonzero.get_mut(row * self.size.0 + column)?;
+        let values = start.and_then(|start| self.values.get_mut(start..start + self.count)).unwrap_or_default();
+        Some(Details { kept: &self.kept, nonzero, values })
+    }
+}
+
+/// The coefficients of a block other than its mean.
+pub(super) struct Details<'c> {
+    kept: &'c Kept,
+    nonzero: &'c mut u64,
+    /// Those that are kept; none if the block is not needed.
+    values: &'c mut [i16],
+}
+
+impl Details<'_> {
     /// Sets a coefficient that was zero.
     #[inline(always)]
-    pub(super) fn set(&mut self, (column, row): (usize, usize), at: usize, value: i16) {
-        if let Some(nonzero) = self.nonzero.get_mut(row * self.size.0 + column) {
-            *nonzero |= 1 << at;
-        }
-        let slot = self.kept.slot(at);
-        if let Some(kept) = self.block(column, row).and_then(|values| values.get_mut(slot)) {
+    pub(super) fn set(&mut self, at: usize, value: i16) {
+        *self.nonzero |= 1 << (at & 63);
+        if at <= self.kept.last
+            && let Some(kept) = self.values.get_mut(self.kept.slot(at))
+        {
             *kept = value;
         }
     }
 
     /// Takes a bit for each coefficient of the range that is not zero, and passes over `zeros` that are; stops at the next
     /// zero and tells where it is.
-    pub(super) fn refine(
-        &mut self,
-        (column, row): (usize, usize),
-        range: RangeInclusive<usize>,
-        mut zeros: usize,
-        bits: &mut Bits,
-        bit: i16,
-    ) -> usize {
-        let last = *range.end();
-        let nonzero = self.nonzero.get(row * self.size.0 + column).copied().unwrap_or_default();
-        for at in range {
-            if nonzero >> at & 1 == 0 {
-                if zeros == 0 {
-                    return at;
-                }
-                zeros -= 1;
-                continue;
-            }
+    #[inline(always)]
+    pub(super) fn refine(&mut self, range: RangeInclusive<usize>, zeros: usize, bits: &mut Bits, bit: i16) -> usize {
+        let within = u64::MAX << range.start() & u64::MAX >> (63 - range.end());
+        let stop = place(!*self.nonzero & within, zeros).unwrap_or(range.end() + 1);
+        let refined = *self.nonzero & within & u64::MAX.checked_shr(64 - stop as u32).unwrap_or(0);
+        let (mut kept, others) = match u64::MAX.checked_shl(self.kept.last as u32 + 1) {
+            Some(beyond) if !self.values.is_empty() => (refined & !beyond, refined & beyond),
+            Some(_) => (0, refined),
+            None => (refined, 0),
+        };
+        while kept != 0 {
             bits.refill();
-            let slot = self.kept.slot(at);
-            if bits.take(1) == 1
-                && let Some(value) = self.block(column, row).and_then(|values| values.get_mut(slot))
-                && *value & bit == 0
-            {
+            let one = bits.take(1) == 1;
+            let slot = self.kept.slot(kept.trailing_zeros() as usize);
+            if let Some(value) = self.values.get_mut(slot).filter(|value| one && **value & bit == 0) {
                 *value = if *value < 0 { value.wrapping_sub(bit) } else { value.wrapping_add(bit) };
             }
+            kept &= kept - 1;
         }
-        last + 1
+        bits.pass(others.count_ones());
+        stop
     }
+}
+
+/// Where the bit is that `before` others precede.
+#[inline(always)]
+fn place(mut bits: u64, before: usize) -> Option<usize> {
+    if before >= bits.count_ones() as usize {
+        return None;
+    }
+    for _ in 0..before {
+        bits &= bits - 1;
+    }
+    (bits != 0).then(|| bits.trailing_zeros() as usize)
 }
 
 /// How much room a component takes.

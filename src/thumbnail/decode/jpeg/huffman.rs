@@ -85,7 +85,7 @@ pub(super) struct Numbers {
     pub(super) codes: Codes,
 }
 
-/// A number that was found, or the end of its block.
+/// A number that was found, or the end of its block; then the number is the run that the symbol holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Found(u32);
 
@@ -137,7 +137,7 @@ impl Numbers {
             let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
             let total = length + size;
             if size == 0 {
-                return if run == 15 { entry(length, false, 16, 0) } else { entry(length, true, 0, 0) };
+                return if run == 15 { entry(length, false, 16, 0) } else { entry(length, true, 0, run as i32) };
             }
             if total > NUMBER {
                 return entry(0, false, 64, 0);
@@ -169,7 +169,7 @@ impl Numbers {
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let found = match (run, size) {
             (15, 0) => entry(0, false, 16, 0),
-            (_, 0) => entry(0, true, 0, 0),
+            (_, 0) => entry(0, true, 0, run as i32),
             _ => entry(0, false, run + 1, bits.number(size)),
         };
         Some((bits, Found(found)))

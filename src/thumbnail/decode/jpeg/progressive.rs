@@ -1,11 +1,13 @@
 //! The scans of a progressive picture (ITU-T T.81, annex G): each brings some coefficients or some of their bits, so that
 //! those that are needed are kept until all have come. A scan that brings nothing that is needed is not decoded.
 
+use std::ops::RangeInclusive;
+
 use super::band::Band;
 use super::bits::Bits;
-use super::coefficients::Coefficients;
+use super::coefficients::{Coefficients, Details};
 use super::frame::Frame;
-use super::huffman::Codes;
+use super::huffman::Numbers;
 use super::means;
 use super::restart::Restarts;
 use super::segments::Scan;
@@ -70,20 +72,23 @@ fn wanted(components: &[Coefficients], scans: &[Scan]) -> Vec<bool> {
 /// A scan of details: of coefficients other than the mean.
 fn details(bytes: &[u8], component: &mut Coefficients, scan: &Scan) -> Result<(), Error> {
     let definition = scan.tables.ac.get(scan.parts[0].2).copied().flatten().ok_or_else(missing)?;
-    let codes = Codes::new(definition)?;
+    let numbers = Numbers::ac(definition)?;
+    let range = scan.first..=scan.last;
     let (columns, rows) = component.size;
-    let mut details = Details { codes: &codes, scan, ended: 0 };
     let mut bits = Bits::new(bytes, scan.start);
     let mut restarts = Restarts::new(scan.tables.restart);
+    // How many blocks are still to come that have ended already.
+    let mut ended = 0;
     for row in 0..rows {
         for column in 0..columns {
             if restarts.due() {
                 bits = restarts.pass(bits)?;
-                details.ended = 0;
+                ended = 0;
             }
+            let Some(mut block) = component.details(column, row) else { return Err(missing()) };
             let done = match scan.high {
-                0 => details.begin(&mut bits, component, column, row),
-                _ => details.refine(&mut bits, component, column, row),
+                0 => begin(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
+                _ => refine(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
             };
             done.ok_or_else(|| damaged(&bits))?;
         }
@@ -94,81 +99,80 @@ fn details(bytes: &[u8], component: &mut Coefficients, scan: &Scan) -> Result<()
     Ok(())
 }
 
-/// What a scan of details goes by.
-struct Details<'s> {
-    codes: &'s Codes,
-    scan: &'s Scan<'s>,
-    /// How many blocks are still to come that have ended already.
-    ended: u32,
+/// How many blocks end here: this one, and as many as `run` and further bits say (table G.1).
+#[inline(always)]
+fn end(bits: &mut Bits, run: i32) -> u32 {
+    (1 << run) + bits.take(run as u32)
 }
 
-impl Details<'_> {
-    /// The end of this block and of as many as `run` and further bits say (table G.1).
-    fn end(&mut self, bits: &mut Bits, run: usize) {
-        self.ended = (1 << run) + bits.take(run as u32);
+/// The first bits of a block's coefficients (G.1.2.2).
+#[inline(always)]
+fn begin(
+    bits: &mut Bits,
+    numbers: &Numbers,
+    block: &mut Details,
+    range: RangeInclusive<usize>,
+    low: u32,
+    ended: &mut u32,
+) -> Option<()> {
+    if *ended > 0 {
+        *ended -= 1;
+        return Some(());
     }
-
-    /// The first bits of a block's coefficients (G.1.2.2).
-    fn begin(&mut self, bits: &mut Bits, component: &mut Coefficients, column: usize, row: usize) -> Option<()> {
-        if self.ended > 0 {
-            self.ended -= 1;
+    let (mut next, last) = range.into_inner();
+    while next <= last {
+        bits.refill();
+        let found = numbers.take(bits)?;
+        if found.last() {
+            *ended = end(bits, found.number()) - 1;
             return Some(());
         }
-        let mut at = self.scan.first;
-        while at <= self.scan.last {
-            bits.refill();
-            let symbol = self.codes.take(bits)?;
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            if size == 0 && run < 15 {
-                self.end(bits, run);
-                self.ended -= 1;
-                return Some(());
-            }
-            at += run;
-            if size > 0 {
-                let value = bits.number(size) << self.scan.low;
-                component.set((column, row), Some(at).filter(|&at| at <= self.scan.last)?, value as i16);
-            }
-            at += 1;
+        next += found.advance();
+        if next > last + 1 {
+            return None;
         }
-        (at == self.scan.last + 1).then_some(())
+        if found.number() != 0 {
+            block.set(next - 1, (found.number() << low) as i16);
+        }
     }
+    Some(())
+}
 
-    /// One more bit of a block's coefficients (G.1.2.3).
-    fn refine(&mut self, bits: &mut Bits, component: &mut Coefficients, column: usize, row: usize) -> Option<()> {
-        let (last, bit) = (self.scan.last, 1_i16 << self.scan.low);
-        let mut at = self.scan.first;
-        while at <= last && self.ended == 0 {
-            bits.refill();
-            let symbol = self.codes.take(bits)?;
-            let (run, size) = (usize::from(symbol >> 4), symbol & 15);
-            let value = match size {
-                0 if run < 15 => {
-                    self.end(bits, run);
-                    break;
-                }
-                0 => 0,
-                1 => {
-                    if bits.take(1) == 1 {
-                        bit
-                    } else {
-                        -bit
-                    }
-                }
-                _ => return None,
-            };
-            at = component.refine((column, row), at..=last, run, bits, bit);
-            if value != 0 {
-                component.set((column, row), Some(at).filter(|&at| at <= last)?, value);
-            }
-            at += 1;
+/// One more bit of a block's coefficients (G.1.2.3).
+#[inline(always)]
+fn refine(
+    bits: &mut Bits,
+    numbers: &Numbers,
+    block: &mut Details,
+    range: RangeInclusive<usize>,
+    low: u32,
+    ended: &mut u32,
+) -> Option<()> {
+    let (mut next, last) = range.into_inner();
+    let bit = 1_i16 << low;
+    while next <= last && *ended == 0 {
+        bits.refill();
+        let found = numbers.take(bits)?;
+        if found.last() {
+            *ended = end(bits, found.number());
+            break;
         }
-        if self.ended > 0 {
-            component.refine((column, row), at..=last, usize::MAX, bits, bit);
-            self.ended -= 1;
+        // A run of 16 zeros, or of fewer and a coefficient that was zero so far.
+        let at = block.refine(next..=last, found.advance() - 1, bits, bit);
+        match found.number() {
+            0 => {}
+            1 | -1 if at <= last => block.set(at, found.number() as i16 * bit),
+            _ => return None,
         }
-        Some(())
+        next = at + 1;
     }
+    if *ended > 0 {
+        if next <= last {
+            block.refine(next..=last, usize::MAX, bits, bit);
+        }
+        *ended -= 1;
+    }
+    Some(())
 }
 
 /// Transforms what was kept.
