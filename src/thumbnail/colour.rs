@@ -1,11 +1,9 @@
 //! From a picture's own colours to sRGB: by its ICC profile, or by what its model means without one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use image::metadata::Orientation;
-use moxcms::{ColorProfile, DataColorSpace, Layout, TransformOptions};
 
 use super::orientation::{swaps, upright};
+use super::profile;
 use super::resize::Resized;
 
 /// What the channels of a picture are.
@@ -88,7 +86,7 @@ pub(super) fn to_srgb(pixels: Resized, model: Model, icc: Option<&[u8]>) -> Srgb
         true => samples.iter().skip(model.channels() - 1).step_by(model.channels()).map(|&alpha| byte(alpha)).collect(),
         false => vec![u8::MAX; width * height],
     };
-    let rgb = icc.and_then(|icc| by_profile(&samples, model, icc)).unwrap_or_else(|| by_model(&samples, model));
+    let rgb = icc.and_then(|icc| profile::convert(&samples, model, icc)).unwrap_or_else(|| by_model(&samples, model));
     let rgba = rgb.iter().zip(alphas).map(|(&[red, green, blue], alpha)| [red, green, blue, alpha]).collect();
     Srgb { width, height, rgba }
 }
@@ -115,28 +113,6 @@ fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [f32; 3] {
     let (cb, cr) = (cb - MIDDLE, cr - MIDDLE);
     let rgb = [y + 1.402 * cr, y - 0.344_136 * cb - 0.714_136 * cr, y + 1.772 * cb];
     rgb.map(|channel| channel.clamp(0.0, 1.0))
-}
-
-/// By the embedded profile, in 16 bits; `None` if that cannot be done.
-fn by_profile(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[u8; 3]>> {
-    let (space, layout, stored, kept) = match model {
-        Model::Grey => (DataColorSpace::Gray, Layout::Gray, 1, 1),
-        Model::GreyAlpha => (DataColorSpace::Gray, Layout::Gray, 2, 1),
-        Model::Rgb | Model::YCbCr => (DataColorSpace::Rgb, Layout::Rgb, 3, 3),
-        Model::Rgba => (DataColorSpace::Rgb, Layout::Rgb, 4, 3),
-        Model::Cmyk { .. } | Model::Ycck => (DataColorSpace::Cmyk, Layout::Rgba, 4, 4),
-    };
-    let source: Vec<u16> = samples.chunks_exact(stored).flat_map(|pixel| &pixel[..kept]).map(|&s| word(s)).collect();
-    let mut target = vec![0_u16; source.len() / kept * 3];
-    let converted = catch_unwind(AssertUnwindSafe(|| {
-        let profile = ColorProfile::new_from_slice(icc).ok().filter(|profile| profile.color_space == space)?;
-        let options = TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() };
-        let transform = profile.create_transform_16bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
-        transform.transform(&source, &mut target).ok()?;
-        Some(target)
-    }));
-    let target = converted.ok().flatten()?;
-    Some(target.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|word| byte(f32::from(word) / 65535.0))).collect())
 }
 
 /// Without a profile: grey and RGB are taken for sRGB, ink for what [`printed`] makes of it.
@@ -182,16 +158,15 @@ fn printed(inks: [f32; 4]) -> [f32; 3] {
     std::array::from_fn(|at| mixed[at] * (1.0 - black + black * BLACK[at] / 255.0))
 }
 
-fn byte(sample: f32) -> u8 {
+/// From 0 to 1 to the nearest of 256 levels.
+pub(super) fn byte(sample: f32) -> u8 {
     (sample * 255.0 + 0.5) as u8
-}
-
-fn word(sample: f32) -> u16 {
-    (sample * 65535.0 + 0.5) as u16
 }
 
 #[cfg(test)]
 mod tests {
+    use moxcms::ColorProfile;
+
     use super::*;
 
     fn convert(pixel: &[f32], model: Model, icc: Option<&[u8]>) -> [u8; 4] {

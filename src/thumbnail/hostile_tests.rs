@@ -163,7 +163,7 @@ fn damage_that_a_checksum_or_a_code_shows_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
     fn any_bytes_after_any_beginning_are_answered(kind in 0_usize..8, tail in prop::collection::vec(any::<u8>(), 0..300)) {

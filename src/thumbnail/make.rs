@@ -5,7 +5,7 @@ use super::decode::{Goal, Header, Source};
 use super::orientation::upright;
 use super::resize::{Grid, Resize, Resized};
 use super::spec::Plan;
-use super::{Error, Output, Spec, Thumbnail, encode};
+use super::{Error, Output, Spec, Thumbnail, encode, profile};
 
 /// How much closer samples lie where the picture is wanted fine.
 const FINE: f64 = 1.5;
@@ -42,7 +42,8 @@ struct Way<'a> {
 impl<'a> Way<'a> {
     fn new(spec: &'a Spec, header: &Header) -> Self {
         let plan = Plan::new(spec, header.width, header.height, header.orientation);
-        let plain = header.model == Model::YCbCr && header.icc.is_none();
+        let converted = header.icc.as_deref().is_some_and(|icc| profile::matters(header.model, icc));
+        let plain = header.model == Model::YCbCr && !converted;
         Self { spec, plan, direct: plain && spec.output == Output::Jpeg && !plan.padded() }
     }
 

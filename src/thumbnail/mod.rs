@@ -40,6 +40,7 @@ mod hostile_tests;
 mod make;
 mod orientation;
 mod probe;
+mod profile;
 mod resize;
 mod spec;
 #[cfg(test)]
