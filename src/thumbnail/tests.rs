@@ -192,3 +192,25 @@ fn what_is_contained_has_black_around_it_or_nothing() {
     assert_eq!(corner_and_middle("rgba.png", Output::Jpeg), (Format::Png, [0, 0, 0, 0], 255));
     assert_eq!(corner_and_middle("rgba-opaque.png", Output::Jpeg), (Format::Jpeg, [0, 0, 0, 255], 255));
 }
+
+#[test]
+fn what_goes_into_the_file_as_it_is_lies_where_converted_pixels_do() {
+    for value in 1..=8 {
+        let bytes = oriented(&fixture("odd-size.jpg"), value);
+        for (width, height) in [(101, 77), (64, 99), (37, 37)] {
+            let spec = Spec { fit: Fit::Inside, width, height, quality: 95, ..Spec::default() };
+            let both = [spec, Spec { output: Output::Png, ..spec }];
+            let made = variants(&bytes, &both, &LIMITS).unwrap();
+            let converted = image::load_from_memory(&made[1].bytes).unwrap().to_rgba8();
+            let (width, height) = (converted.width() as usize, converted.height() as usize);
+            let pixels = colour::Srgb { width, height, rgba: converted.pixels().map(|pixel| pixel.0).collect() };
+            let converted = encode::encode(&pixels, &spec).unwrap();
+            let [direct, converted] =
+                [&made[0], &converted].map(|made| image::load_from_memory(&made.bytes).unwrap().to_rgb8());
+            assert_eq!(direct.dimensions(), converted.dimensions());
+            let differences = direct.iter().zip(converted.iter()).map(|(&one, &other)| u64::from(one.abs_diff(other)));
+            let mean = differences.sum::<u64>() as f64 / direct.len() as f64;
+            assert!(mean < 2.5, "EXIF orientation {value}, {width}x{height}: {mean}");
+        }
+    }
+}
