@@ -113,6 +113,14 @@ impl<'a> Bits<'a> {
         self.count -= u64::from(bits);
     }
 
+    /// Passes over as many bits, that are ready, as the lowest six bits of an entry say. What stands above them goes away
+    /// by itself: to cut it off first would make every lookup wait for it.
+    #[inline(always)]
+    pub(super) fn skip_entry(&mut self, entry: u32) {
+        self.window = self.window.wrapping_shl(entry);
+        self.count = self.count.wrapping_sub(entry.into()) & 63;
+    }
+
     /// Passes over up to 64 bits, whether they are ready or not.
     #[inline(always)]
     pub(super) fn pass(&mut self, bits: u32) {

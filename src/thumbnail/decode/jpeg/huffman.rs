@@ -148,12 +148,13 @@ impl Numbers {
         Self { table, codes }
     }
 
-    /// Takes what comes next; at least 31 bits must be ready. `None` if there is no such code.
+    /// Takes what comes next; at least 31 bits must be ready, and of 56 bits no fewer than 46 are then left. `None` if there
+    /// is no such code.
     #[inline(always)]
     pub(super) fn take(&self, bits: &mut Bits) -> Option<Found> {
         let found = self.table[bits.peek::<NUMBER>()];
         if found & 64 << 7 == 0 {
-            bits.skip(found & 63);
+            bits.skip_entry(found);
             return Some(Found(found));
         }
         let (after, found) = self.take_long(*bits)?;
@@ -172,6 +173,7 @@ impl Numbers {
             (_, 0) => entry(0, true, 0, run as i32),
             _ => entry(0, false, run + 1, bits.number(size)),
         };
+        bits.refill();
         Some((bits, Found(found)))
     }
 }
@@ -218,37 +220,43 @@ impl Skips {
         (if used == 0 { entry(0, false, 64, 0) } else { entry(used, last, advance, 0) }) as u16
     }
 
-    /// Passes over the coefficients of a block from the `next`th on. `None` if there is no such code, or more than 64.
+    /// Passes over the coefficients of a block from the `next`th on; [`SKIPPED`] bits must be ready. `None` if there is no
+    /// such code, or more than 64.
     #[inline(always)]
     pub(super) fn rest(&self, bits: &mut Bits, numbers: &Numbers, mut next: usize) -> Option<()> {
         while next < 64 {
-            bits.refill();
-            for _ in 0..2 {
-                let found = u32::from(self.table[bits.peek::<SKIP>()]);
-                let after = next + (found >> 7) as usize;
-                if after >= 64 {
-                    // Not all of the symbols may belong to this block.
-                    let (one, symbol) = one(*bits, numbers)?;
-                    *bits = one;
-                    next = if symbol.last() { 64 } else { next + symbol.advance() };
-                    break;
-                }
-                bits.skip(found & 63);
-                if found & LAST != 0 {
-                    return Some(());
-                }
-                next = after;
+            next = self.step(bits, numbers, next)?;
+            if next >= 64 {
+                break;
             }
+            bits.refill();
+            next = self.step(bits, numbers, next)?;
         }
         (next == 64).then_some(())
     }
+
+    /// One lookup: tells where the next coefficient is, 64 if the block ends.
+    #[inline(always)]
+    fn step(&self, bits: &mut Bits, numbers: &Numbers, next: usize) -> Option<usize> {
+        let found = u32::from(self.table[bits.peek::<SKIP>()]);
+        let after = next + (found >> 7) as usize;
+        if after >= 64 {
+            // Not all of the symbols may belong to this block.
+            let (one, symbol) = one(*bits, numbers)?;
+            *bits = one;
+            return Some(if symbol.last() { 64 } else { next + symbol.advance() });
+        }
+        bits.skip_entry(found);
+        Some(if found & LAST == 0 { after } else { 64 })
+    }
 }
 
-/// One symbol.
+/// One symbol, and the bits refilled.
 #[cold]
 #[inline(never)]
 fn one<'a>(mut bits: Bits<'a>, numbers: &Numbers) -> Option<(Bits<'a>, Found)> {
     bits.refill();
     let found = numbers.take(&mut bits)?;
+    bits.refill();
     Some((bits, found))
 }
