@@ -1,13 +1,19 @@
 //! The bits of an entropy-coded segment (ITU-T T.81, F.2.2.5): stuffed zeros are left out, and at a marker or the end of
 //! the file zeros follow, which are counted.
 //!
-//! It is copied, changed and stored again as a whole, so that the compiler keeps it in registers where it matters; what
-//! is rare is therefore done by functions that take and return it.
+//! Where it matters the compiler keeps a position in registers. What is rare is therefore done by functions that take and
+//! return positions: one that changed it where it is would force it into memory.
 
-/// A position within a segment.
+/// A segment from a position on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
+    pub(super) place: Place,
+}
+
+/// A position within a segment.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
     /// The next byte to load.
     at: usize,
     /// The next bits from the highest on. Below the counted ones stand either zeros or those that really follow.
@@ -21,7 +27,7 @@ pub(super) struct Bits<'a> {
 impl<'a> Bits<'a> {
     /// From this byte of the file on.
     pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, at, window: 0, count: 0, padding: 0 }
+        Self { bytes, place: Place { at, window: 0, count: 0, padding: 0 } }
     }
 
     /// Makes at least 56 bits ready.
@@ -33,29 +39,29 @@ impl<'a> Bits<'a> {
             self.load(next);
             return;
         }
-        *self = self.refilled_carefully();
+        self.place = self.refilled_carefully();
     }
 
     #[inline(always)]
     fn next_eight(&self) -> Option<u64> {
-        let rest = self.bytes.get(self.at..)?;
+        let rest = self.bytes.get(self.place.at..)?;
         rest.first_chunk().map(|next| u64::from_be_bytes(*next))
     }
 
     /// Puts as many of the eight bytes into the window as have room, seven at most; tells how many.
     #[inline(always)]
     fn load(&mut self, next: u64) -> usize {
-        let bytes = ((63 - self.count) >> 3) as usize;
-        self.window |= next >> self.count;
-        self.at += bytes;
-        self.count |= 56;
+        let bytes = ((63 - self.place.count) >> 3) as usize;
+        self.place.window |= next >> self.place.count;
+        self.place.at += bytes;
+        self.place.count |= 56;
         bytes
     }
 
     /// The same where a 0xff is near: often a single one, with its stuffed zero.
     #[cold]
     #[inline(never)]
-    fn refilled_carefully(mut self) -> Self {
+    fn refilled_carefully(mut self) -> Place {
         let Some(next) = self.next_eight() else { return self.refilled_bytewise() };
         let found = places_of_ff(next);
         let at = found.leading_zeros() / 8;
@@ -63,62 +69,62 @@ impl<'a> Bits<'a> {
         let up_to = u64::MAX << (56 - 8 * at);
         if at == 7 {
             self.load(next & !0xff);
-            return self;
+            return self.place;
         }
         if found.count_ones() > 1 || next << (8 * at + 8) >> 56 != 0 {
             return self.refilled_bytewise();
         }
         let loaded = self.load(next & up_to | next << 8 & !up_to);
-        self.at += usize::from(loaded > at as usize);
-        self
+        self.place.at += usize::from(loaded > at as usize);
+        self.place
     }
 
     /// The same byte by byte.
-    fn refilled_bytewise(mut self) -> Self {
-        while self.count < 56 {
-            let byte = match self.bytes.get(self.at..).unwrap_or_default() {
+    fn refilled_bytewise(mut self) -> Place {
+        while self.place.count < 56 {
+            let byte = match self.bytes.get(self.place.at..).unwrap_or_default() {
                 [0xff, 0x00, ..] => {
-                    self.at += 2;
+                    self.place.at += 2;
                     0xff
                 }
                 [0xff, 0xff, ..] => {
-                    self.at += 1;
+                    self.place.at += 1;
                     continue;
                 }
                 [0xff, ..] | [] => {
-                    self.padding += 8;
+                    self.place.padding += 8;
                     0
                 }
                 &[byte, ..] => {
-                    self.at += 1;
+                    self.place.at += 1;
                     byte
                 }
             };
-            self.window |= u64::from(byte) << (56 - self.count);
-            self.count += 8;
+            self.place.window |= u64::from(byte) << (56 - self.place.count);
+            self.place.count += 8;
         }
-        self
+        self.place
     }
 
     /// The next `N` bits, 1 to 16, which must be ready.
     #[inline(always)]
     pub(super) fn peek<const N: u32>(&self) -> usize {
-        (self.window >> (64 - N)) as usize
+        (self.place.window >> (64 - N)) as usize
     }
 
     /// Passes over bits that are ready.
     #[inline(always)]
     pub(super) fn skip(&mut self, bits: u32) {
-        self.window <<= bits;
-        self.count -= u64::from(bits);
+        self.place.window <<= bits;
+        self.place.count -= u64::from(bits);
     }
 
     /// Passes over as many bits, that are ready, as the lowest six bits of an entry say. What stands above them goes away
     /// by itself: to cut it off first would make every lookup wait for it.
     #[inline(always)]
     pub(super) fn skip_entry(&mut self, entry: u32) {
-        self.window = self.window.wrapping_shl(entry);
-        self.count = self.count.wrapping_sub(entry.into()) & 63;
+        self.place.window = self.place.window.wrapping_shl(entry);
+        self.place.count = self.place.count.wrapping_sub(entry.into()) & 63;
     }
 
     /// Passes over up to 64 bits, whether they are ready or not.
@@ -135,7 +141,7 @@ impl<'a> Bits<'a> {
     /// Takes up to 16 bits that are ready.
     #[inline(always)]
     pub(super) fn take(&mut self, bits: u32) -> u32 {
-        let taken = (self.window >> 1 >> (63 - bits)) as u32;
+        let taken = (self.place.window >> 1 >> (63 - bits)) as u32;
         self.skip(bits);
         taken
     }
@@ -149,29 +155,29 @@ impl<'a> Bits<'a> {
     /// Whether bits were taken that are not in the file.
     #[inline(always)]
     pub(super) fn overran(&self) -> bool {
-        self.padding > self.count
+        self.place.padding > self.place.count
     }
 
     /// Begins anew behind this marker, if nothing but the rest of a byte is left before it.
     pub(super) fn after_marker(mut self, marker: u8) -> Option<Self> {
         self.refill();
-        let left = self.count.checked_sub(self.padding)?;
-        let next = self.bytes.get(self.at..)?;
+        let left = self.place.count.checked_sub(self.place.padding)?;
+        let next = self.bytes.get(self.place.at..)?;
         let fill = next.iter().take_while(|&&byte| byte == 0xff).count();
         let there = left < 8 && fill > 0 && next.get(fill) == Some(&marker);
-        there.then(|| Self::new(self.bytes, self.at + fill + 1))
+        there.then(|| Self::new(self.bytes, self.place.at + fill + 1))
     }
 
     /// Whether the file ends here.
     pub(super) fn exhausted(&self) -> bool {
-        self.bytes.len() - self.at.min(self.bytes.len()) < 2
+        self.bytes.len() - self.place.at.min(self.bytes.len()) < 2
     }
 
     /// Where to look for the next marker: no byte before was left.
     pub(super) fn position(&self) -> usize {
-        let left = self.count.saturating_sub(self.padding) as usize / 8;
+        let left = self.place.count.saturating_sub(self.place.padding) as usize / 8;
         // Stuffed bytes may be counted as one less; then the search begins within the segment, which does no harm.
-        self.at.saturating_sub(left)
+        self.place.at.saturating_sub(left)
     }
 }
 
@@ -225,7 +231,7 @@ mod tests {
                 prop_assert!(!bits.overran());
             }
             bits.refill();
-            prop_assert!(bits.after_marker(0xd9).is_some_and(|after| after.at == end + 3));
+            prop_assert!(bits.after_marker(0xd9).is_some_and(|after| after.place.at == end + 3));
             prop_assert!(bits.after_marker(0xd8).is_none());
             bits.take(1);
             prop_assert!(bits.overran());

@@ -1,7 +1,7 @@
 //! Huffman tables (ITU-T T.81, annexes C, F.2.2.3 and K.3), and lookups made of them: one finds a symbol, one the number
 //! that follows it too, and one passes over as many symbols as a few bits may hold.
 
-use super::bits::{Bits, extended};
+use super::bits::{Bits, Place, extended};
 use crate::thumbnail::Error;
 
 /// A table as the file defines it.
@@ -158,14 +158,14 @@ impl Numbers {
             return Some(Found(found));
         }
         let (after, found) = self.take_long(*bits)?;
-        *bits = after;
+        bits.place = after;
         Some(found)
     }
 
     /// The same for what the lookup does not tell.
     #[cold]
     #[inline(never)]
-    fn take_long<'a>(&self, mut bits: Bits<'a>) -> Option<(Bits<'a>, Found)> {
+    fn take_long(&self, mut bits: Bits) -> Option<(Place, Found)> {
         let symbol = self.codes.take(&mut bits)?;
         let (run, size) = (u32::from(symbol >> 4), u32::from(symbol & 15));
         let found = match (run, size) {
@@ -174,7 +174,7 @@ impl Numbers {
             _ => entry(0, false, run + 1, bits.number(size)),
         };
         bits.refill();
-        Some((bits, Found(found)))
+        Some((bits.place, Found(found)))
     }
 }
 
@@ -242,8 +242,8 @@ impl Skips {
         let after = next + (found >> 7) as usize;
         if after >= 64 {
             // Not all of the symbols may belong to this block.
-            let (one, symbol) = one(*bits, numbers)?;
-            *bits = one;
+            let (after, symbol) = one(*bits, numbers)?;
+            bits.place = after;
             return Some(if symbol.last() { 64 } else { next + symbol.advance() });
         }
         bits.skip_entry(found);
@@ -254,9 +254,9 @@ impl Skips {
 /// One symbol, and the bits refilled.
 #[cold]
 #[inline(never)]
-fn one<'a>(mut bits: Bits<'a>, numbers: &Numbers) -> Option<(Bits<'a>, Found)> {
+fn one(mut bits: Bits, numbers: &Numbers) -> Option<(Place, Found)> {
     bits.refill();
     let found = numbers.take(&mut bits)?;
     bits.refill();
-    Some((bits, found))
+    Some((bits.place, found))
 }
