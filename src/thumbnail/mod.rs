@@ -26,7 +26,8 @@
 //! the end of its first frame, a TIFF in its first page, a BMP in its pixels. What follows after the end is ignored.
 //!
 //! # What it costs
-//! The decoded picture, at most [`Limits::max_bytes`], plus a few megabytes; a picture that would take more is refused.
+//! Of a JPEG a few rows, and where it is progressive, the coefficients that the wanted sizes need; of other formats the
+//! decoded picture. That is at most [`Limits::max_bytes`], plus a few megabytes; a picture that would take more is refused.
 //! A panic of a decoder is caught and is [`Error::Corrupt`].
 
 mod colour;

@@ -140,26 +140,36 @@ impl Sums {
     fn take(&mut self, rows: usize, boxed: usize, channels: usize, line: &mut [f32]) {
         match self {
             Self::Bytes(sums) => {
-                let full = 1.0 / (rows * boxed * 255) as f32;
-                for (mean, samples) in line.chunks_exact_mut(channels).zip(sums.chunks(boxed * channels)) {
-                    let scale = full * (boxed * channels) as f32 / samples.len() as f32;
-                    for (channel, mean) in mean.iter_mut().enumerate() {
-                        let sum: u32 = samples[channel..].iter().step_by(channels).map(|&sum| u32::from(sum)).sum();
-                        *mean = sum as f32 * scale;
-                    }
-                }
+                means(sums, channels, boxed, 1.0 / (rows * 255) as f32, line);
                 sums.fill(0);
             }
             Self::Numbers { sums, .. } => {
-                for (mean, samples) in line.chunks_exact_mut(channels).zip(sums.chunks(boxed * channels)) {
-                    let scale = channels as f32 / (rows * samples.len()) as f32;
-                    for (channel, mean) in mean.iter_mut().enumerate() {
-                        *mean = samples[channel..].iter().step_by(channels).sum::<f32>() * scale;
-                    }
-                }
+                means(sums, channels, boxed, 1.0 / rows as f32, line);
                 sums.fill(0.0);
             }
         }
+    }
+}
+
+/// The scaled mean of every `boxed` pixels; the last box may be narrower.
+fn means<T: Copy + Into<f32>>(sums: &[T], channels: usize, boxed: usize, scale: f32, line: &mut [f32]) {
+    match channels {
+        1 => means_of::<1, T>(sums, boxed, scale, line),
+        2 => means_of::<2, T>(sums, boxed, scale, line),
+        3 => means_of::<3, T>(sums, boxed, scale, line),
+        _ => means_of::<4, T>(sums, boxed, scale, line),
+    }
+}
+
+fn means_of<const N: usize, T: Copy + Into<f32>>(sums: &[T], boxed: usize, scale: f32, line: &mut [f32]) {
+    for (mean, pixels) in line.as_chunks_mut::<N>().0.iter_mut().zip(sums.as_chunks::<N>().0.chunks(boxed)) {
+        let mut all = [0.0_f32; N];
+        for pixel in pixels {
+            for (sum, &sample) in all.iter_mut().zip(pixel) {
+                *sum += sample.into();
+            }
+        }
+        *mean = all.map(|sum| sum * scale / pixels.len() as f32);
     }
 }
 
