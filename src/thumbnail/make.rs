@@ -12,17 +12,31 @@ const FINE: f64 = 1.5;
 
 /// Makes a thumbnail for each of the specs, in their order.
 pub(super) fn make(source: &mut dyn Source, specs: &[Spec]) -> Result<Vec<Thumbnail>, Error> {
-    let header = source.header();
-    let mut ways: Vec<Way> = specs.iter().map(|spec| Way::new(spec, header)).collect();
+    let made = resized(source, specs)?;
+    finish(source.header(), specs, made)
+}
+
+/// Decodes, and resizes to what each of the specs wants.
+pub(super) fn resized(source: &mut dyn Source, specs: &[Spec]) -> Result<Vec<Vec<Resized>>, Error> {
+    let mut resize = shrunk(source, specs);
+    source.read(&resize.needed(), &mut resize)?;
+    resize.finish()
+}
+
+/// Lets the source shrink as much as the specs allow, and prepares to resize what it then gives.
+pub(super) fn shrunk(source: &mut dyn Source, specs: &[Spec]) -> Resize {
+    let ways: Vec<Way> = specs.iter().map(|spec| Way::new(spec, source.header())).collect();
     let planes = source.shrink(goal(&ways));
-    ways.iter_mut().for_each(|way| way.direct &= planes.len() > 1);
+    let ways: Vec<Way> = ways.into_iter().map(|way| way.of(planes.len())).collect();
     let grids = |plane| ways.iter().map(|way| way.grids(plane)).collect();
     let targets: Vec<Vec<(Grid, Grid)>> = (0..planes.len()).map(grids).collect();
-    let mut resize = Resize::new(source.header(), &planes, &targets);
-    source.read(&resize.needed(), &mut resize)?;
-    let made = resize.finish()?;
-    let header = source.header();
-    ways.iter().zip(made).map(|(way, resized)| way.finish(resized, header)).collect()
+    Resize::new(source.header(), &planes, &targets)
+}
+
+/// Gives each resized picture its colours, its direction and its file.
+pub(super) fn finish(header: &Header, specs: &[Spec], made: Vec<Vec<Resized>>) -> Result<Vec<Thumbnail>, Error> {
+    let finished = |(spec, planes): (_, Vec<Resized>)| Way::new(spec, header).of(planes.len()).finish(planes, header);
+    specs.iter().zip(made).map(finished).collect()
 }
 
 /// The largest steps that every thumbnail is content with; without any, the picture is decoded in full.
@@ -45,6 +59,11 @@ impl<'a> Way<'a> {
         let converted = header.icc.as_deref().is_some_and(|icc| profile::matters(header.model, icc));
         let plain = header.model == Model::YCbCr && !converted;
         Self { spec, plan, direct: plain && spec.output == Output::Jpeg && !plan.padded() }
+    }
+
+    /// For a picture that comes as this many planes.
+    fn of(self, planes: usize) -> Self {
+        Self { direct: self.direct && planes > 1, ..self }
     }
 
     fn step(&self) -> f64 {

@@ -44,6 +44,8 @@ mod probe;
 mod profile;
 mod resize;
 mod spec;
+#[doc(hidden)]
+pub mod stages;
 #[cfg(test)]
 mod tests;
 
@@ -111,11 +113,14 @@ pub fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, Error> {
 /// # Errors
 /// When the picture is refused, cut off or damaged.
 pub fn variants(bytes: &[u8], specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
-    contained(|| {
-        let probe = probe::probe(Cursor::new(bytes), limits)?;
-        complete::check(bytes, probe.format)?;
-        make::make(decode::open(bytes, &probe, limits)?.as_mut(), specs)
-    })
+    contained(|| make::make(open(bytes, limits)?.as_mut(), specs))
+}
+
+/// Opens what passes the looks at its header and its end.
+fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Box<dyn decode::Source + 'a>, Error> {
+    let probe = probe::probe(Cursor::new(bytes), limits)?;
+    complete::check(bytes, probe.format)?;
+    decode::open(bytes, &probe, limits)
 }
 
 /// Runs `work`; its panic becomes an error, so that a decoder's bug costs one picture and not the process.
