@@ -1,12 +1,15 @@
 //! From a file's bytes to the rows of its picture, in the file's own colour model.
 
 mod jpeg;
+mod png;
+#[cfg(test)]
+mod tests;
 mod tiff;
 
 use std::io::{self, Cursor};
 use std::ops::Range;
 
-use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
@@ -28,6 +31,26 @@ pub(super) struct Header {
     /// The embedded profile, unchecked.
     pub(super) icc: Option<Vec<u8>>,
     pub(super) orientation: Orientation,
+}
+
+impl Header {
+    /// How many bytes a row of the whole picture has, all channels interleaved.
+    fn stride(&self) -> usize {
+        self.width * self.model.channels() * self.depth.bytes()
+    }
+
+    /// The whole picture, not shrunk.
+    fn plane(&self) -> Plane {
+        let Self { width, height, model, .. } = *self;
+        Plane { width, height, across: 1.0, down: 1.0, channels: model.channels() }
+    }
+
+    fn check(&self, probe: &Probe) -> Result<(), Error> {
+        if (self.width, self.height) != (probe.width as usize, probe.height as usize) {
+            return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
+        }
+        Ok(())
+    }
 }
 
 /// A picture whose header is read, and whose pixels are not.
@@ -112,20 +135,16 @@ impl Depth {
 /// Opens the first frame or page. `probe` must be of the same bytes.
 pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
     let reader = Cursor::new(bytes);
-    let picture = match probe.format {
-        Format::Jpeg => return Ok(Box::new(jpeg::Jpeg::open(bytes, limits)?)),
-        Format::Tiff => tiff::decode(bytes, limits)?,
-        Format::Png => {
-            // What the header's chunks may take, all compressed ones together; the pixels are reserved below.
-            let header = allowed(limits, METADATA_BYTES);
-            whole(PngDecoder::with_limits(reader, header).map_err(refused)?, probe, limits)?
-        }
-        Format::WebP => whole(WebPDecoder::new(reader).map_err(refused)?, probe, limits)?,
-        Format::Gif => whole(GifDecoder::new(reader).map_err(refused)?, probe, limits)?,
-        Format::Bmp => whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?,
+    let source: Box<dyn Source + 'a> = match probe.format {
+        Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
+        Format::Tiff => Box::new(tiff::decode(bytes, limits)?.checked()?),
+        Format::Png => Box::new(png::open(bytes, limits)?),
+        Format::WebP => Box::new(whole(WebPDecoder::new(reader).map_err(refused)?, probe, limits)?),
+        Format::Gif => Box::new(whole(GifDecoder::new(reader).map_err(refused)?, probe, limits)?),
+        Format::Bmp => Box::new(whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?),
     };
-    picture.check(probe)?;
-    Ok(Box::new(picture))
+    source.header().check(probe)?;
+    Ok(source)
 }
 
 /// A picture that a decoder gave all at once: rows from the top, channels interleaved, nothing between rows.
@@ -135,18 +154,11 @@ struct Whole {
 }
 
 impl Whole {
-    fn stride(&self) -> usize {
-        self.header.width * self.header.model.channels() * self.header.depth.bytes()
-    }
-
-    fn check(&self, probe: &Probe) -> Result<(), Error> {
-        if (self.header.width, self.header.height) != (probe.width as usize, probe.height as usize) {
-            return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
-        }
-        if self.bytes.len() != self.stride() * self.header.height {
+    fn checked(self) -> Result<Self, Error> {
+        if self.bytes.len() != self.header.stride() * self.header.height {
             return Err(Error::corrupt("the decoder gives another number of samples than the header states"));
         }
-        Ok(())
+        Ok(self)
     }
 }
 
@@ -156,18 +168,14 @@ impl Source for Whole {
     }
 
     fn shrink(&mut self, _: Goal) -> Vec<Plane> {
-        let Header { width, height, model, .. } = self.header;
-        vec![Plane { width, height, across: 1.0, down: 1.0, channels: model.channels() }]
+        vec![self.header.plane()]
     }
 
     fn read(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        self.bytes.chunks_exact(self.stride()).for_each(|row| sink.row(0, row));
+        self.bytes.chunks_exact(self.header.stride()).for_each(|row| sink.row(0, row));
         Ok(())
     }
 }
-
-/// The most that a PNG's profile, texts and row buffers may take together.
-const METADATA_BYTES: u64 = 32 << 20;
 
 /// Decodes with one of `image`'s decoders, which enforce nothing unless told so.
 fn whole(mut decoder: impl ImageDecoder, probe: &Probe, limits: &Limits) -> Result<Whole, Error> {
@@ -184,7 +192,7 @@ fn whole(mut decoder: impl ImageDecoder, probe: &Probe, limits: &Limits) -> Resu
     let mut bytes = buffer(total, limits)?;
     decoder.read_image(&mut bytes).map_err(refused)?;
     let (width, height) = (width as usize, height as usize);
-    Ok(Whole { header: Header { width, height, model, depth, premultiplied: false, icc, orientation }, bytes })
+    Whole { header: Header { width, height, model, depth, premultiplied: false, icc, orientation }, bytes }.checked()
 }
 
 fn layout(color: ColorType) -> Option<(Model, Depth)> {
