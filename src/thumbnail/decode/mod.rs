@@ -5,6 +5,8 @@ mod png;
 #[cfg(test)]
 mod tests;
 mod tiff;
+#[cfg(feature = "libwebp")]
+mod webp;
 
 use std::io::{self, Cursor};
 use std::ops::Range;
@@ -139,12 +141,21 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
         Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
         Format::Tiff => Box::new(tiff::decode(bytes, limits)?.checked()?),
         Format::Png => Box::new(png::open(bytes, limits)?),
-        Format::WebP => Box::new(whole(WebPDecoder::new(reader).map_err(refused)?, probe, limits)?),
+        Format::WebP => webp(bytes, probe, limits)?,
         Format::Gif => Box::new(whole(GifDecoder::new(reader).map_err(refused)?, probe, limits)?),
         Format::Bmp => Box::new(whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?),
     };
     source.header().check(probe)?;
     Ok(source)
+}
+
+/// With libwebp where it is there, if it can.
+fn webp<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
+    #[cfg(feature = "libwebp")]
+    if let Some(still) = webp::open(bytes, limits)? {
+        return Ok(Box::new(still));
+    }
+    Ok(Box::new(whole(WebPDecoder::new(Cursor::new(bytes)).map_err(refused)?, probe, limits)?))
 }
 
 /// A picture that a decoder gave all at once: rows from the top, channels interleaved, nothing between rows.

@@ -58,3 +58,15 @@ fn a_png_by_rows_is_that_of_a_full_decode() {
         assert!(samples == whole.as_bytes(), "{name}");
     }
 }
+
+#[cfg(feature = "libwebp")]
+#[test]
+fn a_webp_is_nearly_that_of_another_decoder() {
+    for (name, bytes) in fixtures("webp", &["animated"]) {
+        let (samples, _, header) = rows(&bytes, 1.0);
+        let whole = by_image(&bytes);
+        assert_eq!(layout(whole.color()), Some((header.model, header.depth)), "{name}");
+        let furthest = samples.iter().zip(whole.as_bytes()).map(|(is, other)| is.abs_diff(*other)).max();
+        assert!(samples.len() == whole.as_bytes().len() && furthest <= Some(1), "{name}: {furthest:?}");
+    }
+}
