@@ -9,7 +9,10 @@ use crate::thumbnail::colour::Srgb;
 /// The bits a channel that are tried; with 2 of them, 300x300 pixels have 90,000 bytes of information at most.
 pub(super) const DEPTHS: [u8; 7] = [8, 7, 6, 5, 4, 3, 2];
 
-/// Encodes with the best compression; of each channel only `bits` bits vary.
+/// zlib's usual level: the best one takes four to ten times as long, and saves 1 to 8 % of the bytes.
+const LEVEL: u8 = 6;
+
+/// Encodes with a filter for each row; of each channel only `bits` bits vary.
 pub(super) fn encode(pixels: &Srgb, bits: u8) -> Result<Vec<u8>, Error> {
     let rgba = pixels.rgba.iter().map(|pixel| pixel.map(|channel| coarse(channel, bits)));
     let grey = pixels.rgba.iter().all(|&[red, green, blue, _]| red == green && green == blue);
@@ -18,7 +21,7 @@ pub(super) fn encode(pixels: &Srgb, bits: u8) -> Result<Vec<u8>, Error> {
         false => (rgba.flatten().collect(), ExtendedColorType::Rgba8),
     };
     let mut file = Vec::new();
-    PngEncoder::new_with_quality(&mut file, CompressionType::Level(9), FilterType::Adaptive)
+    PngEncoder::new_with_quality(&mut file, CompressionType::Level(LEVEL), FilterType::Adaptive)
         .write_image(&samples, pixels.width as u32, pixels.height as u32, color)
         .map_err(Error::corrupt)?;
     Ok(file)
