@@ -1,5 +1,6 @@
 //! From a file's bytes to the rows of its picture, in the file's own colour model.
 
+mod gif;
 mod jpeg;
 mod png;
 #[cfg(test)]
@@ -11,7 +12,7 @@ mod webp;
 use std::io::{self, Cursor};
 use std::ops::Range;
 
-use image::codecs::{bmp::BmpDecoder, gif::GifDecoder, webp::WebPDecoder};
+use image::codecs::{bmp::BmpDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
@@ -142,7 +143,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
         Format::Tiff => Box::new(tiff::decode(bytes, limits)?.checked()?),
         Format::Png => Box::new(png::open(bytes, limits)?),
         Format::WebP => webp(bytes, probe, limits)?,
-        Format::Gif => Box::new(whole(GifDecoder::new(reader).map_err(refused)?, probe, limits)?),
+        Format::Gif => Box::new(gif::open(bytes, limits)?),
         Format::Bmp => Box::new(whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?),
     };
     source.header().check(probe)?;
