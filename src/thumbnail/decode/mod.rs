@@ -140,7 +140,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
     let reader = Cursor::new(bytes);
     let source: Box<dyn Source + 'a> = match probe.format {
         Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
-        Format::Tiff => Box::new(tiff::decode(bytes, limits)?.checked()?),
+        Format::Tiff => Box::new(tiff::open(bytes, limits)?),
         Format::Png => Box::new(png::open(bytes, limits)?),
         Format::WebP => webp(bytes, probe, limits)?,
         Format::Gif => Box::new(gif::open(bytes, limits)?),

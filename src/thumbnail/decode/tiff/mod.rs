@@ -1,13 +1,17 @@
-//! TIFF by the `tiff` crate, so that CMYK comes as it is stored and reaches its profile.
+//! TIFF by the `tiff` crate, band by band, so that CMYK comes as it is stored and reaches its profile. A page that is one
+//! strip is held whole.
+
+mod bands;
 
 use std::io::Cursor;
 
+use bands::Bands;
 use image::metadata::Orientation;
 use tiff::decoder::{ChunkType, Decoder, Limits as TiffLimits};
 use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::{Depth, Header, Whole, buffer, ended};
+use super::{Area, Depth, Goal, Header, Plane, Sink, Source, ended};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::probe::jpeg::frame;
 use crate::thumbnail::{Error, Limits};
@@ -15,31 +19,37 @@ use crate::thumbnail::{Error, Limits};
 /// The most that a tag's value may take in memory, where a byte of it, such as of a profile, takes 32.
 const VALUE_BYTES: usize = 128 << 20;
 
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Whole, Error> {
+/// A TIFF whose first directory is read.
+pub(super) struct Tiff<'a> {
+    header: Header,
+    decoder: Decoder<Cursor<&'a [u8]>>,
+    bands: Bands,
+    limits: Limits,
+}
+
+/// Reads the first directory.
+pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tiff<'a>, Error> {
     let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(refused)?;
     let (width, height) = decoder.dimensions().map_err(refused)?;
     let layout = layout(&mut decoder)?;
-    let buffers = decoder.image_buffer_layout().map_err(refused)?;
-    let (planes, stride) = (buffers.planes, buffers.plane_stride.map_or(buffers.complete_len, |stride| stride.get()));
-    let total = buffers.complete_len as u64;
-    // Where planes or bits have to be rearranged, there are two copies.
-    let rearranged = planes > 1 || layout.bits < 8;
-    let needed = total.saturating_mul(if rearranged { 2 } else { 1 }).max(layout.bytes(width, height));
-    let rest = limits.max_bytes().checked_sub(needed).ok_or(Error::TooMuchMemory)?;
+    let (across, down) = decoder.chunk_dimensions();
+    let bands = Bands {
+        page: (width as usize, height as usize),
+        chunk: (across as usize, down as usize),
+        planes: decoder.image_buffer_layout().map_err(refused)?.planes,
+        bits: layout.bits.into(),
+        channels: layout.model.channels(),
+    };
+    if across == 0 || down == 0 || ![1, bands.channels].contains(&bands.planes) {
+        return Err(Error::corrupt("strips or tiles of no pixels"));
+    }
+    let rest = limits.max_bytes().checked_sub(bands.bytes()).ok_or(Error::TooMuchMemory)?;
     let mut bounds = TiffLimits::default();
     bounds.decoding_buffer_size = VALUE_BYTES;
     bounds.intermediate_buffer_size = usize::try_from(rest).unwrap_or(usize::MAX);
     bounds.ifd_value_size = VALUE_BYTES;
     decoder = decoder.with_limits(bounds);
     check_jpegs(bytes, &mut decoder)?;
-    let mut samples = buffer(total, limits)?;
-    decoder.read_image_bytes(&mut samples).map_err(refused)?;
-    if planes > 1 {
-        samples = interleaved(&samples, stride, planes, layout.depth.bytes());
-    }
-    if layout.bits < 8 {
-        samples = expanded(&samples, width as usize, layout.bits);
-    }
     let header = Header {
         width: width as usize,
         height: height as usize,
@@ -49,21 +59,36 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<Whole, Error> {
         orientation: orientation(&mut decoder),
         premultiplied: premultiplied(&mut decoder),
     };
-    Ok(Whole { header, bytes: samples })
+    Ok(Tiff { header, decoder, bands, limits: *limits })
+}
+
+impl Source for Tiff<'_> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn shrink(&mut self, _: Goal) -> Vec<Plane> {
+        vec![self.header.plane()]
+    }
+
+    fn read(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        let bits = self.bands.bits;
+        let mut expanded = vec![0; if bits < 8 { self.header.width } else { 0 }];
+        self.bands.read(&mut self.decoder, &self.limits, |row| {
+            if bits < 8 {
+                expand(row, bits, &mut expanded);
+                sink.row(0, &expanded);
+            } else {
+                sink.row(0, row);
+            }
+        })
+    }
 }
 
 struct Layout {
     model: Model,
     depth: Depth,
     bits: u8,
-}
-
-impl Layout {
-    /// What the picture takes in the end.
-    fn bytes(&self, width: u32, height: u32) -> u64 {
-        let pixel = (self.model.channels() * self.depth.bytes()) as u64;
-        u64::from(width) * u64::from(height) * pixel
-    }
 }
 
 fn layout(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Layout, Error> {
@@ -115,30 +140,13 @@ fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(),
     Ok(())
 }
 
-/// Planes one after another become channels side by side.
-fn interleaved(planar: &[u8], stride: usize, planes: usize, sample: usize) -> Vec<u8> {
-    let planes: Vec<&[u8]> = planar.chunks_exact(stride).take(planes).collect();
-    let mut bytes = Vec::with_capacity(planes.len() * stride);
-    for at in (0..stride).step_by(sample) {
-        for plane in &planes {
-            bytes.extend_from_slice(&plane[at..at + sample]);
-        }
-    }
-    bytes
-}
-
-/// Samples of 1, 2 or 4 bits, rows padded to bytes, become bytes of the full range.
-fn expanded(packed: &[u8], width: usize, bits: u8) -> Vec<u8> {
-    let bits = usize::from(bits);
+/// Samples of 1, 2 or 4 bits become bytes of the full range.
+fn expand(packed: &[u8], bits: usize, bytes: &mut [u8]) {
     let most = (1_u8 << bits) - 1;
-    let mut bytes = Vec::with_capacity(packed.len() * 8 / bits);
-    for row in packed.chunks_exact((width * bits).div_ceil(8)) {
-        bytes.extend((0..width).map(|x| {
-            let bit = x * bits;
-            (row[bit / 8] >> (8 - bits - bit % 8) & most) * (255 / most)
-        }));
+    for (x, byte) in bytes.iter_mut().enumerate() {
+        let bit = x * bits;
+        *byte = (packed[bit / 8] >> (8 - bits - bit % 8) & most) * (255 / most);
     }
-    bytes
 }
 
 /// A malformed profile is none; one that lies beyond the file's end shows that the file is cut off.
