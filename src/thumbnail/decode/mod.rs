@@ -1,5 +1,6 @@
 //! From a file's bytes to the rows of its picture, in the file's own colour model.
 
+mod bmp;
 mod gif;
 mod jpeg;
 mod png;
@@ -137,14 +138,16 @@ impl Depth {
 
 /// Opens the first frame or page. `probe` must be of the same bytes.
 pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
-    let reader = Cursor::new(bytes);
     let source: Box<dyn Source + 'a> = match probe.format {
         Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
         Format::Tiff => Box::new(tiff::open(bytes, limits)?),
         Format::Png => Box::new(png::open(bytes, limits)?),
         Format::WebP => webp(bytes, probe, limits)?,
         Format::Gif => Box::new(gif::open(bytes, limits)?),
-        Format::Bmp => Box::new(whole(BmpDecoder::new(reader).map_err(refused)?, probe, limits)?),
+        Format::Bmp => match bmp::open(bytes)? {
+            Some(uncompressed) => Box::new(uncompressed),
+            None => Box::new(whole(BmpDecoder::new(Cursor::new(bytes)).map_err(refused)?, probe, limits)?),
+        },
     };
     source.header().check(probe)?;
     Ok(source)
