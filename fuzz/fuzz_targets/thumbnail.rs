@@ -1,0 +1,15 @@
+//! Any bytes give a thumbnail of the wanted size, or say why not.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use m3a3_fuzz::thumbnail::{Fit, variants};
+use m3a3_fuzz::{LIMITS, forgive_others, spec};
+
+fuzz_target!(init: forgive_others(), |bytes: &[u8]| {
+    let spec = spec(bytes.len());
+    let Ok(made) = variants(bytes, &[spec], &LIMITS) else { return };
+    let [thumbnail] = made.as_slice() else { panic!("not one thumbnail") };
+    assert!(thumbnail.width <= spec.width && thumbnail.height <= spec.height);
+    assert!(spec.fit == Fit::Inside || (thumbnail.width, thumbnail.height) == (spec.width, spec.height));
+    assert!(!thumbnail.bytes.is_empty());
+});
