@@ -40,8 +40,8 @@ pub fn spec(length: usize) -> Spec {
         fit: [Fit::Cover, Fit::Contain, Fit::Inside][pick(1, 3)],
         width: [40, 1, 17, 100][pick(3, 4)],
         height: [40, 1, 33][pick(12, 3)],
-        output: [Output::Jpeg, Output::Png][pick(36, 2)],
+        output: [Output::Jpeg, Output::Png, Output::WebP, Output::Auto][pick(36, 4)],
         quality: 80,
-        fine: pick(72, 2) == 1,
+        fine: pick(144, 2) == 1,
     }
 }

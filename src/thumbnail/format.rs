@@ -2,7 +2,7 @@
 
 use super::Error;
 
-/// A format that is read; [`Format::Jpeg`] and [`Format::Png`] are written too.
+/// A format that is read; [`Format::Jpeg`], [`Format::Png`] and [`Format::WebP`] are written too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
     /// ITU-T T.81: baseline and progressive, Huffman coded, 8 bit; grey, YCbCr, RGB, CMYK, YCCK.

@@ -58,7 +58,7 @@ impl<'a> Way<'a> {
         let plan = Plan::new(spec, header.width, header.height, header.orientation);
         let converted = header.icc.as_deref().is_some_and(|icc| profile::matters(header.model, icc));
         let plain = header.model == Model::YCbCr && !converted;
-        Self { spec, plan, direct: plain && spec.output == Output::Jpeg && !plan.padded() }
+        Self { spec, plan, direct: plain && matches!(spec.output, Output::Jpeg | Output::Auto) && !plan.padded() }
     }
 
     /// For a picture that comes as this many planes.
@@ -70,9 +70,9 @@ impl<'a> Way<'a> {
         self.plan.across.step.min(self.plan.down.step) / if self.spec.fine { FINE } else { 1.0 }
     }
 
-    /// JPEG keeps only every second sample of chroma.
+    /// JPEG and WebP keep only every second sample of chroma.
     fn chroma_step(&self) -> f64 {
-        self.step() * if self.spec.output == Output::Jpeg { 2.0 } else { 1.0 }
+        self.step() * if self.spec.output == Output::Png { 1.0 } else { 2.0 }
     }
 
     /// Where the samples of a plane are wanted.

@@ -81,7 +81,7 @@ impl Limits {
 pub struct Thumbnail {
     /// The encoded file.
     pub bytes: Vec<u8>,
-    /// [`Format::Jpeg`], or [`Format::Png`] if a pixel is not opaque.
+    /// What was wanted: with [`Output::Jpeg`], [`Format::Png`] if a pixel is not opaque.
     pub format: Format,
     /// In pixels.
     pub width: u32,

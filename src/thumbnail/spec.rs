@@ -23,6 +23,20 @@ pub enum Output {
     Jpeg,
     /// PNG, whatever the pixels are.
     Png,
+    /// Lossy WebP, with alpha if a pixel is not opaque.
+    WebP,
+    /// JPEG; WebP if a pixel is not opaque, which takes a fraction of a PNG's bytes.
+    Auto,
+}
+
+impl Output {
+    /// Whether this build can write it: WebP needs the feature `libwebp`.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Jpeg | Self::Png => true,
+            Self::WebP | Self::Auto => cfg!(feature = "libwebp"),
+        }
+    }
 }
 
 /// What is wanted of one thumbnail.
@@ -36,7 +50,7 @@ pub struct Spec {
     pub height: u32,
     /// Which format.
     pub output: Output,
-    /// JPEG's, from 1 to 100, on the scale of the Independent JPEG Group.
+    /// JPEG's, from 1 to 100, on the scale of the Independent JPEG Group; WebP's, on libwebp's.
     pub quality: u8,
     /// Whether the picture is decoded at no less than 1.5 times the size, which costs time and gains little.
     pub fine: bool,

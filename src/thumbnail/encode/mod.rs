@@ -1,35 +1,40 @@
-//! From finished pixels to a file: JPEG, or PNG where a pixel is not opaque; never larger than promised.
+//! From finished pixels to a file: JPEG, WebP, or PNG; never larger than promised.
 
 mod dct;
 mod huffman;
 mod jpeg;
 mod png;
+#[cfg(feature = "libwebp")]
+mod webp;
 
 pub(super) use dct::ZIGZAG;
 
 use super::colour::{Srgb, Subsampled};
 use super::{Error, Format, Output, SIDE, Spec, Thumbnail};
 
-/// The largest JPEG in bytes of [`SIDE`] pixels square; a larger one may have more in proportion. Photographs take about
+/// The largest JPEG or opaque WebP in bytes of [`SIDE`] pixels square; a larger one may have more in proportion. Photographs take about
 /// 20,000 at quality 80, and noise, the worst that can come, about 70,000; the quality is lowered for what would take
 /// more.
 pub const MAX_JPEG_BYTES: usize = 100_000;
 
-/// The largest PNG in bytes, likewise. Colours are coarsened, bit by bit, for what would take more.
+/// The largest PNG, or WebP that is not opaque, in bytes, likewise. A PNG's colours are coarsened, bit by bit, for what would take more.
 pub const MAX_PNG_BYTES: usize = 200_000;
 
 /// The qualities below the wanted one that are tried. At the last one, noise takes a few thousand bytes.
 const QUALITIES: [u8; 4] = [65, 50, 25, 5];
 
-/// Encodes the pixels; alpha decides the format, unless PNG is wanted.
+/// Encodes the pixels; where the output leaves a choice, alpha decides the format.
 pub(super) fn encode(pixels: &Srgb, spec: &Spec) -> Result<Thumbnail, Error> {
     let (width, height) = (pixels.width, pixels.height);
-    if spec.output == Output::Jpeg && pixels.opaque() {
-        return Ok(jpeg(&pixels.into(), width, height, spec));
+    match spec.output {
+        Output::Jpeg | Output::Auto if pixels.opaque() => Ok(jpeg(&pixels.into(), width, height, spec)),
+        Output::WebP | Output::Auto => webp(pixels, spec),
+        Output::Jpeg | Output::Png => {
+            let most = allowed(MAX_PNG_BYTES, width, height);
+            let bytes = smallest_loss(png::DEPTHS, most, |bits| png::encode(pixels, bits))?;
+            Ok(Thumbnail { bytes, format: Format::Png, width: width as u32, height: height as u32 })
+        }
     }
-    let most = allowed(MAX_PNG_BYTES, width, height);
-    let bytes = smallest_loss(png::DEPTHS, most, |bits| png::encode(pixels, bits))?;
-    Ok(Thumbnail { bytes, format: Format::Png, width: width as u32, height: height as u32 })
 }
 
 /// Encodes as JPEG what is already as JPEG stores it.
@@ -40,13 +45,37 @@ pub(super) fn encode_subsampled(picture: &Subsampled, spec: &Spec) -> Thumbnail 
 fn jpeg(picture: &jpeg::Components, width: usize, height: usize, spec: &Spec) -> Thumbnail {
     let most = allowed(MAX_JPEG_BYTES, width, height);
     let mut bytes = jpeg::encode(picture, spec.quality);
-    for quality in QUALITIES.into_iter().filter(|&quality| quality < spec.quality) {
+    for quality in lower(spec.quality) {
         if bytes.len() <= most {
             break;
         }
         bytes = jpeg::encode(picture, quality);
     }
     Thumbnail { bytes, format: Format::Jpeg, width: width as u32, height: height as u32 }
+}
+
+#[cfg(feature = "libwebp")]
+fn webp(pixels: &Srgb, spec: &Spec) -> Result<Thumbnail, Error> {
+    let (width, height) = (pixels.width, pixels.height);
+    let most = allowed(if pixels.opaque() { MAX_JPEG_BYTES } else { MAX_PNG_BYTES }, width, height);
+    let mut bytes = webp::encode(pixels, spec.quality)?;
+    for quality in lower(spec.quality) {
+        if bytes.len() <= most {
+            break;
+        }
+        bytes = webp::encode(pixels, quality)?;
+    }
+    Ok(Thumbnail { bytes, format: Format::WebP, width: width as u32, height: height as u32 })
+}
+
+#[cfg(not(feature = "libwebp"))]
+fn webp(_: &Srgb, _: &Spec) -> Result<Thumbnail, Error> {
+    Err(Error::Unsupported("WebP as output"))
+}
+
+/// The qualities to try after this one.
+fn lower(wanted: u8) -> impl Iterator<Item = u8> {
+    QUALITIES.into_iter().filter(move |&quality| quality < wanted)
 }
 
 fn allowed(most: usize, width: usize, height: usize) -> usize {
@@ -96,6 +125,30 @@ mod tests {
         let decoded =
             image::ImageReader::with_format(Cursor::new(png.bytes), image::ImageFormat::Png).decode().unwrap();
         assert_eq!((decoded.width(), decoded.height(), decoded.color()), (300, 300, image::ColorType::Rgba8));
+    }
+
+    #[cfg(feature = "libwebp")]
+    #[test]
+    fn a_webp_keeps_its_size_its_colours_and_its_alpha() {
+        for (alpha, most) in [(false, MAX_JPEG_BYTES), (true, MAX_PNG_BYTES)] {
+            let made = encode(&noise(alpha), &Spec { output: Output::WebP, ..Spec::default() }).unwrap();
+            assert_eq!(made.format, Format::WebP);
+            assert!(made.bytes.len() <= most, "{}", made.bytes.len());
+        }
+        let half = |x: usize| if x < 16 { [200, 40, 90, 255] } else { [0, 0, 0, 0] };
+        let pixels = Srgb { width: 32, height: 20, rgba: (0..640).map(|at| half(at % 32)).collect() };
+        let file = encode(&pixels, &Spec { output: Output::Auto, ..Spec::default() }).unwrap();
+        assert_eq!((file.format, file.width, file.height), (Format::WebP, 32, 20));
+        let back = image::load_from_memory(&file.bytes).unwrap().to_rgba8();
+        let near =
+            |x: u32, wanted: [u8; 4]| back.get_pixel(x, 9).0.iter().zip(wanted).all(|(is, was)| is.abs_diff(was) < 8);
+        assert!(near(5, [200, 40, 90, 255]) && back.get_pixel(28, 9).0[3] == 0);
+    }
+
+    #[test]
+    fn what_is_opaque_is_jpeg_unless_another_format_is_wanted() {
+        let format = |output| encode(&noise(false), &Spec { output, ..Spec::default() }).unwrap().format;
+        assert_eq!([Output::Jpeg, Output::Auto, Output::Png].map(format), [Format::Jpeg, Format::Jpeg, Format::Png]);
     }
 
     #[test]
