@@ -26,9 +26,10 @@
 //! the end of its first frame, a TIFF in its first page, a BMP in its pixels. What follows after the end is ignored.
 //!
 //! # What it costs
-//! Of a JPEG a few rows, and where it is progressive, the coefficients that the wanted sizes need; of other formats the
-//! decoded picture. That is at most [`Limits::max_bytes`], plus a few megabytes; a picture that would take more is refused.
-//! A panic of a decoder is caught and is [`Error::Corrupt`].
+//! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. Held
+//! whole, within [`Limits::max_bytes`], are PNG with Adam7 interlacing, GIF with interlacing (a byte for each pixel), WebP
+//! that is lossless, animated, or lossy with alpha, TIFF pages of one strip, and BMP with run lengths; a picture that would
+//! take more is refused. A panic of a decoder is caught and is [`Error::Corrupt`].
 
 mod colour;
 mod complete;
