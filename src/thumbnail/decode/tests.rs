@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use ::gif as gif_encoder;
-use image::{DynamicImage, ImageReader};
+use image::codecs::png::PngEncoder;
+use image::{DynamicImage, ExtendedColorType, ImageEncoder, ImageReader};
 
 use super::*;
 use crate::thumbnail::probe::probe;
@@ -69,6 +70,23 @@ fn a_tiff_by_bands_is_that_of_a_full_decode() {
         assert_eq!((plane.width, plane.height), (whole.width() as usize, whole.height() as usize), "{name}");
         assert_eq!(layout(whole.color()), Some((header.model, header.depth)), "{name}");
         assert!(samples == whole.as_bytes(), "{name}");
+    }
+}
+
+#[test]
+fn a_png_of_any_depth_and_size_comes_as_it_was_put_in() {
+    let noise = |at: usize| (at.wrapping_mul(2_654_435_761) >> 24) as u8;
+    for (width, height) in [(1, 1), (1, 900), (900, 1), (613, 411)] {
+        for color in
+            [ExtendedColorType::L8, ExtendedColorType::La16, ExtendedColorType::Rgb8, ExtendedColorType::Rgba16]
+        {
+            let length = width as usize * height as usize * usize::from(color.bits_per_pixel()) / 8;
+            // Noise is stored, and what is flat is packed hundreds of times smaller: both cross the decoder's buffers.
+            let samples: Vec<u8> = (0..length).map(|at| if at % 4096 < 2048 { noise(at) } else { 7 }).collect();
+            let mut file = Vec::new();
+            PngEncoder::new(&mut file).write_image(&samples, width, height, color).unwrap();
+            assert!(rows(&file, 1.0).0 == samples, "{color:?} of {width}x{height}");
+        }
     }
 }
 
@@ -219,6 +237,37 @@ fn a_bmp_by_bands_is_that_of_a_full_decode() {
         assert_eq!((plane.width, plane.height), (whole.width() as usize, whole.height() as usize), "{name}");
         assert_eq!(layout(whole.color()), Some((header.model, header.depth)), "{name}");
         assert!(samples == whole.as_bytes(), "{name}");
+    }
+}
+
+/// How much two pictures differ, in decibels.
+#[cfg(feature = "libwebp")]
+fn psnr(left: &[u8], right: &[f64]) -> f64 {
+    assert_eq!(left.len(), right.len());
+    let squares: f64 = left.iter().zip(right).map(|(&left, right)| (f64::from(left) - right).powi(2)).sum();
+    10.0 * (255.0 * 255.0 * left.len() as f64 / squares).log10()
+}
+
+#[cfg(feature = "libwebp")]
+#[test]
+fn a_webp_that_is_shrunk_is_the_mean_of_its_boxes() {
+    let (width, height) = (600, 402);
+    let wave = |at: f64| (128.0 + 90.0 * at.sin()) as u8;
+    let pixel = |x: f64, y: f64| [wave(x / 9.0), wave(y / 5.0), wave((x + y) / 30.0)];
+    let rgb: Vec<u8> = (0..width * height).flat_map(|at| pixel((at % width) as f64, (at / width) as f64)).collect();
+    for encoder in [webpx::EncoderConfig::new().quality(90.0), webpx::EncoderConfig::new_lossless()] {
+        let bytes = encoder.encode_rgb(&rgb, width as u32, height as u32, webpx::Unstoppable).unwrap();
+        let (whole, ..) = rows(&bytes, 1.0);
+        // A step of 12 pixels leaves two samples for each: boxes of 6x6.
+        let (small, plane, _) = rows(&bytes, 12.0);
+        assert_eq!((plane.width, plane.height, plane.across, plane.down), (100, 67, 6.0, 6.0));
+        let mean = |at: usize| {
+            let (left, top, channel) = (at / 3 % 100 * 6, at / 300 * 6, at % 3);
+            let of_box = (0..36).map(|at| whole[((top + at / 6) * width + left + at % 6) * 3 + channel]);
+            of_box.map(f64::from).sum::<f64>() / 36.0
+        };
+        let means: Vec<f64> = (0..small.len()).map(mean).collect();
+        assert!(psnr(&small, &means) > 40.0, "{} dB", psnr(&small, &means));
     }
 }
 
