@@ -5,7 +5,7 @@
     python3 benches/thumbnail/inputs.py
     python3 benches/thumbnail/compare.py [--rounds N] [FILE...]
 
-For each file it prints thumbnails per CPU-second (user and kernel mode of all threads; medians), peak resident memory of
+`fine` is our high-quality mode. For each file it prints thumbnails per CPU-second (user and kernel mode of all threads; medians), peak resident memory of
 a process that makes only these, and the structural similarity (SSIM) of the finished file to a reference: Pillow's full
 decode, resized with Lanczos3 and not compressed. sharp and ours are measured within their processes, after warm-ups;
 vipsthumbnail is a process for each thumbnail, from whose time that of `vips --version` is taken off.
@@ -38,9 +38,9 @@ def built():
     return programs[-1]
 
 
-def reported(command, warm_ups=WARM_UPS):
+def reported(command):
     """What a process says of itself: CPU milliseconds of each round, and its peak memory."""
-    done = subprocess.run([*command, str(warm_ups), str(TURNS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run([*command, str(WARM_UPS), str(TURNS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
@@ -113,16 +113,25 @@ def measure(file, programs, rounds, folder):
     return results
 
 
+NAMES = ["ours", "fine", "sharp", "vips"]
+RATIOS = [("ours", "sharp"), ("fine", "sharp"), ("ours", "vips")]
+
+
+def header():
+    cells = ["input", *(f"{name}, per CPU-second" for name in NAMES), *(f"{left} : {right}" for left, right in RATIOS)]
+    cells += ["peak MB, " + " / ".join(NAMES), "SSIM, " + " / ".join(NAMES)]
+    return "| " + " | ".join(cells) + " |\n|---" + "|--:" * (len(cells) - 1) + "|"
+
+
 def row(file, results):
     """One line of the table; a ratio above 1 is in our favour."""
-    ours = results.get("ours")
     cells = [f"`{file.name}`"]
-    for name in ["ours", "sharp", "vips"]:
-        cells.append(f"{1000 / results[name][0]:.1f}" if name in results else "–")
-    for name in ["sharp", "vips"]:
-        cells.append(f"**{results[name][0] / ours[0]:.2f}**" if ours and name in results else "–")
+    cells += [f"{1000 / results[name][0]:.1f}" if name in results else "–" for name in NAMES]
+    for left, right in RATIOS:
+        both = left in results and right in results
+        cells.append(f"**{results[right][0] / results[left][0]:.2f}**" if both else "–")
     for at, form in [(1, "{:.1f}"), (2, "{:.4f}")]:
-        cells.append(" / ".join(form.format(results[name][at]) if name in results else "–" for name in ["ours", "sharp", "vips"]))
+        cells.append(" / ".join(form.format(results[name][at]) if name in results else "–" for name in NAMES))
     return "| " + " | ".join(cells) + " |"
 
 
@@ -136,11 +145,11 @@ def main():
     ours, vips = os.path.abspath(arguments.ours or built()), Vips()
     programs = {
         "ours": lambda file, output: reported([ours, "--again", "whole", file, output]),
+        "fine": lambda file, output: reported([ours, "--again", "fine", file, output]),
         "sharp": lambda file, output: reported(["node", str(HERE / "sharp.mjs"), file, output]),
         "vips": vips.turn,
     }
-    print("| input | thumbnails per CPU-second: ours | sharp | vips | ours : sharp | ours : vips | peak MB, o / s / v | SSIM, o / s / v |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|", flush=True)
+    print(header(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for file in files:
             print(row(file, measure(file, programs, arguments.rounds, folder)), flush=True)

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use anyhow::{Context, bail};
 use m3a3::thumbnail::stages::{self, Small};
-use m3a3::thumbnail::{Limits, Spec, probe, thumbnail};
+use m3a3::thumbnail::{Limits, Spec, probe, thumbnail, variants};
 
 /// What the server allows by default.
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
@@ -22,6 +22,8 @@ pub enum Stage {
     Encode,
     /// Bytes to bytes.
     Whole,
+    /// The same, for a thumbnail of high quality.
+    Fine,
 }
 
 impl Stage {
@@ -32,12 +34,13 @@ impl Stage {
             Self::Decode => "decode",
             Self::Encode => "encode",
             Self::Whole => "whole",
+            Self::Fine => "fine",
         }
     }
 
     /// From an argument.
     pub fn named(name: &str) -> anyhow::Result<Self> {
-        let all = [Self::Probe, Self::Decode, Self::Encode, Self::Whole];
+        let all = [Self::Probe, Self::Decode, Self::Encode, Self::Whole, Self::Fine];
         all.into_iter().find(|stage| stage.name() == name).with_context(|| format!("no stage {name}"))
     }
 
@@ -57,6 +60,10 @@ impl Stage {
                 Box::new(move || Ok(small.finish()?.bytes))
             }
             Self::Whole => Box::new(move || Ok(thumbnail(&bytes, &LIMITS)?.bytes)),
+            Self::Fine => {
+                let spec = Spec { fine: true, ..Spec::default() };
+                Box::new(move || Ok(variants(&bytes, &[spec], &LIMITS)?.pop().context("no thumbnail")?.bytes))
+            }
         })
     }
 }
