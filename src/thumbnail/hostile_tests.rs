@@ -27,7 +27,8 @@ fn opened(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
     of(12).and(of(90))
 }
 
-fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+/// A PNG of these chunks.
+pub(super) fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (name, data) in chunks {
         file.extend((data.len() as u32).to_be_bytes());

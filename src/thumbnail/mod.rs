@@ -27,9 +27,9 @@
 //!
 //! # What it costs
 //! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. Held
-//! whole, within [`Limits::max_bytes`], are PNG with Adam7 interlacing, GIF with interlacing (a byte for each pixel), WebP
-//! that is lossless, animated, or lossy with alpha, TIFF pages of one strip, and BMP with run lengths; a picture that would
-//! take more is refused. A panic of a decoder is caught and is [`Error::Corrupt`].
+//! whole, within [`Limits::max_bytes`], are GIF with interlacing (a byte for each pixel), WebP that is lossless, animated, or
+//! lossy with alpha, TIFF pages of one strip, and BMP with run lengths; a picture that would take more is refused. A panic
+//! of a decoder is caught and is [`Error::Corrupt`].
 
 mod colour;
 mod complete;
