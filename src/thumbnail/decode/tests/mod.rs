@@ -1,0 +1,58 @@
+//! What comes by rows is what `image` makes of the whole file.
+
+mod bmp;
+mod gif;
+mod png;
+mod tiff;
+#[cfg(feature = "libwebp")]
+mod webp;
+
+use std::fs;
+use std::io::Cursor;
+use std::path::PathBuf;
+
+use image::{DynamicImage, ImageReader};
+
+use super::{Area, Goal, Header, Plane, Sink, open};
+use crate::thumbnail::Limits;
+use crate::thumbnail::probe::probe;
+
+const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
+
+/// The rows of a single plane, one after another.
+#[derive(Default)]
+struct Rows(Vec<u8>);
+
+impl Sink for Rows {
+    fn row(&mut self, plane: usize, bytes: &[u8]) {
+        assert_eq!(plane, 0);
+        self.0.extend_from_slice(bytes);
+    }
+}
+
+/// All rows at this step, their plane, and their header.
+fn rows(bytes: &[u8], step: f64) -> (Vec<u8>, Plane, Header) {
+    let probe = probe(Cursor::new(bytes), &LIMITS).unwrap();
+    let mut source = open(bytes, &probe, &LIMITS).unwrap();
+    let planes = source.shrink(Goal { step, chroma: step });
+    let area = Area { across: 0..planes[0].width, down: 0..planes[0].height };
+    let mut rows = Rows::default();
+    source.read(&[area], &mut rows).unwrap();
+    assert_eq!(planes.len(), 1);
+    (rows.0, planes[0], source.header().clone())
+}
+
+/// The fixtures of a format whose names hold no part that is excepted.
+fn fixtures(extension: &str, except: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let names = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
+    let all = names.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()));
+    let wanted: Vec<_> = all.filter(|(name, _)| !except.iter().any(|part| name.contains(part))).collect();
+    assert!(!wanted.is_empty());
+    wanted
+}
+
+fn by_image(bytes: &[u8]) -> DynamicImage {
+    ImageReader::new(Cursor::new(bytes)).with_guessed_format().unwrap().decode().unwrap()
+}

@@ -1,0 +1,93 @@
+//! TIFF of every cut into strips, tiles and planes.
+
+use std::io::Cursor;
+
+use super::{by_image, fixtures, rows};
+use crate::thumbnail::decode::layout;
+
+#[test]
+fn a_tiff_by_bands_is_that_of_a_full_decode() {
+    // What `image` converts on its way, or does not read.
+    for (name, bytes) in fixtures("tiff", &["cmyk", "grey-4", "jpeg", "palette"]) {
+        let (samples, plane, header) = rows(&bytes, 1.0);
+        let whole = by_image(&bytes);
+        assert_eq!((plane.width, plane.height), (whole.width() as usize, whole.height() as usize), "{name}");
+        assert_eq!(layout(whole.color()), Some((header.model, header.depth)), "{name}");
+        assert!(samples == whole.as_bytes(), "{name}");
+    }
+}
+
+/// An uncompressed TIFF of three planes, cut into chunks of this size: tiles, or strips if they are as wide as the page.
+fn planar_tiff(planes: &[Vec<u8>; 3], (width, height): (usize, usize), (across, down): (usize, usize)) -> Vec<u8> {
+    let tiled = across != width;
+    let mut file = b"II*\0\0\0\0\0".to_vec();
+    let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
+    for plane in planes {
+        for (top, left) in
+            (0..height).step_by(down).flat_map(|top| (0..width).step_by(across).map(move |left| (top, left)))
+        {
+            let rows = if tiled { down } else { down.min(height - top) };
+            let start = file.len() as u32;
+            for (y, x) in (top..top + rows).flat_map(|y| (left..left + across).map(move |x| (y, x))) {
+                file.push(if y < height && x < width { plane[y * width + x] } else { 99 });
+            }
+            offsets.push(start);
+            lengths.push(file.len() as u32 - start);
+        }
+    }
+    let mut list = |numbers: &[u32]| {
+        let start = file.len() as u32;
+        file.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        (numbers.len() as u32, start)
+    };
+    let (offsets, lengths) = (list(&offsets), list(&lengths));
+    let one = |value: usize| (1, value as u32);
+    let mut tags = vec![
+        (256, one(width)),
+        (257, one(height)),
+        (258, one(8)),
+        (259, one(1)),
+        (262, one(2)),
+        (277, one(3)),
+        (284, one(2)),
+    ];
+    match tiled {
+        true => tags.extend([(322, one(across)), (323, one(down)), (324, offsets), (325, lengths)]),
+        false => tags.extend([(273, offsets), (278, one(down)), (279, lengths)]),
+    }
+    tags.sort_unstable();
+    let directory = (file.len() as u32).to_le_bytes();
+    file[4..8].copy_from_slice(&directory);
+    file.extend((tags.len() as u16).to_le_bytes());
+    for (tag, (count, value)) in tags {
+        file.extend(u16::to_le_bytes(tag).into_iter().chain([4, 0]));
+        file.extend([u32::to_le_bytes(count), u32::to_le_bytes(value)].concat());
+    }
+    file.extend([0; 4]);
+    file
+}
+
+#[test]
+fn planes_of_any_cut_are_put_together() {
+    let size = (20, 37);
+    let planes = [3, 5, 7].map(|factor| (0..20 * 37).map(|at| (at * factor % 251) as u8).collect::<Vec<u8>>());
+    let expected: Vec<u8> = (0..20 * 37).flat_map(|at| [0, 1, 2].map(|plane| planes[plane][at])).collect();
+    for chunk in [(20, 1), (20, 5), (20, 37), (20, 64), (16, 16), (32, 16)] {
+        let (samples, ..) = rows(&planar_tiff(&planes, size, chunk), 1.0);
+        assert!(samples == expected, "{chunk:?}");
+    }
+}
+
+#[test]
+fn strips_of_any_height_are_put_together() {
+    let pixels: Vec<u16> = (0..23 * 31 * 3).map(|at| (at * 7919 % 65521) as u16).collect();
+    for strip in [1, 4, 30, 31, 100] {
+        let mut file = Cursor::new(Vec::new());
+        let mut encoder = tiff::encoder::TiffEncoder::new(&mut file).unwrap();
+        let mut image = encoder.new_image::<tiff::encoder::colortype::RGB16>(23, 31).unwrap();
+        image.rows_per_strip(strip).unwrap();
+        image.write_data(&pixels).unwrap();
+        let (samples, ..) = rows(&file.into_inner(), 1.0);
+        assert!(samples == pixels.iter().flat_map(|number| number.to_ne_bytes()).collect::<Vec<u8>>(), "{strip}");
+    }
+}
