@@ -54,6 +54,9 @@ impl Link {
     }
 }
 
+/// How long one attempt may take that somebody waits for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// Reads a Redis URL.
 pub fn config(url: &str) -> Result<Config, BusError> {
     let (scheme, _) = url.split_once("://").ok_or_else(|| BusError::Url("it has no scheme".to_owned()))?;
@@ -100,6 +103,28 @@ pub fn client(config: &Config, events: usize) -> Result<Client, BusError> {
         performance.broadcast_channel_capacity = events;
     });
     builder.build().map_err(|error| BusError::Url(error.details().to_owned()))
+}
+
+/// Connects once, and says what stands in the way.
+pub async fn obstacle(config: &Config) -> Option<String> {
+    let config = Config { fail_fast: true, ..config.clone() };
+    let mut builder = Builder::from_config(config);
+    builder.with_connection_config(|connection| {
+        connection.connection_timeout = PATIENCE;
+        connection.internal_command_timeout = PATIENCE;
+    });
+    let client = match builder.build() {
+        Ok(client) => client,
+        Err(error) => return Some(error.details().to_owned()),
+    };
+    let connected = timeout(PATIENCE * 2, client.init()).await;
+    // It may be stuck in the middle of something.
+    let _ = timeout(FAREWELL, client.quit()).await;
+    match connected {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error.details().to_owned()),
+        Err(_) => Some("it does not answer".to_owned()),
+    }
 }
 
 /// The state of a client's connection, and the task that keeps it connected until `stop` and then says goodbye.

@@ -140,6 +140,15 @@ impl Bus {
         Ok((Self { commands, links: [commands_link, subscriptions_link], publisher, fanout }, BusTask { tasks }))
     }
 
+    /// Connects to this URL once, over a connection of its own, and says what stands in the way of it; `None` when nothing
+    /// does.
+    ///
+    /// # Errors
+    /// When the URL cannot be used.
+    pub async fn obstacle(url: &str) -> Result<Option<String>, BusError> {
+        Ok(connection::obstacle(&connection::config(url)?).await)
+    }
+
     /// Rings the doorbell: queues the event for sending and returns at once. It never fails: when Redis is away or the
     /// queue is full, the message is dropped, counted and logged.
     pub fn publish<E: Event>(&self, event: &E) {

@@ -8,6 +8,7 @@ use super::output;
 use super::process::expected_redis;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::doctor::{self, Finding, Verdict};
+use crate::email;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,12 +31,21 @@ impl Doctor {
             Ok(config) => {
                 let mut findings = vec![configured(&config)];
                 findings.extend(doctor::examine(&config, &expected_redis(&config)).await);
+                findings.push(templates(&config));
                 findings
             }
         };
         output::print(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
         let wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
         Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// What the email worker would not start without.
+fn templates(config: &Config) -> Finding {
+    match email::check(&config.email) {
+        Ok(()) => Finding::fine("mail templates", "each of them works"),
+        Err(error) => Finding::wrong("mail templates", output::join(&error), "mend the template, or email.templates"),
     }
 }
 

@@ -7,9 +7,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::domains::domains;
 use super::output;
+use super::process::open_existing;
 use super::table::table;
 use crate::config::Config;
-use crate::db::{Database, Location, UnixMillis, now, timestamp};
+use crate::db::{Database, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
 use crate::jobs::{self, Age, Filter, Intervention, Kind, Listed, Shown, State};
 
@@ -124,7 +125,7 @@ fn since(text: &str) -> Result<UnixMillis, &'static str> {
 
 impl Jobs {
     pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
-        let (database, writer) = Database::open(&Location::new(&config.database.path))?;
+        let (database, writer) = open_existing(config)?;
         let outcome = match self {
             Self::List(list) => list.run(&database).await,
             Self::Show(show) => show.run(&database),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::timeout;
@@ -123,6 +123,15 @@ impl Process {
         ended?;
         closed.context("the last writes were not finished in time")
     }
+}
+
+/// Opens the database for a command that looks at what is there: a new one would only hide that this is the wrong place.
+pub(super) fn open_existing(config: &Config) -> anyhow::Result<(Database, WriterThread)> {
+    let location = Location::new(&config.database.path);
+    if !location.path().exists() {
+        bail!("{} is not there (check database.url and the working directory)", location.path().display());
+    }
+    Ok(Database::open(&location)?)
 }
 
 /// Where Redis is: where the configuration says, else the broker of an `m3a3 up` on the same data, else 127.0.0.1.

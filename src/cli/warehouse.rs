@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::output;
+use super::process::open_existing;
 use super::table::table;
 use crate::config::Config;
-use crate::db::{Database, Location};
 use crate::warehouse::{self, Report};
 
 const EXAMPLES: &str = "\
@@ -44,7 +44,7 @@ enum Format {
 impl Warehouse {
     pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let Self::Report(ReportCommand { format }) = self;
-        let (database, writer) = Database::open(&Location::new(&config.database.path))?;
+        let (database, writer) = open_existing(config)?;
         let report = database.read(warehouse::report).await;
         writer.close().await;
         let report = report?;

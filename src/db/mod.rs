@@ -22,6 +22,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use tokio::task::JoinError;
 
 pub use condition::{Condition, condition, read_once};
 pub use location::Location;
@@ -131,6 +132,20 @@ impl Database {
         self.readers.read_point(query)
     }
 
+    /// Reads on the blocking pool, over the connections of short reads, so that no long one stands in the way: for what is
+    /// bounded and has to come soon.
+    ///
+    /// # Errors
+    /// When the connection cannot be opened or the query fails.
+    pub async fn read_soon<T, F>(&self, query: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    {
+        let readers = self.readers.clone();
+        finished(tokio::task::spawn_blocking(move || readers.read_point(query)).await)
+    }
+
     /// Reads on the blocking pool, for everything that is longer than a read by key.
     ///
     /// # Errors
@@ -141,10 +156,14 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
         let readers = self.readers.clone();
-        match tokio::task::spawn_blocking(move || readers.read_long(query)).await {
-            Ok(result) => result,
-            Err(join) if join.is_panic() => Err(DbError::Panicked),
-            Err(_) => Err(DbError::Closed),
-        }
+        finished(tokio::task::spawn_blocking(move || readers.read_long(query)).await)
+    }
+}
+
+fn finished<T>(read: Result<Result<T, DbError>, JoinError>) -> Result<T, DbError> {
+    match read {
+        Ok(result) => result,
+        Err(join) if join.is_panic() => Err(DbError::Panicked),
+        Err(_) => Err(DbError::Closed),
     }
 }

@@ -3,13 +3,18 @@
 use super::Finding;
 use crate::db::{Condition, Location, condition};
 
+const RESTORE: &str = "stop every m3a3 and restore a backup, or save what `sqlite3 FILE .recover` finds";
 /// A log that is cut back at 64 MiB and yet grew past this is held open by somebody's long read.
 const MAX_WAL_BYTES: u64 = 256 << 20;
 
 pub(super) fn examine(location: &Location) -> Vec<Finding> {
     let path = location.path().display().to_string();
     match condition(location) {
-        Err(error) => vec![Finding::wrong("database", error.to_string(), "check the file and who may read it")],
+        Err(error) => {
+            let told = error.to_string();
+            let damaged = ["malformed", "not a database", "disk image"].iter().any(|word| told.contains(word));
+            vec![Finding::wrong("database", told, if damaged { RESTORE } else { "check the file and who may read it" })]
+        }
         Ok(Condition::Missing) => {
             let advice = "check database.url and the working directory; a server or `m3a3 migrate` makes a new one";
             vec![Finding::wrong("database", format!("{path} is not there"), advice)]
@@ -30,10 +35,7 @@ pub(super) fn examine(location: &Location) -> Vec<Finding> {
 fn whole(path: &str, bytes: u64, faults: &[String]) -> Finding {
     match faults.first() {
         None => Finding::fine("database", format!("{path}, {} MiB, whole", bytes >> 20)),
-        Some(fault) => {
-            let advice = "stop every m3a3 and restore a backup, or save what `sqlite3 FILE .recover` finds";
-            Finding::wrong("database", format!("{path} is damaged: {fault}"), advice)
-        }
+        Some(fault) => Finding::wrong("database", format!("{path} is damaged: {fault}"), RESTORE),
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Finding;
 use crate::config::Config;
 use crate::db::Location;
-use crate::files::free_bytes_below;
+use crate::files::{free_bytes_below, why_unusable};
 
 pub(super) fn examine(config: &Config, location: &Location) -> Vec<Finding> {
     let wanted = config.serve.min_free_bytes;
@@ -15,6 +15,10 @@ pub(super) fn examine(config: &Config, location: &Location) -> Vec<Finding> {
 }
 
 fn judge(what: &'static str, folder: &Path, free: io::Result<u64>, wanted: u64) -> Finding {
+    if let Some(reason) = why_unusable(folder) {
+        let advice = "name a folder that m3a3 may write to in images.root and database.url";
+        return Finding::wrong(what, format!("{}: {reason}", folder.display()), advice);
+    }
     let folder = folder.display();
     match free {
         Ok(free) if free >= wanted => Finding::fine(what, format!("{} MiB free below {folder}", free >> 20)),

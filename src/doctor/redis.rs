@@ -14,18 +14,30 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_millis(100);
 
 pub(super) async fn examine(url: &str) -> Vec<Finding> {
+    match Bus::obstacle(url).await {
+        Ok(None) => {}
+        Ok(Some(reason)) => return vec![unreachable(url, &reason)],
+        Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
+    }
     let shutdown = CancellationToken::new();
     let (bus, task) = match Bus::start(url, shutdown.clone()) {
         Ok(started) => started,
         Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
     };
-    let findings = ask(&bus).await.unwrap_or_else(|error| {
-        let advice = "start Redis, or `m3a3 up` with its own, or check redis.url; until then news come late";
-        vec![Finding::wrong("Redis", format!("{}: {error}", place(url)), advice)]
-    });
+    let findings = ask(&bus).await.unwrap_or_else(|error| vec![unreachable(url, &error.to_string())]);
     shutdown.cancel();
     task.finished().await;
     findings
+}
+
+fn unreachable(url: &str, reason: &str) -> Finding {
+    let advice = match reason {
+        reason if reason.starts_with("WRONGPASS") || reason.starts_with("NOAUTH") || reason.contains("password") => {
+            "check the username and the password in redis.url"
+        }
+        _ => "start Redis, or `m3a3 up` with its own, or check redis.url; until then news come late",
+    };
+    Finding::wrong("Redis", format!("{}: {reason}", place(url)), advice)
 }
 
 /// The URL without what may be secret.

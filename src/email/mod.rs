@@ -29,8 +29,17 @@ use std::io;
 
 use lettre::address::AddressError;
 
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Email};
 pub use worker::{EmailWorker, Ending};
+
+/// Tries every template with an example, as a worker does at its start.
+///
+/// # Errors
+/// When one does not work, or the sender is none.
+pub fn check(config: &Email) -> Result<(), SetupError> {
+    let templates = wording::Templates::load(config.templates.as_deref())?;
+    letter::Writer::new(&config.from, templates).map(drop).map_err(SetupError::Sender)
+}
 
 /// Why no mail can be sent with this configuration.
 #[derive(Debug, thiserror::Error)]

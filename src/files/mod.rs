@@ -132,6 +132,18 @@ impl Files {
     }
 }
 
+/// Why nothing can be kept in this folder, which need not exist yet; `None` when it can.
+pub fn why_unusable(folder: &Path) -> Option<String> {
+    let there = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    if !there.is_dir() {
+        return Some(format!("{} is no folder", there.display()));
+    }
+    let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
+    let refused = rustix::fs::access(there, access).err();
+    refused.map(|error| format!("{} cannot be written to: {error}", there.display()))
+}
+
 /// Bytes that are free for us on the file system of this folder, or of the nearest one above it that exists.
 ///
 /// # Errors

@@ -31,7 +31,7 @@ impl Outbox {
     pub fn keep(&self, job: JobId, mail: &[u8]) -> io::Result<()> {
         let mut file = Temporary::create(&self.folder)?;
         file.write(mail)?;
-        file.persist(&format!("{job}.eml"))
+        file.replace(&format!("{job}.eml"))
     }
 }
 
@@ -45,9 +45,9 @@ mod tests {
         let outbox = Outbox::open(folder.path().join("outbox")).unwrap();
         let job = JobId::generate();
         outbox.keep(job, b"first").unwrap();
-        outbox.keep(job, b"the same, longer").unwrap();
+        outbox.keep(job, b"other").unwrap();
         let kept = std::fs::read(outbox.folder().join(format!("{job}.eml"))).unwrap();
-        assert_eq!(kept, b"the same, longer");
+        assert_eq!(kept, b"other", "the address may be another one by now");
         let names: Vec<_> =
             std::fs::read_dir(outbox.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "one mail and the folder for temporary files: {names:?}");

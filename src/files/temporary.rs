@@ -40,6 +40,14 @@ impl Temporary {
         &self.file
     }
 
+    /// Makes the bytes durable, and only then gives them their name, which is of the form `name`, in the folder. A file that
+    /// has it already is replaced.
+    pub(super) fn replace(self, name: &str) -> io::Result<()> {
+        self.file.sync_all()?;
+        std::fs::rename(&self.path, self.folder.join(name))?;
+        sync_folder(&self.folder)
+    }
+
     /// Makes the bytes durable, and only then gives them their name: `relative` to the folder, of the form `part/name`.
     /// The name stands for the content: a file that has it already stays as it is, so that what clients know of it (its
     /// date, and what is made of that) holds on.

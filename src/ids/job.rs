@@ -14,6 +14,18 @@ use super::Invalid;
 pub struct JobId(Uuid);
 
 impl JobId {
+    /// The least id of those that were made at this time (in milliseconds since 1970) or later.
+    pub fn first_at(unix_millis: i64) -> Self {
+        const MOST: u64 = (1 << 48) - 1;
+        let millis = u64::try_from(unix_millis).unwrap_or(0).min(MOST);
+        let bytes = millis.to_be_bytes();
+        let mut id = [0; 16];
+        id[..6].copy_from_slice(&bytes[2..]);
+        id[6] = 0x70;
+        id[8] = 0x80;
+        Self(Uuid::from_bytes(id))
+    }
+
     /// A new id, greater than every one this process made before.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
@@ -47,5 +59,8 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(id.to_string().replace('-', "").parse::<JobId>().is_err());
         assert!(JobId::generate() > id);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
+        assert!(JobId::first_at(now - 1000) < id && id < JobId::first_at(now + 1000));
+        assert!(JobId::first_at(-1) < id && id < JobId::first_at(i64::MAX));
     }
 }

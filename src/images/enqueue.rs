@@ -12,6 +12,7 @@ use crate::events::ImageUploaded;
 use crate::files::OpenError;
 use crate::http::{Problem, body};
 use crate::ids::{ImagePath, Invalid, UserId};
+use crate::jobs::Place;
 
 pub(super) async fn post(
     resources: web::Data<Resources>,
@@ -19,7 +20,8 @@ pub(super) async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    check_room(&resources).await?;
+    // Held until the row is written.
+    let _place = take_place(&resources).await?;
     let submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&resources, key, payload).await?,
         "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
@@ -45,7 +47,7 @@ pub(super) async fn post(
 }
 
 /// Refuses what there would be no room for, before its first byte is read.
-async fn check_room(resources: &Resources) -> Result<(), Problem> {
+async fn take_place(resources: &Resources) -> Result<Place, Problem> {
     let (free, wanted) = (resources.files.free_bytes().map_err(Problem::unavailable)?, resources.limits.min_free_bytes);
     if free < wanted {
         let detail = "The disk is almost full; no picture is accepted until there is room again.";

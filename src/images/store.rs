@@ -102,7 +102,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     let image_path = submission.path.clone();
     store_image(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
     let picture = called(submission.original_name.as_deref(), &submission.path);
-    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, at)?;
+    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, None, at)?;
     if let Some(key) = &submission.key {
         idempotency::remember(connection, user_id, key, image_id, at)?;
     }
@@ -114,11 +114,17 @@ fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: Unix
     jobs::enqueue(connection, &job, at).map(drop)
 }
 
-fn mail(connection: &mut SqliteConnection, wanted: &Notices, task: &MailTask, at: UnixMillis) -> QueryResult<()> {
+fn mail(
+    connection: &mut SqliteConnection,
+    wanted: &Notices,
+    task: &MailTask,
+    dedup: Option<String>,
+    at: UnixMillis,
+) -> QueryResult<()> {
     if !wanted.contains(task.notice()) {
         return Ok(());
     }
-    let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup: task.dedup() };
+    let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup };
     jobs::enqueue(connection, &job, at).map(drop)
 }
 
@@ -240,7 +246,7 @@ pub(super) fn done(
         picture: called(image.original_name.as_deref(), &image.path),
         thumbnail: thumbnail.name.to_string(),
     };
-    mail(connection, wanted, &ready, at)
+    mail(connection, wanted, &ready, None, at)
 }
 
 /// What the user is to be told by mail, as it was settled when the picture was accepted.
@@ -267,7 +273,7 @@ pub(super) fn failed(
         picture: called(image.original_name.as_deref(), &image.path),
         message: message.to_owned(),
     };
-    mail(connection, wanted, &failed, at)
+    mail(connection, wanted, &failed, Some(failure_key(image.id)), at)
 }
 
 /// Notes that an image that had failed may get its thumbnail after all.
@@ -275,5 +281,12 @@ pub(super) fn revived(connection: &mut SqliteConnection, image: &Image) -> Query
     diesel::update(images::table.find(image.id))
         .set((images::state.eq("pending"), images::failure.eq(None::<String>), images::finished_at.eq(None::<i64>)))
         .execute(connection)?;
-    users::image_revived(connection, image.user_id, image.id)
+    users::image_revived(connection, image.user_id, image.id)?;
+    // The mail that says so need not go out any more.
+    jobs::withdraw(connection, EMAIL, &failure_key(image.id))
+}
+
+/// By which the mail about an image's failure is found again.
+fn failure_key(image_id: i64) -> String {
+    format!("image {image_id} failed")
 }

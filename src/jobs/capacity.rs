@@ -1,6 +1,6 @@
 //! How many jobs may wait: a server that cannot keep up says so before its disk is full.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -23,15 +23,31 @@ pub struct Capacity {
     database: Database,
     kind: Kind,
     max_queued: u64,
-    count: Arc<Mutex<Option<Count>>>,
+    count: Arc<Mutex<Count>>,
+    /// Who holds it counts; everyone else waits for what comes of it.
+    counting: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Default)]
 struct Count {
-    at: Instant,
+    /// `None` before the first.
+    at: Option<Instant>,
     queued: u64,
-    /// What was admitted here since. It need not have become a job, nor be one that still waits.
-    admitted: u64,
+    /// Places that were given back since the count. What came of them may wait by now, or be done.
+    since: u64,
+    /// Places that are held.
+    held: u64,
+}
+
+/// A place for one job, held until its row is written.
+pub struct Place(Arc<Mutex<Count>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut count = lock(&self.0);
+        count.held -= 1;
+        count.since += 1;
+    }
 }
 
 /// No more jobs are taken now.
@@ -40,7 +56,7 @@ struct Count {
 pub struct Full {
     /// The kind's name.
     pub kind: &'static str,
-    /// How many wait.
+    /// How many wait, or are about to.
     pub queued: u64,
     /// How many may.
     pub max_queued: u64,
@@ -49,46 +65,55 @@ pub struct Full {
 impl Capacity {
     /// Room for `max_queued` queued jobs of this kind.
     pub fn new(database: Database, kind: Kind, max_queued: u64) -> Self {
-        Self { database, kind, max_queued, count: Arc::default() }
+        Self { database, kind, max_queued, count: Arc::default(), counting: Arc::default() }
     }
 
-    /// Says whether there is room for one job more, and counts it as taken.
+    /// Takes a place for one job more, if there is one.
     ///
     /// # Errors
     /// When the jobs cannot be counted.
-    pub async fn admit(&self) -> Result<Result<(), Full>, DbError> {
-        if let Some(admitted) = self.judge(Instant::now()) {
+    pub async fn admit(&self) -> Result<Result<Place, Full>, DbError> {
+        if let Some(admitted) = self.judge(Instant::now(), false) {
+            return Ok(admitted);
+        }
+        let _counting = self.counting.lock().await;
+        if let Some(admitted) = self.judge(Instant::now(), false) {
             return Ok(admitted);
         }
         let kind = self.kind.name;
         let queued = self
             .database
-            .read(move |connection| {
+            .read_soon(move |connection| {
                 let queued = jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq("queued"));
                 queued.count().get_result::<i64>(connection)
             })
             .await?;
-        *self.lock() = Some(Count { at: Instant::now(), queued: u64::try_from(queued).unwrap_or(0), admitted: 0 });
-        Ok(self.judge(Instant::now()).unwrap_or(Ok(())))
+        {
+            let mut count = lock(&self.count);
+            (count.at, count.queued, count.since) = (Some(Instant::now()), u64::try_from(queued).unwrap_or(0), 0);
+        }
+        let full = Full { kind, queued: u64::try_from(queued).unwrap_or(0), max_queued: self.max_queued };
+        Ok(self.judge(Instant::now(), true).unwrap_or(Err(full)))
     }
 
-    /// What the last count says; `None` when it is too old, or too near to the limit, to say anything.
-    fn judge(&self, now: Instant) -> Option<Result<(), Full>> {
-        let mut count = self.lock();
-        let count = count.as_mut()?;
-        let age = now.duration_since(count.at);
-        if count.queued >= self.max_queued {
-            let full = Full { kind: self.kind.name, queued: count.queued, max_queued: self.max_queued };
-            return (age <= FRESH_WHEN_FULL).then_some(Err(full));
+    /// What the last count says; `None` when it is too old, or (unless it is `new`) too near to the limit, to say anything.
+    fn judge(&self, now: Instant, new: bool) -> Option<Result<Place, Full>> {
+        let mut count = lock(&self.count);
+        let age = now.duration_since(count.at?);
+        let taken = count.queued + count.since + count.held;
+        if taken >= self.max_queued {
+            let full = Full { kind: self.kind.name, queued: taken, max_queued: self.max_queued };
+            let sure = new || (count.queued >= self.max_queued && age <= FRESH_WHEN_FULL);
+            return sure.then_some(Err(full));
         }
-        if age > FRESH || count.queued + count.admitted >= self.max_queued {
+        if age > FRESH {
             return None;
         }
-        count.admitted += 1;
-        Some(Ok(()))
+        count.held += 1;
+        Some(Ok(Place(Arc::clone(&self.count))))
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Count>> {
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(count: &Mutex<Count>) -> MutexGuard<'_, Count> {
+    count.lock().unwrap_or_else(PoisonError::into_inner)
 }

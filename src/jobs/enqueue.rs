@@ -38,3 +38,13 @@ pub fn enqueue(connection: &mut SqliteConnection, job: &NewJob, now: UnixMillis)
         .execute(connection)?;
     Ok(rows == 1)
 }
+
+/// Takes back a job that nobody has begun, by its kind and dedup key, as if it had never been made.
+///
+/// # Errors
+/// When the statement fails.
+pub fn withdraw(connection: &mut SqliteConnection, kind: Kind, dedup: &str) -> QueryResult<()> {
+    let waiting = jobs::table.filter(jobs::kind.eq(kind.name)).filter(jobs::dedup.eq(dedup));
+    diesel::delete(waiting.filter(jobs::state.eq("queued"))).execute(connection)?;
+    Ok(())
+}

@@ -72,6 +72,7 @@ pub fn retry(
             jobs::run_at.eq(now),
             jobs::attempts.eq(0),
             jobs::crashes.eq(0),
+            jobs::error.eq(None::<String>),
             jobs::finished_at.eq(None::<UnixMillis>),
         ))
         .execute(connection)?;
@@ -89,23 +90,24 @@ const BATCH: i64 = 200;
 pub async fn retry_all(database: &Database, domains: &Arc<[Domain]>, mut filter: Filter) -> Result<usize, DbError> {
     let mut retried = 0;
     loop {
-        let (domains, page) = (domains.clone(), filter.clone());
-        let (last, done) = database
+        let page = filter.clone();
+        let listed = database.read(move |connection| list(connection, &page, BATCH)).await?;
+        let ids: Vec<JobId> = listed.iter().map(|listed| parse_id(&listed.id)).collect::<QueryResult<_>>()?;
+        let Some(&last) = ids.last() else { return Ok(retried) };
+        let domains = domains.clone();
+        retried += database
             .write(move |connection| {
-                let (mut last, mut done) = (None, 0);
-                for listed in list(connection, &page, BATCH)? {
-                    let id = parse_id(&listed.id)?;
+                let mut done = 0;
+                for id in ids {
                     done += usize::from(retry(connection, &domains, id, now())? == Intervention::Done);
-                    last = Some(id);
                 }
-                Ok((last, done))
+                Ok(done)
             })
             .await?;
-        retried += done;
-        match last {
-            Some(_) => filter.before = last,
-            None => return Ok(retried),
+        if listed.len() < BATCH as usize {
+            return Ok(retried);
         }
+        filter.before = Some(last);
     }
 }
 

@@ -52,8 +52,8 @@ use crate::ids::JobId;
 
 pub use age::{Age, since};
 pub use backlog::{Backlog, backlog};
-pub use capacity::{Capacity, Full};
-pub use enqueue::{NewJob, enqueue};
+pub use capacity::{Capacity, Full, Place};
+pub use enqueue::{NewJob, enqueue, withdraw};
 pub use intervention::{Domain, Intervention, cancel, retry, retry_all};
 pub use kind::{DedupScope, EMAIL, KINDS, Kind, THUMBNAIL, WAREHOUSE, WEBHOOK};
 pub use listing::{Filter, Listed, Shown, ShownAttempt, State, list, show};

@@ -31,9 +31,8 @@ async fn place(
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
     let (order_id, customer_id) = parse(&body::json_object(payload).await?)?;
-    if orders.webhook {
-        orders.room.admit().await??;
-    }
+    // Held until the row is written.
+    let _place = if orders.webhook { Some(orders.room.admit().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
     let placement = orders.placement(order_id, customer_id);
     let accepted = orders.database.try_write(move |connection| store::accept(connection, &placement)).await?;

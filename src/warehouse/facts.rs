@@ -45,7 +45,11 @@ pub(super) fn facts(bytes: &[u8], limits: &Limits) -> Result<Facts, thumbnail::E
 /// (EXIF 2.32). Whatever is malformed is taken for missing.
 fn captured_at(bytes: &[u8]) -> Option<String> {
     // The bytes are anybody's: a panic on the way through them costs a date, not the job.
-    let read = || Reader::new().read_from_container(&mut Cursor::new(bytes)).ok();
+    let read = || {
+        // What stands beside a fault still counts: many a program writes blocks that end a little early.
+        let read = Reader::new().continue_on_error(true).read_from_container(&mut Cursor::new(bytes));
+        read.or_else(|error| error.distill_partial_result(|_faults| {})).ok()
+    };
     let exif = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;
     let original = || time(&exif, Tag::DateTimeOriginal, Tag::OffsetTimeOriginal);
     let digitized = || time(&exif, Tag::DateTimeDigitized, Tag::OffsetTimeDigitized);
@@ -138,6 +142,27 @@ mod tests {
         for none in ["", "    :  :     :  :  ", "0000:00:00 00:00:00", "2026:13:01 00:00:00", "yesterday"] {
             assert_eq!(captured(&[(ORIGINAL, none)]), None, "{none}");
         }
+    }
+
+    #[test]
+    fn a_fault_beside_the_capture_time_does_not_cost_it() {
+        let whole = with_exif(&[(ORIGINAL, "2026:07:09 18:30:05")]);
+        // Without the pointer to the next directory, as piexif writes it, the value follows at once.
+        let exif = whole.windows(4).position(|window| window == b"eXIf").unwrap() + 4;
+        let length = u32::from_be_bytes(whole[exif - 8..exif - 4].try_into().unwrap()) as usize;
+        let mut block = whole[exif..exif + length].to_vec();
+        let value = block.len() - 20;
+        block.drain(value - 4..value);
+        let offset = value - 12 + 4;
+        block[offset..offset + 4].copy_from_slice(&((value - 4) as u32).to_be_bytes());
+        let jpeg = include_bytes!("../../tests/fixtures/420.jpg");
+        let mut bytes = jpeg[..2].to_vec();
+        bytes.extend([0xff, 0xe1]);
+        bytes.extend((block.len() as u16 + 8).to_be_bytes());
+        bytes.extend(b"Exif\0\0");
+        bytes.extend(&block);
+        bytes.extend(&jpeg[2..]);
+        assert_eq!(facts(&bytes, &LIMITS).unwrap().captured_at.unwrap(), "2026-07-09T18:30:05");
     }
 
     proptest! {

@@ -84,6 +84,23 @@ async fn workers_that_are_started_after_the_fact_catch_up_with_all_that_they_mis
 }
 
 #[tokio::test]
+async fn every_worker_hears_of_its_work_long_before_its_sweep() {
+    let app = App::new(&["jobs.sweep_interval_s=3600"]).await;
+    let (serve, game) = (app.serve(), app.game_server());
+    let _workers = WORKERS.map(|name| app.start(&["worker", name]));
+    // The server hears of pictures too, and the game server of orders.
+    for (channel, listeners) in [("image_uploaded", 4), ("order_placed", 3)] {
+        eventually("all listen", || async { (app.redis.listeners(channel).await >= listeners).then_some(()) }).await;
+    }
+    app.upload(serve.url(), 1, &jpeg(1)).await;
+    assert_eq!(app.place_order(game.url(), "o-1", "1").await.0, 200);
+    app.assert_none_is_left_of(&WORKERS).await;
+    for (table, rows) in [("thumbnails", 1), ("asset_references", 1), ("fulfilments", 1), ("mails", 3)] {
+        assert_eq!(app.count(&format!("SELECT count(*) FROM {table}")), rows, "{table}");
+    }
+}
+
+#[tokio::test]
 async fn a_worker_that_is_to_run_once_does_what_is_due_and_exits() {
     let app = App::new(&["jobs.retry_base_s=3600", "jobs.sweep_interval_s=3600"]).await;
     let serve = app.serve();

@@ -31,6 +31,17 @@ async fn uploads_are_asked_to_come_again_while_too_many_wait_for_their_thumbnail
 }
 
 #[tokio::test]
+async fn many_uploads_at_once_do_not_slip_past_the_limit() {
+    let app = App::new(&["jobs.max_queued=10"]).await;
+    let serve = app.serve();
+    let bodies: Vec<_> = (1..=200).map(|user| json!({ "userId": user, "imagePath": format!("{user}.jpg") })).collect();
+    let answers = futures_util::future::join_all(bodies.iter().map(|body| app.enqueue(serve.url(), body))).await;
+    let accepted = answers.iter().filter(|(status, _)| *status == 200).count();
+    assert!(answers.iter().all(|(status, _)| [200, 503].contains(status)));
+    assert_eq!((accepted, app.count("SELECT count(*) FROM images")), (10, 10));
+}
+
+#[tokio::test]
 async fn a_backlog_of_warehouse_and_email_jobs_refuses_nothing() {
     let app = App::new(&["jobs.max_queued=2"]).await;
     let (serve, _worker) = (app.serve(), app.worker());

@@ -7,6 +7,7 @@ use diesel::RunQueryDsl;
 use crate::harness::app::{App, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::{jpeg, truncated_jpeg};
+use crate::harness::redis::TestRedis;
 
 /// On another thread, since the test's own may be the one that its Redis runs on.
 async fn examine(mut command: Command) -> Ran {
@@ -60,6 +61,7 @@ async fn everything_is_well_beside_a_running_installation() {
         "subscribers",
         "pictures' disk",
         "database disk",
+        "mail templates",
     ];
     for what in things {
         assert!(line(&ran, what).starts_with("ok "), "{}", line(&ran, what));
@@ -121,7 +123,29 @@ async fn a_redis_that_is_away_or_to_which_nobody_listens_is_told() {
     assert!(lonely.starts_with("note") && lonely.contains("nobody hears image_uploaded"), "{lonely}");
     assert_eq!(ran.code, Some(0), "{}", ran.stdout);
     app.redis.stop().await;
-    assert_wrong(&examine(app.command(&["doctor"])).await, "Redis", "not connected");
+    assert_wrong(&examine(app.command(&["doctor"])).await, "Redis", "refused");
+}
+
+#[tokio::test]
+async fn a_redis_that_wants_another_password_is_told_without_a_word_of_it() {
+    let app = App::with_redis(TestRedis::with_password("r1ght").await, &[]);
+    assert_eq!(examine(app.command(&["migrate"])).await.code, Some(0));
+    let wrong = format!("redis.url=redis://:h1dden@{}", app.redis.address());
+    let ran = examine(app.command(&["doctor", "--set", &wrong])).await;
+    assert_wrong(&ran, "Redis", &app.redis.address().to_string());
+    assert!(line(&ran, "Redis").ends_with("check the username and the password in redis.url"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("h1dden"), "{}", ran.stdout);
+}
+
+#[tokio::test]
+async fn a_root_that_is_no_folder_and_templates_that_do_not_work_are_told() {
+    let app = App::new(&[]).await;
+    app.dir.write("file", "x");
+    let ran = examine(app.command(&["doctor", "--set", "images.root=file/pictures"])).await;
+    assert_wrong(&ran, "pictures' disk", "file is no folder");
+    app.dir.write("mails/order_confirmed.txt", "Subject: {{ oops\n\n");
+    let ran = examine(app.command(&["doctor", "--set", "email.templates=mails"])).await;
+    assert_wrong(&ran, "mail templates", "order_confirmed.txt");
 }
 
 #[tokio::test]

@@ -155,6 +155,34 @@ async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
 }
 
 #[tokio::test]
+async fn where_no_database_is_there_is_nothing_to_see_and_none_is_made() {
+    let app = App::new(&[]).await;
+    for args in [&["jobs", "list"][..], &["jobs", "purge", "--older-than", "1d"], &["warehouse", "report"]] {
+        let ran = run(&app, args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{args:?}");
+        assert!(ran.stderr.contains("data/m3a3.db is not there"), "{}", ran.stderr);
+    }
+    assert!(!app.dir.path().join("data").exists());
+}
+
+#[tokio::test]
+async fn a_picture_that_may_get_its_thumbnail_after_all_makes_no_mail_that_says_it_failed() {
+    let app = App::new(&[]).await;
+    let serve = app.serve();
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    for _ in 0..3 {
+        assert_eq!(run(&app, &["jobs", "cancel", id(&accepted)]).code, Some(0));
+        assert_eq!(run(&app, &["jobs", "retry", id(&accepted)]).code, Some(0));
+    }
+    assert_eq!(show(&app, id(&accepted))["error"], Value::Null);
+    let _worker = app.worker();
+    assert_eq!(app.outcome(serve.url(), &accepted).await["status"], "done");
+    let mails = list(&app, &["--kind", "email"]).len();
+    let failed = "SELECT count(*) FROM jobs WHERE kind = 'email' AND payload LIKE '%thumbnail_failed%'";
+    assert_eq!((mails, app.count(failed)), (2, 0));
+}
+
+#[tokio::test]
 async fn purging_removes_what_has_ended_long_ago_and_nothing_else() {
     let app = App::new(&[]).await;
     let (serve, _worker) = (app.serve(), app.worker());
