@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::UnixMillis;
-use super::schema::{asset_references, assets, fulfilments, images, thumbnails};
+use super::schema::{asset_references, assets, fulfilments, images};
 
 /// An image with what has come of it.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
@@ -19,14 +19,12 @@ pub struct ImageEntry {
     pub original_name: Option<String>,
     /// `pending`, `done` or `failed`.
     pub state: String,
-    /// Where its thumbnail is.
+    /// Where the thumbnail is that it is shown by.
     pub thumbnail_url: Option<String>,
     /// Why it has none, for the uploader.
     pub failure: Option<String>,
     /// When it was accepted.
     pub created_at: UnixMillis,
-    /// Its thumbnail's width and height in pixels, and bytes.
-    pub thumbnail: Option<(i32, i32, i64)>,
     /// What the warehouse knows of it.
     pub asset: Option<AssetEntry>,
 }
@@ -59,7 +57,6 @@ pub fn images_of(
     limit: i64,
 ) -> QueryResult<Vec<ImageEntry>> {
     images::table
-        .left_join(thumbnails::table.on(thumbnails::image_id.eq(images::id)))
         .left_join(asset_references::table.on(asset_references::image_id.eq(images::id)))
         .left_join(assets::table.on(assets::sha256.eq(asset_references::sha256)))
         .filter(images::user_id.eq(user))
@@ -75,7 +72,6 @@ pub fn images_of(
             images::thumbnail_url,
             images::failure,
             images::created_at,
-            (thumbnails::width, thumbnails::height, thumbnails::bytes).nullable(),
             (assets::sha256, assets::bytes, assets::format, assets::width, assets::height, assets::captured_at)
                 .nullable(),
         ))

@@ -30,8 +30,10 @@ diesel::table! {
 }
 
 diesel::table! {
-    thumbnails (image_id) {
+    thumbnails (image_id, variant) {
         image_id -> BigInt,
+        variant -> Text,
+        position -> Integer,
         name -> Text,
         width -> Integer,
         height -> Integer,
@@ -147,7 +149,7 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(images, thumbnails, asset_references, assets);
+diesel::allow_tables_to_appear_in_same_query!(images, asset_references, assets);
 
 diesel::table! {
     mails (job_id) {

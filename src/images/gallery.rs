@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::Resources;
 use super::routes::user_id;
+use super::variants::{self, Variant};
 use crate::db::catalogue::{self, AssetEntry, ImageEntry};
 use crate::db::timestamp;
 use crate::http::{Problem, Query};
@@ -29,15 +30,18 @@ pub(super) async fn get(
         .read(move |connection| {
             let Some(_) = users::standing(connection, user)? else { return Ok(None) };
             // One more than is shown tells whether there is a next page.
-            catalogue::images_of(connection, user.get(), before, limit + 1).map(Some)
+            let images = catalogue::images_of(connection, user.get(), before, limit + 1)?;
+            let ids: Vec<i64> = images.iter().map(|image| image.id).collect();
+            Ok(Some((images, variants::of_images(connection, &ids)?)))
         })
         .await?;
-    let Some(mut images) = found else { return Err(Problem::not_found("There is no such user.")) };
+    let Some((mut images, variants)) = found else { return Err(Problem::not_found("There is no such user.")) };
     let more = images.len() as i64 > limit;
     images.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next =
         images.last().filter(|_| more).map(|last| format!("/users/{user}/images?before={}&limit={limit}", last.id));
-    let images: Vec<Value> = images.into_iter().map(shown).collect();
+    let variants_of = |image: &ImageEntry| variants.get(&image.id).map_or(&[][..], Vec::as_slice);
+    let images: Vec<Value> = images.into_iter().map(|image| shown(variants_of(&image), image)).collect();
     let mut page = json!({ "userId": user, "images": images });
     if let Some(next) = next {
         page["next"] = json!(next);
@@ -45,7 +49,7 @@ pub(super) async fn get(
     Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(page))
 }
 
-fn shown(image: ImageEntry) -> Value {
+fn shown(variants: &[Variant], image: ImageEntry) -> Value {
     let mut shown = json!({
         "imageId": image.id,
         "jobId": image.job_id,
@@ -61,8 +65,8 @@ fn shown(image: ImageEntry) -> Value {
     add("originalName", image.original_name.map(Value::from));
     add("message", image.failure.map(Value::from));
     add("thumbnailUrl", image.thumbnail_url.map(Value::from));
-    let thumbnail = |(width, height, bytes)| json!({ "width": width, "height": height, "bytes": bytes });
-    add("thumbnail", image.thumbnail.map(thumbnail));
+    add("thumbnail", variants.first().map(Variant::size));
+    add("variants", variants::shown(variants));
     if let Some(AssetEntry { sha256, bytes, format, width, height, captured_at }) = image.asset {
         add("sha256", Some(sha256.into()));
         add("bytes", Some(bytes.into()));

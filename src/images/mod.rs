@@ -8,7 +8,7 @@
 //! - `waiters`, `long_poll`: requests that are held until there is news
 //! - `intake`: messages of other programs
 //! - `worker`: the thumbnail job
-//! - `store`, `idempotency`: the rows
+//! - `store`, `variants`, `idempotency`: the rows of images, of their thumbnails, and of requests that may be repeated
 
 mod enqueue;
 mod gallery;
@@ -20,6 +20,7 @@ mod status;
 mod store;
 mod thumbnails;
 mod upload;
+mod variants;
 mod waiters;
 mod worker;
 

@@ -1,15 +1,16 @@
 //! What a client is told of a user's thumbnail or of a job.
 
 use actix_web::HttpResponse;
+use diesel::QueryResult;
+use diesel::sqlite::SqliteConnection;
 use serde_json::{Value, json};
 
-use super::store::{Image, State};
+use super::store::{self, State};
+use super::variants::{self, Variant};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
 use crate::ids::{JobId, UserId};
 use crate::users::{self, Standing};
-
-use super::store;
 
 /// Whom a client asks about.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +24,15 @@ pub(super) enum Subject {
 /// How it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
-    Done { thumbnail_url: String },
+    /// The variants are of the same picture as the thumbnail, which is one of them; none where nothing is known of them.
+    Done {
+        thumbnail_url: String,
+        variants: Vec<Variant>,
+    },
     Pending,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
     Unknown,
 }
 
@@ -39,18 +46,16 @@ impl Subject {
 
     /// Reads how it stands.
     pub(super) fn status(&self, database: &Database) -> Result<Status, DbError> {
-        match *self {
-            Self::User(user) => {
-                database.read_point(|connection| users::standing(connection, user)).map(Status::of_user)
-            }
-            Self::Job(job, _) => database.read_point(|connection| store::by_job(connection, job)).map(Status::of_image),
-        }
+        database.read_point(|connection| match *self {
+            Self::User(user) => Status::of_user(connection, user),
+            Self::Job(job, _) => Status::of_job(connection, job),
+        })
     }
 
     /// The answer's body, for a job with the job's id.
     pub(super) fn body(&self, status: &Status) -> Value {
         let mut body = match status {
-            Status::Done { thumbnail_url } => json!({ "status": "done", "thumbnailUrl": thumbnail_url }),
+            Status::Done { thumbnail_url, variants } => done(thumbnail_url, variants),
             Status::Pending => json!({ "status": "pending", "message": "Thumbnail is still being generated." }),
             Status::Failed { message } => json!({ "status": "failed", "message": message }),
             Status::Unknown => json!({ "status": "error", "message": "User not found" }),
@@ -80,28 +85,35 @@ impl Subject {
 }
 
 impl Status {
-    fn of_user(standing: Option<Standing>) -> Self {
-        match standing {
-            None => Self::Unknown,
-            Some(Standing { thumbnail_url: Some(thumbnail_url), .. }) => Self::Done { thumbnail_url },
-            Some(Standing { failure: Some(message), .. }) => Self::Failed { message },
-            Some(_) => Self::Pending,
+    fn of_user(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Self> {
+        match users::standing(connection, user)? {
+            None => Ok(Self::Unknown),
+            Some(Standing { thumbnail_url: Some(url), image_id, .. }) => Self::done(connection, url, image_id),
+            Some(Standing { failure: Some(message), .. }) => Ok(Self::Failed { message }),
+            Some(_) => Ok(Self::Pending),
         }
     }
 
-    fn of_image(image: Option<Image>) -> Self {
-        match image.map(|image| image.state) {
-            None => Self::Unknown,
-            Some(State::Pending) => Self::Pending,
-            Some(State::Done { thumbnail_url }) => Self::Done { thumbnail_url },
-            Some(State::Failed { message }) => Self::Failed { message },
+    fn of_job(connection: &mut SqliteConnection, job: JobId) -> QueryResult<Self> {
+        let Some(image) = store::by_job(connection, job)? else { return Ok(Self::Unknown) };
+        match image.state {
+            State::Pending => Ok(Self::Pending),
+            State::Done { thumbnail_url } => Self::done(connection, thumbnail_url, Some(image.id)),
+            State::Failed { message } => Ok(Self::Failed { message }),
         }
+    }
+
+    fn done(connection: &mut SqliteConnection, thumbnail_url: String, image_id: Option<i64>) -> QueryResult<Self> {
+        let variants = image_id.map_or_else(|| Ok(Vec::new()), |id| variants::of_image(connection, id))?;
+        // Another service on the same table may show the user by a thumbnail of its own by now.
+        let is_ours = variants.first().is_some_and(|first| first.url() == thumbnail_url);
+        Ok(Self::Done { thumbnail_url, variants: if is_ours { variants } else { Vec::new() } })
     }
 
     /// What another program's worker said, where there is no row of ours to ask.
     pub(super) fn of_message(outcome: Outcome) -> Self {
         match outcome {
-            Outcome::Done { url } => Self::Done { thumbnail_url: url },
+            Outcome::Done { url } => Self::Done { thumbnail_url: url, variants: Vec::new() },
             Outcome::Failed { message } => Self::Failed { message },
         }
     }
@@ -110,4 +122,12 @@ impl Status {
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. })
     }
+}
+
+fn done(thumbnail_url: &str, variants: &[Variant]) -> Value {
+    let mut body = json!({ "status": "done", "thumbnailUrl": thumbnail_url });
+    if let Some(variants) = variants::shown(variants) {
+        body["variants"] = variants;
+    }
+    body
 }

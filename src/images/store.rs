@@ -1,13 +1,13 @@
-//! The rows of images and thumbnails. Every function runs inside the caller's transaction.
+//! The rows of images. Every function runs inside the caller's transaction.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use serde_json::json;
 
 use super::idempotency::{self, IdempotencyKey, Known};
-use crate::db::schema::{images, thumbnails};
+use super::variants::{self, Thumbnails};
+use crate::db::schema::images;
 use crate::db::{UnixMillis, now};
-use crate::files::ThumbnailName;
 use crate::ids::{ImagePath, JobId, UserId};
 use crate::jobs::{self, EMAIL, Job, NewJob, THUMBNAIL, WAREHOUSE};
 use crate::tasks::{MailTask, Notices, WarehouseTask};
@@ -202,41 +202,16 @@ pub(super) fn finished_since(connection: &mut SqliteConnection, since: UnixMilli
     Ok(users.into_iter().filter_map(|user| UserId::new(user).ok()).collect())
 }
 
-/// A thumbnail that has been stored.
-#[derive(Debug, Clone)]
-pub struct Thumbnail {
-    pub(super) name: ThumbnailName,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) bytes: usize,
-}
-
-impl Thumbnail {
-    /// Where clients find it: a path on the API server, the same text everywhere.
-    pub(super) fn url(&self) -> String {
-        format!("/thumbnails/{}", self.name)
-    }
-}
-
-/// Gives an image its thumbnail, and shows its user by it.
+/// Gives an image its thumbnails, and shows its user by the first.
 pub(super) fn done(
     connection: &mut SqliteConnection,
     image: &Image,
-    thumbnail: &Thumbnail,
+    made: &Thumbnails,
     wanted: &Notices,
     at: UnixMillis,
 ) -> QueryResult<()> {
-    diesel::insert_into(thumbnails::table)
-        .values((
-            thumbnails::image_id.eq(image.id),
-            thumbnails::name.eq(thumbnail.name.as_str()),
-            thumbnails::width.eq(i32::try_from(thumbnail.width).unwrap_or(i32::MAX)),
-            thumbnails::height.eq(i32::try_from(thumbnail.height).unwrap_or(i32::MAX)),
-            thumbnails::bytes.eq(i64::try_from(thumbnail.bytes).unwrap_or(i64::MAX)),
-            thumbnails::created_at.eq(at),
-        ))
-        .execute(connection)?;
-    let url = thumbnail.url();
+    variants::insert(connection, image.id, made, at)?;
+    let url = made.first.url();
     diesel::update(images::table.find(image.id))
         .set((images::state.eq("done"), images::thumbnail_url.eq(&url), images::finished_at.eq(at)))
         .execute(connection)?;
@@ -244,7 +219,7 @@ pub(super) fn done(
     let ready = MailTask::ThumbnailReady {
         user_id: image.user_id,
         picture: called(image.original_name.as_deref(), &image.path),
-        thumbnail: thumbnail.name.to_string(),
+        thumbnail: made.first.name.to_string(),
     };
     mail(connection, wanted, &ready, None, at)
 }

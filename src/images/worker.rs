@@ -3,7 +3,8 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::store::{self, Image, Thumbnail};
+use super::store::{self, Image};
+use super::variants::{Thumbnail, Thumbnails};
 use super::{Limits, Resources};
 use crate::db::UnixMillis;
 use crate::events::{Finished, Outcome};
@@ -28,7 +29,7 @@ impl ThumbnailWorker {
 
 impl Handler for ThumbnailWorker {
     const KIND: Kind = THUMBNAIL;
-    type Effect = (Image, Thumbnail);
+    type Effect = (Image, Thumbnails);
     type Notice = Finished;
 
     async fn run(&self, job: &Job) -> Result<Self::Effect, Failure> {
@@ -41,22 +42,22 @@ impl Handler for ThumbnailWorker {
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
         let made = tokio::task::spawn_blocking(move || make(&files, &path, &limits)).await;
-        let thumbnail = made.unwrap_or_else(|error| {
+        let thumbnails = made.unwrap_or_else(|error| {
             // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
             let retry = error.is_cancelled();
             Err(Failure { retry, error: error.to_string(), message: "The picture cannot be read.".to_owned() })
         })?;
-        Ok((image, thumbnail))
+        Ok((image, thumbnails))
     }
 
     fn apply(
         connection: &mut SqliteConnection,
         job: &Job,
-        (image, thumbnail): Self::Effect,
+        (image, thumbnails): Self::Effect,
         now: UnixMillis,
     ) -> QueryResult<Finished> {
-        store::done(connection, &image, &thumbnail, &store::mail_of(job), now)?;
-        Ok(finished(&image, job.id, Outcome::Done { url: thumbnail.url() }))
+        store::done(connection, &image, &thumbnails, &store::mail_of(job), now)?;
+        Ok(finished(&image, job.id, Outcome::Done { url: thumbnails.first.url() }))
     }
 
     fn bury(
@@ -87,7 +88,7 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 }
 
 /// The blocking part of a job.
-fn make(files: &Files, path: &ImagePath, limits: &Limits) -> Result<Thumbnail, Failure> {
+fn make(files: &Files, path: &ImagePath, limits: &Limits) -> Result<Thumbnails, Failure> {
     let original = files.read_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let made = thumbnail::thumbnail(&original.bytes, &limits.of_pictures()).map_err(|error| Failure {
         // What looks damaged may be half written: its owner gets the time to finish.
@@ -98,7 +99,9 @@ fn make(files: &Files, path: &ImagePath, limits: &Limits) -> Result<Thumbnail, F
     let name = files
         .save_thumbnail(&made.bytes, made.format.extension())
         .map_err(|error| Failure::retry(error, NOT_STORED))?;
-    Ok(Thumbnail { name, width: made.width, height: made.height, bytes: made.bytes.len() })
+    let variant = "thumb".to_owned();
+    let first = Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() };
+    Ok(Thumbnails { first, others: Vec::new() })
 }
 
 fn unreadable(error: OpenError) -> Failure {

@@ -18,6 +18,8 @@ pub use routes::{OPENAPI, routes};
 pub struct Standing {
     /// The newest finished thumbnail's URL.
     pub thumbnail_url: Option<String>,
+    /// Which image that thumbnail shows; `None` for one of the replaced service.
+    pub image_id: Option<i64>,
     /// Why the newest upload has no thumbnail, if that is certain; for the uploader.
     pub failure: Option<String>,
 }
@@ -93,12 +95,12 @@ pub fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: 
 pub fn standing(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Standing>> {
     let row = users::table
         .find(user.get())
-        .select((users::thumbnail_image, users::failure))
-        .first::<(Option<String>, Option<String>)>(connection)
+        .select((users::thumbnail_image, users::thumbnail_image_id, users::failure))
+        .first::<(Option<String>, Option<i64>, Option<String>)>(connection)
         .optional()?;
     // The replaced service wrote an empty string for "none" in places.
     let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
-    Ok(row.map(|(url, failure)| Standing { thumbnail_url: thumbnail(url), failure }))
+    Ok(row.map(|(url, image_id, failure)| Standing { thumbnail_url: thumbnail(url), image_id, failure }))
 }
 
 /// How a user is addressed.

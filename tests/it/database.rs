@@ -77,6 +77,32 @@ fn migrations_run_once_and_can_be_taken_back_and_run_again() {
 }
 
 #[test]
+fn what_was_an_images_only_thumbnail_is_its_first_and_comes_back_as_its_only_one() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let connection = &mut connect(&location);
+    let file = |migration: &str, way: &str| {
+        std::fs::read_to_string(format!("{}/migrations/{migration}/{way}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let several = "2026-11-25-000012_several_thumbnails";
+    connection.batch_execute(&file(several, "down")).unwrap();
+    let old = "INSERT INTO users (id) VALUES (1);
+               INSERT INTO images (id, job_id, user_id, path, state, created_at) VALUES (7, 'j', 1, 'a.jpg', 'done', 1);
+               INSERT INTO thumbnails (image_id, name, width, height, bytes, created_at) VALUES (7, 'x.jpg', 300, 300, 9, 2)";
+    connection.batch_execute(old).unwrap();
+
+    connection.batch_execute(&file(several, "up")).unwrap();
+    let rows = "SELECT image_id || variant || position || ' ' || name || width || height || bytes || created_at AS name
+                FROM thumbnails";
+    assert_eq!(names(connection, rows), ["7thumb0 x.jpg30030092".to_owned()].into());
+    let another = "INSERT INTO thumbnails SELECT image_id, 'card', 1, 'y.jpg', 600, 400, 9, 2 FROM thumbnails";
+    connection.batch_execute(another).unwrap();
+
+    connection.batch_execute(&file(several, "down")).unwrap();
+    assert_eq!(names(connection, "SELECT image_id || name AS name FROM thumbnails"), ["7x.jpg".to_owned()].into());
+}
+
+#[test]
 fn three_processes_that_start_at_once_on_a_new_file_all_succeed() {
     let (_folder, location) = fresh();
     let applied: Vec<usize> = std::thread::scope(|scope| {

@@ -19,7 +19,7 @@ async fn an_older_upload_that_ends_later_never_replaces_a_newer_thumbnail() {
     let older = app.get(up.url(), &format!("{}/live", older["statusUrl"].as_str().unwrap())).await.1;
     assert_eq!(older["status"], "done");
     assert_ne!(older["thumbnailUrl"], newer["thumbnailUrl"]);
-    let user = json!({ "status": "done", "thumbnailUrl": newer["thumbnailUrl"] });
+    let user = json!({ "status": "done", "thumbnailUrl": newer["thumbnailUrl"], "variants": newer["variants"] });
     assert_eq!(app.get(up.url(), "/status/1").await, (200, user));
     app.assert_no_job_is_left().await;
 }

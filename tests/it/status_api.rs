@@ -10,8 +10,9 @@ fn pending() -> Value {
     json!({ "status": "pending", "message": "Thumbnail is still being generated." })
 }
 
-fn done(thumbnail: &Value) -> Value {
-    json!({ "status": "done", "thumbnailUrl": thumbnail })
+/// What is said of a user whose newest thumbnail is that of this job.
+fn done(job: &Value) -> Value {
+    json!({ "status": "done", "thumbnailUrl": job["thumbnailUrl"], "variants": job["variants"] })
 }
 
 fn failed(message: &str) -> Value {
@@ -60,10 +61,14 @@ async fn an_accepted_picture_is_pending_at_once_and_done_in_the_end() {
     let outcome = app.outcome(url, &accepted).await;
     let thumbnail = &outcome["thumbnailUrl"];
     assert!(thumbnail.as_str().unwrap().starts_with("/thumbnails/"), "{outcome}");
-    assert_eq!(outcome, of_job(done(thumbnail), &accepted));
+    assert_eq!(outcome, of_job(done(&outcome), &accepted));
+    let file = app.http.get(format!("{url}{}", thumbnail.as_str().unwrap())).send().await.unwrap();
+    let bytes = file.bytes().await.unwrap().len();
+    let thumb = json!({ "url": thumbnail, "width": 300, "height": 300, "bytes": bytes });
+    assert_eq!(outcome["variants"], json!({ "thumb": thumb }));
     assert_eq!(app.get(url, status_url(&accepted)).await, (200, outcome.clone()));
-    assert_eq!(app.get(url, "/status/7").await, (200, done(thumbnail)));
-    assert_eq!(app.get(url, "/status-live/7").await, (200, done(thumbnail)));
+    assert_eq!(app.get(url, "/status/7").await, (200, done(&outcome)));
+    assert_eq!(app.get(url, "/status-live/7").await, (200, done(&outcome)));
     app.assert_no_job_is_left().await;
 }
 
@@ -114,7 +119,7 @@ async fn failed_speaks_of_the_newest_upload_and_only_without_a_thumbnail() {
     let outcome = app.outcome(url, &third).await;
     let fourth = enqueue(&app, url, 1, "text").await;
     assert_eq!(app.outcome(url, &fourth).await["status"], "failed");
-    assert_eq!(app.get(url, "/status/1").await, (200, done(&outcome["thumbnailUrl"])), "there is a thumbnail");
+    assert_eq!(app.get(url, "/status/1").await, (200, done(&outcome)), "there is a thumbnail");
     assert_eq!(app.get(url, status_url(&first)).await.1["message"], no_picture);
     app.assert_no_job_is_left().await;
 }
@@ -133,7 +138,7 @@ async fn an_older_upload_that_ends_later_never_replaces_a_newer_one() {
     let older = app.outcome(url, &older).await;
     assert_eq!(older["status"], "done");
     assert_ne!(older["thumbnailUrl"], newer["thumbnailUrl"]);
-    assert_eq!(app.get(url, "/status/1").await, (200, done(&newer["thumbnailUrl"])));
+    assert_eq!(app.get(url, "/status/1").await, (200, done(&newer)));
     app.assert_no_job_is_left().await;
 }
 
@@ -176,6 +181,6 @@ async fn what_is_accepted_last_wins_whoever_finishes_first() {
     let (_one, _two) = (app.worker(), app.worker());
     let last = app.outcome(url, &last).await;
     app.assert_no_job_is_left().await;
-    assert_eq!(app.get(url, "/status/1").await, (200, done(&last["thumbnailUrl"])));
+    assert_eq!(app.get(url, "/status/1").await, (200, done(&last)));
     assert_eq!(app.count("SELECT count(*) FROM thumbnails"), 20);
 }

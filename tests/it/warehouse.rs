@@ -58,6 +58,7 @@ async fn a_user_s_pictures_are_listed_page_by_page_with_their_thumbnails_and_fac
         assert!(image["imagePath"].as_str().unwrap().contains(image["sha256"].as_str().unwrap()));
         assert_eq!((&image["status"], &image["originalName"]), (&json!("done"), &json!("picture")));
         assert_eq!((&image["thumbnail"]["width"], &image["thumbnail"]["height"]), (&json!(300), &json!(300)));
+        assert_eq!(image["variants"]["thumb"]["url"], image["thumbnailUrl"]);
         let thumbnail = format!("{}{}", up.url(), image["thumbnailUrl"].as_str().unwrap());
         assert_eq!(app.http.get(thumbnail).send().await.unwrap().status(), 200);
     }

@@ -1,0 +1,123 @@
+//! The rows of thumbnails: several of each picture, one of them the first. Every function runs inside the caller's
+//! transaction.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
+use serde_json::{Map, Value, json};
+
+use crate::db::UnixMillis;
+use crate::db::schema::thumbnails;
+use crate::files::ThumbnailName;
+
+/// A thumbnail that has been stored.
+#[derive(Debug, Clone)]
+pub struct Thumbnail {
+    /// What the configuration calls it.
+    pub(super) variant: String,
+    pub(super) name: ThumbnailName,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    pub(super) bytes: usize,
+}
+
+impl Thumbnail {
+    /// Where clients find it: a path on the API server, the same text everywhere.
+    pub(super) fn url(&self) -> String {
+        url(self.name.as_str())
+    }
+}
+
+/// All the thumbnails of one picture.
+#[derive(Debug, Clone)]
+pub struct Thumbnails {
+    /// The one that the picture is shown by.
+    pub(super) first: Thumbnail,
+    pub(super) others: Vec<Thumbnail>,
+}
+
+/// What is known of one of a picture's thumbnails.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
+pub(super) struct Variant {
+    variant: String,
+    name: String,
+    width: i32,
+    height: i32,
+    bytes: i64,
+}
+
+const COLUMNS: (thumbnails::variant, thumbnails::name, thumbnails::width, thumbnails::height, thumbnails::bytes) =
+    (thumbnails::variant, thumbnails::name, thumbnails::width, thumbnails::height, thumbnails::bytes);
+
+impl Variant {
+    pub(super) fn url(&self) -> String {
+        url(&self.name)
+    }
+
+    /// Its size, as clients are told it.
+    pub(super) fn size(&self) -> Value {
+        json!({ "width": self.width, "height": self.height, "bytes": self.bytes })
+    }
+}
+
+fn url(name: &str) -> String {
+    format!("/thumbnails/{name}")
+}
+
+/// Notes an image's thumbnails.
+pub(super) fn insert(
+    connection: &mut SqliteConnection,
+    image_id: i64,
+    made: &Thumbnails,
+    at: UnixMillis,
+) -> QueryResult<()> {
+    for (position, thumbnail) in (0_i32..).zip(std::iter::once(&made.first).chain(&made.others)) {
+        diesel::insert_into(thumbnails::table)
+            .values((
+                thumbnails::image_id.eq(image_id),
+                thumbnails::variant.eq(&thumbnail.variant),
+                thumbnails::position.eq(position),
+                thumbnails::name.eq(thumbnail.name.as_str()),
+                thumbnails::width.eq(i32::try_from(thumbnail.width).unwrap_or(i32::MAX)),
+                thumbnails::height.eq(i32::try_from(thumbnail.height).unwrap_or(i32::MAX)),
+                thumbnails::bytes.eq(i64::try_from(thumbnail.bytes).unwrap_or(i64::MAX)),
+                thumbnails::created_at.eq(at),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
+}
+
+/// An image's thumbnails, the first one first.
+pub(super) fn of_image(connection: &mut SqliteConnection, image_id: i64) -> QueryResult<Vec<Variant>> {
+    thumbnails::table
+        .filter(thumbnails::image_id.eq(image_id))
+        .order(thumbnails::position)
+        .select(COLUMNS)
+        .load(connection)
+}
+
+/// The same of several images, by their ids.
+pub(super) fn of_images(connection: &mut SqliteConnection, ids: &[i64]) -> QueryResult<HashMap<i64, Vec<Variant>>> {
+    let rows = thumbnails::table
+        .filter(thumbnails::image_id.eq_any(ids))
+        .order((thumbnails::image_id, thumbnails::position))
+        .select((thumbnails::image_id, COLUMNS))
+        .load::<(i64, Variant)>(connection)?;
+    let mut variants: HashMap<i64, Vec<Variant>> = HashMap::new();
+    for (image_id, variant) in rows {
+        variants.entry(image_id).or_default().push(variant);
+    }
+    Ok(variants)
+}
+
+/// What clients are told of them, by their names; nothing, where there are none.
+pub(super) fn shown(variants: &[Variant]) -> Option<Value> {
+    let shown = |variant: &Variant| {
+        let mut shown = variant.size();
+        shown["url"] = json!(variant.url());
+        (variant.variant.clone(), shown)
+    };
+    (!variants.is_empty()).then(|| Value::Object(variants.iter().map(shown).collect::<Map<_, _>>()))
+}
