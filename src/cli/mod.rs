@@ -21,6 +21,7 @@ mod readings;
 mod serve;
 mod status;
 mod table;
+mod thumbnails;
 mod up;
 mod upload;
 mod warehouse;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::output;
 use super::process::{Process, job_policy, patient_job_policy, worker_lock};
+use super::thumbnails;
 use crate::bus::Bus;
 use crate::config::{Config, Overrides};
 use crate::email::EmailWorker;
@@ -94,7 +95,7 @@ impl Work {
         match self {
             Self::Thumbnail => start.prepare(
                 "thumbnail worker",
-                ThumbnailWorker::new(images.clone()),
+                ThumbnailWorker::new(images.clone(), thumbnails::wanted(&config.images)),
                 job_policy(config),
                 config.images.concurrency.get(),
             ),

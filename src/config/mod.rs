@@ -7,6 +7,7 @@
 mod database_file;
 mod email;
 mod error;
+mod images;
 mod layers;
 mod nearest;
 mod old_names;
@@ -15,6 +16,7 @@ mod secret;
 mod sections;
 mod show;
 mod smtp;
+mod variants;
 
 use std::io;
 use std::net::IpAddr;
@@ -22,15 +24,15 @@ use std::path::Path;
 
 pub use self::email::Email;
 pub use self::error::ConfigError;
+pub use self::images::Images;
 pub use self::layers::Overrides;
 use self::layers::Variables;
 pub use self::reader::Entry;
 use self::reader::Reader;
 pub use self::secret::{Secret, SecretUrl, SigningSecret};
-pub use self::sections::{
-    Auth, Database, Game, Images, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
-};
+pub use self::sections::{Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook};
 pub use self::smtp::{Login, Privacy, SmtpUrl};
+pub use self::variants::{Fit, Output, Variant};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

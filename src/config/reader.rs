@@ -22,6 +22,21 @@ pub struct Entry {
     pub origin: String,
 }
 
+/// What is wrong with a part of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Misfit {
+    /// The part that came.
+    pub(super) got: String,
+    /// What would be right.
+    pub(super) expected: String,
+}
+
+impl Misfit {
+    pub(super) fn new(got: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { got: got.into(), expected: expected.into() }
+    }
+}
+
 /// The settings not read yet, and what is to be shown of those that are.
 pub(super) struct Reader {
     settings: BTreeMap<String, Setting>,
@@ -67,6 +82,26 @@ impl Reader {
             ValueKind::String(text) => parse(text).map(Some),
             _ => None,
         })
+    }
+
+    /// Reads a text of several parts, of which the wrong one is told; `expected` is for what is no text.
+    pub(super) fn parts<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Result<T, Misfit>,
+    ) -> Result<T, ConfigError> {
+        let mut misfit = None;
+        let read = self.value(key, expected, |value| match value {
+            ValueKind::String(text) => parse(text).map_err(|wrong| misfit = Some(wrong)).ok(),
+            _ => None,
+        });
+        match (read, misfit) {
+            (Err(ConfigError::Invalid { key, origin, .. }), Some(Misfit { got, expected })) => {
+                Err(ConfigError::Invalid { key, origin, got, expected })
+            }
+            (read, _) => read,
+        }
     }
 
     pub(super) fn truth(&mut self, key: &str) -> Result<bool, ConfigError> {
@@ -205,13 +240,17 @@ fn shown(value: &ValueKind) -> toml::Value {
 
 /// What came, for an error message of one line.
 fn describe(value: &ValueKind) -> String {
-    const SHOWN: usize = 60;
     match value {
-        ValueKind::String(text) if text.chars().count() > SHOWN => format!("a text of {} bytes", text.len()),
-        ValueKind::String(text) => format!("{text:?}"),
+        ValueKind::String(text) => quoted(text),
         ValueKind::Nil => "an array or a date".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// A text in quotes, if it is not too long for an error message.
+pub(super) fn quoted(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if text.chars().count() > SHOWN { format!("a text of {} bytes", text.len()) } else { format!("{text:?}") }
 }
 
 /// What came, where it must not be shown.

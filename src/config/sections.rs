@@ -113,27 +113,6 @@ impl Database {
     }
 }
 
-/// Pictures and thumbnails.
-#[derive(Debug, Clone)]
-pub struct Images {
-    /// The folder below which every picture lies.
-    pub root: PathBuf,
-    /// Pictures of more pixels are refused; at least 1.
-    pub max_pixels: u64,
-    /// Thumbnails made at the same time by one worker process.
-    pub concurrency: NonZeroUsize,
-}
-
-impl Images {
-    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self {
-            root: required(from, "images.root", "the path of a folder", |text| Some(PathBuf::from(text)))?,
-            max_pixels: from.whole("images.max_pixels", 1..=1 << 40)?,
-            concurrency: or_one_per_core(from, "images.concurrency")?,
-        })
-    }
-}
-
 /// Assets and fulfilments.
 #[derive(Debug, Clone)]
 pub struct Warehouse {

@@ -35,7 +35,7 @@ use crate::tasks::Notices;
 pub use intake::listen;
 pub use long_poll::LongPolls;
 pub use routes::{Api, routes};
-pub use worker::ThumbnailWorker;
+pub use worker::{ThumbnailWorker, Wanted};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");

@@ -1,4 +1,6 @@
-//! The thumbnail job: read the original, make the thumbnail, store it, tell.
+//! The thumbnail job: read the original, make the thumbnails, store them, tell.
+
+use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -11,19 +13,29 @@ use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError};
 use crate::ids::{ImagePath, JobId};
 use crate::jobs::{Failure, Handler, Job, Kind, THUMBNAIL};
-use crate::thumbnail;
+use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
+
+/// One of the thumbnails that are made of every picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// What clients are told that it is.
+    pub variant: String,
+    /// How it is made.
+    pub spec: Spec,
+}
 
 /// Makes thumbnails.
 pub struct ThumbnailWorker {
     resources: Resources,
+    wanted: Arc<[Wanted]>,
 }
 
 impl ThumbnailWorker {
-    /// A worker on these resources.
-    pub fn new(resources: Resources) -> Self {
-        Self { resources }
+    /// A worker on these resources that makes these thumbnails, of which a picture is shown by the first.
+    pub fn new(resources: Resources, wanted: Vec<Wanted>) -> Self {
+        Self { resources, wanted: wanted.into() }
     }
 }
 
@@ -41,7 +53,8 @@ impl Handler for ThumbnailWorker {
             .map_err(|error| Failure::retry(error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
-        let made = tokio::task::spawn_blocking(move || make(&files, &path, &limits)).await;
+        let wanted = Arc::clone(&self.wanted);
+        let made = tokio::task::spawn_blocking(move || make(&files, &path, &wanted, &limits)).await;
         let thumbnails = made.unwrap_or_else(|error| {
             // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
             let retry = error.is_cancelled();
@@ -88,20 +101,26 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 }
 
 /// The blocking part of a job.
-fn make(files: &Files, path: &ImagePath, limits: &Limits) -> Result<Thumbnails, Failure> {
+fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> Result<Thumbnails, Failure> {
     let original = files.read_original(path, limits.max_upload_bytes).map_err(unreadable)?;
-    let made = thumbnail::thumbnail(&original.bytes, &limits.of_pictures()).map_err(|error| Failure {
+    let specs: Vec<Spec> = wanted.iter().map(|wanted| wanted.spec).collect();
+    let made = thumbnail::variants(&original.bytes, &specs, &limits.of_pictures()).map_err(|error| Failure {
         // What looks damaged may be half written: its owner gets the time to finish.
         retry: !original.settled,
         error: error.to_string(),
         message: error.message(),
     })?;
+    let mut stored = wanted.iter().zip(made).map(|(wanted, made)| store(files, wanted, &made));
+    let first = stored.next().ok_or_else(|| Failure::fail("no thumbnail is wanted", NOT_STORED))??;
+    Ok(Thumbnails { first, others: stored.collect::<Result<_, _>>()? })
+}
+
+fn store(files: &Files, wanted: &Wanted, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
     let name = files
         .save_thumbnail(&made.bytes, made.format.extension())
         .map_err(|error| Failure::retry(error, NOT_STORED))?;
-    let variant = "thumb".to_owned();
-    let first = Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() };
-    Ok(Thumbnails { first, others: Vec::new() })
+    let variant = wanted.variant.clone();
+    Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })
 }
 
 fn unreadable(error: OpenError) -> Failure {

@@ -44,5 +44,6 @@ mod thumbnail_files;
 mod thumbnails;
 mod upload;
 mod users;
+mod variants;
 mod warehouse;
 mod webhook;

@@ -1,0 +1,38 @@
+//! What the configuration says of thumbnails, in the terms of who makes them.
+
+use crate::config::{Fit, Images, Output, Variant};
+use crate::images::Wanted;
+use crate::thumbnail::{self, Spec};
+
+/// The thumbnails that are made of every picture.
+pub(super) fn wanted(config: &Images) -> Vec<Wanted> {
+    let wanted = |variant: &Variant| Wanted { variant: variant.name.clone(), spec: spec(variant) };
+    config.variants.iter().map(wanted).collect()
+}
+
+fn spec(variant: &Variant) -> Spec {
+    let fit = match variant.fit {
+        Fit::Cover => thumbnail::Fit::Cover,
+        Fit::Contain => thumbnail::Fit::Contain,
+        Fit::Inside => thumbnail::Fit::Inside,
+    };
+    let output = match variant.output {
+        Output::Jpeg => thumbnail::Output::Jpeg,
+        Output::Png => thumbnail::Output::Png,
+        Output::WebP => thumbnail::Output::WebP,
+        Output::Auto => thumbnail::Output::Auto,
+    };
+    let &Variant { width, height, quality, .. } = variant;
+    Spec { fit, width, height, output, quality, ..Spec::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_thumbnail_is_what_the_library_makes_by_default() {
+        let (fit, output, name) = (Fit::Cover, Output::Jpeg, "thumb".to_owned());
+        assert_eq!(spec(&Variant { name, width: 300, height: 300, fit, output, quality: 80 }), Spec::default());
+    }
+}

@@ -1,0 +1,189 @@
+//! What `images.variants` says: several thumbnails in one text.
+//!
+//! ```text
+//! variants  variant { "," variant }
+//! variant   name "=" width "x" height { word }
+//! word      "cover" | "contain" | "inside" | "jpeg" | "png" | "webp" | "auto" | "q" quality
+//! ```
+//!
+//! Spaces and ends of lines stand between words, and may stand around "," and "=".
+
+use super::reader::{Misfit, quoted};
+
+/// The most variants.
+const MOST: usize = 16;
+const MAX_NAME: usize = 32;
+const MAX_SIDE: u32 = 4096;
+const DEFAULT_QUALITY: u8 = 80;
+const HAS_WEBP: bool = cfg!(feature = "libwebp");
+
+/// One of the thumbnails that are made of every picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Variant {
+    /// 1 to 32 of a-z, 0-9, "-" and "_"; no other variant's.
+    pub name: String,
+    /// In pixels, 1 to 4096.
+    pub width: u32,
+    /// In pixels, 1 to 4096.
+    pub height: u32,
+    /// How the picture is fitted into the size.
+    pub fit: Fit,
+    /// The file's format.
+    pub output: Output,
+    /// Of a lossy format, 1 to 100.
+    pub quality: u8,
+}
+
+/// How a picture is fitted into a size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    /// Fills it; what reaches over is cut off.
+    Cover,
+    /// Lies whole within it; what is left is filled.
+    Contain,
+    /// Lies whole within it, and the thumbnail is no larger than the picture then is.
+    Inside,
+}
+
+/// The format of a thumbnail's file. A build without the feature `libwebp` reads neither `webp` nor `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// JPEG; PNG where something is transparent.
+    Jpeg,
+    /// PNG.
+    Png,
+    /// WebP.
+    WebP,
+    /// JPEG; WebP where something is transparent.
+    Auto,
+}
+
+impl Fit {
+    const EXPECTED: &str = "cover, contain or inside";
+
+    fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "cover" => Some(Self::Cover),
+            "contain" => Some(Self::Contain),
+            "inside" => Some(Self::Inside),
+            _ => None,
+        }
+    }
+}
+
+impl Output {
+    /// What [`Output::of_all`] reads.
+    pub(super) const EXPECTED_OF_ALL: &str =
+        if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg, since this m3a3 was built without libwebp" };
+    const EXPECTED: &str =
+        if HAS_WEBP { "jpeg, png, webp or auto" } else { "jpeg or png (this m3a3 was built without libwebp)" };
+
+    /// The format of variants that name none.
+    pub(super) fn of_all(name: &str) -> Option<Self> {
+        Self::by_name(name).filter(|output| *output != Self::Png)
+    }
+
+    fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "jpeg" => Some(Self::Jpeg),
+            "png" => Some(Self::Png),
+            "webp" if HAS_WEBP => Some(Self::WebP),
+            "auto" if HAS_WEBP => Some(Self::Auto),
+            _ => None,
+        }
+    }
+}
+
+impl Variant {
+    /// What a text looks like that can be read.
+    pub(super) const EXAMPLE: &str = "a text such as \"thumb=300x300, card=600x400 inside q70\"";
+
+    /// Reads all variants, of which there is at least one; `output` is the format of those that name none.
+    pub(super) fn parse_all(text: &str, output: Output) -> Result<Vec<Self>, Misfit> {
+        let mut variants: Vec<Self> = Vec::new();
+        for part in text.split(',') {
+            let variant = Self::parse(part.trim(), output)?;
+            if variants.iter().any(|other| other.name == variant.name) {
+                return Err(Misfit::new(format!("two variants {:?}", variant.name), "a name of its own for each"));
+            }
+            variants.push(variant);
+        }
+        match variants.len() {
+            1..=MOST => Ok(variants),
+            number => Err(Misfit::new(format!("{number} variants"), format!("at most {MOST}"))),
+        }
+    }
+
+    fn parse(text: &str, output: Output) -> Result<Self, Misfit> {
+        let shape = || Misfit::new(quoted(text), "NAME=WIDTHxHEIGHT, as in thumb=300x300, before and after each comma");
+        let (name, rest) = text.split_once('=').ok_or_else(shape)?;
+        let mut words = rest.split_whitespace();
+        let (width, height) = size(words.next().unwrap_or_default(), text)?;
+        let mut wishes = Wishes::default();
+        words.try_for_each(|word| wishes.add(word, text))?;
+        if wishes.output == Some(Output::Png) && wishes.quality.is_some() {
+            return Err(Misfit::new(quoted(text), "no quality for png, which loses nothing"));
+        }
+        Ok(Self {
+            name: checked_name(name.trim(), text)?,
+            width,
+            height,
+            fit: wishes.fit.unwrap_or(Fit::Cover),
+            output: wishes.output.unwrap_or(output),
+            quality: wishes.quality.unwrap_or(DEFAULT_QUALITY),
+        })
+    }
+}
+
+/// What the words after the size say.
+#[derive(Default)]
+struct Wishes {
+    fit: Option<Fit>,
+    output: Option<Output>,
+    quality: Option<u8>,
+}
+
+impl Wishes {
+    fn add(&mut self, word: &str, variant: &str) -> Result<(), Misfit> {
+        let quality = word.strip_prefix('q').and_then(|digits| number(digits, 100)).and_then(|q| u8::try_from(q).ok());
+        let is_first = if let Some(fit) = Fit::by_name(word) {
+            self.fit.replace(fit).is_none()
+        } else if let Some(output) = Output::by_name(word) {
+            self.output.replace(output).is_none()
+        } else if let Some(quality) = quality {
+            self.quality.replace(quality).is_none()
+        } else {
+            let expected = format!("{}; {}; or q1 to q100", Fit::EXPECTED, Output::EXPECTED);
+            return Err(within(word, variant, expected));
+        };
+        let expected = "one fit, one format and one quality at most";
+        if is_first { Ok(()) } else { Err(within(word, variant, expected)) }
+    }
+}
+
+fn checked_name(name: &str, variant: &str) -> Result<String, Misfit> {
+    let is_fine = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_fine) {
+        return Ok(name.to_owned());
+    }
+    Err(within(name, variant, format!("a name of 1 to {MAX_NAME} characters out of a-z, 0-9, \"-\" and \"_\"")))
+}
+
+fn size(text: &str, variant: &str) -> Result<(u32, u32), Misfit> {
+    let sides = text.split_once('x').and_then(|(width, height)| number(width, MAX_SIDE).zip(number(height, MAX_SIDE)));
+    let expected = || format!("a size such as 600x400, each side from 1 to {MAX_SIDE}");
+    sides.ok_or_else(|| within(text, variant, expected()))
+}
+
+/// A number of digits alone, from 1.
+fn number(digits: &str, most: u32) -> Option<u32> {
+    let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    number.filter(|number| (1..=most).contains(number))
+}
+
+fn within(part: &str, variant: &str, expected: impl Into<String>) -> Misfit {
+    Misfit::new(format!("{} in {}", quoted(part), quoted(variant)), expected)
+}
+
+#[cfg(test)]
+mod tests;
