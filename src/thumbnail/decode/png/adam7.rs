@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::thumbnail::decode::Depth;
+use crate::thumbnail::decode::{Area, Depth};
 
 /// Of each pass the first column and row, and how many columns and rows lie apart.
 const PASSES: [[usize; 4]; 7] =
@@ -20,6 +20,15 @@ pub(super) struct Row {
     pub(super) pixels: usize,
 }
 
+impl Row {
+    /// Those of its pixels that lie in these columns: how many come before them, and in which column they lie.
+    fn within(self, columns: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        let first = columns.start.saturating_sub(self.x).div_ceil(self.step);
+        let last = columns.end.saturating_sub(self.x).div_ceil(self.step).min(self.pixels);
+        (first..last).map(move |at| (at, self.x + at * self.step))
+    }
+}
+
 /// The rows of all passes, in the order in which they come.
 pub(super) fn rows(width: usize, height: usize) -> impl Iterator<Item = Row> {
     let passes = PASSES.into_iter().filter(move |&[x, ..]| x < width);
@@ -28,34 +37,40 @@ pub(super) fn rows(width: usize, height: usize) -> impl Iterator<Item = Row> {
     })
 }
 
-/// Some rows of a picture, as they are stored.
+/// A part of a picture, as it is stored.
 pub(super) struct Canvas {
-    down: Range<usize>,
-    stride: usize,
+    area: Area,
     /// Bytes of a pixel.
     pixel: usize,
     bytes: Vec<u8>,
 }
 
 impl Canvas {
-    /// `bytes` is to have the size of these rows.
-    pub(super) fn new(down: Range<usize>, stride: usize, pixel: usize, bytes: Vec<u8>) -> Self {
-        Self { down, stride, pixel, bytes }
+    /// How many bytes the pixels of this area have.
+    pub(super) fn bytes(area: &Area, pixel: usize) -> u64 {
+        (area.across.len() * area.down.len() * pixel) as u64
+    }
+
+    /// `bytes` is to have as many of them.
+    pub(super) fn new(area: Area, pixel: usize, bytes: Vec<u8>) -> Self {
+        Self { area, pixel, bytes }
     }
 
     pub(super) fn put(&mut self, row: Row, pixels: &[u8]) {
-        if !self.down.contains(&row.y) {
+        if !self.area.down.contains(&row.y) {
             return;
         }
-        let whole = self.bytes[(row.y - self.down.start) * self.stride..].chunks_exact_mut(self.pixel);
-        for (place, pixel) in whole.skip(row.x).step_by(row.step).zip(pixels.chunks_exact(self.pixel)) {
-            place.copy_from_slice(pixel);
+        let stride = self.area.across.len() * self.pixel;
+        let line = &mut self.bytes[(row.y - self.area.down.start) * stride..][..stride];
+        for (at, x) in row.within(self.area.across.clone()) {
+            let place = (x - self.area.across.start) * self.pixel;
+            line[place..place + self.pixel].copy_from_slice(&pixels[at * self.pixel..][..self.pixel]);
         }
     }
 
-    /// The rows, from the first that is kept.
-    pub(super) fn rows(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        self.bytes.chunks_exact_mut(self.stride)
+    /// The rows of the area, from its top.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks_exact((self.area.across.len() * self.pixel).max(1))
     }
 }
 
@@ -63,10 +78,8 @@ impl Canvas {
 pub(super) struct Boxes {
     /// Pixels of a box's side.
     side: usize,
-    /// How many lie side by side.
-    across: usize,
-    /// Those rows of boxes that are kept.
-    down: Range<usize>,
+    /// Those boxes that are kept.
+    area: Area,
     channels: usize,
     depth: Depth,
     alpha: bool,
@@ -74,16 +87,9 @@ pub(super) struct Boxes {
 }
 
 impl Boxes {
-    pub(super) fn new(
-        side: usize,
-        across: usize,
-        down: Range<usize>,
-        channels: usize,
-        depth: Depth,
-        alpha: bool,
-    ) -> Self {
-        let sums = vec![0.0; across * down.len() * channels];
-        Self { side, across, down, channels, depth, alpha, sums }
+    pub(super) fn new(side: usize, area: Area, channels: usize, depth: Depth, alpha: bool) -> Self {
+        let sums = vec![0.0; area.across.len() * area.down.len() * channels];
+        Self { side, area, channels, depth, alpha, sums }
     }
 
     pub(super) fn put(&mut self, row: Row, pixels: &[u8]) {
@@ -96,31 +102,33 @@ impl Boxes {
     }
 
     fn add<const N: usize>(&mut self, row: Row, pixels: &[u8]) {
-        let y = row.y / self.side;
-        if !self.down.contains(&y) {
+        let (y, Area { across, down }) = (row.y / self.side, &self.area);
+        if !down.contains(&y) {
             return;
         }
-        let line = &mut self.sums[(y - self.down.start) * self.across * N..][..self.across * N];
+        let stride = across.len() * N;
+        let line = &mut self.sums[(y - down.start) * stride..][..stride];
         let sums = line.as_chunks_mut::<N>().0;
-        for (at, pixel) in pixels.chunks_exact(N * self.depth.bytes()).enumerate() {
-            // The last box may be too narrow to count.
-            let Some(sum) = sums.get_mut((row.x + at * row.step) / self.side) else { break };
-            let mut numbers = numbers::<N>(pixel, self.depth);
+        let pixel = N * self.depth.bytes();
+        for (at, x) in row.within(across.start * self.side..across.end * self.side) {
+            let mut numbers = numbers::<N>(&pixels[at * pixel..][..pixel], self.depth);
             if self.alpha {
                 let alpha = numbers[N - 1];
                 numbers[..N - 1].iter_mut().for_each(|colour| *colour *= alpha);
             }
-            for (sum, number) in sum.iter_mut().zip(numbers) {
+            for (sum, number) in sums[x / self.side - across.start].iter_mut().zip(numbers) {
                 *sum += number;
             }
         }
     }
 
-    /// The means of each row of boxes, of a picture of this size.
+    /// The means of each row of boxes in the area, of a picture of this size.
     pub(super) fn rows(&self, width: usize, height: usize) -> impl Iterator<Item = Vec<u8>> {
         let covered = move |at: usize, most: usize| ((at + 1) * self.side).min(most) - at * self.side;
-        self.down.clone().zip(self.sums.chunks_exact(self.across * self.channels)).map(move |(y, sums)| {
-            let means = sums.chunks_exact(self.channels).enumerate().flat_map(|(x, sums)| {
+        let stride = self.area.across.len() * self.channels;
+        self.area.down.clone().zip(self.sums.chunks_exact(stride.max(1))).map(move |(y, sums)| {
+            let columns = self.area.across.clone().zip(sums.chunks_exact(self.channels));
+            let means = columns.flat_map(|(x, sums)| {
                 let share = 1.0 / (covered(x, width) * covered(y, height)) as f32;
                 sums.iter().map(move |sum| sum * share)
             });

@@ -4,7 +4,6 @@
 mod adam7;
 
 use std::io::Cursor;
-use std::ops::Range;
 
 use adam7::{Boxes, Canvas};
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
@@ -71,32 +70,31 @@ fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
 }
 
 impl Png<'_> {
-    /// Puts the passes together, as far as the rows `down` need them, and gives these.
-    fn together(&mut self, down: Range<usize>, sink: &mut dyn Sink) -> Result<(), Error> {
-        let (stride, pixel) = (self.header.stride(), self.header.model.channels() * self.depth.bytes());
-        let bytes = buffer((stride * down.len()) as u64, &self.limits)?;
-        let mut canvas = Canvas::new(down.clone(), stride, pixel, bytes);
-        self.passes(pixel, |row, pixels| canvas.put(row, pixels))?;
-        let nothing = vec![0; stride];
-        (0..down.start).for_each(|_| sink.row(0, &nothing));
-        for row in canvas.rows() {
-            to_native(row, self.depth);
-            sink.row(0, row);
-        }
-        (down.end..self.header.height).for_each(|_| sink.row(0, &nothing));
-        Ok(())
-    }
-
-    /// Adds the passes up in boxes, as far as the rows `down` of boxes need them, and gives their means.
-    fn boxed(&mut self, down: Range<usize>, sink: &mut dyn Sink) -> Result<(), Error> {
+    /// Puts the passes of an interlaced picture together, or adds them up in boxes, as far as the area needs them.
+    fn interlaced(&mut self, area: Area, sink: &mut dyn Sink) -> Result<(), Error> {
         let Plane { width, height, across, channels, .. } = self.plane;
-        let mut boxes =
-            Boxes::new(across as usize, width, down.clone(), channels, self.depth, self.header.model.alpha());
-        self.passes(channels * self.depth.bytes(), |row, pixels| boxes.put(row, pixels))?;
-        let nothing = vec![0; width * channels * Depth::F32.bytes()];
-        (0..down.start).for_each(|_| sink.row(0, &nothing));
-        boxes.rows(self.header.width, self.header.height).for_each(|row| sink.row(0, &row));
-        (down.end..height).for_each(|_| sink.row(0, &nothing));
+        let (stored, given) = (channels * self.depth.bytes(), channels * self.header.depth.bytes());
+        let mut row = vec![0; width * given];
+        let mut give = |needed: &[u8]| {
+            row[area.across.start * given..][..needed.len()].copy_from_slice(needed);
+            sink.row(0, &row);
+        };
+        (0..area.down.start).for_each(|_| give(&[]));
+        if across > 1.0 {
+            let mut boxes = Boxes::new(across as usize, area.clone(), channels, self.depth, self.header.model.alpha());
+            self.passes(stored, |row, pixels| boxes.put(row, pixels))?;
+            boxes.rows(self.header.width, self.header.height).for_each(|means| give(&means));
+        } else {
+            let bytes = buffer(Canvas::bytes(&area, stored), &self.limits)?;
+            let mut canvas = Canvas::new(area.clone(), stored, bytes);
+            self.passes(stored, |row, pixels| canvas.put(row, pixels))?;
+            for pixels in canvas.rows() {
+                let mut pixels = pixels.to_vec();
+                to_native(&mut pixels, self.depth);
+                give(&pixels);
+            }
+        }
+        (area.down.end..height).for_each(|_| give(&[]));
         Ok(())
     }
 
@@ -141,8 +139,8 @@ impl Source for Png<'_> {
             return Err(Error::corrupt("the decoder gives other rows than the header states"));
         }
         if self.reader.info().interlaced {
-            let down = needed.first().map_or(0..0, |area| area.down.clone());
-            return if self.plane.across > 1.0 { self.boxed(down, sink) } else { self.together(down, sink) };
+            let area = needed.first().ok_or_else(|| Error::corrupt("nothing is needed"))?.clone();
+            return self.interlaced(area, sink);
         }
         let mut bytes = vec![0; row];
         // The last one reads what is left of the compressed data, and its checksum.

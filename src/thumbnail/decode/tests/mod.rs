@@ -32,10 +32,15 @@ impl Sink for Rows {
 
 /// All rows at this step, their plane, and their header.
 fn rows(bytes: &[u8], step: f64) -> (Vec<u8>, Plane, Header) {
+    rows_of(bytes, step, |plane| Area { across: 0..plane.width, down: 0..plane.height })
+}
+
+/// The same, where no more than an area of the plane is needed.
+fn rows_of(bytes: &[u8], step: f64, needed: impl Fn(&Plane) -> Area) -> (Vec<u8>, Plane, Header) {
     let probe = probe(Cursor::new(bytes), &LIMITS).unwrap();
     let mut source = open(bytes, &probe, &LIMITS).unwrap();
     let planes = source.shrink(Goal { step, chroma: step });
-    let area = Area { across: 0..planes[0].width, down: 0..planes[0].height };
+    let area = needed(&planes[0]);
     let mut rows = Rows::default();
     source.read(&[area], &mut rows).unwrap();
     assert_eq!(planes.len(), 1);

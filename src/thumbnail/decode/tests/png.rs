@@ -3,8 +3,8 @@
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::{by_image, fixtures, rows};
-use crate::thumbnail::decode::{Depth, layout};
+use super::{by_image, fixtures, rows, rows_of};
+use crate::thumbnail::decode::{Area, Depth, layout};
 use crate::thumbnail::hostile_tests::png as png_file;
 
 #[test]
@@ -77,6 +77,23 @@ fn an_interlaced_png_is_put_together_or_averaged() {
             let sum: f32 = inside.iter().map(|pixel| number(pixel[1]) * number(pixel[3])).sum();
             let green = f32::from_ne_bytes([mean[4], mean[5], mean[6], mean[7]]);
             assert!((green - sum / inside.len() as f32).abs() < 1e-5);
+        }
+    }
+}
+
+#[test]
+fn of_an_interlaced_png_only_the_middle_is_kept_if_no_more_is_needed() {
+    let pixels: Vec<u8> = (0_usize..97 * 61 * 8).map(|at| (at * at * 31 % 253) as u8).collect();
+    let file = interlaced_png(&pixels, 97, 61);
+    for step in [1.0, 6.0] {
+        let (whole, plane, header) = rows(&file, step);
+        let (across, down) = (5..plane.width - 7, 3..plane.height - 2);
+        let (part, ..) = rows_of(&file, step, |_| Area { across: across.clone(), down: down.clone() });
+        assert_eq!(part.len(), whole.len());
+        let pixel = plane.channels * header.depth.bytes();
+        for y in down.clone() {
+            let columns = (y * plane.width + across.start) * pixel..(y * plane.width + across.end) * pixel;
+            assert!(part[columns.clone()] == whole[columns], "row {y} at a step of {step}");
         }
     }
 }
