@@ -128,10 +128,11 @@ async fn a_redis_that_is_away_or_to_which_nobody_listens_is_told() {
 
 #[tokio::test]
 async fn a_redis_that_wants_another_password_is_told_without_a_word_of_it() {
-    let app = App::with_redis(TestRedis::with_password("r1ght").await, &[]);
+    let redis = TestRedis::with_password("r1ght").await;
+    let wrong = format!("redis.url=redis://:h1dden@{}", redis.address());
+    let app = App::with_redis(redis, &[&wrong]);
     assert_eq!(examine(app.command(&["migrate"])).await.code, Some(0));
-    let wrong = format!("redis.url=redis://:h1dden@{}", app.redis.address());
-    let ran = examine(app.command(&["doctor", "--set", &wrong])).await;
+    let ran = examine(app.command(&["doctor"])).await;
     assert_wrong(&ran, "Redis", &app.redis.address().to_string());
     assert!(line(&ran, "Redis").ends_with("check the username and the password in redis.url"), "{}", ran.stdout);
     assert!(!ran.stdout.contains("h1dden"), "{}", ran.stdout);
