@@ -10,11 +10,11 @@
 //! → turn them upright → encode.
 //!
 //! # What is made
-//! What a [`Spec`] says: by default [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller.
-//! Always upright by EXIF orientation; sRGB, converted by the embedded ICC profile, or by a printer's model where CMYK has none; without metadata. JPEG of quality
-//! 80, 4:2:0, at most [`MAX_JPEG_BYTES`]; PNG of at most [`MAX_PNG_BYTES`] if a pixel of the result is
-//! not opaque. The same bytes give the same bytes on the same machine. Of several frames or pages the first is taken.
-//! A malformed EXIF block or ICC profile is ignored.
+//! What a [`Spec`] says: by default [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller; JPEG
+//! of quality 80, 4:2:0, at most [`MAX_JPEG_BYTES`], or PNG of at most [`MAX_PNG_BYTES`] if a pixel of the result is not
+//! opaque. Always upright by EXIF orientation; in sRGB, converted by the embedded ICC profile, or by a printer's model where
+//! CMYK has none; without metadata. The same bytes give the same bytes on the same machine. Of several frames or pages the
+//! first is taken. A malformed EXIF block or ICC profile is ignored.
 //!
 //! # What is refused
 //! Every pixel of the first frame must be there and must decode, in every format alike: there is no partial thumbnail.
@@ -22,8 +22,8 @@
 //! must have their end marker (EOI, IEND) and WebP the length that its header states. A JPEG that lacks nothing but its
 //! EOI is refused too: only the EOI tells it from a progressive one that lost its last scans. Of a JPEG that is shrunk
 //! while it is decoded, all codes must make sense, but for those of progressive scans that bring nothing to the small
-//! size: these are not looked at. A GIF must be whole up to
-//! the end of its first frame, a TIFF in its first page, a BMP in its pixels. What follows after the end is ignored.
+//! size: these are not looked at. A GIF must be whole up to the end of its first frame, a TIFF in its first page, a BMP in
+//! its pixels. What follows after the end is ignored.
 //!
 //! # What it costs
 //! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. Held
