@@ -53,7 +53,7 @@ pub fn run(request: &[String]) -> anyhow::Result<()> {
         anyhow::bail!("STAGE FILE OUTPUT WARM-UPS ROUNDS are needed")
     };
     let idle = memory("VmRSS:").unwrap_or(0);
-    let mut work = Stage::named(stage)?.prepared(std::fs::read(file)?)?;
+    let mut work = Stage::named(stage)?.prepared(Path::new(file))?;
     let mut made = Vec::new();
     for _ in 0..warm_ups.parse()? {
         made = work()?;

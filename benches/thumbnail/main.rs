@@ -1,6 +1,6 @@
 //! What a thumbnail costs, stage by stage: `cargo bench --bench thumbnail`.
 //!
-//! Every file in `target/thumbnail-inputs`, which `inputs.py` makes, is read from memory again and again. Each stage of each
+//! Every file in `target/thumbnail-inputs`, which `inputs.py` makes, is taken again and again. Each stage of each
 //! file is a process of its own, so that its peak memory is that of nothing else. It prints one Markdown table and one JSON
 //! object on stdout, and what it is doing on stderr.
 //!

@@ -1,11 +1,13 @@
-//! The stages, from a file in memory.
+//! The stages: all of it from the file, as a worker does it, and its parts from memory.
 
+use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::Cursor;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use m3a3::thumbnail::stages::{self, Small};
-use m3a3::thumbnail::{Limits, Spec, probe, thumbnail, variants};
+use m3a3::thumbnail::{Limits, Spec, probe, variants_of_file};
 
 /// What the server allows by default.
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
@@ -20,7 +22,7 @@ pub enum Stage {
     Decode,
     /// Colours, direction and file of a picture that is resized already.
     Encode,
-    /// Bytes to bytes.
+    /// From the file to the thumbnail's bytes.
     Whole,
     /// The same, for a thumbnail of high quality.
     Fine,
@@ -45,27 +47,38 @@ impl Stage {
     }
 
     /// What is to be done again and again; it gives the thumbnail, if it makes one.
-    pub fn prepared(self, bytes: Vec<u8>) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<Vec<u8>>>> {
+    pub fn prepared(self, file: &Path) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<Vec<u8>>>> {
         Ok(match self {
-            Self::Probe => Box::new(move || {
-                black_box(probe(Cursor::new(&bytes), &LIMITS)?);
-                Ok(Vec::new())
-            }),
-            Self::Decode => Box::new(move || {
-                stages::decode(&bytes, &Spec::default(), &LIMITS)?;
-                Ok(Vec::new())
-            }),
+            Self::Probe => {
+                let bytes = fs::read(file)?;
+                Box::new(move || {
+                    black_box(probe(Cursor::new(&bytes), &LIMITS)?);
+                    Ok(Vec::new())
+                })
+            }
+            Self::Decode => {
+                let bytes = fs::read(file)?;
+                Box::new(move || {
+                    stages::decode(&bytes, &Spec::default(), &LIMITS)?;
+                    Ok(Vec::new())
+                })
+            }
             Self::Encode => {
-                let small = Small::new(&bytes, &Spec::default(), &LIMITS)?;
+                let small = Small::new(&fs::read(file)?, &Spec::default(), &LIMITS)?;
                 Box::new(move || Ok(small.finish()?.bytes))
             }
-            Self::Whole => Box::new(move || Ok(thumbnail(&bytes, &LIMITS)?.bytes)),
-            Self::Fine => {
-                let spec = Spec { fine: true, ..Spec::default() };
-                Box::new(move || Ok(variants(&bytes, &[spec], &LIMITS)?.pop().context("no thumbnail")?.bytes))
-            }
+            Self::Whole => of_file(file, Spec::default()),
+            Self::Fine => of_file(file, Spec { fine: true, ..Spec::default() }),
         })
     }
+}
+
+fn of_file(file: &Path, spec: Spec) -> Box<dyn FnMut() -> anyhow::Result<Vec<u8>>> {
+    let file = file.to_owned();
+    Box::new(move || {
+        let made = variants_of_file(File::open(&file)?, &[spec], &LIMITS)?;
+        Ok(made.into_iter().next().context("no thumbnail")?.bytes)
+    })
 }
 
 /// How many pixels a file has.

@@ -1,13 +1,18 @@
 //! Any bytes give a thumbnail of the wanted size, or say why not.
 #![no_main]
 
+use std::io::Cursor;
+
 use libfuzzer_sys::fuzz_target;
-use m3a3_fuzz::thumbnail::{Fit, variants};
+use m3a3_fuzz::thumbnail::{Fit, variants, variants_of_file};
 use m3a3_fuzz::{LIMITS, forgive_others, spec};
 
 fuzz_target!(init: forgive_others(), |bytes: &[u8]| {
     let spec = spec(bytes.len());
-    let Ok(made) = variants(bytes, &[spec], &LIMITS) else { return };
+    let made = variants(bytes, &[spec], &LIMITS);
+    let of_file = variants_of_file(Cursor::new(bytes), &[spec], &LIMITS);
+    assert_eq!(made.as_ref().map_err(ToString::to_string), of_file.as_ref().map_err(ToString::to_string));
+    let Ok(made) = made else { return };
     let [thumbnail] = made.as_slice() else { panic!("not one thumbnail") };
     assert!(thumbnail.width <= spec.width && thumbnail.height <= spec.height);
     assert!(spec.fit == Fit::Inside || (thumbnail.width, thumbnail.height) == (spec.width, spec.height));

@@ -64,7 +64,7 @@ impl Files {
     /// Checks that what lies at the path, if anything does, is a file below the root.
     ///
     /// # Errors
-    /// As [`Files::read_original`], except that a missing file is fine.
+    /// As [`Files::open_original`], except that a missing file is fine.
     pub fn check_original(&self, path: &ImagePath) -> Result<(), OpenError> {
         match original::open(&self.root, path) {
             Ok(_) | Err(OpenError::Missing | OpenError::Unreadable(_)) => Ok(()),
@@ -72,12 +72,12 @@ impl Files {
         }
     }
 
-    /// Reads an original of at most `max_bytes`.
+    /// Opens an original of at most `max_bytes`.
     ///
     /// # Errors
     /// When it is missing, outside of the root, not a file, too large or unreadable.
-    pub fn read_original(&self, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
-        original::read(&self.root, path, max_bytes)
+    pub fn open_original(&self, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
+        original::open_original(&self.root, path, max_bytes)
     }
 
     /// Begins an upload. Does not block for longer than making an empty file takes.

@@ -1,27 +1,63 @@
 //! Reading originals: uploads, and files that stay their owner's.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
 use super::root::Root;
-use super::upload::is_stored;
+use super::upload::stored_hash;
 use crate::ids::ImagePath;
 
 /// A file younger than this may still be written by its owner.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// A picture as it was read.
+/// A picture that is open. Reads no further than the file went when it was opened.
 #[derive(Debug)]
 pub struct Original {
-    /// The file's content.
-    pub bytes: Vec<u8>,
-    /// Whether the content is final as far as one can tell; where it is not, what looks damaged may be half written.
-    /// An upload always is: it got its name when it was whole.
-    pub settled: bool,
+    file: File,
+    opened: Metadata,
+    /// The next byte that is read.
+    at: u64,
+    /// Of an upload, which got its name when it was whole.
+    sha256: Option<String>,
+}
+
+impl Original {
+    /// The SHA-256 of an upload in hex, as it was when the upload came; `None` of a file that is its owner's.
+    pub fn sha256(&self) -> Option<&str> {
+        self.sha256.as_deref()
+    }
+
+    /// Whether the content is final as far as one can tell; where it is not, what looks damaged may be half written. To be
+    /// asked when it has been read.
+    pub fn is_settled(&self) -> bool {
+        self.sha256.is_some()
+            || self.file.metadata().is_ok_and(|now| version(&self.opened) == version(&now) && is_old(&now))
+    }
+}
+
+impl Read for Original {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.opened.len().saturating_sub(self.at)).unwrap_or(usize::MAX);
+        let most = buffer.len().min(left);
+        let read = self.file.read(&mut buffer[..most])?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+impl Seek for Original {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::End(offset) => SeekFrom::Start(self.opened.len().saturating_add_signed(offset)),
+            other => other,
+        };
+        self.at = self.file.seek(to)?;
+        Ok(self.at)
+    }
 }
 
 /// Why an original cannot be had.
@@ -76,21 +112,60 @@ fn kind(metadata: &Metadata) -> Option<&'static str> {
     }
 }
 
-pub(super) fn read(root: &Root, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
-    let (file, before) = open(root, path)?;
-    if before.len() > max_bytes {
-        return Err(OpenError::TooLarge { bytes: before.len(), max_bytes });
+pub(super) fn open_original(root: &Root, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
+    let (file, opened) = open(root, path)?;
+    match opened.len() {
+        bytes if bytes > max_bytes => Err(OpenError::TooLarge { bytes, max_bytes }),
+        _ => Ok(Original { file, opened, at: 0, sha256: stored_hash(path).map(str::to_owned) }),
     }
-    let mut bytes = Vec::with_capacity(usize::try_from(before.len()).unwrap_or(0));
-    // One byte more than is allowed, to notice a file that grows while it is read.
-    (&file).take(max_bytes + 1).read_to_end(&mut bytes).map_err(OpenError::Unreadable)?;
-    let after = file.metadata().map_err(OpenError::Unreadable)?;
-    let age = after.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
-    let unchanged = version(&before) == version(&after) && after.len() == bytes.len() as u64;
-    let settled = is_stored(path) || (unchanged && age.is_some_and(|age| age >= SETTLED_AFTER));
-    Ok(Original { bytes, settled })
 }
 
 fn version(metadata: &Metadata) -> (u64, i64, i64) {
     (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+fn is_old(metadata: &Metadata) -> bool {
+    let age = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
+    age.is_some_and(|age| age >= SETTLED_AFTER)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::path::Path;
+
+    use super::*;
+
+    fn original(folder: &Path, bytes: &[u8]) -> Original {
+        std::fs::write(folder.join("photo.jpg"), bytes).unwrap();
+        open_original(&Root::open(folder).unwrap(), &ImagePath::new("photo.jpg").unwrap(), 100).unwrap()
+    }
+
+    #[test]
+    fn what_is_appended_while_it_is_open_is_not_read_and_unsettles_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut original = original(folder.path(), b"half of");
+        let long_ago = SystemTime::now() - 2 * SETTLED_AFTER;
+        let file = File::options().append(true).open(folder.path().join("photo.jpg")).unwrap();
+        file.set_modified(long_ago).unwrap();
+        original.opened = original.file.metadata().unwrap();
+        assert!(original.is_settled());
+        (&file).write_all(b" a picture").unwrap();
+        file.set_modified(long_ago).unwrap();
+        let mut read = String::new();
+        original.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "half of");
+        assert_eq!(original.seek(SeekFrom::End(-2)).unwrap(), 5);
+        read.clear();
+        original.read_to_string(&mut read).unwrap();
+        assert_eq!((read.as_str(), original.is_settled()), ("of", false));
+    }
+
+    #[test]
+    fn a_young_file_is_not_settled_and_a_large_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!original(folder.path(), b"new").is_settled());
+        let (root, path) = (Root::open(folder.path()).unwrap(), ImagePath::new("photo.jpg").unwrap());
+        assert!(matches!(open_original(&root, &path, 2), Err(OpenError::TooLarge { bytes: 3, max_bytes: 2 })));
+    }
 }

@@ -126,15 +126,12 @@ impl Upload {
     }
 }
 
-/// Whether the path is one that [`Upload::store`] gives.
-pub(super) fn is_stored(path: &ImagePath) -> bool {
-    let name = || {
-        let (folder, file) = path.as_str().strip_prefix(UPLOADS)?.strip_prefix('/')?.split_once('/')?;
-        let (hash, _) = file.split_once('.')?;
-        let is_hash = hash.len() == HASH_DIGITS && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
-        Some(is_hash && *folder == hash[..FOLDER_DIGITS])
-    };
-    name().unwrap_or(false)
+/// The SHA-256 in a path that [`Upload::store`] gives; `None` of any other.
+pub(super) fn stored_hash(path: &ImagePath) -> Option<&str> {
+    let (folder, file) = path.as_str().strip_prefix(UPLOADS)?.strip_prefix('/')?.split_once('/')?;
+    let (hash, _) = file.split_once('.')?;
+    let is_hash = hash.len() == HASH_DIGITS && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    (is_hash && *folder == hash[..FOLDER_DIGITS]).then_some(hash)
 }
 
 fn interrupted() -> io::Error {
@@ -152,17 +149,18 @@ mod tests {
     #[test]
     fn only_a_name_made_of_its_content_is_an_upload_s() {
         let hash = "0f".repeat(32);
-        let is_stored = |path: String| is_stored(&ImagePath::new(&path).unwrap());
-        assert!(is_stored(format!("uploads/0f/{hash}.jpg")));
+        let stored = |path: String| stored_hash(&ImagePath::new(&path).unwrap()).map(str::to_owned);
+        assert_eq!(stored(format!("uploads/0f/{hash}.jpg")), Some(hash.clone()));
         for other in [
             format!("uploads/0e/{hash}.jpg"),
             format!("uploads/{hash}.jpg"),
             format!("photos/0f/{hash}.jpg"),
             format!("uploads/0f/{hash}"),
+            format!("uploads/0F/{}.jpg", hash.to_uppercase()),
             format!("uploads/0f/{}.jpg", &hash[1..]),
             "uploads/thumbs/1.jpg".to_owned(),
         ] {
-            assert!(!is_stored(other.clone()), "{other}");
+            assert_eq!(stored(other.clone()), None, "{other}");
         }
     }
 }

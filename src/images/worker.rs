@@ -102,11 +102,12 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 
 /// The blocking part of a job.
 fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> Result<Thumbnails, Failure> {
-    let original = files.read_original(path, limits.max_upload_bytes).map_err(unreadable)?;
+    let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = wanted.iter().map(|wanted| wanted.spec).collect();
-    let made = thumbnail::variants(&original.bytes, &specs, &limits.of_pictures()).map_err(|error| Failure {
+    let made = thumbnail::variants_of_file(&mut original, &specs, &limits.of_pictures());
+    let made = made.map_err(|error| Failure {
         // What looks damaged may be half written: its owner gets the time to finish.
-        retry: !original.settled,
+        retry: matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled(),
         error: error.to_string(),
         message: error.message(),
     })?;

@@ -1,11 +1,13 @@
 //! Whether a file goes on to its own end marker: decoders fill what is missing with grey, or never look.
 
+use std::io::{self, BufRead, Cursor, Seek, SeekFrom};
+
 use super::{Error, Format};
 
 /// Walks the container, not the pixels; formats whose decoders notice a missing byte themselves are passed.
 pub(super) fn check(bytes: &[u8], format: Format) -> Result<(), Error> {
     let whole = match format {
-        Format::Png => png(bytes),
+        Format::Png => return png(Cursor::new(bytes)),
         Format::WebP => webp(bytes),
         Format::Gif => gif(bytes),
         Format::Jpeg | Format::Tiff | Format::Bmp => Some(()),
@@ -13,16 +15,22 @@ pub(super) fn check(bytes: &[u8], format: Format) -> Result<(), Error> {
     whole.ok_or(Error::Truncated)
 }
 
-/// Chunks up to IEND: length, type, data, checksum (PNG specification, 5.3).
-fn png(bytes: &[u8]) -> Option<()> {
-    let mut rest = bytes.get(8..)?;
+/// Chunks up to IEND: length, type, data, checksum (PNG specification, 5.3). Begins at the start of the file.
+pub(super) fn png<F: BufRead + Seek>(mut file: F) -> Result<(), Error> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::UnexpectedEof => Error::Truncated,
+        _ => Error::Read { source },
+    };
+    file.seek(SeekFrom::Start(8)).map_err(failed)?;
     loop {
-        let &[a, b, c, d, ref name @ .., _, _, _, _] = rest.first_chunk::<12>()?;
-        if name == b"IEND" {
-            return Some(());
+        let mut chunk = [0; 8];
+        file.read_exact(&mut chunk).map_err(failed)?;
+        let [a, b, c, d, name @ ..] = chunk;
+        if name == *b"IEND" {
+            return file.read_exact(&mut [0; 4]).map_err(failed);
         }
-        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).ok()?;
-        rest = rest.get(length.checked_add(12)?..)?;
+        // Where this leads beyond the end, the next chunk is missing.
+        file.seek_relative(i64::from(u32::from_be_bytes([a, b, c, d])) + 4).map_err(failed)?;
     }
 }
 
@@ -75,7 +83,9 @@ mod tests {
         assert_eq!(webp(b"RIFF\x0e\0\0\0WEBPVP8 \x01\0\0\0x"), None);
         assert_eq!(webp(b"RIFF\x0d\0\0\0WEBPVP8 \x01\0\0\0x"), Some(()));
         assert_eq!(webp(b"RIFF\x0d\0\0\0WEBPVP8 \x02\0\0\0x"), None);
-        assert_eq!(png(b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0"), None);
-        assert_eq!(png(b"\x89PNG\r\n\x1a\n\0\0\0\x01abcdx\0\0\0\0\0\0\0\0IEND\0\0\0\0trailing"), Some(()));
+        let png = |bytes: &[u8]| png(Cursor::new(bytes));
+        assert!(matches!(png(b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\0\0\0"), Err(Error::Truncated)));
+        assert!(matches!(png(b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffabcd"), Err(Error::Truncated)));
+        assert!(png(b"\x89PNG\r\n\x1a\n\0\0\0\x01abcdx\0\0\0\0\0\0\0\0IEND\0\0\0\0trailing").is_ok());
     }
 }

@@ -22,9 +22,16 @@ fn fixtures() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Makes a thumbnail for which the fixtures are decoded in full, and one for which they are shrunk while they are decoded.
+/// From memory or from a file, the outcome must be the same.
 fn opened(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
-    let of = |side| variants(bytes, &[Spec { width: side, height: side, ..Spec::default() }], limits).map(|_| ());
-    of(12).and(of(90))
+    let spec = |side| [Spec { width: side, height: side, ..Spec::default() }];
+    let small = variants(bytes, &spec(12), limits);
+    assert_eq!(outcome(&small), outcome(&variants_of_file(Cursor::new(bytes), &spec(12), limits)));
+    small.and(variants(bytes, &spec(90), limits)).map(|_| ())
+}
+
+fn outcome(made: &Result<Vec<Thumbnail>, Error>) -> Result<&[Thumbnail], String> {
+    made.as_deref().map_err(|error| format!("{error:?}"))
 }
 
 /// A PNG of these chunks.

@@ -26,8 +26,8 @@
 //! its pixels. What follows after the end is ignored.
 //!
 //! # What it costs
-//! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. Held
-//! whole, within [`Limits::max_bytes`], are GIF with interlacing (a byte for each pixel), WebP that is lossless, animated, or
+//! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. A JPEG's
+//! or PNG's file is read in parts, any other is held too ([`variants_of_file`]). Held as pixels, within [`Limits::max_bytes`], are GIF with interlacing (a byte for each pixel), WebP that is lossless, animated, or
 //! lossy with alpha, TIFF pages of one strip, and BMP with run lengths; a picture that would take more is refused. A panic
 //! of a decoder is caught and is [`Error::Corrupt`].
 
@@ -50,7 +50,7 @@ pub mod stages;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, Cursor, Seek};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES};
@@ -115,6 +115,28 @@ pub fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, Error> {
 /// When the picture is refused, cut off or damaged.
 pub fn variants(bytes: &[u8], specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
     contained(|| make::make(open(bytes, limits)?.as_mut(), specs))
+}
+
+/// The same for a file, of which no more than a part is held at any time if it is a JPEG or a PNG; others are read whole.
+///
+/// # Errors
+/// When the picture is refused, cut off or damaged, or the file cannot be read ([`Error::Read`]).
+pub fn variants_of_file<F: Read + Seek>(mut file: F, specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
+    contained(|| {
+        let probe = probe::probe(BufReader::new(&mut file), limits)?;
+        if probe.format == Format::Png {
+            complete::png(BufReader::new(&mut file))?;
+        }
+        let failed = |source| Error::Read { source };
+        file.rewind().map_err(failed)?;
+        if let Some(mut source) = decode::stream(&mut file, &probe, limits)? {
+            return make::make(source.as_mut(), specs);
+        }
+        let mut bytes = Vec::new();
+        file.rewind().map_err(failed)?;
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        make::make(open(&bytes, limits)?.as_mut(), specs)
+    })
 }
 
 /// Opens what passes the looks at its header and its end.

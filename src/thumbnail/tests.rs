@@ -1,7 +1,7 @@
 //! The whole way, over files that other programs made (`tests/fixtures/`), and over what can be made of them.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{self, Cursor};
 use std::path::PathBuf;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, RgbaImage};
@@ -212,5 +212,49 @@ fn what_goes_into_the_file_as_it_is_lies_where_converted_pixels_do() {
             let mean = differences.sum::<u64>() as f64 / direct.len() as f64;
             assert!(mean < 2.5, "EXIF orientation {value}, {width}x{height}: {mean}");
         }
+    }
+}
+
+/// A picture that compresses badly.
+fn noisy(width: u32, height: u32) -> DynamicImage {
+    let noise =
+        |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24;
+    RgbImage::from_fn(width, height, |x, y| Rgb([x, x + y, y].map(|at| (at / 8 + noise(x, y) / 2) as u8))).into()
+}
+
+#[test]
+fn a_file_that_is_read_in_parts_gives_the_thumbnails_of_its_bytes() {
+    let picture = noisy(1000, 700);
+    let large = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp].map(|format| encoded(&picture, format));
+    assert!(large.iter().all(|bytes| bytes.len() > 300 << 10));
+    let fixtures = expected().into_iter().map(|(name, ..)| fixture(&name));
+    let small = Spec { width: 20, height: 20, ..Spec::default() };
+    let specs = [Spec { fine: true, ..small }, Spec { width: 200, ..small }];
+    for bytes in fixtures.chain(large) {
+        let of_file = variants_of_file(Cursor::new(&bytes), &specs, &LIMITS).unwrap();
+        assert!(of_file == variants(&bytes, &specs, &LIMITS).unwrap());
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_damaged_picture() {
+    struct Failing<'a>(Cursor<&'a [u8]>);
+    impl Read for Failing<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            match self.0.position() {
+                ..100_000 => self.0.read(buffer),
+                _ => Err(io::Error::from_raw_os_error(5)),
+            }
+        }
+    }
+    impl Seek for Failing<'_> {
+        fn seek(&mut self, to: io::SeekFrom) -> io::Result<u64> {
+            self.0.seek(to)
+        }
+    }
+    for format in [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp] {
+        let bytes = encoded(&noisy(800, 600), format);
+        let made = variants_of_file(Failing(Cursor::new(&bytes)), &[Spec::default()], &LIMITS);
+        assert!(matches!(made, Err(Error::Read { .. })), "{made:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! What is to be known of a picture without decoding it.
 
-use std::io::Cursor;
+use std::io::{self, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use exif::{Exif, In, Reader, Tag, Value};
@@ -25,29 +25,43 @@ pub struct Facts {
     pub(super) captured_at: Option<String>,
 }
 
-/// Reads a file's facts.
+/// Reads a file's facts; all of it only if its hash is not `known`.
 ///
 /// # Errors
-/// When its header shows that it is no picture, or none that is accepted here.
-pub(super) fn facts(bytes: &[u8], limits: &Limits) -> Result<Facts, thumbnail::Error> {
-    let probe = thumbnail::probe(Cursor::new(bytes), limits)?;
-    Ok(Facts {
-        sha256: Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect(),
-        bytes: bytes.len() as u64,
-        format: probe.format,
-        width: probe.width,
-        height: probe.height,
-        captured_at: captured_at(bytes),
-    })
+/// When its header shows that it is no picture, or none that is accepted here, or when it cannot be read.
+pub(super) fn facts<F: Read + Seek>(
+    mut file: F,
+    known: Option<String>,
+    limits: &Limits,
+) -> Result<Facts, thumbnail::Error> {
+    let failed = |source| thumbnail::Error::Read { source };
+    let probe = thumbnail::probe(BufReader::new(&mut file), limits)?;
+    file.rewind().map_err(failed)?;
+    let captured_at = captured_at(&mut file);
+    let sha256 = known.map_or_else(|| hash(&mut file), Ok).map_err(failed)?;
+    let bytes = file.seek(io::SeekFrom::End(0)).map_err(failed)?;
+    let thumbnail::Probe { format, width, height } = probe;
+    Ok(Facts { sha256, bytes, format, width, height, captured_at })
+}
+
+fn hash<F: Read + Seek>(file: &mut F) -> io::Result<String> {
+    let (mut hash, mut part) = (Sha256::new(), vec![0; 64 << 10]);
+    file.rewind()?;
+    loop {
+        match file.read(&mut part)? {
+            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
+            read => hash.update(&part[..read]),
+        }
+    }
 }
 
 /// When the picture was taken: EXIF's `DateTimeOriginal`, or else `DateTimeDigitized`, with its offset where there is one
 /// (EXIF 2.32). Whatever is malformed is taken for missing.
-fn captured_at(bytes: &[u8]) -> Option<String> {
+fn captured_at<F: Read + Seek>(file: &mut F) -> Option<String> {
     // The bytes are anybody's: a panic on the way through them costs a date, not the job.
     let read = || {
         // What stands beside a fault still counts: many a program writes blocks that end a little early.
-        let read = Reader::new().continue_on_error(true).read_from_container(&mut Cursor::new(bytes));
+        let read = Reader::new().continue_on_error(true).read_from_container(&mut BufReader::new(file));
         read.or_else(|error| error.distill_partial_result(|_faults| {})).ok()
     };
     let exif = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;
@@ -84,12 +98,18 @@ fn text(exif: &Exif, tag: Tag) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use proptest::prelude::*;
 
     use super::*;
 
     const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
     const PNG: &[u8] = include_bytes!("../../tests/fixtures/rgb.png");
+
+    fn facts(bytes: &[u8]) -> Result<Facts, thumbnail::Error> {
+        super::facts(Cursor::new(bytes), None, &LIMITS)
+    }
 
     /// A PNG with an `eXIf` chunk of one sub-directory that holds these ASCII tags.
     fn with_exif(tags: &[(u16, &str)]) -> Vec<u8> {
@@ -123,17 +143,19 @@ mod tests {
 
     #[test]
     fn a_picture_is_known_by_its_content_and_its_header() {
-        let facts = facts(PNG, &LIMITS).unwrap();
+        let facts = facts(PNG).unwrap();
         assert_eq!((facts.bytes, facts.format), (PNG.len() as u64, Format::Png));
         assert_eq!(facts.sha256.len(), 64);
+        let known = super::facts(Cursor::new(PNG), Some(facts.sha256.clone()), &LIMITS).unwrap();
+        assert_eq!(known, facts);
         assert!(facts.width > 0 && facts.height > 0);
         assert_eq!(facts.captured_at, None);
-        assert!(super::facts(b"hello", &LIMITS).is_err());
+        assert!(super::facts(Cursor::new(b"hello"), None, &LIMITS).is_err());
     }
 
     #[test]
     fn the_capture_time_is_the_camera_s_with_its_offset_where_it_told_one() {
-        let captured = |tags: &[(u16, &str)]| facts(&with_exif(tags), &LIMITS).unwrap().captured_at;
+        let captured = |tags: &[(u16, &str)]| facts(&with_exif(tags)).unwrap().captured_at;
         let (taken, scanned) = ("2026:07:09 18:30:05", "2026:08:01 09:00:00");
         assert_eq!(captured(&[(ORIGINAL, taken)]).unwrap(), "2026-07-09T18:30:05");
         assert_eq!(captured(&[(ORIGINAL, taken), (OFFSET, "+02:00")]).unwrap(), "2026-07-09T18:30:05+02:00");
@@ -162,7 +184,7 @@ mod tests {
         bytes.extend(b"Exif\0\0");
         bytes.extend(&block);
         bytes.extend(&jpeg[2..]);
-        assert_eq!(facts(&bytes, &LIMITS).unwrap().captured_at.unwrap(), "2026-07-09T18:30:05");
+        assert_eq!(facts(&bytes).unwrap().captured_at.unwrap(), "2026-07-09T18:30:05");
     }
 
     proptest! {
@@ -174,7 +196,7 @@ mod tests {
             png.extend(&noise);
             png.extend([0; 4]);
             png.extend(&PNG[33..]);
-            prop_assert!(facts(&png, &LIMITS).is_ok());
+            prop_assert!(facts(&png).is_ok());
         }
     }
 }

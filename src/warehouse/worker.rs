@@ -12,7 +12,7 @@ use crate::files::{Files, OpenError, Original, SETTLED_AFTER};
 use crate::ids::{ImagePath, OrderId, UserId};
 use crate::jobs::{Failure, Handler, Job, Kind, WAREHOUSE};
 use crate::tasks::WarehouseTask;
-use crate::thumbnail::Limits;
+use crate::thumbnail::{self, Limits};
 
 const NOT_KEPT: &str = "The picture could not be taken into the warehouse.";
 const NOT_TAKEN_ON: &str = "The order could not be taken on.";
@@ -113,12 +113,20 @@ impl Handler for WarehouseWorker {
 
 /// The blocking part.
 fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> Result<Inspected, Failure> {
-    match files.read_original(path, max_bytes) {
-        Ok(Original { settled: false, .. }) => Ok(Inspected::Unsettled),
-        Ok(original) => Ok(Inspected::Settled(facts(&original.bytes, limits).map_err(|error| error.to_string()))),
+    match files.open_original(path, max_bytes) {
+        Ok(original) => learn(original, limits),
         Err(error @ (OpenError::Missing | OpenError::Unreadable(_))) => Err(Failure::retry(error, NOT_KEPT)),
         Err(error @ (OpenError::Outside | OpenError::NotAFile(_) | OpenError::TooLarge { .. })) => {
             Ok(Inspected::Settled(Err(error.to_string())))
         }
+    }
+}
+
+fn learn(mut original: Original, limits: &Limits) -> Result<Inspected, Failure> {
+    let known = original.sha256().map(str::to_owned);
+    match facts(&mut original, known, limits) {
+        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, NOT_KEPT)),
+        _ if !original.is_settled() => Ok(Inspected::Unsettled),
+        facts => Ok(Inspected::Settled(facts.map_err(|error| error.to_string()))),
     }
 }

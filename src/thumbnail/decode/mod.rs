@@ -10,16 +10,21 @@ mod tiff;
 #[cfg(feature = "libwebp")]
 mod webp;
 
-use std::io::{self, Cursor};
+use std::io::{self, BufReader, Cursor};
 use std::ops::Range;
 
 use image::codecs::{bmp::BmpDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, ImageDecoder, ImageError};
 
+pub(super) use jpeg::Seekable;
+
 use super::colour::Model;
 use super::orientation;
 use super::{Error, Format, Limits, Probe};
+
+/// How much of a file is read at once.
+const READ_BYTES: usize = 64 << 10;
 
 /// What is known of a picture before its pixels are decoded.
 #[derive(Debug, Clone)]
@@ -141,7 +146,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
     let source: Box<dyn Source + 'a> = match probe.format {
         Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
         Format::Tiff => Box::new(tiff::open(bytes, limits)?),
-        Format::Png => Box::new(png::open(bytes, limits)?),
+        Format::Png => Box::new(png::open(Cursor::new(bytes), limits)?),
         Format::WebP => webp(bytes, probe, limits)?,
         Format::Gif => Box::new(gif::open(bytes, limits)?),
         Format::Bmp => match bmp::open(bytes)? {
@@ -151,6 +156,22 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
     };
     source.header().check(probe)?;
     Ok(source)
+}
+
+/// Opens a file that stands at its start, if its format can be decoded without holding all of it. `probe` must be of the
+/// same file.
+pub(super) fn stream<'a>(
+    file: &'a mut dyn Seekable,
+    probe: &Probe,
+    limits: &Limits,
+) -> Result<Option<Box<dyn Source + 'a>>, Error> {
+    let source: Box<dyn Source + 'a> = match probe.format {
+        Format::Jpeg => Box::new(jpeg::Jpeg::stream(file, limits)?),
+        Format::Png => Box::new(png::open(BufReader::with_capacity(READ_BYTES, file), limits)?),
+        Format::Tiff | Format::WebP | Format::Gif | Format::Bmp => return Ok(None),
+    };
+    source.header().check(probe)?;
+    Ok(Some(source))
 }
 
 /// With libwebp where it is there, if it can.
@@ -256,10 +277,12 @@ fn refused(error: ImageError) -> Error {
     }
 }
 
-/// A failed read of bytes in memory can only be their end.
+/// A failed read is no fault of the picture only where the system says so; else it is the end of the bytes, or what a
+/// decoder says of them.
 fn ended(source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::UnexpectedEof => Error::Truncated,
+        _ if source.raw_os_error().is_some() => Error::Read { source },
         _ => Error::corrupt(source),
     }
 }

@@ -4,10 +4,56 @@
 //! Where it matters the compiler keeps a position in registers. What is rare is therefore done by functions that take and
 //! return positions: one that changed it where it is would force it into memory.
 
+use std::ops::Range;
+
+use super::window::Window;
+use crate::thumbnail::Error;
+
+/// How many blocks may be read before the bits are given back, so that the window can move on. Of each, no more than 64
+/// codes of 16 bits come, with as many numbers of 15 bits, and all of their bytes may be stuffed: 496 bytes.
+pub(super) const BLOCKS: usize = 128;
+
+/// Where in the file one reads on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading {
+    /// What the place counts from.
+    from: usize,
+    place: Place,
+}
+
+impl Reading {
+    /// From this byte of the file on.
+    pub(super) fn new(at: usize) -> Self {
+        Self { from: at, place: Place::START }
+    }
+
+    /// The bits of the next [`BLOCKS`] blocks.
+    #[inline(never)]
+    pub(super) fn bits<'w>(&self, window: &'w mut Window) -> Result<Bits<'w>, Error> {
+        let from = self.from + self.place.at;
+        Ok(Bits { bytes: window.from(from)?, from, place: Place { at: 0, ..self.place } })
+    }
+
+    /// Where to look for the next marker: no byte before was left.
+    pub(super) fn position(&self) -> usize {
+        let left = self.place.count.saturating_sub(self.place.padding) as usize / 8;
+        // Stuffed bytes may be counted as one less; then the search begins within the segment, which does no harm.
+        (self.from + self.place.at).saturating_sub(left)
+    }
+}
+
+/// Cuts a row of MCUs, which have so many blocks each, into parts that may be read without a break.
+pub(super) fn within(columns: usize, blocks: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = (BLOCKS / blocks.max(1)).max(1);
+    (0..columns).step_by(step).map(move |start| start..columns.min(start + step))
+}
+
 /// A segment from a position on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bits<'a> {
     bytes: &'a [u8],
+    /// Where in the file the bytes are from.
+    from: usize,
     pub(super) place: Place,
 }
 
@@ -24,10 +70,14 @@ pub(super) struct Place {
     padding: u64,
 }
 
-impl<'a> Bits<'a> {
-    /// From this byte of the file on.
-    pub(super) fn new(bytes: &'a [u8], at: usize) -> Self {
-        Self { bytes, place: Place { at, window: 0, count: 0, padding: 0 } }
+impl Place {
+    const START: Self = Self { at: 0, window: 0, count: 0, padding: 0 };
+}
+
+impl Bits<'_> {
+    /// Gives them back, if all that were taken are in the file.
+    pub(super) fn reading(self) -> Result<Reading, Error> {
+        if self.overran() { Err(Error::Truncated) } else { Ok(Reading { from: self.from, place: self.place }) }
     }
 
     /// Makes at least 56 bits ready.
@@ -165,19 +215,12 @@ impl<'a> Bits<'a> {
         let next = self.bytes.get(self.place.at..)?;
         let fill = next.iter().take_while(|&&byte| byte == 0xff).count();
         let there = left < 8 && fill > 0 && next.get(fill) == Some(&marker);
-        there.then(|| Self::new(self.bytes, self.place.at + fill + 1))
+        there.then(|| Self { place: Place { at: self.place.at + fill + 1, ..Place::START }, ..self })
     }
 
     /// Whether the file ends here.
     pub(super) fn exhausted(&self) -> bool {
         self.bytes.len() - self.place.at.min(self.bytes.len()) < 2
-    }
-
-    /// Where to look for the next marker: no byte before was left.
-    pub(super) fn position(&self) -> usize {
-        let left = self.place.count.saturating_sub(self.place.padding) as usize / 8;
-        // Stuffed bytes may be counted as one less; then the search begins within the segment, which does no harm.
-        self.place.at.saturating_sub(left)
     }
 }
 
@@ -222,7 +265,8 @@ mod tests {
             let mut stuffed: Vec<u8> = bytes.iter().flat_map(|&byte| if byte == 0xff { vec![0xff, 0] } else { vec![byte] }).collect();
             let end = stuffed.len();
             stuffed.extend([0xff, 0xff, 0xd9, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-            let mut bits = Bits::new(&stuffed, 0);
+            let mut window = Window::Whole(&stuffed);
+            let mut bits = Reading::new(0).bits(&mut window).unwrap();
             for (at, &byte) in bytes.iter().enumerate() {
                 bits.refill();
                 let high = 1 + at as u32 % 7;

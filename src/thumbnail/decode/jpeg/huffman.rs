@@ -1,16 +1,18 @@
 //! Huffman tables (ITU-T T.81, annexes C, F.2.2.3 and K.3), and lookups made of them: one finds a symbol, one the number
 //! that follows it too, and one passes over as many symbols as a few bits may hold.
 
+use std::borrow::Cow;
+
 use super::bits::{Bits, Place, extended};
 use crate::thumbnail::Error;
 
 /// A table as the file defines it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Definition<'a> {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Definition {
     /// How many codes there are of each length from 1 to 16.
-    pub(super) lengths: &'a [u8; 16],
+    pub(super) lengths: [u8; 16],
     /// The symbols by ascending code.
-    pub(super) symbols: &'a [u8],
+    pub(super) symbols: Cow<'static, [u8]>,
 }
 
 /// How many bits [`Codes`] looks at in one go.
@@ -29,10 +31,10 @@ pub(super) struct Codes {
 
 impl Codes {
     /// Refuses a table in which codes would begin with one another.
-    pub(super) fn new(definition: Definition) -> Result<Self, Error> {
+    pub(super) fn new(definition: &Definition) -> Result<Self, Error> {
         let mut codes = Self { short: [0; 1 << SHORT], limits: [0; 17], offsets: [0; 17], symbols: [0; 256] };
         let (mut code, mut index) = (0_usize, 0_usize);
-        for (length, &count) in (1..).zip(definition.lengths) {
+        for (length, &count) in (1..).zip(&definition.lengths) {
             codes.offsets[length] = index as i32 - code as i32;
             for _ in 0..count {
                 let symbol = definition.symbols.get(index).copied();
@@ -116,12 +118,12 @@ impl Found {
 
 impl Numbers {
     /// For AC coefficients.
-    pub(super) fn ac(definition: Definition) -> Result<Self, Error> {
+    pub(super) fn ac(definition: &Definition) -> Result<Self, Error> {
         Ok(Self::new(Codes::new(definition)?))
     }
 
     /// For DC differences, whose sizes are at most 15.
-    pub(super) fn dc(definition: Definition) -> Result<Self, Error> {
+    pub(super) fn dc(definition: &Definition) -> Result<Self, Error> {
         if definition.symbols.iter().any(|&size| size > 15) {
             return Err(Error::corrupt("a DC difference of more than 15 bits"));
         }

@@ -1,12 +1,15 @@
 //! The scans of a progressive picture that bring the means of its blocks (ITU-T T.81, G.1.2.1): first their high bits,
 //! coded as differences, and then one more bit of each with every scan.
 
-use super::bits::Bits;
+use std::ops::Range;
+
+use super::bits::{Bits, Reading, within};
 use super::coefficients::Coefficients;
 use super::frame::Frame;
 use super::huffman::Numbers;
 use super::restart::Restarts;
 use super::segments::Scan;
+use super::window::Window;
 use super::{damaged, missing};
 use crate::thumbnail::Error;
 
@@ -23,7 +26,12 @@ struct Part<'c> {
 }
 
 /// Decodes such a scan.
-pub(super) fn decode(bytes: &[u8], frame: &Frame, components: &mut [Coefficients], scan: &Scan) -> Result<(), Error> {
+pub(super) fn decode(
+    window: &mut Window,
+    frame: &Frame,
+    components: &mut [Coefficients],
+    scan: &Scan,
+) -> Result<(), Error> {
     let mut components: Vec<Option<&mut Coefficients>> = components.iter_mut().map(Some).collect();
     let mut tables: [Option<Numbers>; 4] = [const { None }; 4];
     let mut parts = Vec::new();
@@ -31,9 +39,8 @@ pub(super) fn decode(bytes: &[u8], frame: &Frame, components: &mut [Coefficients
         let coefficients = components[index].take().ok_or_else(missing)?;
         let component = &frame.components[index];
         let (across, down) = if scan.count == 1 { (1, 1) } else { (component.across, component.down) };
-        let definition = scan.tables.dc.get(table).copied().flatten();
         if scan.high == 0 && tables[table & 3].is_none() {
-            tables[table & 3] = Some(Numbers::dc(definition.ok_or_else(missing)?)?);
+            tables[table & 3] = Some(Numbers::dc(scan.tables.dc(table)?)?);
         }
         parts.push(Part { coefficients, table: table & 3, across, down, mean: 0 });
     }
@@ -41,30 +48,31 @@ pub(super) fn decode(bytes: &[u8], frame: &Frame, components: &mut [Coefficients
         [part] => part.coefficients.size,
         _ => frame.mcus(),
     };
-    let mut bits = Bits::new(bytes, scan.start);
+    let mut reading = Reading::new(scan.start);
     let mut restarts = Restarts::new(scan.tables.restart);
     for row in 0..rows {
-        bits = match scan.high {
-            0 => first(bits, &mut parts, &tables, (columns, row), scan.low, &mut restarts)?,
-            _ => further(bits, &mut parts, (columns, row), scan.low, &mut restarts)?,
-        };
-        if bits.overran() {
-            return Err(Error::Truncated);
+        for some in within(columns, parts.iter().map(|part| part.across * part.down).sum()) {
+            let bits = reading.bits(window)?;
+            let bits = match scan.high {
+                0 => first(bits, &mut parts, &tables, (some, row), scan.low, &mut restarts)?,
+                _ => further(bits, &mut parts, (some, row), scan.low, &mut restarts)?,
+            };
+            reading = bits.reading()?;
         }
     }
     Ok(())
 }
 
-/// One row of MCUs: the differences between means.
+/// Some MCUs of a row: the differences between means.
 fn first<'a>(
     mut bits: Bits<'a>,
     parts: &mut [Part],
     tables: &[Option<Numbers>; 4],
-    (columns, row): (usize, usize),
+    (columns, row): (Range<usize>, usize),
     low: u32,
     restarts: &mut Restarts,
 ) -> Result<Bits<'a>, Error> {
-    for column in 0..columns {
+    for column in columns {
         if restarts.due() {
             bits = restarts.pass(bits)?;
             parts.iter_mut().for_each(|part| part.mean = 0);
@@ -86,15 +94,15 @@ fn first<'a>(
     Ok(bits)
 }
 
-/// One row of MCUs: a bit of each mean.
+/// Some MCUs of a row: a bit of each mean.
 fn further<'a>(
     mut bits: Bits<'a>,
     parts: &mut [Part],
-    (columns, row): (usize, usize),
+    (columns, row): (Range<usize>, usize),
     low: u32,
     restarts: &mut Restarts,
 ) -> Result<Bits<'a>, Error> {
-    for column in 0..columns {
+    for column in columns {
         if restarts.due() {
             bits = restarts.pass(bits)?;
         }

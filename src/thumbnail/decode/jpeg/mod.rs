@@ -15,6 +15,7 @@ mod coefficients;
 mod frame;
 mod huffman;
 mod means;
+mod notes;
 mod progressive;
 mod restart;
 mod segments;
@@ -23,10 +24,14 @@ mod standard;
 #[cfg(test)]
 mod tests;
 mod transform;
+mod window;
 
 use bits::Bits;
 use frame::Frame;
-use segments::{Notes, Scan, Segments};
+use notes::Notes;
+use segments::{Scan, Segments};
+pub(in crate::thumbnail) use window::Seekable;
+use window::Window;
 
 use super::{Area, Depth, Goal, Header, Plane, Sink, Source};
 use crate::thumbnail::colour::Model;
@@ -37,20 +42,29 @@ const MAX_SCANS: usize = 64;
 
 /// An opened JPEG.
 pub(super) struct Jpeg<'a> {
-    bytes: &'a [u8],
+    window: Window<'a>,
     limits: Limits,
     header: Header,
     frame: Frame,
     /// Stands at the data of the first scan.
-    segments: Segments<'a>,
-    first: Scan<'a>,
+    segments: Segments,
+    first: Scan,
 }
 
 impl<'a> Jpeg<'a> {
-    /// Reads up to the first scan.
+    /// Reads up to the first scan of what lies in memory.
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
-        let mut segments = Segments::new(bytes);
-        let first = segments.next_scan()?.ok_or_else(|| Error::corrupt("a JPEG without a scan"))?;
+        Self::read_from(Window::Whole(bytes), limits)
+    }
+
+    /// Reads up to the first scan of a file, of which no more than a window is then held at any time.
+    pub(super) fn stream(file: &'a mut dyn Seekable, limits: &Limits) -> Result<Self, Error> {
+        Self::read_from(Window::on(file), limits)
+    }
+
+    fn read_from(mut window: Window<'a>, limits: &Limits) -> Result<Self, Error> {
+        let mut segments = Segments::new();
+        let first = segments.next_scan(&mut window)?.ok_or_else(|| Error::corrupt("a JPEG without a scan"))?;
         let frame = segments.frame.clone().ok_or(Error::BadHeader("a JPEG without a frame header"))?;
         let header = Header {
             width: frame.width,
@@ -58,39 +72,39 @@ impl<'a> Jpeg<'a> {
             model: model(&frame, &segments.notes),
             depth: Depth::U8,
             premultiplied: false,
-            icc: segments.notes.profile(),
-            orientation: orientation::from_exif(segments.notes.exif),
+            icc: segments.notes.take_profile(),
+            orientation: orientation::from_exif(segments.notes.exif.take().as_deref()),
         };
-        Ok(Self { bytes, limits: *limits, header, frame, segments, first })
+        Ok(Self { window, limits: *limits, header, frame, segments, first })
     }
 
     /// Each component must come in one scan, alone or with others.
     fn sequential(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let mut done = [false; 4];
-        let mut next = Some(self.first);
+        let mut next = Some(self.first.clone());
         while let Some(scan) = next {
             for &(index, ..) in &scan.parts[..scan.count] {
                 if std::mem::replace(&mut done[index], true) {
                     return Err(Error::corrupt("a component comes twice"));
                 }
             }
-            let end = sequential::decode(self.bytes, &self.frame, &scan, needed, sink)?;
+            let end = sequential::decode(&mut self.window, &self.frame, &scan, needed, sink)?;
             self.segments.pass_data(end);
-            next = self.segments.next_scan()?;
+            next = self.segments.next_scan(&mut self.window)?;
         }
         let all = done[..self.frame.components.len()].iter().all(|&done| done);
         if all { Ok(()) } else { Err(Error::corrupt("a component without a scan")) }
     }
 
     fn progressive(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        let mut scans = vec![self.first];
-        while let Some(scan) = self.segments.next_scan()? {
+        let mut scans = vec![self.first.clone()];
+        while let Some(scan) = self.segments.next_scan(&mut self.window)? {
             if scans.len() == MAX_SCANS {
                 return Err(Error::corrupt("too many scans"));
             }
             scans.push(scan);
         }
-        progressive::decode(self.bytes, &self.frame, &scans, needed, &self.limits, sink)
+        progressive::decode(&mut self.window, &self.frame, &scans, needed, &self.limits, sink)
     }
 }
 

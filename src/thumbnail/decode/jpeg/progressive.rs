@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 
 use super::band::Band;
-use super::bits::Bits;
+use super::bits::{Bits, Reading, within};
 use super::coefficients::{Coefficients, Details};
 use super::frame::Frame;
 use super::huffman::Numbers;
@@ -12,13 +12,14 @@ use super::means;
 use super::restart::Restarts;
 use super::segments::Scan;
 use super::transform;
+use super::window::Window;
 use super::{damaged, missing};
 use crate::thumbnail::decode::{Area, Sink};
 use crate::thumbnail::{Error, Limits};
 
 /// Decodes the scans and gives the planes.
 pub(super) fn decode(
-    bytes: &[u8],
+    window: &mut Window,
     frame: &Frame,
     scans: &[Scan],
     needed: &[Area],
@@ -31,20 +32,20 @@ pub(super) fn decode(
         let parts = &scan.parts[..scan.count];
         if scan.first > 0 {
             if wanted {
-                details(bytes, &mut components[parts[0].0], scan)?;
+                details(window, &mut components[parts[0].0], scan)?;
             }
             continue;
         }
         parts.iter().for_each(|part| begun[part.0] = true);
-        means::decode(bytes, frame, &mut components, scan)?;
+        means::decode(window, frame, &mut components, scan)?;
     }
     if !begun[..components.len()].iter().all(|&begun| begun) {
         return Err(Error::corrupt("a component without a scan"));
     }
     for (index, kept) in components.iter().enumerate() {
         let scan = scans.iter().find(|scan| scan.parts[..scan.count].iter().any(|part| part.0 == index));
-        let quantisers = scan.and_then(|scan| scan.tables.quantisers[frame.components[index].quantisers]);
-        give(frame, index, kept, &quantisers.ok_or_else(missing)?.values(), &needed[index], sink);
+        let quantisers = scan.ok_or_else(missing)?.tables.quantisers(frame.components[index].quantisers)?;
+        give(frame, index, kept, quantisers, &needed[index], sink);
     }
     Ok(())
 }
@@ -70,30 +71,30 @@ fn wanted(components: &[Coefficients], scans: &[Scan]) -> Vec<bool> {
 }
 
 /// A scan of details: of coefficients other than the mean.
-fn details(bytes: &[u8], component: &mut Coefficients, scan: &Scan) -> Result<(), Error> {
-    let definition = scan.tables.ac.get(scan.parts[0].2).copied().flatten().ok_or_else(missing)?;
-    let numbers = Numbers::ac(definition)?;
+fn details(window: &mut Window, component: &mut Coefficients, scan: &Scan) -> Result<(), Error> {
+    let numbers = Numbers::ac(scan.tables.ac(scan.parts[0].2)?)?;
     let range = scan.first..=scan.last;
     let (columns, rows) = component.size;
-    let mut bits = Bits::new(bytes, scan.start);
+    let mut reading = Reading::new(scan.start);
     let mut restarts = Restarts::new(scan.tables.restart);
     // How many blocks are still to come that have ended already.
     let mut ended = 0;
     for row in 0..rows {
-        for column in 0..columns {
-            if restarts.due() {
-                bits = restarts.pass(bits)?;
-                ended = 0;
+        for some in within(columns, 1) {
+            let mut bits = reading.bits(window)?;
+            for column in some {
+                if restarts.due() {
+                    bits = restarts.pass(bits)?;
+                    ended = 0;
+                }
+                let Some(mut block) = component.details(column, row) else { return Err(missing()) };
+                let done = match scan.high {
+                    0 => begin(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
+                    _ => refine(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
+                };
+                done.ok_or_else(|| damaged(&bits))?;
             }
-            let Some(mut block) = component.details(column, row) else { return Err(missing()) };
-            let done = match scan.high {
-                0 => begin(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
-                _ => refine(&mut bits, &numbers, &mut block, range.clone(), scan.low, &mut ended),
-            };
-            done.ok_or_else(|| damaged(&bits))?;
-        }
-        if bits.overran() {
-            return Err(Error::Truncated);
+            reading = bits.reading()?;
         }
     }
     Ok(())

@@ -1,42 +1,45 @@
 //! The segments of a file (ITU-T T.81, annex B): what they define, up to each scan.
 
+use std::rc::Rc;
+
 use super::frame::Frame;
 use super::huffman::Definition;
+use super::notes::Notes;
 use super::standard;
+use super::window::Window;
 use crate::thumbnail::Error;
 
-/// A quantisation table, in the file's own order.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Quantisers<'a> {
-    Bytes(&'a [u8; 64]),
-    Words(&'a [u8; 128]),
-}
-
-impl Quantisers<'_> {
-    /// The quantiser of each coefficient. A coefficient of 8-bit samples has 12 bits, so that larger quantisers make no
-    /// difference that is seen, but sums that overflow.
-    pub(super) fn values(self) -> [i32; 64] {
-        std::array::from_fn(|at| match self {
-            Self::Bytes(table) => table[at].into(),
-            Self::Words(table) => i32::from(u16::from_be_bytes([table[2 * at], table[2 * at + 1]])).min(0x1fff),
-        })
-    }
-}
+/// The quantiser of each coefficient, in the file's own order.
+pub(super) type Quantisers = [i32; 64];
 
 /// The tables that are in force; a later definition takes the place of an earlier one.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Tables<'a> {
-    pub(super) quantisers: [Option<Quantisers<'a>>; 4],
-    pub(super) dc: [Option<Definition<'a>>; 4],
-    pub(super) ac: [Option<Definition<'a>>; 4],
+#[derive(Debug, Clone)]
+pub(super) struct Tables {
+    quantisers: [Option<Rc<Quantisers>>; 4],
+    dc: [Option<Rc<Definition>>; 4],
+    ac: [Option<Rc<Definition>>; 4],
     /// How many MCUs stand between restart markers, or 0.
     pub(super) restart: usize,
 }
 
+impl Tables {
+    pub(super) fn quantisers(&self, number: usize) -> Result<&Quantisers, Error> {
+        self.quantisers.get(number).and_then(Option::as_deref).ok_or_else(missing)
+    }
+
+    pub(super) fn dc(&self, number: usize) -> Result<&Definition, Error> {
+        self.dc.get(number).and_then(Option::as_deref).ok_or_else(missing)
+    }
+
+    pub(super) fn ac(&self, number: usize) -> Result<&Definition, Error> {
+        self.ac.get(number).and_then(Option::as_deref).ok_or_else(missing)
+    }
+}
+
 /// What the header of a scan says.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Scan<'a> {
-    pub(super) tables: Tables<'a>,
+#[derive(Debug, Clone)]
+pub(super) struct Scan {
+    pub(super) tables: Tables,
     /// Of each component that takes part: its index in the frame, and its DC and AC table.
     pub(super) parts: [(usize, usize, usize); 4],
     /// How many take part.
@@ -53,69 +56,28 @@ pub(super) struct Scan<'a> {
     pub(super) start: usize,
 }
 
-/// Notes about a picture that other standards put into application segments.
-#[derive(Debug, Default)]
-pub(super) struct Notes<'a> {
-    /// Whether a JFIF segment says that three components are YCbCr.
-    pub(super) jfif: bool,
-    /// Adobe's transform. 0: RGB or CMYK as they are, 1: YCbCr, 2: YCCK.
-    pub(super) adobe: Option<u8>,
-    pub(super) exif: Option<&'a [u8]>,
-    /// The parts of a profile, each with its number, and how many there must be.
-    profile: Vec<(u8, u8, &'a [u8])>,
-}
-
-impl<'a> Notes<'a> {
-    fn read(&mut self, marker: u8, content: &'a [u8]) {
-        match (marker, content) {
-            (APP0, [b'J', b'F', b'I', b'F', 0, ..]) => self.jfif = true,
-            (APP1, [b'E', b'x', b'i', b'f', 0, _, exif @ ..]) if self.exif.is_none() => self.exif = Some(exif),
-            (APP14, [b'A', b'd', b'o', b'b', b'e', _, _, _, _, _, _, transform, ..]) => self.adobe = Some(*transform),
-            (APP2, _) => {
-                if let Some([number, count, part @ ..]) = content.strip_prefix(b"ICC_PROFILE\0") {
-                    self.profile.push((*number, *count, part));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The profile, if all of its parts are there.
-    pub(super) fn profile(&self) -> Option<Vec<u8>> {
-        let mut parts = self.profile.clone();
-        parts.sort_by_key(|&(number, _, _)| number);
-        let count = parts.first()?.1;
-        let whole = parts.len() == usize::from(count) && (1..).zip(&parts).all(|(number, part)| part.0 == number);
-        whole.then(|| parts.iter().flat_map(|&(_, _, part)| part).copied().collect())
-    }
-}
-
 const DHT: u8 = 0xc4;
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
 const DQT: u8 = 0xdb;
 const DRI: u8 = 0xdd;
-const APP0: u8 = 0xe0;
-const APP1: u8 = 0xe1;
-const APP2: u8 = 0xe2;
-const APP14: u8 = 0xee;
 
 /// Reads a file from segment to segment.
-pub(super) struct Segments<'a> {
-    bytes: &'a [u8],
+pub(super) struct Segments {
     at: usize,
-    tables: Tables<'a>,
-    pub(super) notes: Notes<'a>,
+    tables: Tables,
+    pub(super) notes: Notes,
     pub(super) frame: Option<Frame>,
 }
 
-impl<'a> Segments<'a> {
+impl Segments {
     /// From behind the SOI marker of a file on.
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
-        let [dc, ac] = [standard::DC, standard::AC].map(|[luma, chroma]| [Some(luma), Some(chroma), None, None]);
-        let tables = Tables { quantisers: [None; 4], dc, ac, restart: 0 };
-        Self { bytes, at: 2, tables, notes: Notes::default(), frame: None }
+    pub(super) fn new() -> Self {
+        let pair = |[luma, chroma]: [Definition; 2]| [Some(Rc::new(luma)), Some(Rc::new(chroma)), None, None];
+        let (dc, ac) = (pair(standard::DC), pair(standard::AC));
+        let tables = Tables { quantisers: [const { None }; 4], dc, ac, restart: 0 };
+        Self { at: 2, tables, notes: Notes::default(), frame: None }
     }
 
     /// Continues behind the entropy-coded data of a scan, of which this is known to be a part.
@@ -124,16 +86,16 @@ impl<'a> Segments<'a> {
     }
 
     /// Reads up to the data of the next scan; `None` where the picture ends.
-    pub(super) fn next_scan(&mut self) -> Result<Option<Scan<'a>>, Error> {
+    pub(super) fn next_scan(&mut self, window: &mut Window) -> Result<Option<Scan>, Error> {
         loop {
-            let marker = self.marker()?;
+            let marker = self.marker(window)?;
             if matches!(marker, 0x01 | 0xd0..=SOI) {
                 continue;
             }
             if marker == EOI {
                 return Ok(None);
             }
-            let content = self.content()?;
+            let content = self.content(window)?;
             match marker {
                 SOS => return self.scan(content).map(Some),
                 DHT => self.codes(content)?,
@@ -149,11 +111,22 @@ impl<'a> Segments<'a> {
 
     /// The next marker's second byte; what stands before it, such as the rest of a scan's data, is passed over (B.1.1.2:
     /// a 0xff in data is followed by 0 or a restart marker, and a fill byte by another 0xff).
-    fn marker(&mut self) -> Result<u8, Error> {
+    fn marker(&mut self, window: &mut Window) -> Result<u8, Error> {
         loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            self.at += memchr::memchr(0xff, rest).ok_or(Error::Truncated)? + 1;
-            match *self.bytes.get(self.at).ok_or(Error::Truncated)? {
+            let rest = window.from(self.at)?;
+            let Some(found) = memchr::memchr(0xff, rest) else {
+                if rest.is_empty() {
+                    return Err(Error::Truncated);
+                }
+                self.at += rest.len();
+                continue;
+            };
+            self.at += found + 1;
+            let next = match rest.get(found + 1) {
+                Some(&next) => next,
+                None => *window.from(self.at)?.first().ok_or(Error::Truncated)?,
+            };
+            match next {
                 0xff => {}
                 0x00 => self.at += 1,
                 marker => {
@@ -165,8 +138,8 @@ impl<'a> Segments<'a> {
     }
 
     /// What stands in a segment, behind its length.
-    fn content(&mut self) -> Result<&'a [u8], Error> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
+    fn content<'w>(&mut self, window: &'w mut Window) -> Result<&'w [u8], Error> {
+        let rest = window.from(self.at)?;
         let &[high, low, ..] = rest else { return Err(Error::Truncated) };
         let length = usize::from(u16::from_be_bytes([high, low]));
         if length < 2 {
@@ -177,39 +150,39 @@ impl<'a> Segments<'a> {
     }
 
     /// B.2.4.1
-    fn quantisers(&mut self, mut content: &'a [u8]) -> Result<(), Error> {
+    fn quantisers(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while let Some((&kind, rest)) = content.split_first() {
             let table = match kind >> 4 {
-                0 => rest.split_first_chunk().map(|(table, rest)| (Quantisers::Bytes(table), rest)),
-                _ => rest.split_first_chunk().map(|(table, rest)| (Quantisers::Words(table), rest)),
+                0 => rest.split_first_chunk::<64>().map(|(table, rest)| (table.map(i32::from), rest)),
+                _ => rest.split_first_chunk::<128>().map(|(table, rest)| (words(table), rest)),
             };
             let (table, rest) = table.ok_or_else(|| Error::corrupt("a short quantisation table"))?;
             let place = self.tables.quantisers.get_mut(usize::from(kind & 15));
-            *place.ok_or_else(|| Error::corrupt("a fifth quantisation table"))? = Some(table);
+            *place.ok_or_else(|| Error::corrupt("a fifth quantisation table"))? = Some(Rc::new(table));
             content = rest;
         }
         Ok(())
     }
 
     /// B.2.4.2
-    fn codes(&mut self, mut content: &'a [u8]) -> Result<(), Error> {
+    fn codes(&mut self, mut content: &[u8]) -> Result<(), Error> {
         while let Some((&kind, rest)) = content.split_first() {
             let table = rest.split_first_chunk().and_then(|(lengths, rest): (&[u8; 16], _)| {
                 let count = lengths.iter().map(|&count| usize::from(count)).sum();
                 let (symbols, rest) = rest.split_at_checked(count)?;
-                Some((Definition { lengths, symbols }, rest))
+                Some((Definition { lengths: *lengths, symbols: symbols.to_vec().into() }, rest))
             });
             let (table, rest) = table.ok_or_else(|| Error::corrupt("a short Huffman table"))?;
             let tables = if kind >> 4 == 0 { &mut self.tables.dc } else { &mut self.tables.ac };
             let place = tables.get_mut(usize::from(kind & 15));
-            *place.ok_or_else(|| Error::corrupt("a fifth Huffman table"))? = Some(table);
+            *place.ok_or_else(|| Error::corrupt("a fifth Huffman table"))? = Some(Rc::new(table));
             content = rest;
         }
         Ok(())
     }
 
     /// B.2.3
-    fn scan(&self, content: &[u8]) -> Result<Scan<'a>, Error> {
+    fn scan(&self, content: &[u8]) -> Result<Scan, Error> {
         const BAD: &str = "a bad scan header";
         let frame = self.frame.as_ref().ok_or(Error::BadHeader("a JPEG without a frame header"))?;
         let (&count, content) = content.split_first().ok_or_else(|| Error::corrupt(BAD))?;
@@ -230,7 +203,7 @@ impl<'a> Segments<'a> {
         if count == 0 || last > 63 || first > last || !alone || low > 13 || (high > 0 && high != low + 1) {
             return Err(Error::corrupt(BAD));
         }
-        let (tables, start) = (self.tables, self.at);
+        let (tables, start) = (self.tables.clone(), self.at);
         Ok(Scan { tables, parts, count: count.into(), first, last, high, low, start })
     }
 }
@@ -238,4 +211,14 @@ impl<'a> Segments<'a> {
 fn word(content: &[u8]) -> Result<usize, Error> {
     let bytes = content.first_chunk().ok_or_else(|| Error::corrupt("a short segment"))?;
     Ok(u16::from_be_bytes(*bytes).into())
+}
+
+/// Quantisers of 16 bits. A coefficient of 8-bit samples has 12 bits, so that the larger ones make no difference that is
+/// seen, but sums that overflow.
+fn words(table: &[u8; 128]) -> Quantisers {
+    std::array::from_fn(|at| i32::from(u16::from_be_bytes([table[2 * at], table[2 * at + 1]])).min(0x1fff))
+}
+
+fn missing() -> Error {
+    Error::corrupt("a table that is not defined")
 }

@@ -1,13 +1,16 @@
 //! A scan of a baseline or extended sequential picture (ITU-T T.81, F.2): each block comes once and whole, so that rows
 //! are given as they come and nothing is kept.
 
+use std::ops::Range;
+
 use super::band::Band;
-use super::bits::Bits;
+use super::bits::{Bits, Reading, within};
 use super::frame::Frame;
 use super::huffman::{Numbers, Skips};
 use super::restart::Restarts;
 use super::segments::Scan;
 use super::transform::{self, Kept};
+use super::window::Window;
 use super::{damaged, missing};
 use crate::thumbnail::Error;
 use crate::thumbnail::decode::{Area, Sink};
@@ -22,8 +25,7 @@ impl Tables {
     fn new(scan: &Scan) -> Result<Self, Error> {
         let mut tables = Self { dc: [const { None }; 4], ac: [const { None }; 4] };
         for &(_, dc, ac) in &scan.parts[..scan.count] {
-            let definitions = scan.tables.dc.get(dc).copied().flatten().zip(scan.tables.ac.get(ac).copied().flatten());
-            let (means, rest) = definitions.ok_or_else(missing)?;
+            let (means, rest) = (scan.tables.dc(dc)?, scan.tables.ac(ac)?);
             if tables.dc[dc].is_none() {
                 tables.dc[dc] = Some(Box::new(Numbers::dc(means)?));
             }
@@ -54,7 +56,7 @@ struct Part<'t> {
 
 /// Decodes the scan and gives the planes of its components; tells where its data ends.
 pub(super) fn decode(
-    bytes: &[u8],
+    window: &mut Window,
     frame: &Frame,
     scan: &Scan,
     needed: &[Area],
@@ -69,33 +71,33 @@ pub(super) fn decode(
     for &(index, dc, ac) in &scan.parts[..scan.count] {
         let component = &frame.components[index];
         let (across, down) = if scan.count == 1 { (1, 1) } else { (component.across, component.down) };
-        let quantisers = scan.tables.quantisers[component.quantisers].ok_or_else(missing)?;
+        let quantisers = *scan.tables.quantisers(component.quantisers)?;
         let band = Band::new(index, component, &frame.plane(component), &needed[index], (columns * across, down));
         let (Some(dc), Some(ac)) = (&tables.dc[dc], &tables.ac[ac]) else { return Err(missing()) };
-        let (quantisers, side, mean) = (quantisers.values(), component.side, 0);
+        let (side, mean) = (component.side, 0);
         parts.push(Part { dc, ac: &ac.0, skips: &ac.1, quantisers, side, across, down, mean, band });
     }
-    let mut bits = Bits::new(bytes, scan.start);
+    let mut reading = Reading::new(scan.start);
     let mut restarts = Restarts::new(scan.tables.restart);
     for row in 0..rows {
-        bits = mcus(bits, &mut parts, columns, row, &mut restarts)?;
-        if bits.overran() {
-            return Err(Error::Truncated);
+        for some in within(columns, parts.iter().map(|part| part.across * part.down).sum()) {
+            let bits = reading.bits(window)?;
+            reading = mcus(bits, &mut parts, some, row, &mut restarts)?.reading()?;
         }
         parts.iter_mut().for_each(|part| part.band.give(sink));
     }
-    Ok(bits.position())
+    Ok(reading.position())
 }
 
-/// One row of MCUs.
+/// Some MCUs of a row.
 fn mcus<'a>(
     mut bits: Bits<'a>,
     parts: &mut [Part],
-    columns: usize,
+    columns: Range<usize>,
     row: usize,
     restarts: &mut Restarts,
 ) -> Result<Bits<'a>, Error> {
-    for column in 0..columns {
+    for column in columns {
         if restarts.due() {
             bits = restarts.pass(bits)?;
             parts.iter_mut().for_each(|part| part.mean = 0);

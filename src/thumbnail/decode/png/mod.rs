@@ -3,7 +3,7 @@
 
 mod adam7;
 
-use std::io::Cursor;
+use std::io::{BufRead, Seek};
 
 use adam7::{Boxes, Canvas};
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
@@ -20,9 +20,9 @@ const HEADER_BYTES: usize = 8 << 20;
 const KEPT: f64 = 2.0;
 
 /// A PNG that is read up to its first pixel.
-pub(super) struct Png<'a> {
+pub(super) struct Png<F: BufRead + Seek> {
     header: Header,
-    reader: Reader<Cursor<&'a [u8]>>,
+    reader: Reader<F>,
     /// How the numbers are stored in the file.
     depth: Depth,
     /// What is given: of an interlaced picture, the means of boxes.
@@ -31,10 +31,10 @@ pub(super) struct Png<'a> {
 }
 
 /// Reads what stands before the pixels.
-pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Png<'a>, Error> {
+pub(super) fn open<F: BufRead + Seek>(file: F, limits: &Limits) -> Result<Png<F>, Error> {
     let mut options = DecodeOptions::default();
     options.set_ignore_text_chunk(true);
-    let mut decoder = Decoder::new_with_options(Cursor::new(bytes), options);
+    let mut decoder = Decoder::new_with_options(file, options);
     decoder.set_limits(png::Limits { bytes: HEADER_BYTES });
     // Palettes become colours, and fewer than 8 bits become 8.
     decoder.set_transformations(Transformations::EXPAND);
@@ -69,7 +69,7 @@ fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
     }
 }
 
-impl Png<'_> {
+impl<F: BufRead + Seek> Png<F> {
     /// Puts the passes of an interlaced picture together, or adds them up in boxes, as far as the area needs them.
     fn interlaced(&mut self, area: Area, sink: &mut dyn Sink) -> Result<(), Error> {
         let Plane { width, height, across, channels, .. } = self.plane;
@@ -110,7 +110,7 @@ impl Png<'_> {
     }
 }
 
-impl Source for Png<'_> {
+impl<F: BufRead + Seek> Source for Png<F> {
     fn header(&self) -> &Header {
         &self.header
     }
