@@ -22,8 +22,8 @@ fn spec(variant: &Variant) -> Spec {
         Output::WebP => thumbnail::Output::WebP,
         Output::Auto => thumbnail::Output::Auto,
     };
-    let &Variant { width, height, quality, .. } = variant;
-    Spec { fit, width, height, output, quality, ..Spec::default() }
+    let &Variant { width, height, quality, fine, .. } = variant;
+    Spec { fit, width, height, output, quality, fine }
 }
 
 #[cfg(test)]
@@ -33,6 +33,9 @@ mod tests {
     #[test]
     fn the_usual_thumbnail_is_what_the_library_makes_by_default() {
         let (fit, output, name) = (Fit::Cover, Output::Jpeg, "thumb".to_owned());
-        assert_eq!(spec(&Variant { name, width: 300, height: 300, fit, output, quality: 80 }), Spec::default());
+        assert_eq!(
+            spec(&Variant { name, width: 300, height: 300, fit, output, quality: 80, fine: false }),
+            Spec::default()
+        );
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! variants  variant { "," variant }
 //! variant   name "=" width "x" height { word }
-//! word      "cover" | "contain" | "inside" | "jpeg" | "png" | "webp" | "auto" | "q" quality
+//! word      "cover" | "contain" | "inside" | "jpeg" | "png" | "webp" | "auto" | "q" quality | "fine"
 //! ```
 //!
 //! Spaces and ends of lines stand between words, and may stand around "," and "=".
@@ -32,6 +32,8 @@ pub struct Variant {
     pub output: Output,
     /// Of a lossy format, 1 to 100.
     pub quality: u8,
+    /// Whether more of the picture is looked at than the size needs, which costs time.
+    pub fine: bool,
 }
 
 /// How a picture is fitted into a size.
@@ -131,6 +133,7 @@ impl Variant {
             fit: wishes.fit.unwrap_or(Fit::Cover),
             output: wishes.output.unwrap_or(output),
             quality: wishes.quality.unwrap_or(DEFAULT_QUALITY),
+            fine: wishes.fine,
         })
     }
 }
@@ -141,6 +144,7 @@ struct Wishes {
     fit: Option<Fit>,
     output: Option<Output>,
     quality: Option<u8>,
+    fine: bool,
 }
 
 impl Wishes {
@@ -152,11 +156,13 @@ impl Wishes {
             self.output.replace(output).is_none()
         } else if let Some(quality) = quality {
             self.quality.replace(quality).is_none()
+        } else if word == "fine" {
+            !std::mem::replace(&mut self.fine, true)
         } else {
-            let expected = format!("{}; {}; or q1 to q100", Fit::EXPECTED, Output::EXPECTED);
+            let expected = format!("{}; {}; q1 to q100; or fine", Fit::EXPECTED, Output::EXPECTED);
             return Err(within(word, variant, expected));
         };
-        let expected = "one fit, one format and one quality at most";
+        let expected = "one fit, one format, one quality and one \"fine\" at most";
         if is_first { Ok(()) } else { Err(within(word, variant, expected)) }
     }
 }

@@ -7,7 +7,7 @@ fn parse(text: &str) -> Result<Vec<Variant>, (String, String)> {
 }
 
 fn variant(name: &str, width: u32, height: u32) -> Variant {
-    Variant { name: name.to_owned(), width, height, fit: Fit::Cover, output: Output::Jpeg, quality: 80 }
+    Variant { name: name.to_owned(), width, height, fit: Fit::Cover, output: Output::Jpeg, quality: 80, fine: false }
 }
 
 #[test]
@@ -22,8 +22,8 @@ fn what_a_variant_does_not_say_is_cover_quality_80_and_the_format_of_all() {
 #[cfg(feature = "libwebp")]
 #[test]
 fn words_come_in_any_order_with_spaces_and_lines_between_them() {
-    let read = parse("\n  thumb = 300x300,\n  card=600x400 q70 webp\tinside\n").unwrap();
-    let card = Variant { fit: Fit::Inside, output: Output::WebP, quality: 70, ..variant("card", 600, 400) };
+    let read = parse("\n  thumb = 300x300,\n  card=600x400 q70 fine webp\tinside\n").unwrap();
+    let card = Variant { fit: Fit::Inside, output: Output::WebP, quality: 70, fine: true, ..variant("card", 600, 400) };
     assert_eq!(read, [variant("thumb", 300, 300), card]);
 }
 
@@ -47,8 +47,9 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
         ("a=1x1 q0", "\"q0\" in \"a=1x1 q0\"", "q1 to q100"),
         ("a=1x1 q101", "\"q101\" in \"a=1x1 q101\"", "q1 to q100"),
         ("a=1x1 q", "\"q\" in \"a=1x1 q\"", "q1 to q100"),
-        ("a=1x1 cover inside", "\"inside\" in \"a=1x1 cover inside\"", "one fit, one format and one quality at most"),
+        ("a=1x1 cover inside", "\"inside\" in \"a=1x1 cover inside\"", "one fit, one format, one quality and one"),
         ("a=1x1 q1 q1", "\"q1\" in \"a=1x1 q1 q1\"", "one fit"),
+        ("a=1x1 fine fine", "\"fine\" in \"a=1x1 fine fine\"", "one \"fine\" at most"),
         ("a=1x1 png q70", "\"a=1x1 png q70\"", "no quality for png"),
         ("a=1x1, b=2x2, a=3x3", "two variants \"a\"", "a name of its own for each"),
     ] {
@@ -64,7 +65,7 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
 }
 
 fn written(variant: &Variant) -> String {
-    let Variant { name, width, height, fit, output, quality } = variant;
+    let Variant { name, width, height, fit, output, quality, fine } = variant;
     let fit = match fit {
         Fit::Cover => "cover",
         Fit::Contain => "contain",
@@ -76,7 +77,8 @@ fn written(variant: &Variant) -> String {
         Output::WebP => format!("webp q{quality}"),
         Output::Auto => format!("auto q{quality}"),
     };
-    format!("{name}={width}x{height} {rest} {fit}")
+    let fine = if *fine { " fine" } else { "" };
+    format!("{name}={width}x{height} {rest}{fine} {fit}")
 }
 
 fn any_variant() -> impl Strategy<Value = Variant> {
@@ -86,10 +88,11 @@ fn any_variant() -> impl Strategy<Value = Variant> {
     } else {
         vec![Output::Jpeg, Output::Png]
     };
-    let parts = ("[a-z0-9_-]{1,32}", 1..=MAX_SIDE, 1..=MAX_SIDE, fits, prop::sample::select(outputs), 1..=100_u8);
-    parts.prop_map(|(name, width, height, fit, output, quality)| {
+    let (size, quality) = ((1..=MAX_SIDE, 1..=MAX_SIDE), 1..=100_u8);
+    let parts = ("[a-z0-9_-]{1,32}", size, fits, prop::sample::select(outputs), quality, any::<bool>());
+    parts.prop_map(|(name, (width, height), fit, output, quality, fine)| {
         let quality = if output == Output::Png { DEFAULT_QUALITY } else { quality };
-        Variant { name, width, height, fit, output, quality }
+        Variant { name, width, height, fit, output, quality, fine }
     })
 }
 
@@ -110,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_of_words_is_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|q[0-9]{0,4}))*,?){1,3}") {
+    fn what_is_read_of_words_is_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|fine|q[0-9]{0,4}))*,?){1,3}") {
         if let Ok(read) = parse(&text) {
             prop_assert!((1..=MOST).contains(&read.len()));
             for Variant { name, width, height, quality, .. } in read {
