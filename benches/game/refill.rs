@@ -38,7 +38,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
 fn add_players(database: &mut SqliteConnection, players: i64) -> anyhow::Result<()> {
     let rows = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {players})
-         INSERT INTO scores SELECT printf('refilled player %d', i), i * 7919 % 1000003, i FROM n"
+         INSERT INTO scores SELECT printf('refilled player %d', i), CAST(i * 7919 % 1000003 AS REAL), i FROM n"
     );
     diesel::sql_query(rows).execute(database)?;
     // As if another Redis had been met before, where the board was.

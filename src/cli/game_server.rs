@@ -129,11 +129,12 @@ fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets
     let (database, bus) = (process.database.clone(), process.bus.clone());
     let shutdown = process.shutdown.token();
     let owner = Uuid::now_v7().to_string();
-    let (scoring, scores) = Scoring::new(database, &bus, owner);
-    let (broadcast, audience) = Broadcast::new(&bus, scoring.clone(), config.game.broadcast_interval, sockets);
+    let (scoring, scores) = Scoring::new(database.clone(), &bus, owner);
+    let interval = config.game.broadcast_interval;
+    let (broadcast, audience) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
     process.run_role(Running::spawn("scores", scores.run().map(Ok)));
     process.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    leaderboard::Api { scoring, bus, audience, auth, shutdown }
+    leaderboard::Api { scoring, bus, database, audience, auth, shutdown }
 }
 
 /// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Invalid;
 
-/// A score: a finite IEEE 754 double, which is what Redis keeps in a sorted set and JavaScript calls a number. There is one
-/// zero, since neither Redis nor SQLite keeps the sign of another.
+/// A score: a finite IEEE 754 double, which is what Redis keeps in a sorted set and JavaScript calls a number. Negative zero
+/// is one of them: it equals zero, and keeps its sign.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Score(f64);
 
@@ -23,8 +25,7 @@ impl Score {
     /// When the number is infinite or none.
     pub fn new(number: f64) -> Result<Self, Invalid> {
         if number.is_finite() {
-            // Negative zero plus zero is zero.
-            Ok(Self(number + 0.0))
+            Ok(Self(number))
         } else {
             Err(Invalid { got: number.to_string(), expected: Self::EXPECTED })
         }
@@ -63,6 +64,11 @@ impl Serialize for Score {
     /// Whole scores without a decimal point, as JavaScript writes them; whatever is written reads back as the same double.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const I64_RANGE: f64 = 9_223_372_036_854_775_808.0;
+        if self.0 == 0.0 && self.0.is_sign_negative() {
+            // No integer is this, and as a double it would be written -0.0.
+            let text: &RawValue = serde_json::from_str("-0").map_err(S::Error::custom)?;
+            return text.serialize(serializer);
+        }
         let is_whole = self.0.fract() == 0.0 && self.0.abs() < I64_RANGE;
         if is_whole { serializer.serialize_i64(self.0 as i64) } else { serializer.serialize_f64(self.0) }
     }
@@ -92,8 +98,21 @@ mod tests {
         assert_eq!(written(0.1), "0.1");
         assert_eq!(written(9_007_199_254_740_992.0), "9007199254740992");
         assert_eq!(written(9_007_199_254_740_994.0), "9007199254740994");
-        assert_eq!(written(-0.0), "0");
+        assert_eq!(written(0.0), "0");
+        assert_eq!(written(-0.0), "-0");
         assert_eq!(written(1e308), "1e+308");
+    }
+
+    #[test]
+    fn zero_keeps_its_sign() {
+        let [zero, negative] = [0.0, -0.0].map(|number| Score::new(number).unwrap());
+        let is_negative = |score: Score| score.get().is_sign_negative();
+        assert!(is_negative(negative.plus(negative).unwrap()) && !is_negative(negative.plus(zero).unwrap()));
+        assert!(is_negative(negative.best(zero)) && !is_negative(zero.best(negative)), "neither is higher");
+        for text in ["-0", "-0.0", "-0e5"] {
+            let read: Value = serde_json::from_str(text).unwrap();
+            assert!(is_negative(Score::from_json(Some(&read)).unwrap()), "{text}");
+        }
     }
 
     #[test]
@@ -114,7 +133,7 @@ mod tests {
         fn every_score_survives_json(number in prop::num::f64::ANY) {
             if let Ok(score) = Score::new(number) {
                 let read: f64 = serde_json::from_str(&serde_json::to_string(&score).unwrap()).unwrap();
-                prop_assert_eq!(read.to_bits(), (number + 0.0).to_bits());
+                prop_assert_eq!(read.to_bits(), number.to_bits());
             }
         }
     }

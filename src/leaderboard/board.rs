@@ -61,10 +61,11 @@ mod tests {
             member("a\nb\"c", f64::INFINITY),
             member("é🦀", 9_007_199_254_740_992.0),
             member("z", 0.1),
+            member("n", -0.0),
             member("y", -7.0),
         ];
         let board = Board::new(3, members);
-        let json = r#"[{"username":"a\nb\"c","score":1.7976931348623157e+308},{"username":"é🦀","score":9007199254740992},{"username":"z","score":0.1},{"username":"y","score":-7}]"#;
+        let json = r#"[{"username":"a\nb\"c","score":1.7976931348623157e+308},{"username":"é🦀","score":9007199254740992},{"username":"z","score":0.1},{"username":"n","score":-0},{"username":"y","score":-7}]"#;
         assert_eq!(&*board.json, json);
         assert_eq!(board.event, format!("id: 3\ndata: {json}\n\n"));
     }

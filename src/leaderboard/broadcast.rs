@@ -13,10 +13,11 @@ use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::KEY;
 use super::board::{Board, TOP};
 use super::scoring::Scoring;
-use crate::bus::{Bus, BusError, Signal, SortedSet, Subscription};
+use super::view::View;
+use crate::bus::{Bus, BusError, Signal, Subscription};
+use crate::db::Database;
 use crate::events::LeaderboardUpdate;
 use crate::socketio::{Socket, Sockets};
 
@@ -127,7 +128,7 @@ impl Audience {
 
 /// The task that reads and hands out.
 pub struct Broadcast {
-    set: SortedSet,
+    view: View,
     scoring: Scoring,
     changes: Subscription<LeaderboardUpdate>,
     interval: Duration,
@@ -141,15 +142,21 @@ pub struct Broadcast {
 
 impl Broadcast {
     /// The task, which greets whoever connects to `sockets`, and what lets feeds watch.
-    pub fn new(bus: &Bus, scoring: Scoring, interval: Duration, sockets: Sockets) -> (Self, Audience) {
+    pub fn new(
+        bus: &Bus,
+        database: Database,
+        scoring: Scoring,
+        interval: Duration,
+        sockets: Sockets,
+    ) -> (Self, Audience) {
         let newcomers = Arc::new(Newcomers::default());
         let (updates, watching) = watch::channel(None);
         let greeted = Arc::clone(&newcomers);
         sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
         let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching, seats: Arc::default() };
-        let (set, changes) = (bus.sorted_set(KEY), bus.subscribe());
+        let (view, changes) = (View::new(bus, database), bus.subscribe());
         (
-            Self { set, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false },
+            Self { view, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false },
             audience,
         )
     }
@@ -192,7 +199,7 @@ impl Broadcast {
 
     /// The top ten; `None` where Redis does not say, which is logged once.
     async fn read(&mut self) -> Option<Board> {
-        let page = match timeout(PATIENCE, self.set.page(0, TOP)).await {
+        let page = match timeout(PATIENCE, self.view.page(0, TOP)).await {
             Ok(Ok(page)) => page,
             Ok(Err(BusError::Refused(reason))) => return self.complain(&reason),
             // The bus logs by itself that Redis is away.

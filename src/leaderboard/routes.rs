@@ -4,6 +4,7 @@ use actix_cors::Cors;
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -11,8 +12,10 @@ use super::board::Entry;
 use super::broadcast::Audience;
 use super::scoring::{Scored, Scoring, ScoringError};
 use super::store::Mode;
+use super::view::View;
 use super::{KEY, feed};
-use crate::bus::{Bus, BusError, Member, SortedSet};
+use crate::bus::{Bus, BusError, Member};
+use crate::db::Database;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
@@ -31,6 +34,8 @@ pub struct Api {
     pub scoring: Scoring,
     /// Reads the board.
     pub bus: Bus,
+    /// Knows the sign of its zeros.
+    pub database: Database,
     /// Lets feeds watch it.
     pub audience: Audience,
     /// Who may change it.
@@ -56,7 +61,7 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
     let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
     services
         .app_data(web::Data::new(api.scoring.clone()))
-        .app_data(web::Data::new(api.bus.sorted_set(KEY)))
+        .app_data(web::Data::new(View::new(&api.bus, api.database.clone())))
         .app_data(web::Data::new(api.audience.clone()))
         .app_data(web::Data::new(api.auth.clone()))
         .app_data(web::Data::new(api.shutdown.clone()))
@@ -68,6 +73,42 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         .service(get("/leaderboard-feed", feed::get).wrap(cors));
 }
 
+// Answers with scores are structures, since a `Value` does not keep how a score is written. Their fields are in the order
+// in which a `Value` has them.
+
+#[derive(Serialize)]
+struct Taken {
+    message: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rank: Option<u64>,
+    score: Score,
+    success: bool,
+}
+
+#[derive(Serialize)]
+struct Players {
+    limit: u64,
+    offset: u64,
+    players: Vec<Ranked>,
+    total: u64,
+}
+
+#[derive(Serialize)]
+struct Ranked {
+    rank: u64,
+    score: Score,
+    username: String,
+}
+
+#[derive(Serialize)]
+struct Standing {
+    neighbours: Vec<Ranked>,
+    rank: u64,
+    score: Score,
+    total: u64,
+    username: String,
+}
+
 async fn score(
     scoring: web::Data<Scoring>,
     request: HttpRequest,
@@ -76,11 +117,7 @@ async fn score(
     body::require_json(&request)?;
     let (name, mode, score) = proposal(&body::json_object(payload).await?)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
-    let mut answer = json!({ "success": true, "message": "Score updated successfully", "score": score });
-    if let Some(rank) = rank {
-        answer["rank"] = json!(rank);
-    }
-    Ok(HttpResponse::Ok().json(answer))
+    Ok(HttpResponse::Ok().json(Taken { message: "Score updated successfully", rank, score, success: true }))
 }
 
 fn proposal(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Problem> {
@@ -113,37 +150,37 @@ async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
     Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
 }
 
-async fn players(set: web::Data<SortedSet>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+async fn players(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
     let offset = query.whole("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
     let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
-    let page = set.page(offset, limit).await?;
+    let page = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
-    Ok(HttpResponse::Ok().json(json!({ "total": page.total, "offset": offset, "limit": limit, "players": players })))
+    Ok(HttpResponse::Ok().json(Players { limit, offset, players, total: page.total }))
 }
 
-async fn player(set: web::Data<SortedSet>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
-    let Some((rank, score)) = set.standing(name.as_str()).await? else {
+    let Some((rank, score)) = view.standing(name.as_str()).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));
     };
     let first = rank.saturating_sub(NEIGHBOURS);
-    let around = set.page(first, rank - first + 1 + NEIGHBOURS).await?;
+    let around = view.page(first, rank - first + 1 + NEIGHBOURS).await?;
     let Entry { username, score } = Entry::from(Member { name: name.into_string(), score });
-    Ok(HttpResponse::Ok().json(json!({
-        "username": username,
-        "score": score,
-        "rank": rank + 1,
-        "total": around.total,
-        "neighbours": ranked(first, around.members),
-    })))
+    Ok(HttpResponse::Ok().json(Standing {
+        neighbours: ranked(first, around.members),
+        rank: rank + 1,
+        score,
+        total: around.total,
+        username,
+    }))
 }
 
 /// Players with their ranks, counted from 1.
-fn ranked(offset: u64, members: Vec<Member>) -> Vec<Value> {
+fn ranked(offset: u64, members: Vec<Member>) -> Vec<Ranked> {
     let entries = members.into_iter().map(Entry::from);
     let ranked = (offset + 1..).zip(entries);
-    ranked.map(|(rank, entry)| json!({ "rank": rank, "username": entry.username, "score": entry.score })).collect()
+    ranked.map(|(rank, Entry { username, score })| Ranked { rank, score, username }).collect()
 }
 
 impl From<ScoringError> for Problem {

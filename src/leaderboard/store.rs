@@ -144,6 +144,14 @@ pub fn unknown(connection: &mut SqliteConnection, names: Vec<String>) -> QueryRe
     Ok(unknown)
 }
 
+/// The scores of these players, in their order; `None` for who has no row.
+///
+/// # Errors
+/// When the query fails.
+pub fn scores_of(connection: &mut SqliteConnection, names: Vec<String>) -> QueryResult<Vec<Option<f64>>> {
+    names.iter().map(|name| score(connection, name)).collect()
+}
+
 /// What these players have now that was committed after `seq`; `None` for who has no row any more.
 ///
 /// # Errors

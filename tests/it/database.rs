@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// How many there are; the next one's author counts too.
-const MIGRATIONS: usize = 12;
+const MIGRATIONS: usize = 13;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,9 @@ fn declared() -> BTreeSet<String> {
 /// The same, as the migrations made it.
 fn made(connection: &mut SqliteConnection) -> BTreeSet<String> {
     let kind = "CASE WHEN c.name = 'id' AND c.type = 'INTEGER' THEN 'BigInt' ELSE CASE c.type WHEN 'TEXT' THEN 'Text'
-        WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'DOUBLE' THEN 'Double' WHEN 'BOOLEAN' THEN 'Bool' END END";
+        WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'BOOLEAN' THEN 'Bool'
+        -- No column but a score has none.
+        WHEN '' THEN 'Double' END END";
     let query = format!(
         "SELECT t.name || '.' || c.name || ' -> ' || iif(c.\"notnull\", {kind}, 'Nullable<' || {kind} || '>') AS name
          FROM sqlite_schema t JOIN pragma_table_info(t.name) c
@@ -76,29 +78,57 @@ fn migrations_run_once_and_can_be_taken_back_and_run_again() {
     assert_eq!(migrate(&location).unwrap().applied.len(), MIGRATIONS);
 }
 
+fn migration_file(migration: &str, way: &str) -> String {
+    std::fs::read_to_string(format!("{}/migrations/{migration}/{way}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
+#[test]
+fn what_was_a_score_stays_one_and_the_next_ones_keep_the_sign_of_zero() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let connection = &mut connect(&location);
+    let exact = "2026-11-25-000013_exact_scores";
+    let scores = |connection: &mut SqliteConnection| {
+        let rows = schema::scores::table.order(schema::scores::username);
+        let rows: Vec<(String, f64, i64)> = rows.load(connection).unwrap();
+        rows.into_iter().map(|(name, score, seq)| format!("{name} {score:?} {seq}")).collect::<Vec<_>>()
+    };
+    connection.batch_execute(&migration_file(exact, "down")).unwrap();
+    let old = "INSERT INTO scores VALUES ('a', 100, 1), ('b', 0.1, 2), ('c', 1e308, 3), ('d', 9007199254740992, 4)";
+    connection.batch_execute(old).unwrap();
+    let before = scores(connection);
+
+    connection.batch_execute(&migration_file(exact, "up")).unwrap();
+    assert_eq!(scores(connection), before);
+    assert_eq!(names(connection, "SELECT typeof(score) AS name FROM scores"), ["real".to_owned()].into());
+    let negative = (schema::scores::username.eq("e"), schema::scores::score.eq(-0.0), schema::scores::seq.eq(5));
+    diesel::insert_into(schema::scores::table).values(negative).execute(connection).unwrap();
+    assert_eq!(scores(connection)[4], "e -0.0 5");
+
+    connection.batch_execute(&migration_file(exact, "down")).unwrap();
+    assert_eq!(scores(connection), [&before[..], &["e 0.0 5".to_owned()]].concat());
+}
+
 #[test]
 fn what_was_an_images_only_thumbnail_is_its_first_and_comes_back_as_its_only_one() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
     let connection = &mut connect(&location);
-    let file = |migration: &str, way: &str| {
-        std::fs::read_to_string(format!("{}/migrations/{migration}/{way}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap()
-    };
     let several = "2026-11-25-000012_several_thumbnails";
-    connection.batch_execute(&file(several, "down")).unwrap();
+    connection.batch_execute(&migration_file(several, "down")).unwrap();
     let old = "INSERT INTO users (id) VALUES (1);
                INSERT INTO images (id, job_id, user_id, path, state, created_at) VALUES (7, 'j', 1, 'a.jpg', 'done', 1);
                INSERT INTO thumbnails (image_id, name, width, height, bytes, created_at) VALUES (7, 'x.jpg', 300, 300, 9, 2)";
     connection.batch_execute(old).unwrap();
 
-    connection.batch_execute(&file(several, "up")).unwrap();
+    connection.batch_execute(&migration_file(several, "up")).unwrap();
     let rows = "SELECT image_id || variant || position || ' ' || name || width || height || bytes || created_at AS name
                 FROM thumbnails";
     assert_eq!(names(connection, rows), ["7thumb0 x.jpg30030092".to_owned()].into());
     let another = "INSERT INTO thumbnails SELECT image_id, 'card', 1, 'y.jpg', 600, 400, 9, 2 FROM thumbnails";
     connection.batch_execute(another).unwrap();
 
-    connection.batch_execute(&file(several, "down")).unwrap();
+    connection.batch_execute(&migration_file(several, "down")).unwrap();
     assert_eq!(names(connection, "SELECT image_id || name AS name FROM thumbnails"), ["7x.jpg".to_owned()].into());
 }
 
