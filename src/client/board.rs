@@ -1,6 +1,10 @@
 //! A leaderboard as the server sends it.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::ser::Error;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
 /// The best players, highest first.
@@ -12,7 +16,25 @@ pub struct Board(pub(super) Vec<Entry>);
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Entry {
     pub(super) username: String,
-    pub(super) score: Number,
+    pub(super) score: Score,
+}
+
+/// A number as the server writes it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Score(Number);
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        // Read as a double, -0 would be written like one.
+        f.write_str(if text == "-0.0" { "-0" } else { &text })
+    }
+}
+
+impl Serialize for Score {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        RawValue::from_string(self.to_string()).map_err(S::Error::custom)?.serialize(serializer)
+    }
 }
 
 impl Board {
@@ -26,7 +48,7 @@ impl Board {
 impl Entry {
     fn from_json(value: &Value) -> Option<Self> {
         let Value::Number(score) = value.get("score")? else { return None };
-        Some(Self { username: value.get("username")?.as_str()?.to_owned(), score: score.clone() })
+        Some(Self { username: value.get("username")?.as_str()?.to_owned(), score: Score(score.clone()) })
     }
 }
 
@@ -40,7 +62,7 @@ pub(super) mod tests {
     /// A board of these players, whose scores are their places counted from the end.
     pub(in crate::client) fn board(names: &[&str]) -> Board {
         let entries = names.iter().zip((1..=names.len()).rev());
-        Board(entries.map(|(name, score)| Entry { username: (*name).to_owned(), score: score.into() }).collect())
+        Board(entries.map(|(name, score)| Entry { username: (*name).to_owned(), score: Score(score.into()) }).collect())
     }
 
     /// Any JSON, a little like a board.
@@ -63,8 +85,7 @@ pub(super) mod tests {
 
     #[test]
     fn scores_stay_as_they_were_written() {
-        let text =
-            r#"[{"username":"a","score":100},{"username":"b","score":0.1},{"username":"c","score":-9007199254740993}]"#;
+        let text = r#"[{"username":"a","score":100},{"username":"b","score":0.1},{"username":"c","score":-0},{"username":"d","score":-9007199254740993}]"#;
         let board = Board::from_json(&serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(serde_json::to_string(&board).unwrap(), text);
     }

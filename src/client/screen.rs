@@ -19,8 +19,8 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Span, Text};
 use ratatui::widgets::{Paragraph, Row as TableRow, Table, Wrap};
-use serde_json::Number;
 
+use super::board::Score;
 use super::standings::{Movement, Row};
 use super::text::harmless;
 use super::watch::{Link, Watch};
@@ -155,8 +155,8 @@ fn fit(text: &str, width: u16) -> Cow<'_, str> {
 }
 
 /// A number as it was written, with its thousands apart.
-fn grouped(number: &Number) -> String {
-    let text = number.to_string();
+fn grouped(score: &Score) -> String {
+    let text = score.to_string();
     let digits = text.find(|char: char| char.is_ascii_digit()).unwrap_or_default();
     let end = text[digits..].find(|char: char| !char.is_ascii_digit()).map_or(text.len(), |length| digits + length);
     let mut grouped = String::with_capacity(text.len() * 4 / 3);
@@ -304,9 +304,9 @@ mod tests {
             (json!(u64::MAX), "18,446,744,073,709,551,615"),
             (json!(1e300), "1e+300"),
             (json!(0.0001), "0.0001"),
+            (json!(-0.0), "-0"),
         ] {
-            let serde_json::Value::Number(number) = number else { panic!() };
-            assert_eq!(grouped(&number), text);
+            assert_eq!(grouped(&scores(&[("a", number)]).0[0].score), text);
         }
     }
 

@@ -4,9 +4,7 @@ use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use serde_json::Number;
-
-use super::board::Board;
+use super::board::{Board, Score};
 
 /// How far back movement and the rate of updates look: long enough to be seen, whatever the pace of the updates.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -36,7 +34,7 @@ pub(super) struct Row<'a> {
     pub(super) rank: usize,
     pub(super) movement: Movement,
     pub(super) name: &'a str,
-    pub(super) score: &'a Number,
+    pub(super) score: &'a Score,
 }
 
 /// Where a player stands compared with the board at the beginning of the window.
