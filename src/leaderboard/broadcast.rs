@@ -99,6 +99,13 @@ pub struct Audience {
 /// What a feed holds for as long as it is open.
 pub struct Seat(Arc<AtomicUsize>);
 
+impl Seat {
+    pub(super) fn take(seats: &Arc<AtomicUsize>) -> Self {
+        seats.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(seats))
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -113,8 +120,7 @@ impl Audience {
 
     /// Counts a feed until the seat is dropped.
     pub fn take_seat(&self) -> Seat {
-        self.seats.fetch_add(1, Ordering::Relaxed);
-        Seat(Arc::clone(&self.seats))
+        Seat::take(&self.seats)
     }
 
     /// A first board, read after this call, and the updates. Of those, the ones with a lower reading are older.

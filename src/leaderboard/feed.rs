@@ -88,3 +88,44 @@ impl Feed {
         board.event.clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_without_news_gets_a_comment_after_each_interval_before_the_first_board_and_after() {
+        let (greet, first) = oneshot::channel();
+        let (update, updates) = watch::channel(None);
+        let shutdown = CancellationToken::new();
+        let seat = Seat::take(&Arc::default());
+        let feed = Feed { first: Some(first), updates, sent: 0, shutdown: shutdown.clone(), _seat: seat };
+        let mut events = pin!(events(feed));
+        let mut next = async || {
+            // The clock stands still while anything can go on, and then goes on to what is due first.
+            let begun = Instant::now();
+            let event = events.next().await.map(|event| event.unwrap());
+            (event, begun.elapsed().as_secs())
+        };
+        let board = |reading| Board::new(reading, Vec::new());
+        let interval = HEARTBEAT.as_secs();
+
+        assert_eq!(next().await, (Some(RETRY), 0));
+        for _ in 0..2 {
+            assert_eq!(next().await, (Some(COMMENT), interval));
+        }
+        assert!(greet.send(board(1)).is_ok());
+        assert_eq!(next().await, (Some(board(1).event), 0));
+        assert_eq!(next().await, (Some(COMMENT), interval));
+        update.send_replace(Some(board(2)));
+        assert_eq!(next().await, (Some(board(2).event), 0));
+        assert_eq!(next().await, (Some(COMMENT), interval));
+        shutdown.cancel();
+        assert_eq!(next().await, (None, 0));
+    }
+}
