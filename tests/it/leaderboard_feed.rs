@@ -2,10 +2,13 @@
 
 use diesel::prelude::*;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpSocket;
 
 use crate::harness::app::App;
 use crate::harness::feed::Feed;
 use crate::harness::problem::assert_refused;
+use crate::harness::{tcp, until};
 
 #[tokio::test]
 async fn a_feed_begins_with_the_board_and_gets_every_last_state() {
@@ -143,4 +146,47 @@ async fn two_hundred_feeds_are_closed_at_sigterm_and_the_process_ends_well() {
     for feed in &mut feeds {
         while feed.block().await.is_some() {}
     }
+}
+
+#[tokio::test]
+async fn feeds_open_no_connection_to_redis() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let connections = || tcp::established().iter().filter(|end| end.local == app.redis.address()).count();
+    let mut feeds = vec![Feed::open(&app.http, server.url()).await];
+    // Once an update has come, all connections that updates need are there.
+    app.score(server.url(), "ada", 1).await;
+    feeds[0].until(&json!([{ "username": "ada", "score": 1 }])).await;
+    let before = connections();
+    assert!(before > 0);
+    for _ in 0..50 {
+        feeds.push(Feed::open(&app.http, server.url()).await);
+    }
+    app.score(server.url(), "ada", 2).await;
+    for feed in &mut feeds {
+        feed.until(&json!([{ "username": "ada", "score": 2 }])).await;
+    }
+    assert_eq!(connections(), before);
+}
+
+#[tokio::test]
+async fn a_feed_that_is_never_read_does_not_hold_up_the_end() {
+    let app = App::new(&["shutdown.grace_s=600"]).await;
+    let mut server = app.ready_game_server().await;
+    // A board of 10 MB is more than the system keeps for a connection, so that the rest of it waits in the server.
+    for player in 0..10 {
+        app.redis.ask(&format!("ZADD leaderboard {player} {player}{}", "x".repeat(1_000_000))).await;
+    }
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address = server.url().strip_prefix("http://").unwrap().parse().unwrap();
+    let mut feed = socket.connect(address).await.unwrap();
+    feed.write_all(b"GET /leaderboard-feed HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let client = feed.local_addr().unwrap();
+    until("the connection is full", || {
+        let ends = tcp::established();
+        ends.iter().any(|end| (end.local, end.peer) == (address, client) && end.unsent > 100_000)
+    })
+    .await;
+    assert!(server.stop().success(), "its ten minutes of grace would not be over by now");
 }

@@ -35,6 +35,7 @@ mod orders;
 mod outage;
 mod pages;
 mod replaced_service;
+mod score_batches;
 mod score_kills;
 mod scores;
 mod socketio;

@@ -16,6 +16,7 @@ pub mod scripted_api;
 #[cfg(feature = "client")]
 pub mod scripted_socket;
 pub mod smtp;
+pub mod tcp;
 #[cfg(feature = "client")]
 pub mod terminal;
 pub mod websocket;
