@@ -193,6 +193,7 @@ impl Broadcast {
                     let read = self.read().await;
                     earliest = begun + if read.is_some() { self.interval } else { RETRY };
                     if let Some(board) = read {
+                        self.sockets.renew(UPDATE, &board.json);
                         self.greet(std::mem::take(&mut room).waiting, &board);
                         if std::mem::take(&mut changed) {
                             self.update(board).await;

@@ -1,7 +1,6 @@
 //! Where sessions come in: one entrance for each thread, which feeds whoever came in by it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -11,6 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tower_service::Service;
 
 use super::asked::Asked;
+use super::rooms::{Rooms, Seat};
 use super::{Sockets, Update, argument};
 use crate::http::Problem;
 
@@ -18,18 +18,16 @@ use crate::http::Problem;
 #[derive(Clone)]
 pub(super) struct Entrance {
     pub(super) sockets: Sockets,
-    room: Arc<str>,
+    rooms: Rooms,
 }
 
 impl Entrance {
     /// Opens an entrance on this thread, and feeds its sockets on this thread until all are closed.
     pub(super) fn open(sockets: &Sockets) -> Self {
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let room: Arc<str> = COUNTER.fetch_add(1, Ordering::Relaxed).to_string().into();
-        let shared = &sockets.0;
-        let feeding = feed(shared.io.clone(), room.to_string(), shared.newest.subscribe());
+        let (shared, rooms) = (&sockets.0, Rooms::new());
+        let feeding = feed(shared.io.clone(), rooms.clone(), shared.newest.subscribe());
         shared.tasks.spawn(shared.closed.clone().run_until_cancelled_owned(feeding));
-        Self { sockets: sockets.clone(), room }
+        Self { sockets: sockets.clone(), rooms }
     }
 
     /// The request for a session, old or new, as engineioxide takes it; a new one takes its place with it.
@@ -43,7 +41,7 @@ impl Entrance {
                 TryAcquireError::Closed => Problem::unavailable("no session is opened while the server stops"),
                 TryAcquireError::NoPermits => Problem::unavailable("there are as many sessions as there may be"),
             })?;
-            request.extensions_mut().insert(Place { room: self.room.clone(), _permit: Arc::new(permit) });
+            request.extensions_mut().insert(Place(Arc::new((self.rooms.seat(), permit))));
         }
         Ok(request)
     }
@@ -57,24 +55,26 @@ impl Entrance {
     }
 }
 
-/// Emits each update to everyone in the room. Those that come meanwhile become one.
-async fn feed(io: SocketIo, room: String, mut newest: watch::Receiver<Option<Update>>) {
+/// Emits each update to everyone, room by room. Those that come meanwhile become one, and who has not got the one before
+/// yet gets the newest.
+async fn feed(io: SocketIo, rooms: Rooms, mut newest: watch::Receiver<Option<Update>>) {
     while newest.changed().await.is_ok() {
-        let update = newest.borrow_and_update().clone();
-        let (Some((event, json)), Some(everyone)) = (update, io.of("/")) else { continue };
-        let Some(argument) = argument(event, &json) else { continue };
-        if let Err(error) = everyone.to(room.clone()).volatile().emit(event, argument).await {
-            tracing::warn!(event, error = &error as &dyn std::error::Error, "an update could not be sent");
+        for room in rooms.names() {
+            let update = newest.borrow().clone();
+            let (Some((event, json)), Some(everyone)) = (update, io.of("/")) else { continue };
+            let Some(argument) = argument(event, &json) else { continue };
+            if let Err(error) = everyone.to(room).volatile().emit(event, argument).await {
+                tracing::warn!(event, error = &error as &dyn std::error::Error, "an update could not be sent");
+            }
+            // The room's sockets write first.
+            tokio::task::yield_now().await;
         }
     }
 }
 
 /// A session's place, kept with its request for as long as engineioxide keeps the session.
 #[derive(Clone)]
-pub(super) struct Place {
-    room: Arc<str>,
-    _permit: Arc<OwnedSemaphorePermit>,
-}
+pub(super) struct Place(Arc<(Seat, OwnedSemaphorePermit)>);
 
 impl Place {
     /// The place of a socket's session.
@@ -84,7 +84,7 @@ impl Place {
 
     /// Has the socket be fed.
     pub(super) fn join(&self, socket: &SocketRef) {
-        socket.join(self.room.to_string());
+        socket.join(self.0.0.room());
         // It may have been closed meanwhile, and nobody else would remove it then.
         if !socket.connected() {
             socket.leave_all();

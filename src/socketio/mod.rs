@@ -14,6 +14,7 @@
 mod asked;
 mod entrance;
 mod polling;
+mod rooms;
 mod websocket;
 mod wire;
 
@@ -163,6 +164,15 @@ impl Sockets {
     /// Returns at once, and the newest wins: a socket that has not taken the one before yet gets this one instead.
     pub async fn broadcast(&self, event: &'static str, json: Arc<str>) {
         self.0.newest.send_replace(Some((event, json)));
+    }
+
+    /// Makes this the newest update without sending it: who has still to get the one before gets this one instead. Whatever
+    /// a socket is greeted with must be set first, so that no older update follows the greeting.
+    pub fn renew(&self, event: &'static str, json: &Arc<str>) {
+        self.0.newest.send_if_modified(|newest| {
+            *newest = Some((event, Arc::clone(json)));
+            false
+        });
     }
 
     /// How many sockets are connected to the main namespace. It counts them.
