@@ -6,6 +6,7 @@
 //!
 //! Outside of `cargo bench` (`cargo test --benches`) it runs for a moment, to see that the answers are right.
 
+mod bare_writes;
 mod broadcast;
 mod refill;
 #[path = "../rig/mod.rs"]
@@ -51,6 +52,9 @@ impl Bench {
 }
 
 fn main() -> anyhow::Result<()> {
+    if let Some(written) = bare_writes::run_if_told() {
+        return written;
+    }
     let bench = if rig::is_for_figures() { Bench::full()? } else { Bench::brief()? };
     let mut report = Report::new(&bench.rig.cores);
     scores::measure(&bench, &mut report)?;

@@ -1,6 +1,7 @@
 //! Watchers: Socket.IO clients over websockets, by hand, so that thousands of them cost little.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -29,7 +30,7 @@ const CURRENT: &[u8] = b"42[\"current_leaderboard\",";
 
 /// Connected watchers, each read by a task of its own until this is dropped.
 pub struct Watchers {
-    _reading: JoinSet<anyhow::Result<()>>,
+    reading: JoinSet<anyhow::Result<()>>,
     /// Updates that have come, over all.
     updates: Arc<AtomicU64>,
     /// When the awaited mark came, once for each watcher.
@@ -41,15 +42,29 @@ pub struct Watchers {
 impl Watchers {
     /// Connects so many, and waits until each has got its first board.
     pub async fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        let opened = stream::iter(0..count).map(|_| Watcher::open(address)).buffer_unordered(OPENING).try_collect();
+        Ok(Self::start(opened.await?))
+    }
+
+    /// Connects so many to something that sends updates at once and without being asked.
+    pub async fn connect_bare(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
+        let opened = stream::iter(0..count).map(|_| Watcher::connect(address)).buffer_unordered(OPENING).try_collect();
+        Ok(Self::start(opened.await?))
+    }
+
+    fn start(opened: Vec<Watcher>) -> Self {
         let (updates, mark) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (arrived, arrivals) = mpsc::unbounded_channel();
-        let opened: Vec<Watcher> =
-            stream::iter(0..count).map(|_| Watcher::open(address)).buffer_unordered(OPENING).try_collect().await?;
-        let mut reading = JoinSet::new();
+        let (mut reading, count) = (JoinSet::new(), opened.len());
         for watcher in opened {
             reading.spawn(watcher.watch(Arc::clone(&updates), Arc::clone(&mark), arrived.clone()));
         }
-        Ok(Self { _reading: reading, updates, arrivals, mark, count })
+        Self { reading, updates, arrivals, mark, count }
+    }
+
+    /// Closes their sockets, which takes until the end of this: so many open files may be needed again.
+    pub async fn close(mut self) {
+        self.reading.shutdown().await;
     }
 
     /// How many updates have come, over all.
@@ -74,18 +89,41 @@ impl Watchers {
     }
 }
 
+/// The frame that a new watcher gets when this has happened, as it comes.
+pub async fn next_update(
+    address: SocketAddr,
+    happening: impl Future<Output = anyhow::Result<()>>,
+) -> anyhow::Result<Vec<u8>> {
+    let mut watcher = Watcher::open(address).await?;
+    happening.await?;
+    loop {
+        if let Some(payload) = whole_frame(&watcher.received)? {
+            let frame: Vec<u8> = watcher.received.drain(..payload.end).collect();
+            if frame[payload].starts_with(UPDATE) {
+                return Ok(frame);
+            }
+        } else {
+            watcher.read().await?;
+        }
+    }
+}
+
 struct Watcher {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Watcher {
+    async fn connect(address: SocketAddr) -> anyhow::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: Vec::with_capacity(2048) })
+    }
+
     /// Connects by websocket, and waits for the first board.
     async fn open(address: SocketAddr) -> anyhow::Result<Self> {
-        let mut stream = TcpStream::connect(address).await?;
-        stream.set_nodelay(true)?;
-        stream.write_all(HANDSHAKE).await?;
-        let mut watcher = Self { stream, received: Vec::with_capacity(2048) };
+        let mut watcher = Self::connect(address).await?;
+        watcher.stream.write_all(HANDSHAKE).await?;
         while !watcher.received.windows(4).any(|window| window == b"\r\n\r\n") {
             watcher.read().await?;
         }
@@ -155,7 +193,7 @@ impl Watcher {
 }
 
 /// Where the first frame's payload is; `None` until all of it is there.
-fn whole_frame(received: &[u8]) -> anyhow::Result<Option<std::ops::Range<usize>>> {
+fn whole_frame(received: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
     let (Some(first), Some(second)) = (received.first(), received.get(1)) else { return Ok(None) };
     ensure!(*first == 0x81 && *second < 127, "a frame {first:02x} {second:02x} that is no short text");
     let frame = match (second, received.get(2..4)) {
@@ -169,7 +207,12 @@ fn whole_frame(received: &[u8]) -> anyhow::Result<Option<std::ops::Range<usize>>
 /// The first score on a board, if it is whole.
 fn first_score(payload: &[u8]) -> Option<u64> {
     let board = payload.strip_prefix(UPDATE)?;
+    std::str::from_utf8(&board[score_at(board)?]).ok()?.parse().ok()
+}
+
+/// Where the first score's digits are.
+pub fn score_at(board: &[u8]) -> Option<Range<usize>> {
     let at = board.windows(8).position(|window| window == b"\"score\":")? + 8;
     let digits = board[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-    std::str::from_utf8(&board[at..at + digits]).ok()?.parse().ok()
+    Some(at..at + digits)
 }
