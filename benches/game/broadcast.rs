@@ -15,7 +15,8 @@ const JUDGED: usize = 5_000;
 const MANY: usize = 5_000;
 /// CPU seconds that the server may take for 100,000 deliveries. This is of a machine where bare writes took 0.72 s.
 const CPU: f64 = 1.25;
-/// How many times a bare write's it may take on any machine: 1.25 / 0.72.
+/// How many times a bare write's it may take on any machine: 1.25 / 0.72. Of few sockets all lies in the processor's cache,
+/// where bare writes are cheaper than that.
 const CPU_RATIO: f64 = 1.74;
 /// Ten names of this length make a board of about 600 bytes.
 const NAME: &str = "somebody with a name";
@@ -35,8 +36,8 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
         report.add(&format!("{name}: CPU of the server per 100,000 deliveries"), "s", cpu, Some(Target::AtMost(CPU)));
         let bare = bare_writes::measure(bench, sockets, measured.frame)?;
         report.add(&format!("{name}: CPU of the same by bare write(2) per 100,000"), "s", Some(bare), None);
-        let (ratio, target) = (cpu.map(|cpu| cpu / bare), Some(Target::AtMost(CPU_RATIO)));
-        report.add(&format!("{name}: CPU of the server : bare write(2)"), "", ratio, target);
+        let target = (sockets >= MANY).then_some(Target::AtMost(CPU_RATIO));
+        report.add(&format!("{name}: CPU of the server : bare write(2)"), "", cpu.map(|cpu| cpu / bare), target);
         let target = (sockets >= MANY).then_some(Target::AtMost(40.0));
         report.add(&format!("{name}: memory of the server, each"), "KiB", measured.kib_each, target);
     }

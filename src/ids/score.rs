@@ -31,6 +31,11 @@ impl Score {
         }
     }
 
+    /// The score that is nearest to any number: the largest finite one stands for infinity, which only other programs write.
+    pub fn nearest(number: f64) -> Self {
+        Self::new(number.clamp(f64::MIN, f64::MAX)).unwrap_or(Self::ZERO)
+    }
+
     /// Reads a score from JSON: a number, no string that looks like one.
     ///
     /// # Errors
@@ -113,6 +118,12 @@ mod tests {
             let read: Value = serde_json::from_str(text).unwrap();
             assert!(is_negative(Score::from_json(Some(&read)).unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn infinity_is_nearest_to_the_largest_score() {
+        let nearest = |number| Score::nearest(number).get();
+        assert_eq!([f64::INFINITY, f64::NEG_INFINITY, 7.0].map(nearest), [f64::MAX, f64::MIN, 7.0]);
     }
 
     #[test]

@@ -21,10 +21,9 @@ pub struct Entry {
 }
 
 impl From<Member> for Entry {
-    /// Infinity, which only another program can have written, has no JSON: the largest finite number stands for it.
+    /// Infinity, which only another program can have written, has no JSON.
     fn from(member: Member) -> Self {
-        let score = Score::new(member.score.clamp(f64::MIN, f64::MAX)).unwrap_or(Score::ZERO);
-        Self { username: member.name, score }
+        Self { username: member.name, score: Score::nearest(member.score) }
     }
 }
 

@@ -53,6 +53,6 @@ impl Ledger {
             }
         };
         let known = unknown.into_iter().zip(scores);
-        Ok(known.filter_map(|(name, score)| Some((name.parse().ok()?, Score::new(score?).ok()?))).collect())
+        Ok(known.filter_map(|(name, score)| Some((name.parse().ok()?, Score::nearest(score?)))).collect())
     }
 }

@@ -39,8 +39,9 @@ async fn best_keeps_the_higher_score_and_add_sums_up() {
     assert_eq!(post("a", "set", 1.0).await, 1.0);
     assert_eq!(post("b", "add", 3.0).await, 3.0);
     // A player of another program has no row of ours: what Redis holds counts.
-    app.redis.ask("ZADD leaderboard 100 foreign 7 other").await;
+    app.redis.ask("ZADD leaderboard 100 foreign 7 other inf endless").await;
     assert_eq!(post("foreign", "best", 50.0).await, 100.0);
+    assert_eq!(post("endless", "best", 50.0).await, f64::MAX);
     assert_eq!(post("other", "add", 1.0).await, 8.0);
     // Of a player with a row of ours, the row is the truth.
     app.redis.ask("ZADD leaderboard 1000 a").await;
