@@ -96,42 +96,95 @@ impl Details<'_> {
         }
     }
 
-    /// Takes a bit for each coefficient of the range that is not zero, and passes over `zeros` that are; stops at the next
-    /// zero and tells where it is.
+    /// What a scan that refines this range has to do.
     #[inline(always)]
-    pub(super) fn refine(&mut self, range: RangeInclusive<usize>, zeros: usize, bits: &mut Bits, bit: i16) -> usize {
+    pub(super) fn rest(&self, range: RangeInclusive<usize>) -> Rest {
         let within = u64::MAX << range.start() & u64::MAX >> (63 - range.end());
-        let stop = place(!*self.nonzero & within, zeros).unwrap_or(range.end() + 1);
-        let refined = *self.nonzero & within & u64::MAX.checked_shr(64 - stop as u32).unwrap_or(0);
-        let (mut kept, others) = match u64::MAX.checked_shl(self.kept.last as u32 + 1) {
-            Some(beyond) if !self.values.is_empty() => (refined & !beyond, refined & beyond),
-            Some(_) => (0, refined),
-            None => (refined, 0),
-        };
-        while kept != 0 {
+        Rest { next: *range.start(), end: range.end() + 1, zeros: !*self.nonzero & within }
+    }
+
+    /// Takes a bit for each coefficient that is not zero, and passes over `zeros` that are; stops at the next zero and tells
+    /// where it is. At least [`READY`] bits must be ready.
+    #[inline(always)]
+    pub(super) fn refine(&mut self, rest: &mut Rest, zeros: usize, bits: &mut Bits, bit: i16) -> usize {
+        let after = without_lowest(rest.zeros, zeros);
+        if after == 0 {
+            self.refine_all(rest, bits, bit);
+            return rest.end;
+        }
+        let stop = after.trailing_zeros() as usize;
+        // To count the zeros would take longer.
+        self.refine_up_to(stop, stop - rest.next - zeros, rest, bits, bit);
+        rest.next = stop + 1;
+        rest.zeros = after & (after - 1);
+        stop
+    }
+
+    /// The same up to the end of the range.
+    #[inline(always)]
+    pub(super) fn refine_all(&mut self, rest: &mut Rest, bits: &mut Bits, bit: i16) {
+        let zeros = rest.zeros.count_ones() as usize;
+        self.refine_up_to(rest.end, rest.end - rest.next - zeros, rest, bits, bit);
+        rest.next = rest.end;
+    }
+
+    /// Takes `count` bits, one for each coefficient before `stop` that is not zero.
+    #[inline(always)]
+    fn refine_up_to(&mut self, stop: usize, count: usize, rest: &Rest, bits: &mut Bits, bit: i16) {
+        let count = count as u32;
+        if rest.next <= self.kept.last && !self.values.is_empty() {
+            let nonzero = *self.nonzero & u64::MAX << rest.next & u64::MAX >> (64 - stop);
+            let kept = nonzero & u64::MAX >> (63 - self.kept.last);
+            let taken = self.refine_kept(kept, bits, bit);
+            bits.pass(count - taken);
+        } else if count <= READY {
+            bits.skip(count);
+        } else {
+            bits.pass(count);
+        }
+    }
+
+    /// Takes a bit for each of these coefficients; tells how many.
+    #[inline(always)]
+    fn refine_kept(&mut self, mut nonzero: u64, bits: &mut Bits, bit: i16) -> u32 {
+        let mut taken = 0;
+        while nonzero != 0 {
             bits.refill();
             let one = bits.take(1) == 1;
-            let slot = self.kept.slot(kept.trailing_zeros() as usize);
+            let slot = self.kept.slot(nonzero.trailing_zeros() as usize);
             if let Some(value) = self.values.get_mut(slot).filter(|value| one && **value & bit == 0) {
                 *value = if *value < 0 { value.wrapping_sub(bit) } else { value.wrapping_add(bit) };
             }
-            kept &= kept - 1;
+            nonzero &= nonzero - 1;
+            taken += 1;
         }
-        bits.pass(others.count_ones());
-        stop
+        taken
     }
 }
 
-/// Where the bit is that `before` others precede.
+/// How many bits must be ready where coefficients are refined.
+const READY: u32 = 32;
+
+/// The coefficients of a range that are still to be refined.
+pub(super) struct Rest {
+    /// The next one, and the first one behind them.
+    pub(super) next: usize,
+    pub(super) end: usize,
+    /// A bit for each that is zero.
+    zeros: u64,
+}
+
+/// Without the lowest `count` bits that are set. Almost all counts are below four; for these nothing is left to guess.
 #[inline(always)]
-fn place(mut bits: u64, before: usize) -> Option<usize> {
-    if before >= bits.count_ones() as usize {
-        return None;
+fn without_lowest(mut bits: u64, count: usize) -> u64 {
+    for _ in 0..count / 4 * 4 {
+        bits &= bits.wrapping_sub(1);
     }
-    for _ in 0..before {
-        bits &= bits - 1;
+    let (one, two) = (count as u64 & 1, count as u64 >> 1 & 1);
+    for unset in [one, two, two] {
+        bits &= bits.wrapping_sub(unset);
     }
-    (bits != 0).then(|| bits.trailing_zeros() as usize)
+    bits
 }
 
 /// How much room a component takes.
@@ -165,5 +218,20 @@ impl Places {
         kept.values.resize(values, 0);
         kept.nonzero.resize(nonzero, 0);
         Ok(kept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lowest_bits_are_left_out() {
+        for bits in [0, 1, 0b1011_0110, u64::MAX, 1 << 63, 0x8000_0001_0000_0001] {
+            for count in 0..70 {
+                let left = (0..count).fold(bits, |bits: u64, _| bits & bits.wrapping_sub(1));
+                assert_eq!(without_lowest(bits, count), left, "{bits:b} {count}");
+            }
+        }
     }
 }

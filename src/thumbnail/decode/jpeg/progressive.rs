@@ -149,9 +149,9 @@ fn refine(
     low: u32,
     ended: &mut u32,
 ) -> Option<()> {
-    let (mut next, last) = range.into_inner();
     let bit = 1_i16 << low;
-    while next <= last && *ended == 0 {
+    let mut rest = block.rest(range);
+    while rest.next < rest.end && *ended == 0 {
         bits.refill();
         let found = numbers.take(bits)?;
         if found.last() {
@@ -159,18 +159,16 @@ fn refine(
             break;
         }
         // A run of 16 zeros, or of fewer and a coefficient that was zero so far.
-        let at = block.refine(next..=last, found.advance() - 1, bits, bit);
+        let at = block.refine(&mut rest, found.advance() - 1, bits, bit);
         match found.number() {
             0 => {}
-            1 | -1 if at <= last => block.set(at, found.number() as i16 * bit),
+            1 | -1 if at < rest.end => block.set(at, found.number() as i16 * bit),
             _ => return None,
         }
-        next = at + 1;
     }
     if *ended > 0 {
-        if next <= last {
-            block.refine(next..=last, usize::MAX, bits, bit);
-        }
+        bits.refill();
+        block.refine_all(&mut rest, bits, bit);
         *ended -= 1;
     }
     Some(())
