@@ -3,13 +3,13 @@
 use std::ops::Range;
 
 use super::frame::Component;
+use super::transform::{self, LANES};
 use crate::thumbnail::decode::{Area, Plane, Sink};
 
 /// The rows that are being decoded.
 pub(super) struct Band {
     /// Which plane.
     plane: usize,
-    side: usize,
     stride: usize,
     lines: Vec<u8>,
     /// The plane's samples across, and rows that are still to come.
@@ -18,6 +18,8 @@ pub(super) struct Band {
     /// The blocks that are needed.
     columns: Range<usize>,
     down: Range<usize>,
+    /// Of each row of blocks of 4x4, those that wait for their neighbours to be transformed with.
+    waiting: Vec<[[i32; 16]; LANES]>,
 }
 
 impl Band {
@@ -30,17 +32,17 @@ impl Band {
         (columns, blocks): (usize, usize),
     ) -> Self {
         let side = component.side;
-        let stride = columns * side;
+        let stride = columns.next_multiple_of(LANES) * side;
         let within = |samples: &Range<usize>| samples.start / side..samples.end.div_ceil(side);
         Self {
             plane: index,
-            side,
             stride,
             lines: vec![0; stride * side * blocks],
             width: plane.width,
             rows: plane.height,
             columns: within(&needed.across),
             down: within(&needed.down),
+            waiting: vec![[[0; 16]; LANES]; if side == 4 { blocks } else { 0 }],
         }
     }
 
@@ -50,10 +52,19 @@ impl Band {
         self.columns.contains(&column) && self.down.contains(&row)
     }
 
-    /// The samples from a block on, and how far apart its rows are.
+    /// Takes a block that is needed, of `SIDE` samples across and down; those of a row come in order.
     #[inline(always)]
-    pub(super) fn block(&mut self, column: usize, row: usize) -> (&mut [u8], usize) {
-        (&mut self.lines[row * self.side * self.stride + column * self.side..], self.stride)
+    pub(super) fn put<const SIDE: usize>(&mut self, column: usize, row: usize, coefficients: &[i32]) {
+        let start = row * SIDE * self.stride;
+        if SIDE != 4 {
+            return transform::block::<SIDE>(coefficients, &mut self.lines[start + column * SIDE..], self.stride);
+        }
+        let (first, lane) = (column / LANES * LANES, column % LANES);
+        let waiting = &mut self.waiting[row];
+        waiting[lane] = *coefficients.first_chunk().unwrap_or(&[0; 16]);
+        if lane == LANES - 1 || column + 1 == self.columns.end {
+            transform::fours(waiting, &mut self.lines[start + first * SIDE..], self.stride);
+        }
     }
 
     /// Gives what was decoded.

@@ -11,7 +11,6 @@ use super::huffman::Numbers;
 use super::means;
 use super::restart::Restarts;
 use super::segments::Scan;
-use super::transform;
 use super::window::Window;
 use super::{damaged, missing};
 use crate::thumbnail::decode::{Area, Sink};
@@ -71,6 +70,7 @@ fn wanted(components: &[Coefficients], scans: &[Scan]) -> Vec<bool> {
 }
 
 /// A scan of details: of coefficients other than the mean.
+#[inline(never)]
 fn details(window: &mut Window, component: &mut Coefficients, scan: &Scan) -> Result<(), Error> {
     let numbers = Numbers::ac(scan.tables.ac(scan.parts[0].2)?)?;
     let range = scan.first..=scan.last;
@@ -186,8 +186,12 @@ fn give(frame: &Frame, index: usize, kept: &Coefficients, quantisers: &[i32; 64]
             for ((coefficient, value), quantiser) in coefficients.iter_mut().zip(values).zip(&quantisers) {
                 *coefficient = i32::from(*value) * quantiser;
             }
-            let (samples, stride) = band.block(column, 0);
-            transform::block(component.side, &coefficients, samples, stride);
+            match component.side {
+                1 => band.put::<1>(column, 0, &coefficients),
+                2 => band.put::<2>(column, 0, &coefficients),
+                4 => band.put::<4>(column, 0, &coefficients),
+                _ => band.put::<8>(column, 0, &coefficients),
+            }
         }
         band.give(sink);
     }

@@ -9,7 +9,7 @@ use super::frame::Frame;
 use super::huffman::{Numbers, Skips};
 use super::restart::Restarts;
 use super::segments::Scan;
-use super::transform::{self, Kept};
+use super::transform::Kept;
 use super::window::Window;
 use super::{damaged, missing};
 use crate::thumbnail::Error;
@@ -135,8 +135,7 @@ impl Part<'_> {
     fn mean(&mut self, bits: &mut Bits, (column, _, y): (usize, usize, usize)) -> Option<()> {
         let mean = self.next_mean(bits)?;
         self.skips.rest(bits, self.ac, 1)?;
-        let (samples, stride) = self.band.block(column, y);
-        transform::block(1, &[mean], samples, stride);
+        self.band.put::<1>(column, y, &[mean]);
         Some(())
     }
 
@@ -154,8 +153,7 @@ impl Part<'_> {
         let mut coefficients = [0; N];
         coefficients[0] = mean;
         self.coefficients(bits, const { &Kept::new(SIDE) }, &mut coefficients)?;
-        let (samples, stride) = self.band.block(column, y);
-        transform::block(SIDE, &coefficients, samples, stride);
+        self.band.put::<SIDE>(column, y, &coefficients);
         Some(())
     }
 

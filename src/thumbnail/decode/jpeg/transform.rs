@@ -35,13 +35,12 @@ impl Kept {
     }
 }
 
-/// A block of `side` samples across and down: 1, 2, 4 or 8.
+/// A block of `SIDE` samples across and down: 1, 2 or 8.
 #[inline(always)]
-pub(super) fn block(side: usize, coefficients: &[i32], samples: &mut [u8], stride: usize) {
-    match side {
+pub(super) fn block<const SIDE: usize>(coefficients: &[i32], samples: &mut [u8], stride: usize) {
+    match SIDE {
         1 => samples[0] = one(coefficients[0]),
         2 => two(coefficients.first_chunk().unwrap_or(&[0; 4]), samples, stride),
-        4 => four(coefficients.first_chunk().unwrap_or(&[0; 16]), samples, stride),
         _ => eight(coefficients.first_chunk().unwrap_or(&[0; 64]), samples, stride),
     }
 }
@@ -63,33 +62,56 @@ fn two(&[mean, across, down, both]: &[i32; 4], samples: &mut [u8], stride: usize
     }
 }
 
-/// A block of 4x4. Across, cosines are added up: to exchange rows and columns twice would cost more than that saves.
-fn four(coefficients: &[i32; 16], samples: &mut [u8], stride: usize) {
+/// How many blocks of 4x4 are transformed at once: as many as the processor adds numbers.
+pub(super) const LANES: usize = 4;
+
+/// Blocks of 4x4 that lie side by side.
+pub(super) fn fours(blocks: &[[i32; 16]; LANES], samples: &mut [u8], stride: usize) {
+    let mut rows = [[[0.0; LANES]; 4]; 4];
+    for at in 0..4 {
+        let mut column = [[0.0; LANES]; 4];
+        for (row, values) in column.iter_mut().enumerate() {
+            *values = blocks.each_ref().map(|block| block[row * 4 + at] as f32);
+        }
+        for (row, values) in rows.iter_mut().zip(pass_of_four(&column)) {
+            row[at] = values;
+        }
+    }
+    for (row, line) in rows.iter().zip(samples.chunks_mut(stride)) {
+        let words = words(&pass_of_four(row));
+        for (word, four) in words.iter().zip(line.as_chunks_mut::<4>().0) {
+            *four = word.to_le_bytes();
+        }
+    }
+}
+
+/// Transforms of four, side by side.
+fn pass_of_four([a, b, c, d]: &[[f32; LANES]; 4]) -> [[f32; LANES]; 4] {
     // The cosines of 1/8 and 3/8 pi; the four-point transform is scaled by 1/2 each way.
     const C1: f32 = 0.923_879_5 * 0.5;
     const C3: f32 = 0.382_683_43 * 0.5;
     const EVEN: f32 = 0.353_553_4;
-    const ACROSS: [[f32; 4]; 4] = [[EVEN; 4], [C1, C3, -C3, -C1], [EVEN, -EVEN, -EVEN, EVEN], [C3, -C1, C1, -C3]];
-    let mut rows = [[0.0; 4]; 4];
-    for at in 0..4 {
-        let [a, b, c, d] = [0, 4, 8, 12].map(|row| coefficients[row + at] as f32);
-        let (sum, difference) = ((a + c) * EVEN, (a - c) * EVEN);
-        let (outer, inner) = (b * C1 + d * C3, b * C3 - d * C1);
-        rows[0][at] = sum + outer;
-        rows[1][at] = difference + inner;
-        rows[2][at] = difference - inner;
-        rows[3][at] = sum - outer;
+    let mut out = [[0.0; LANES]; 4];
+    for at in 0..LANES {
+        let (sum, difference) = ((a[at] + c[at]) * EVEN, (a[at] - c[at]) * EVEN);
+        let (outer, inner) = (b[at] * C1 + d[at] * C3, b[at] * C3 - d[at] * C1);
+        out[0][at] = sum + outer;
+        out[1][at] = difference + inner;
+        out[2][at] = difference - inner;
+        out[3][at] = sum - outer;
     }
-    let mut values = [0.0; 16];
-    for (row, values) in rows.iter().zip(values.as_chunks_mut::<4>().0) {
-        for (at, value) in values.iter_mut().enumerate() {
-            let [a, b, c, d] = ACROSS.map(|cosines| cosines[at]);
-            *value = row[0] * a + row[1] * b + row[2] * c + row[3] * d;
+    out
+}
+
+/// The four samples of each block, the first one lowest.
+fn words(values: &[[f32; LANES]; 4]) -> [u32; LANES] {
+    let mut words = [0; LANES];
+    for values in values.iter().rev() {
+        for (word, value) in words.iter_mut().zip(values) {
+            *word = *word << 8 | u32::from(sample(*value));
         }
     }
-    for (row, line) in self::samples(&values).as_chunks::<4>().0.iter().enumerate() {
-        samples[row * stride..][..4].copy_from_slice(line);
-    }
+    words
 }
 
 /// A block of 8x8.
@@ -102,7 +124,7 @@ fn eight(coefficients: &[i32; 64], samples: &mut [u8], stride: usize) {
     let rows = std::array::from_fn(|row| std::array::from_fn(|column| coefficients[row * 8 + column] as f32));
     let rows = transposed(pass(transposed(pass(rows))));
     for (row, values) in rows.iter().enumerate() {
-        samples[row * stride..][..8].copy_from_slice(&self::samples(values));
+        samples[row * stride..][..8].copy_from_slice(&values.map(sample));
     }
 }
 
@@ -135,17 +157,13 @@ fn transposed<const N: usize>(rows: [[f32; N]; N]) -> [[f32; N]; N] {
     std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
 }
 
-/// The nearest samples. Beyond 32,767, as only a damaged file has it, they may be anything.
+/// With this added, a number of 16 bits has its nearest integer in the lowest bits: the processor rounds several at once.
+const ROUNDING: f32 = 12_582_912.0;
+
+/// The nearest sample.
 #[inline(always)]
-fn samples<const N: usize>(values: &[f32; N]) -> [u8; N] {
-    // With this added, a number of 16 bits has its nearest integer in the lowest bits: one at a time, the processor could
-    // convert them too.
-    const ROUNDING: f32 = 12_582_912.0;
-    let mut rounded = [0; N];
-    for (rounded, value) in rounded.iter_mut().zip(values) {
-        *rounded = (value + (ROUNDING + 128.0)).to_bits() as i16;
-    }
-    rounded.map(|sample| sample.clamp(0, 255) as u8)
+fn sample(value: f32) -> u8 {
+    (value + (ROUNDING + 128.0)).clamp(ROUNDING, ROUNDING + 255.0).to_bits() as u8
 }
 
 #[cfg(test)]
@@ -183,9 +201,16 @@ mod tests {
             let mut samples = [[0_u8; 4], [0; 4]].concat();
             two(&small, &mut samples, 2);
             let mut all = vec![(samples[..4].to_vec(), reference(&small, 2))];
-            let mut samples = [0; 16];
-            four(&middle, &mut samples, 4);
-            all.push((samples.to_vec(), reference(&middle, 4)));
+            let mut samples = [0; 16 * LANES];
+            let mut blocks = [[0; 16]; LANES];
+            for (lane, block) in blocks.iter_mut().enumerate() {
+                middle.iter().zip(block).for_each(|(&value, place)| *place = value * lane as i32);
+            }
+            fours(&blocks, &mut samples, 4 * LANES);
+            for lane in 0..LANES {
+                let is = samples.chunks(4 * LANES).flat_map(|row| &row[lane * 4..lane * 4 + 4]).copied().collect();
+                all.push((is, reference(&middle.map(|value| value * lane as i32), 4)));
+            }
             let mut samples = [0; 64];
             eight(&large, &mut samples, 8);
             all.push((samples.to_vec(), reference(&large, 8)));
