@@ -157,12 +157,16 @@ impl Part<'_> {
         Some(())
     }
 
-    /// Takes the coefficients that are kept, and passes over the others.
+    /// Takes the coefficients that are kept, and passes over the others. The bits that a mean leaves must be ready.
     #[inline(always)]
     fn coefficients<const N: usize>(&self, bits: &mut Bits, kept: &Kept, coefficients: &mut [i32; N]) -> Option<()> {
-        let mut next = 1;
+        let (mut next, mut few) = (1, false);
         while next <= kept.last {
-            bits.refill();
+            // The bits last for two numbers, of which the first is the mean.
+            if few {
+                bits.refill();
+            }
+            few = !few;
             let found = self.ac.take(bits)?;
             if found.last() {
                 return Some(());
