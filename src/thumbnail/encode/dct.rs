@@ -49,7 +49,7 @@ impl Quantisation {
     pub(super) fn quantised(&self, samples: &[[f32; 8]; 8]) -> Quantised {
         // With this added, a number of 22 bits has its nearest integer in the lowest bits.
         const ROUNDING: f32 = 12_582_912.0;
-        let columns = pass(transposed(pass(*samples)));
+        let columns = pass(&transposed(&pass(samples)));
         let mut rounded = [0_i16; 64];
         for ((rounded, coefficient), reciprocal) in
             rounded.iter_mut().zip(columns.as_flattened()).zip(&self.reciprocals)
@@ -80,14 +80,16 @@ const fn exchanged(at: usize) -> usize {
 }
 
 /// Eight transforms down, side by side.
-fn pass(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+fn pass(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
     // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled as the mean is.
     const C: [f32; 8] =
         [0.353_553_4, 0.490_392_64, 0.461_939_77, 0.415_734_8, 0.353_553_4, 0.277_785_12, 0.191_341_71, 0.097_545_16];
     let mut out = [[0.0; 8]; 8];
     for at in 0..8 {
-        let [s0, s1, s2, s3] = [0, 1, 2, 3].map(|row| rows[row][at] + rows[7 - row][at]);
-        let [d0, d1, d2, d3] = [0, 1, 2, 3].map(|row| rows[row][at] - rows[7 - row][at]);
+        let sum = |row: usize| rows[row][at] + rows[7 - row][at];
+        let difference = |row: usize| rows[row][at] - rows[7 - row][at];
+        let (s0, s1, s2, s3) = (sum(0), sum(1), sum(2), sum(3));
+        let (d0, d1, d2, d3) = (difference(0), difference(1), difference(2), difference(3));
         let (outer, inner) = (s0 - s3, s1 - s2);
         out[0][at] = (s0 + s3 + s1 + s2) * C[0];
         out[4][at] = (s0 + s3 - s1 - s2) * C[0];
@@ -101,7 +103,7 @@ fn pass(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
     out
 }
 
-fn transposed(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+fn transposed(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
     std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
 }
 

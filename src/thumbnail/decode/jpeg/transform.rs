@@ -122,20 +122,20 @@ fn eight(coefficients: &[i32; 64], samples: &mut [u8], stride: usize) {
         return;
     }
     let rows = std::array::from_fn(|row| std::array::from_fn(|column| coefficients[row * 8 + column] as f32));
-    let rows = transposed(pass(transposed(pass(rows))));
+    let rows = transposed(&pass(&transposed(&pass(&rows))));
     for (row, values) in rows.iter().enumerate() {
         samples[row * stride..][..8].copy_from_slice(&values.map(sample));
     }
 }
 
 /// Eight transforms down, side by side.
-fn pass(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
+fn pass([r0, r1, r2, r3, r4, r5, r6, r7]: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
     // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled as the mean is.
     const C: [f32; 8] =
         [0.353_553_4, 0.490_392_64, 0.461_939_77, 0.415_734_8, 0.353_553_4, 0.277_785_12, 0.191_341_71, 0.097_545_16];
     let mut out = [[0.0; 8]; 8];
     for at in 0..8 {
-        let [f0, f1, f2, f3, f4, f5, f6, f7] = [0, 1, 2, 3, 4, 5, 6, 7].map(|row| rows[row][at]);
+        let (f0, f1, f2, f3, f4, f5, f6, f7) = (r0[at], r1[at], r2[at], r3[at], r4[at], r5[at], r6[at], r7[at]);
         let (sum, difference) = ((f0 + f4) * C[0], (f0 - f4) * C[0]);
         let (outer, inner) = (f2 * C[2] + f6 * C[6], f2 * C[6] - f6 * C[2]);
         let even = [sum + outer, difference + inner, difference - inner, sum - outer];
@@ -153,7 +153,7 @@ fn pass(rows: [[f32; 8]; 8]) -> [[f32; 8]; 8] {
     out
 }
 
-fn transposed<const N: usize>(rows: [[f32; N]; N]) -> [[f32; N]; N] {
+fn transposed(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
     std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
 }
 
