@@ -19,10 +19,12 @@ struct Plane {
 
 impl Plane {
     fn block(&self, column: usize, row: usize) -> [[f32; 8]; 8] {
-        std::array::from_fn(|y| {
-            let start = (row * 8 + y) * self.stride + column * 8;
-            std::array::from_fn(|x| self.samples[start + x])
-        })
+        let mut block = [[0.0; 8]; 8];
+        let lines = self.samples[row * 8 * self.stride + column * 8..].chunks(self.stride);
+        for (target, line) in block.iter_mut().zip(lines) {
+            target.copy_from_slice(&line[..8]);
+        }
+        block
     }
 
     /// Repeats the edges of rows of `width` samples from 0 to 1 up to whole blocks.
