@@ -50,7 +50,7 @@ pub mod stages;
 #[cfg(test)]
 mod tests;
 
-use std::io::{BufRead, BufReader, Cursor, Read, Seek};
+use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES};
@@ -132,8 +132,10 @@ pub fn variants_of_file<F: Read + Seek>(mut file: F, specs: &[Spec], limits: &Li
         if let Some(mut source) = decode::stream(&mut file, &probe, limits)? {
             return make::make(source.as_mut(), specs);
         }
-        let mut bytes = Vec::new();
+        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
         file.rewind().map_err(failed)?;
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(length.try_into().unwrap_or(usize::MAX)).map_err(|_| Error::TooMuchMemory)?;
         file.read_to_end(&mut bytes).map_err(failed)?;
         make::make(open(&bytes, limits)?.as_mut(), specs)
     })
