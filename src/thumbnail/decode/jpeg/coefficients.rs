@@ -19,8 +19,7 @@ pub(super) struct Coefficients {
     columns: Range<usize>,
     rows: Range<usize>,
     values: Vec<i16>,
-    /// Of each block, also where none are kept, a bit for each coefficient that is not zero; nothing where only means are
-    /// needed.
+    /// Of each block, also where none are kept, a bit for each coefficient that is not zero; there while details are decoded.
     nonzero: Vec<u64>,
 }
 
@@ -34,6 +33,22 @@ impl Coefficients {
             return Err(Error::TooMuchMemory);
         }
         places.into_iter().map(Places::room).collect()
+    }
+
+    /// Makes room, of another component's, for what is to be known while details are decoded; none where only means are
+    /// needed.
+    pub(super) fn begin_details(&mut self, mut room: Vec<u64>) -> Result<(), Error> {
+        let blocks = if self.count == 1 { 0 } else { self.size.0 * self.size.1 };
+        room.clear();
+        room.try_reserve_exact(blocks).map_err(|_| Error::TooMuchMemory)?;
+        room.resize(blocks, 0);
+        self.nonzero = room;
+        Ok(())
+    }
+
+    /// Gives the room back.
+    pub(super) fn end_details(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.nonzero)
     }
 
     /// The coefficients of a block, if it is needed.
@@ -212,11 +227,9 @@ impl Places {
     }
 
     fn room(self) -> Result<Coefficients, Error> {
-        let Self { mut kept, values, nonzero } = self;
-        let enough = kept.values.try_reserve_exact(values).and_then(|()| kept.nonzero.try_reserve_exact(nonzero));
-        enough.map_err(|_| Error::TooMuchMemory)?;
+        let Self { mut kept, values, .. } = self;
+        kept.values.try_reserve_exact(values).map_err(|_| Error::TooMuchMemory)?;
         kept.values.resize(values, 0);
-        kept.nonzero.resize(nonzero, 0);
         Ok(kept)
     }
 }

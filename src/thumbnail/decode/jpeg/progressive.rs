@@ -26,25 +26,27 @@ pub(super) fn decode(
     sink: &mut dyn Sink,
 ) -> Result<(), Error> {
     let mut components = Coefficients::of(frame, needed, limits)?;
+    let wanted = wanted(&components, scans);
     let mut begun = [false; 4];
-    for (scan, wanted) in scans.iter().zip(wanted(&components, scans)) {
-        let parts = &scan.parts[..scan.count];
-        if scan.first > 0 {
-            if wanted {
-                details(window, &mut components[parts[0].0], scan)?;
-            }
-            continue;
-        }
-        parts.iter().for_each(|part| begun[part.0] = true);
+    for scan in scans.iter().filter(|scan| scan.first == 0) {
+        scan.parts[..scan.count].iter().for_each(|part| begun[part.0] = true);
         means::decode(window, frame, &mut components, scan)?;
     }
     if !begun[..components.len()].iter().all(|&begun| begun) {
         return Err(Error::corrupt("a component without a scan"));
     }
-    for (index, kept) in components.iter().enumerate() {
-        let scan = scans.iter().find(|scan| scan.parts[..scan.count].iter().any(|part| part.0 == index));
-        let quantisers = scan.ok_or_else(missing)?.tables.quantisers(frame.components[index].quantisers)?;
-        give(frame, index, kept, quantisers, &needed[index], sink);
+    // A scan of details is of one component, so that only one of them has to be held with all that its details need.
+    let mut room = Vec::new();
+    for (index, mut kept) in components.into_iter().enumerate() {
+        let of_it = |scan: &Scan| scan.parts[..scan.count].iter().any(|part| part.0 == index);
+        kept.begin_details(room)?;
+        for (scan, _) in scans.iter().zip(&wanted).filter(|&(scan, &wanted)| wanted && scan.first > 0 && of_it(scan)) {
+            details(window, &mut kept, scan)?;
+        }
+        room = kept.end_details();
+        let first = scans.iter().find(|scan| of_it(scan)).ok_or_else(missing)?;
+        let quantisers = first.tables.quantisers(frame.components[index].quantisers)?;
+        give(frame, index, &kept, quantisers, &needed[index], sink);
     }
     Ok(())
 }
