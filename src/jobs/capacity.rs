@@ -33,10 +33,27 @@ struct Count {
     /// `None` before the first.
     at: Option<Instant>,
     queued: u64,
-    /// Places that were given back since the count. What came of them may wait by now, or be done.
-    since: u64,
     /// Places that are held.
     held: u64,
+    /// Places that were ever given back.
+    given_back: u64,
+    /// The same when the count began. What came of those since may wait by now, or be done.
+    given_back_before: u64,
+}
+
+impl Count {
+    /// Takes over a count that began when so many places had been given back.
+    ///
+    /// A place that was given back while the jobs were counted may have made its row too late to be among them, so that it
+    /// counts once more.
+    fn renew(&mut self, now: Instant, queued: u64, given_back_before: u64) {
+        (self.at, self.queued, self.given_back_before) = (Some(now), queued, given_back_before);
+    }
+
+    /// How many wait, or are about to. At most a few too many.
+    fn taken(&self) -> u64 {
+        self.queued + self.held + (self.given_back - self.given_back_before)
+    }
 }
 
 /// A place for one job, held until its row is written.
@@ -46,7 +63,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut count = lock(&self.0);
         count.held -= 1;
-        count.since += 1;
+        count.given_back += 1;
     }
 }
 
@@ -81,6 +98,7 @@ impl Capacity {
             return Ok(admitted);
         }
         let kind = self.kind.name;
+        let given_back_before = lock(&self.count).given_back;
         let queued = self
             .database
             .read_soon(move |connection| {
@@ -88,11 +106,9 @@ impl Capacity {
                 queued.count().get_result::<i64>(connection)
             })
             .await?;
-        {
-            let mut count = lock(&self.count);
-            (count.at, count.queued, count.since) = (Some(Instant::now()), u64::try_from(queued).unwrap_or(0), 0);
-        }
-        let full = Full { kind, queued: u64::try_from(queued).unwrap_or(0), max_queued: self.max_queued };
+        let queued = u64::try_from(queued).unwrap_or(0);
+        lock(&self.count).renew(Instant::now(), queued, given_back_before);
+        let full = Full { kind, queued, max_queued: self.max_queued };
         Ok(self.judge(Instant::now(), true).unwrap_or(Err(full)))
     }
 
@@ -100,7 +116,7 @@ impl Capacity {
     fn judge(&self, now: Instant, new: bool) -> Option<Result<Place, Full>> {
         let mut count = lock(&self.count);
         let age = now.duration_since(count.at?);
-        let taken = count.queued + count.since + count.held;
+        let taken = count.taken();
         if taken >= self.max_queued {
             let full = Full { kind: self.kind.name, queued: taken, max_queued: self.max_queued };
             let sure = new || (count.queued >= self.max_queued && age <= FRESH_WHEN_FULL);
@@ -116,4 +132,25 @@ impl Capacity {
 
 fn lock(count: &Mutex<Count>) -> MutexGuard<'_, Count> {
     count.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_back_while_the_jobs_are_counted_is_not_forgotten() {
+        let count = Arc::new(Mutex::new(Count { held: 2, ..Count::default() }));
+        let (first, second) = (Place(Arc::clone(&count)), Place(Arc::clone(&count)));
+        let before = lock(&count).given_back;
+        drop(first);
+        // The row of the first place was written after the count had begun, and is not among what was counted.
+        lock(&count).renew(Instant::now(), 0, before);
+        assert_eq!(lock(&count).taken(), 2);
+        drop(second);
+        assert_eq!(lock(&count).taken(), 2);
+        let before = lock(&count).given_back;
+        lock(&count).renew(Instant::now(), 2, before);
+        assert_eq!(lock(&count).taken(), 2, "both are among the rows, and counted once");
+    }
 }
