@@ -95,6 +95,11 @@ impl Connects {
             _ => std::future::pending().await,
         }
     }
+
+    /// Whether there is a connect that it has not told of.
+    pub fn is_behind(&self) -> bool {
+        matches!(*self.link.borrow(), Link::Connected(count) if count > self.told)
+    }
 }
 
 impl Bus {

@@ -2,13 +2,15 @@
 //!
 //! One task reads the top ten from Redis and hands it out, so that what anyone sees only ever gets newer. It reads when a
 //! message says that the board has changed, at once and then at most once an interval, so that the last state always goes
-//! out; and when somebody has come, whose first board is read after that. After a connect it waits until Redis has what it
-//! missed, so that nobody is shown a board that is only half there.
+//! out; and when somebody has come, whose first board is read after that. After a connect, of either connection, it waits until
+//! Redis has what it missed, so that nobody is shown a board that is only half there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::Fuse;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
@@ -134,6 +136,7 @@ impl Audience {
 
 /// The task that reads and hands out.
 pub struct Broadcast {
+    bus: Bus,
     view: View,
     scoring: Scoring,
     changes: Subscription<LeaderboardUpdate>,
@@ -160,16 +163,17 @@ impl Broadcast {
         let greeted = Arc::clone(&newcomers);
         sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
         let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching, seats: Arc::default() };
-        let (view, changes) = (View::new(bus, database), bus.subscribe());
-        (
-            Self { view, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false },
-            audience,
-        )
+        let (bus, view, changes) = (bus.clone(), View::new(bus, database), bus.subscribe());
+        let broadcast =
+            Self { bus, view, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false };
+        (broadcast, audience)
     }
 
     /// Reads and hands out until the shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
         let (mut synchronised, mut changed) = (false, false);
+        let mut filling = std::pin::pin!(Fuse::terminated());
+        let mut connects = self.bus.connects();
         let mut earliest = Instant::now();
         let newcomers = Arc::clone(&self.newcomers);
         let mut room = WaitingRoom::default();
@@ -180,17 +184,21 @@ impl Broadcast {
                 signal = self.changes.next() => match signal {
                     Some(Signal::Event(_)) => changed = true,
                     Some(Signal::Resync) => {
-                        // Who is slow at that is not waited for: a board that is half there is better than none.
-                        let filled = timeout(FILLING, self.scoring.caught_up());
-                        let _ = shutdown.run_until_cancelled(filled).await;
-                        (synchronised, changed) = (true, true);
+                        synchronised = false;
+                        filling.set(filled(self.bus.clone(), self.scoring.clone()).fuse());
                     }
                     None => return shutdown.cancelled().await,
                 },
+                () = connects.next() => {
+                    synchronised = false;
+                    filling.set(filled(self.bus.clone(), self.scoring.clone()).fuse());
+                }
+                () = &mut filling => (synchronised, changed) = (true, true),
                 () = newcomers.came.notified() => room.admit(newcomers.take()),
                 () = sleep_until(earliest), if due => {
                     let begun = Instant::now();
-                    let read = self.read().await;
+                    // What is read over a new connection may be half there.
+                    let read = self.read().await.filter(|_| !connects.is_behind());
                     earliest = begun + if read.is_some() { self.interval } else { RETRY };
                     if let Some(board) = read {
                         self.sockets.renew(UPDATE, &board.json);
@@ -239,6 +247,13 @@ impl Broadcast {
         self.updates.send_replace(Some(board));
         self.sockets.broadcast(UPDATE, json).await;
     }
+}
+
+/// Waits until Redis has what it missed. Once it is there, it is not waited for long: a board that is half there is better
+/// than none.
+async fn filled(bus: Bus, scoring: Scoring) {
+    bus.connected().await;
+    let _ = timeout(FILLING, scoring.caught_up()).await;
 }
 
 #[cfg(test)]

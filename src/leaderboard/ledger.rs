@@ -69,9 +69,11 @@ impl Ledger {
         }
     }
 
-    /// Serves requests in their order, neighbouring scores together.
-    pub(super) async fn serve(&mut self, batch: &mut Vec<Request>) {
+    /// Serves requests in their order, neighbouring scores together. Says whether someone has asked for
+    /// [`Ledger::catch_up`].
+    pub(super) async fn serve(&mut self, batch: &mut Vec<Request>) -> bool {
         self.meet_first().await;
+        let mut asked = false;
         let mut scores = Vec::new();
         for request in batch.drain(..) {
             match request {
@@ -81,10 +83,15 @@ impl Ledger {
                     // Who asked may have gone away.
                     let _ = answer.send(self.seed().await);
                 }
-                Request::CatchUp(answer) => self.awaited_by.push(answer),
+                Request::CatchUp(answer) => {
+                    asked = true;
+                    self.awaited_by.retain(|waiting| !waiting.is_closed());
+                    self.awaited_by.push(answer);
+                }
             }
         }
         self.score(scores).await;
+        asked
     }
 
     /// Meets the first Redis of all before the first score, after which it would seem to have lost that score.
@@ -229,11 +236,6 @@ impl Ledger {
         if !clear || undone.is_err() {
             self.miss();
         }
-    }
-
-    /// Whether somebody waits for [`Ledger::catch_up`].
-    pub(super) fn is_awaited(&self) -> bool {
-        !self.awaited_by.is_empty()
     }
 
     /// Whether there is no point in asking Redis.

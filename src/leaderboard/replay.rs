@@ -42,26 +42,28 @@ pub(super) enum ReplayError {
 
 impl Ledger {
     /// Sends what Redis may have missed, if it is there, and serves what is handed in meanwhile.
+    /// Who waits for that is told when Redis has got everything, or refuses it.
     pub(super) async fn catch_up(&mut self, requests: &mut mpsc::Receiver<Request>) {
-        if self.set.is_connected() {
-            self.catch_up_or_complain(requests).await;
-        }
-        for awaiting in self.awaited_by.drain(..) {
-            // It may have stopped waiting.
-            let _ = awaiting.send(());
+        if self.set.is_connected() && self.catch_up_or_complain(requests).await {
+            for awaiting in self.awaited_by.drain(..) {
+                // It may have stopped waiting.
+                let _ = awaiting.send(());
+            }
         }
     }
 
-    async fn catch_up_or_complain(&mut self, requests: &mut mpsc::Receiver<Request>) {
-        match self.try_catch_up(requests).await {
-            Ok(()) => self.complained = false,
-            Err(error) => {
-                self.silent |= !matches!(error, ReplayError::Redis(BusError::Refused(_)));
-                if !std::mem::replace(&mut self.complained, true) {
-                    tracing::warn!(%error, "Redis does not have every score yet; trying again");
-                }
-            }
+    /// Whether it makes no sense to wait any longer.
+    async fn catch_up_or_complain(&mut self, requests: &mut mpsc::Receiver<Request>) -> bool {
+        let Err(error) = self.try_catch_up(requests).await else {
+            self.complained = false;
+            return true;
+        };
+        let refused = matches!(error, ReplayError::Redis(BusError::Refused(_)));
+        self.silent |= !refused;
+        if !std::mem::replace(&mut self.complained, true) {
+            tracing::warn!(%error, "Redis does not have every score yet; trying again");
         }
+        refused
     }
 
     async fn try_catch_up(&mut self, requests: &mut mpsc::Receiver<Request>) -> Result<(), ReplayError> {

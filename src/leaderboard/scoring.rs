@@ -101,7 +101,7 @@ impl Scoring {
         self.ask(Request::Seed).await
     }
 
-    /// Waits until Redis has everything that can be sent to it now. Where it is away, that is nothing.
+    /// Waits until Redis has everything that it missed, or has refused it; where it is away, until it is back. Cancel safe.
     pub(super) async fn caught_up(&self) {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request::CatchUp(answer)).await.is_ok() {
@@ -138,9 +138,9 @@ impl ScoringTask {
                     if count == 0 {
                         break;
                     }
-                    self.ledger.serve(&mut batch).await;
+                    let asked = self.ledger.serve(&mut batch).await;
                     due = due.min(Instant::now() + SETTLE);
-                    if !self.ledger.is_awaited() {
+                    if !asked {
                         continue;
                     }
                 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::harness::app::{App, eventually};
 use crate::harness::pictures::jpeg;
+use crate::harness::ports::free_address;
 
 #[tokio::test]
 async fn uploads_are_asked_to_come_again_while_too_many_wait_for_their_thumbnails() {
@@ -58,7 +59,7 @@ async fn a_backlog_of_warehouse_and_email_jobs_refuses_nothing() {
 
 #[tokio::test]
 async fn orders_are_asked_to_come_again_while_too_many_purchases_wait_to_be_reported() {
-    let nobody = crate::harness::redis::free_address();
+    let nobody = free_address();
     let app = App::new(&["jobs.max_queued=2", &format!("webhook.url=http://{nobody}"), "jobs.retry_base_s=60"]).await;
     let server = app.game_server();
     for order in ["o-1", "o-2"] {

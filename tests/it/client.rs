@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::harness::app::App;
 use crate::harness::binary::{Ran, Workdir};
-use crate::harness::redis::free_address;
+use crate::harness::ports::free_address;
 use crate::harness::scripted_socket::{Peer, ScriptedSocket};
 use crate::harness::terminal::Terminal;
 use crate::harness::{until, within};
@@ -219,7 +219,11 @@ async fn a_signal_ends_it_with_0() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     for signal in ["TERM", "INT", "HUP"] {
-        let mut lines = Lines::of(client(&workdir, &server.url()).stderr(Stdio::null()));
+        let client = client(&workdir, &server.url());
+        // Where the tests themselves were started to survive the terminal (nohup), the client would do so, too.
+        let mut command = Command::new("/usr/bin/env");
+        command.arg("--default-signal=HUP").arg(client.get_program()).args(client.get_args());
+        let mut lines = Lines::of(command.env_clear().current_dir(workdir.path()).stderr(Stdio::null()));
         let _peer = server.accept(&board(&["a"])).await;
         lines.begins(&board(&["a"])).await;
         let pid = lines.child.id().to_string();

@@ -16,7 +16,7 @@ use rand::RngExt;
 
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::pictures::jpeg;
-use crate::harness::redis::free_address;
+use crate::harness::ports::free_address;
 use crate::harness::smtp::{Act, MailServer, Moment};
 
 /// An installation whose mail goes to this URL.

@@ -11,8 +11,8 @@ use standardwebhooks::Webhook;
 
 use crate::harness::app::{App, Process, eventually, webhooks};
 use crate::harness::binary::Workdir;
+use crate::harness::ports::free_address;
 use crate::harness::receiver::{AUTHORITY, Answer, Delivery, Receiver, start_tls};
-use crate::harness::redis::free_address;
 
 /// A certificate that is of another authority than the receiver's.
 const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../fixtures/tls/receiver.pem");

@@ -8,6 +8,7 @@ pub mod job_lab;
 pub mod journal;
 pub mod openapi;
 pub mod pictures;
+pub mod ports;
 pub mod problem;
 pub mod raw_http;
 pub mod receiver;

@@ -18,6 +18,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::Value;
 
 use super::app::eventually;
+use super::ports::listen;
 
 /// The file of the authority that [`start_tls`]'s certificate is of.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
@@ -89,10 +90,11 @@ impl Receiver {
         let state = Arc::new(State { script: Box::new(script), deliveries: Mutex::default() });
         let data = web::Data::from(Arc::clone(&state));
         let (sender, started) = std::sync::mpsc::channel();
+        let listener = listen(address);
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let app = move || App::new().app_data(data.clone()).default_service(web::to(receive));
-                let server = HttpServer::new(app).workers(1).disable_signals().bind(address).unwrap();
+                let server = HttpServer::new(app).workers(1).disable_signals().listen(listener).unwrap();
                 let address = server.addrs()[0];
                 let server = server.run();
                 sender.send((address, server.handle())).unwrap();

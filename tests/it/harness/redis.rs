@@ -1,16 +1,17 @@
 //! A Redis of the test's own: the embedded broker, or with `M3A3_TEST_REDIS=real` a private `redis-server`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use m3a3::bus::embedded::Broker;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use super::ports::{free_address, listen_async};
 
 /// Which kind of Redis the tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +177,7 @@ impl TestRedis {
 
     fn embedded(&self) -> Running {
         let stop = CancellationToken::new();
-        let task = Broker::start(listen(self.address), self.password.clone(), stop.clone());
+        let task = Broker::start(listen_async(self.address), self.password.clone(), stop.clone());
         Running::Embedded { stop, task }
     }
 
@@ -205,28 +206,4 @@ async fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let mut answer = [0; 1];
     stream.write_all(b"PING\r\n").await.is_ok() && stream.read_exact(&mut answer).await.is_ok()
-}
-
-/// A port that nobody listens on. It lies below those that the system gives to outgoing connections: otherwise a client
-/// that tries to reach a server which is down could be given the server's own port, and connect to itself.
-pub fn free_address() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    const FIRST: u16 = 10_000;
-    const COUNT: u16 = 20_000;
-    let offset = (std::process::id() % u32::from(COUNT)) as u16;
-    loop {
-        let port = FIRST + (offset + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT) % COUNT;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if std::net::TcpListener::bind(address).is_ok() {
-            return address;
-        }
-    }
-}
-
-/// Listens where connections of a Redis before may still be closing.
-fn listen(address: SocketAddr) -> TcpListener {
-    let socket = TcpSocket::new_v4().expect("a socket");
-    socket.set_reuseaddr(true).expect("a socket option");
-    socket.bind(address).expect("the test's port is free");
-    socket.listen(1024).expect("a listener")
 }

@@ -1,12 +1,13 @@
 //! Somebody else's mail server: it takes mail, or does at each attempt what a script says, and keeps what came.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use mail_parser::{Message, MessageParser};
 
 use super::app::eventually;
+use super::ports::listen;
 
 /// A moment of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +89,7 @@ impl MailServer {
         offers: &'static [&'static str],
         script: impl Fn(usize) -> Turn + Send + Sync + 'static,
     ) -> Self {
-        let listener = TcpListener::bind(address).unwrap();
+        let listener = listen(address);
         let url = format!("smtp://{}", listener.local_addr().unwrap());
         let state = Arc::new(State {
             script: Box::new(script),
