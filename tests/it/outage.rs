@@ -56,11 +56,16 @@ async fn the_bell_is_rung_again_after_an_outage() {
     // Sweeps that never come in a test's time: only the bell can have woken the worker.
     let mut app = App::new(&["jobs.sweep_interval_s=3600"]).await;
     let (serve, _worker) = (app.serve(), app.worker());
+    readiness(&app, serve.url(), "ready").await;
+    app.redis.stop().await;
+    readiness(&app, serve.url(), "degraded").await;
     app.redis.restart_empty().await;
     eventually("both hear the channel again", || async {
         (app.redis.listeners("image_uploaded").await >= 2).then_some(())
     })
     .await;
+    // It takes another connection to ring.
+    readiness(&app, serve.url(), "ready").await;
     app.upload(serve.url(), 1, &jpeg(1)).await;
     assert_eq!(app.get(serve.url(), "/status-live/1").await.1["status"], "done");
     app.assert_no_job_is_left().await;
