@@ -10,7 +10,7 @@
 //! - `board`: a leaderboard as it came
 //! - `lines`: each event as a line of JSON
 //! - `standings`, `watch`: what the table shows, without a terminal
-//! - `screen`, `table`: the drawing of it, and the terminal that it is drawn on
+//! - `screen`, `wording`, `table`: the drawing of it, how it is written, and the terminal that it is drawn on
 
 mod address;
 mod board;
@@ -22,6 +22,7 @@ mod standings;
 mod table;
 mod text;
 mod watch;
+mod wording;
 
 pub use address::Address;
 pub use connection::{ConnectError, keep};

@@ -11,8 +11,7 @@
 //! Colours only repeat what a sign says. Names and reasons come from strangers: nothing of them reaches the terminal but
 //! what it shows.
 
-use std::borrow::Cow;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -20,10 +19,10 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Span, Text};
 use ratatui::widgets::{Paragraph, Row as TableRow, Table, Wrap};
 
-use super::board::Score;
 use super::standings::{Movement, Row};
 use super::text::harmless;
 use super::watch::{Link, Watch};
+use super::wording::{fit, grouped, span};
 
 /// More of a name than any server of ours allows.
 const NAME_CHARS: usize = 128;
@@ -76,7 +75,7 @@ fn draw_table(frame: &mut Frame, watch: &Watch, now: Instant, area: Rect) {
     let with_header = area.height >= HEADER_FROM;
     let visible = usize::from(area.height.saturating_sub(u16::from(with_header)));
     let rows: Vec<Row> = watch.standings.rows(now).take(visible).collect();
-    let scores: Vec<String> = rows.iter().map(|row| grouped(row.score)).collect();
+    let scores: Vec<String> = rows.iter().map(|row| grouped(&row.score.to_string())).collect();
     let columns = Columns::new(area.width, &rows, &scores);
     let lines = rows.iter().zip(&scores).map(|(row, score)| {
         let name = harmless(row.name, NAME_CHARS);
@@ -134,52 +133,10 @@ fn sign(movement: Movement) -> Span<'static> {
     }
 }
 
-/// A text that is not wider than so many columns; where something is missing at its end, an ellipsis says so.
-fn fit(text: &str, width: u16) -> Cow<'_, str> {
-    let width = usize::from(width);
-    let whole = Span::raw(text);
-    if whole.width() <= width {
-        return Cow::Borrowed(text);
-    }
-    let mut fitting = String::new();
-    let mut left = width.saturating_sub(1);
-    for grapheme in whole.styled_graphemes(Style::new()) {
-        let Some(rest) = left.checked_sub(Span::raw(grapheme.symbol).width()) else { break };
-        fitting.push_str(grapheme.symbol);
-        left = rest;
-    }
-    if width > 0 {
-        fitting.push('…');
-    }
-    Cow::Owned(fitting)
-}
-
-/// A number as it was written, with its thousands apart.
-fn grouped(score: &Score) -> String {
-    let text = score.to_string();
-    let digits = text.find(|char: char| char.is_ascii_digit()).unwrap_or_default();
-    let end = text[digits..].find(|char: char| !char.is_ascii_digit()).map_or(text.len(), |length| digits + length);
-    let mut grouped = String::with_capacity(text.len() * 4 / 3);
-    for (at, char) in text.char_indices() {
-        if at > digits && at < end && (end - at).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(char);
-    }
-    grouped
-}
-
-/// A span of time in its largest whole unit.
-fn span(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds} s"),
-        seconds @ 60..3600 => format!("{} min", seconds / 60),
-        seconds => format!("{} h", seconds / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -292,36 +249,6 @@ mod tests {
              Nobody has a score yet.
     q quits · 0.0 updates/s · last update 0…
     ");
-    }
-
-    #[test]
-    fn thousands_are_apart_and_no_digit_is_lost() {
-        for (number, text) in [
-            (json!(100), "100"),
-            (json!(1000), "1,000"),
-            (json!(-1_234_567), "-1,234,567"),
-            (json!(123_456.125), "123,456.125"),
-            (json!(u64::MAX), "18,446,744,073,709,551,615"),
-            (json!(1e300), "1e+300"),
-            (json!(0.0001), "0.0001"),
-            (json!(-0.0), "-0"),
-        ] {
-            assert_eq!(grouped(&scores(&[("a", number)]).0[0].score), text);
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_ends_in_an_ellipsis() {
-        for (text, width, fitting) in [
-            ("abc", 3, "abc"),
-            ("abcd", 3, "ab…"),
-            ("日本語", 4, "日…"),
-            ("日本語", 6, "日本語"),
-            ("abc", 1, "…"),
-            ("abc", 0, ""),
-        ] {
-            assert_eq!(fit(text, width), fitting);
-        }
     }
 
     proptest! {
