@@ -9,7 +9,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::harness::app::{App, DEADLINE, answer, eventually};
+use crate::harness::app::{App, DEADLINE, Process, answer, eventually};
 use crate::harness::pictures::jpeg;
 use crate::harness::raw_http;
 
@@ -21,13 +21,25 @@ fn poll(app: &App, url: &str, path: &str) -> Poll {
     tokio::spawn(async move { answer(request).await.unwrap() })
 }
 
+/// Begins to poll each path, a few at a time, so that each is asked for soon after its connection was made.
+async fn poll_all(app: &App, server: &Process, paths: &[String]) -> Vec<Poll> {
+    let before = server.sockets();
+    let mut polls = Vec::new();
+    for paths in paths.chunks(50) {
+        polls.extend(paths.iter().map(|path| poll(app, server.url(), path)));
+        // One may use the connection that was there.
+        held(server, before, polls.len() - 1).await;
+    }
+    polls
+}
+
 /// The answer of a poll, which has to come within the deadline: long before the 60 seconds for which these are held.
 async fn answered(poll: Poll) -> (u16, Value) {
     timeout(DEADLINE, poll).await.expect("the poll is answered in time").unwrap()
 }
 
 /// Waits until the server holds that many more connections than it did.
-async fn held(server: &crate::harness::app::Process, before: usize, polls: usize) {
+async fn held(server: &Process, before: usize, polls: usize) {
     eventually("the polls are held", || async { (server.sockets() >= before + polls).then_some(()) }).await;
 }
 
@@ -45,9 +57,7 @@ async fn five_hundred_who_wait_for_one_user_are_all_answered() {
     let serve = app.serve();
     app.upload(serve.url(), 1, &jpeg(1)).await;
     app.until(serve.url(), "ready").await;
-    let before = serve.sockets();
-    let polls: Vec<_> = (0..500).map(|_| poll(&app, serve.url(), "/status-live/1?timeout=60")).collect();
-    held(&serve, before, 499).await;
+    let polls = poll_all(&app, &serve, &vec!["/status-live/1?timeout=60".to_owned(); 500]).await;
     let _worker = app.worker();
     let answers = join_all(polls.into_iter().map(answered)).await;
     let expected = app.get(serve.url(), "/status/1").await;
@@ -70,10 +80,8 @@ async fn five_hundred_who_wait_for_as_many_users_are_all_answered() {
         assert_eq!(app.enqueue(serve.url(), &json!({ "userId": user, "imagePath": path })).await.0, 200);
     }
     app.dir.write("data/picture", jpeg(1));
-    let before = serve.sockets();
-    let path = |user| format!("/status-live/{user}?timeout=60");
-    let polls: Vec<_> = (1..=500).map(|user| poll(&app, serve.url(), &path(user))).collect();
-    held(&serve, before, 499).await;
+    let paths: Vec<_> = (1..=500).map(|user| format!("/status-live/{user}?timeout=60")).collect();
+    let polls = poll_all(&app, &serve, &paths).await;
     let _worker = app.worker();
     for (user, (status, answer)) in (1..).zip(join_all(polls.into_iter().map(answered)).await) {
         let expected = if user % 25 == 0 { "done" } else { "failed" };

@@ -10,6 +10,7 @@ use crate::architecture::{module as module_of, sources};
 use crate::harness::app::App;
 use crate::harness::openapi::Description;
 use crate::harness::pictures::{jpeg, truncated_jpeg};
+use crate::harness::until_async;
 
 /// The routes that both servers have, as far as they answer alike.
 async fn expect_common(app: &App, url: &str, description: &mut Description) {
@@ -161,6 +162,9 @@ async fn the_game_server_answers_as_it_is_described() {
     game.expect("get /leaderboard", get("/leaderboard?offset=1&limit=2"), 200).await;
     game.expect("get /leaderboard", get("/leaderboard?limit=x"), 400).await;
     let player = "get /leaderboard/{username}";
+    // Had Redis been slow to answer, the board would be seeded later.
+    let seeded = async || get("/leaderboard/Player%201").send().await.unwrap().status() == 200;
+    until_async("the board is seeded", seeded).await;
     game.expect(player, get("/leaderboard/Player%201"), 200).await;
     game.expect(player, get("/leaderboard/nobody"), 404).await;
     game.expect(player, get("/leaderboard/%07"), 400).await;
