@@ -24,12 +24,16 @@ pub enum TelemetryError {
     Taken(#[from] TryInitError),
 }
 
+/// It makes an error of every request that is none, of which anybody may send as many as he likes. Who wants to see them
+/// names it in `log.level`.
+const STRANGERS: &str = "actix_http::h1::dispatcher";
+
 /// Sends events to stderr, and panics of any thread as one `error` event each.
 ///
 /// # Errors
 /// When it is called a second time, or when the filter is bad.
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&log.level)?;
+    let filter = EnvFilter::try_new(format!("{STRANGERS}=off,{}", log.level))?;
     // A write that fails is told on stderr by default, with a macro that panics when stderr is what failed.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match log.format {

@@ -477,7 +477,7 @@ async fn an_address_that_nothing_answers_to_is_refused_by_name_or_with_404() {
 #[tokio::test]
 async fn a_head_that_is_hostile_is_answered_with_4xx_or_not_at_all() {
     let app = App::new(&[]).await;
-    let up = app.up();
+    let mut up = app.up();
     let url = up.url();
     let many: String = (0..500).map(|n| format!("X-{n}: {n}\r\n")).collect();
     let large = "x".repeat(1 << 20);
@@ -510,6 +510,9 @@ async fn a_head_that_is_hostile_is_answered_with_4xx_or_not_at_all() {
     assert_raw_problem("a key that is no UTF-8", &answer, 400, "Idempotency-Key");
     app.assert_server_is_well(url).await;
     app.assert_no_job_is_left().await;
+    assert!(up.stop().success());
+    let log = up.stderr();
+    assert!(!log.contains("ERROR"), "strangers fill the log: {log}");
 }
 
 const POST_JSON: &[u8] = b"POST /enqueue HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
