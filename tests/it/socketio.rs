@@ -191,7 +191,8 @@ async fn who_never_connects_to_the_namespace_is_dropped() {
 async fn a_slow_reader_misses_updates_but_not_the_last_and_holds_up_nobody() {
     const UPDATES: usize = 3000;
     // However long the updates take here, it is not dropped for reading nothing meanwhile.
-    let bridge = Bridge::with(Settings { write_timeout: Duration::from_secs(3600), ..Settings::default() });
+    let long = Duration::from_secs(3600);
+    let bridge = Bridge::with(Settings { write_timeout: long, ping_timeout: long, ..Settings::default() });
     let mut slow = SocketClient::connect(&bridge.url).await;
     let mut quick = SocketClient::connect(&bridge.url).await;
     // Of 40 kB each, so that the kernel holds few of them.

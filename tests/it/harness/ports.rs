@@ -50,12 +50,11 @@ pub fn listen(address: SocketAddr) -> TcpListener {
     }
 }
 
-/// The same for Tokio.
+/// A listener for Tokio.
 ///
 /// # Panics
-/// As [`listen`], and outside of a runtime.
-pub fn listen_async(address: SocketAddr) -> tokio::net::TcpListener {
-    let listener = listen(address);
+/// Outside of a runtime.
+pub fn for_tokio(listener: TcpListener) -> tokio::net::TcpListener {
     listener.set_nonblocking(true).expect("a socket option");
     tokio::net::TcpListener::from_std(listener).expect("a runtime")
 }

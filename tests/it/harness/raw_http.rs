@@ -38,16 +38,6 @@ pub async fn read_answer(mut stream: TcpStream) -> Option<RawAnswer> {
     RawAnswer::parse(&answer)
 }
 
-/// How many bytes the server at that URL has been sent and has not read, as the kernel counts them.
-pub fn unread_bytes(url: &str) -> u64 {
-    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-    let local = format!(":{port:04X}");
-    let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let fields = connections.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let to_the_server = fields.filter(|fields| fields[1].ends_with(&local));
-    to_the_server.map(|fields| u64::from_str_radix(fields[4].split(':').nth(1).unwrap(), 16).unwrap()).sum()
-}
-
 /// Gets this target exactly as it is written.
 pub async fn get(url: &str, target: &str) -> RawAnswer {
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");

@@ -2,16 +2,16 @@
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use m3a3::bus::embedded::Broker;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::ports::{free_address, listen_async};
+use super::ports::{for_tokio, free_address, listen};
 
 /// Which kind of Redis the tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,15 +45,11 @@ pub struct TestRedis {
 }
 
 enum Running {
-    Embedded {
-        stop: CancellationToken,
-        task: JoinHandle<()>,
-    },
+    /// On a thread of its own: a test's thread is busy with other things for a while now and then, such as waiting for a
+    /// process to start.
+    Embedded { stop: DropGuard, thread: JoinHandle<()> },
     /// The directory is removed after the server has ended.
-    Real {
-        server: Server,
-        _dir: TempDir,
-    },
+    Real { server: Server, _dir: TempDir },
 }
 
 /// A process that does not outlive the test.
@@ -149,9 +145,9 @@ impl TestRedis {
     pub async fn stop(&mut self) {
         match self.running.take() {
             None => {}
-            Some(Running::Embedded { stop, task }) => {
-                stop.cancel();
-                task.await.expect("the broker ends without a panic");
+            Some(Running::Embedded { stop, thread }) => {
+                drop(stop);
+                thread.join().expect("the broker ends without a panic");
             }
             Some(Running::Real { server, .. }) => drop(server),
         }
@@ -176,9 +172,14 @@ impl TestRedis {
     }
 
     fn embedded(&self) -> Running {
-        let stop = CancellationToken::new();
-        let task = Broker::start(listen_async(self.address), self.password.clone(), stop.clone());
-        Running::Embedded { stop, task }
+        let (listener, password, stop) = (listen(self.address), self.password.clone(), CancellationToken::new());
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let broker = async { Broker::start(for_tokio(listener), password, stopped).await };
+            runtime.block_on(broker).expect("the broker ends without a panic");
+        });
+        Running::Embedded { stop: stop.drop_guard(), thread }
     }
 
     async fn real(&self) -> Running {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::ports::{free_address, listen_async};
+use super::ports::{for_tokio, free_address, listen};
 use super::within;
 
 /// A listening server.
@@ -23,7 +23,7 @@ impl ScriptedSocket {
 
     /// The same on an address that was used before.
     pub async fn on(address: SocketAddr) -> Self {
-        let listener = listen_async(address);
+        let listener = for_tokio(listen(address));
         Self { address: listener.local_addr().unwrap(), listener }
     }
 
