@@ -18,7 +18,18 @@ fn a_tiff_by_bands_is_that_of_a_full_decode() {
 }
 
 /// An uncompressed TIFF of three planes, cut into chunks of this size: tiles, or strips if they are as wide as the page.
-fn planar_tiff(planes: &[Vec<u8>; 3], (width, height): (usize, usize), (across, down): (usize, usize)) -> Vec<u8> {
+fn planar_tiff(planes: &[Vec<u8>; 3], size: (usize, usize), chunk: (usize, usize)) -> Vec<u8> {
+    written(planes, size, chunk, (1, 1), |chunk, _| chunk.to_vec())
+}
+
+/// The same with another compression and fill order, by what makes a chunk's bytes and of how many it is told.
+fn written(
+    planes: &[Vec<u8>; 3],
+    (width, height): (usize, usize),
+    (across, down): (usize, usize),
+    (compression, fill_order): (usize, usize),
+    compressed: impl Fn(&[u8], usize) -> Vec<u8>,
+) -> Vec<u8> {
     let tiled = across != width;
     let mut file = b"II*\0\0\0\0\0".to_vec();
     let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
@@ -28,9 +39,9 @@ fn planar_tiff(planes: &[Vec<u8>; 3], (width, height): (usize, usize), (across, 
         {
             let rows = if tiled { down } else { down.min(height - top) };
             let start = file.len() as u32;
-            for (y, x) in (top..top + rows).flat_map(|y| (left..left + across).map(move |x| (y, x))) {
-                file.push(if y < height && x < width { plane[y * width + x] } else { 99 });
-            }
+            let places = (top..top + rows).flat_map(|y| (left..left + across).map(move |x| (y, x)));
+            let pixels = places.map(|(y, x)| if y < height && x < width { plane[y * width + x] } else { 99 });
+            file.extend(compressed(&pixels.collect::<Vec<u8>>(), offsets.len()));
             offsets.push(start);
             lengths.push(file.len() as u32 - start);
         }
@@ -46,8 +57,9 @@ fn planar_tiff(planes: &[Vec<u8>; 3], (width, height): (usize, usize), (across, 
         (256, one(width)),
         (257, one(height)),
         (258, one(8)),
-        (259, one(1)),
+        (259, one(compression)),
         (262, one(2)),
+        (266, one(fill_order)),
         (277, one(3)),
         (284, one(2)),
     ];
@@ -75,6 +87,49 @@ fn planes_of_any_cut_are_put_together() {
     for chunk in [(20, 1), (20, 5), (20, 37), (20, 64), (16, 16), (32, 16)] {
         let (samples, ..) = rows(&planar_tiff(&planes, size, chunk), 1.0);
         assert!(samples == expected, "{chunk:?}");
+    }
+}
+
+#[test]
+fn where_the_lowest_bit_comes_first_the_bits_are_exchanged() {
+    let size = (20, 37);
+    let planes = [3, 5, 7].map(|factor| (0..20 * 37).map(|at| (at * factor % 251) as u8).collect::<Vec<u8>>());
+    let (expected, ..) = rows(&planar_tiff(&planes, size, (20, 5)), 1.0);
+    let exchanged = |chunk: &[u8], _| chunk.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>();
+    for chunk in [(20, 5), (16, 16)] {
+        let (samples, ..) = rows(&written(&planes, size, chunk, (1, 2), exchanged), 1.0);
+        assert!(samples == expected, "{chunk:?}");
+    }
+}
+
+/// Bytes that are all alike, by LZW (TIFF 6.0, section 13): each code stands for one byte more than the one before.
+fn lzw_of_one_colour(bytes: &[u8]) -> Vec<u8> {
+    const CLEAR: u64 = 256;
+    const END: u64 = 257;
+    let (mut codes, mut left, mut longest) = (vec![CLEAR], bytes.len(), 1);
+    while left > 0 {
+        let run = longest.min(left);
+        codes.push(if run == 1 { u64::from(bytes[0]) } else { END + run as u64 - 1 });
+        (left, longest) = (left - run, longest + 1);
+    }
+    assert!(longest < 250, "all codes have nine bits");
+    codes.push(END);
+    let bits: Vec<u8> = codes.iter().flat_map(|code| (0..9).rev().map(move |bit| (code >> bit & 1) as u8)).collect();
+    bits.chunks(8).map(|bits| bits.iter().enumerate().fold(0, |byte, (at, bit)| byte | bit << (7 - at))).collect()
+}
+
+#[test]
+fn tiles_by_lzw_may_reach_over_the_edge() {
+    for width in 1..80 {
+        let size = (width, 20);
+        let planes = [99, 7, 200].map(|colour| vec![colour; width * 20]);
+        let (expected, ..) = rows(&planar_tiff(&planes, size, (width, 20)), 1.0);
+        let compressed = |chunk: &[u8], index: usize| {
+            let plane = index / (width.div_ceil(16) * 2);
+            lzw_of_one_colour(&vec![planes[plane][0]; chunk.len()])
+        };
+        let (samples, ..) = rows(&written(&planes, size, (16, 16), (5, 1), compressed), 1.0);
+        assert!(samples == expected, "{width}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! The pixels of a page, one band after another: the strips or tiles that lie side by side, of all planes.
 
-use std::io::Cursor;
+use std::io::{Read, Seek};
 
 use tiff::decoder::Decoder;
 
@@ -46,7 +46,7 @@ impl Bands {
 
     /// Whether a chunk of the file is a band as it is wanted.
     fn plain(&self) -> bool {
-        self.planes == 1 && self.across() == 1
+        self.planes == 1 && self.chunk.0 == self.page.0
     }
 
     /// Bytes that are held at a time.
@@ -57,9 +57,9 @@ impl Bands {
     }
 
     /// Reads all of them, and gives row after row.
-    pub(super) fn read(
+    pub(super) fn read<R: Read + Seek>(
         &self,
-        decoder: &mut Decoder<Cursor<&[u8]>>,
+        decoder: &mut Decoder<R>,
         limits: &Limits,
         mut row: impl FnMut(&[u8]),
     ) -> Result<(), Error> {

@@ -2,7 +2,9 @@
 //! strip is held whole.
 
 mod bands;
+mod mended;
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
 use bands::Bands;
@@ -22,7 +24,7 @@ const VALUE_BYTES: usize = 128 << 20;
 /// A TIFF whose first directory is read.
 pub(super) struct Tiff<'a> {
     header: Header,
-    decoder: Decoder<Cursor<&'a [u8]>>,
+    decoder: Decoder<Cursor<Cow<'a, [u8]>>>,
     bands: Bands,
     limits: Limits,
 }
@@ -48,7 +50,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tiff<'a>, Err
     bounds.decoding_buffer_size = VALUE_BYTES;
     bounds.intermediate_buffer_size = usize::try_from(rest).unwrap_or(usize::MAX);
     bounds.ifd_value_size = VALUE_BYTES;
-    decoder = decoder.with_limits(bounds);
+    decoder = decoder.with_limits(bounds.clone());
     check_jpegs(bytes, &mut decoder)?;
     let header = Header {
         width: width as usize,
@@ -59,7 +61,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tiff<'a>, Err
         orientation: orientation(&mut decoder),
         premultiplied: premultiplied(&mut decoder),
     };
-    Ok(Tiff { header, decoder, bands, limits: *limits })
+    let decoder = Decoder::new(Cursor::new(mended::mended(bytes, &mut decoder)?)).map_err(refused)?;
+    Ok(Tiff { header, decoder: decoder.with_limits(bounds), bands, limits: *limits })
 }
 
 impl Source for Tiff<'_> {
