@@ -206,3 +206,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_offset_that_no_file_can_have_is_a_bad_header_in_a_file_too() {
+    let bytes = [&b"II\x2b\0\x08\0\0\0"[..], &u64::MAX.to_le_bytes(), &[0; 64]].concat();
+    let mut file = tempfile::tempfile().unwrap();
+    std::io::Write::write_all(&mut file, &bytes).unwrap();
+    std::io::Seek::rewind(&mut file).unwrap();
+    let error = variants_of_file(file, &[Spec::default()], &LIMITS).unwrap_err();
+    assert!(matches!(error, Error::BadHeader(_)) && error.shows_in_header(), "{error:?}");
+}

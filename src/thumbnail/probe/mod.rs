@@ -109,6 +109,8 @@ fn read<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], Error> {
 fn failed(source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::UnexpectedEof => Error::BadHeader("cut off"),
+        // What the system says of an offset that no file can have.
+        io::ErrorKind::InvalidInput => Error::BadHeader("an offset beyond all files"),
         _ => Error::Read { source },
     }
 }

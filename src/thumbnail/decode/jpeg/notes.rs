@@ -8,6 +8,9 @@ const APP14: u8 = 0xee;
 /// The largest profile that is kept; those of printers have up to 3 MB.
 const PROFILE_BYTES: usize = 4 << 20;
 
+/// How many parts a profile may have: their number is a byte.
+const PROFILE_PARTS: usize = 255;
+
 /// The notes that matter here.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
@@ -37,6 +40,9 @@ impl Notes {
     }
 
     fn part(&mut self, number: u8, count: u8, part: &[u8]) {
+        if self.profile.len() == PROFILE_PARTS {
+            return;
+        }
         let known: usize = self.profile.iter().map(|(_, _, part)| part.len()).sum();
         if known + part.len() <= PROFILE_BYTES {
             self.profile.push((number, count, part.to_vec()));
@@ -50,5 +56,29 @@ impl Notes {
         let count = parts.first()?.1;
         let whole = parts.len() == usize::from(count) && (1..).zip(&parts).all(|(number, part)| part.0 == number);
         whole.then(|| parts.into_iter().flat_map(|(_, _, part)| part).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_parts_without_end_no_more_are_kept_than_a_profile_can_have() {
+        let mut notes = Notes::default();
+        for number in 0..1000 {
+            notes.read(APP2, &[b"ICC_PROFILE\0", [number as u8, 2].as_slice()].concat());
+        }
+        assert_eq!(notes.profile.len(), PROFILE_PARTS);
+        assert_eq!(notes.take_profile(), None);
+    }
+
+    #[test]
+    fn the_parts_of_a_profile_are_put_together_in_the_order_of_their_numbers() {
+        let mut notes = Notes::default();
+        for (number, part) in [(2, b"cd"), (1, b"ab")] {
+            notes.read(APP2, &[b"ICC_PROFILE\0", [number, 2].as_slice(), part].concat());
+        }
+        assert_eq!(notes.take_profile().as_deref(), Some(&b"abcd"[..]));
     }
 }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use super::{by_image, fixtures, rows};
 use crate::thumbnail::decode::layout;
+use crate::thumbnail::{Limits, Spec};
 
 #[test]
 fn a_tiff_by_bands_is_that_of_a_full_decode() {
@@ -100,6 +101,21 @@ fn where_the_lowest_bit_comes_first_the_bits_are_exchanged() {
         let (samples, ..) = rows(&written(&planes, size, chunk, (1, 2), exchanged), 1.0);
         assert!(samples == expected, "{chunk:?}");
     }
+}
+
+#[test]
+fn strips_that_are_all_of_the_file_again_and_again_are_refused() {
+    let planes = [1, 2, 3].map(|colour| vec![colour; 20 * 37]);
+    let mut file = written(&planes, (20, 37), (20, 1), (1, 2), |chunk, _| chunk.to_vec());
+    let (strips, end) = (3 * 37, file.len() as u32);
+    let offsets = 8 + strips * 20;
+    for strip in 0..strips {
+        let lengths = offsets + 4 * (strips + strip);
+        file[lengths..lengths + 4].copy_from_slice(&(end - 8 - 20 * strip as u32).to_le_bytes());
+    }
+    let limits = Limits { max_pixels: 1 << 20 };
+    let refused = crate::thumbnail::variants(&file, &[Spec::default()], &limits).unwrap_err();
+    assert!(refused.to_string().contains("damaged"), "{refused}");
 }
 
 /// Bytes that are all alike, by LZW (TIFF 6.0, section 13): each code stands for one byte more than the one before.

@@ -30,7 +30,7 @@ pub(super) fn mended<'a>(bytes: &'a [u8], decoder: &mut Decoder<Cursor<&[u8]>>) 
     let fill_order = decoder.find_tag_unsigned::<u16>(Tag::FillOrder).map_err(refused)?;
     // The bits of a JPEG have an order of their own.
     if fill_order == Some(2) && compression != CompressionMethod::ModernJPEG {
-        exchange_bits(bytes, &chunks(decoder)?, mended.to_mut())?;
+        exchange_bits(bytes, &chunks(bytes, decoder)?, mended.to_mut());
     }
     let is_tiled = matches!(decoder.get_chunk_type(), ChunkType::Tile);
     if is_tiled && compression == CompressionMethod::LZW {
@@ -43,8 +43,13 @@ pub(super) fn mended<'a>(bytes: &'a [u8], decoder: &mut Decoder<Cursor<&[u8]>>) 
     Ok(mended)
 }
 
-/// Where the strips or tiles lie.
-fn chunks(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Vec<Range<usize>>, Error> {
+/// Where the strips or tiles lie. Several may be the same bytes, but not many times all of the file: that would be as much
+/// work as anyone likes.
+///
+/// # Errors
+/// When one lies beyond the file's end, or when they are too many.
+pub(super) fn chunks(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Vec<Range<usize>>, Error> {
+    const TIMES: usize = 16;
     let (starts, lengths) = match decoder.get_chunk_type() {
         ChunkType::Strip => (Tag::StripOffsets, Tag::StripByteCounts),
         ChunkType::Tile => (Tag::TileOffsets, Tag::TileByteCounts),
@@ -52,20 +57,23 @@ fn chunks(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Vec<Range<usize>>, Err
     let starts = decoder.get_tag_u64_vec(starts).map_err(refused)?;
     let lengths = decoder.get_tag_u64_vec(lengths).map_err(refused)?;
     let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Ok(starts.into_iter().zip(lengths).map(|(start, length)| at(start)..at(start.saturating_add(length))).collect())
+    let mut left = bytes.len().saturating_mul(TIMES);
+    let mut chunks = Vec::with_capacity(starts.len());
+    for (start, length) in starts.into_iter().zip(lengths) {
+        let chunk = at(start)..at(start.saturating_add(length));
+        let length = bytes.get(chunk.clone()).ok_or(Error::Truncated)?.len();
+        left = left.checked_sub(length).ok_or_else(|| Error::corrupt("strips that lie over each other"))?;
+        chunks.push(chunk);
+    }
+    Ok(chunks)
 }
 
-fn exchange_bits(bytes: &[u8], chunks: &[Range<usize>], mended: &mut [u8]) -> Result<(), Error> {
-    let mut left = bytes.len();
+fn exchange_bits(bytes: &[u8], chunks: &[Range<usize>], mended: &mut [u8]) {
     for chunk in chunks {
-        let source = bytes.get(chunk.clone()).ok_or(Error::Truncated)?;
-        // Without a bound, many that lie over each other would be as much work as anyone likes.
-        left = left.checked_sub(source.len()).ok_or_else(|| Error::corrupt("strips that lie over each other"))?;
-        for (target, byte) in mended[chunk.clone()].iter_mut().zip(source) {
+        for (target, byte) in mended[chunk.clone()].iter_mut().zip(&bytes[chunk.clone()]) {
             *target = byte.reverse_bits();
         }
     }
-    Ok(())
 }
 
 /// Writes another width into the first directory (TIFF 6.0, section 2, or BigTIFF), if it has room for it.

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use bands::Bands;
 use image::metadata::Orientation;
-use tiff::decoder::{ChunkType, Decoder, Limits as TiffLimits};
+use tiff::decoder::{Decoder, Limits as TiffLimits};
 use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
@@ -124,18 +124,13 @@ fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(),
     if decoder.find_tag_unsigned(Tag::Compression).map_err(refused)? != Some(CompressionMethod::ModernJPEG.to_u16()) {
         return Ok(());
     }
-    let header = |start: usize| frame(&mut Cursor::new(bytes.get(start..).unwrap_or_default()));
     let tables = decoder.get_tag_u8_vec(Tag::JPEGTables).unwrap_or_default();
     if frame(&mut Cursor::new(tables)).is_ok() {
         return Err(Error::corrupt("a frame header among the JPEG tables"));
     }
     let (width, height) = decoder.chunk_dimensions();
-    let starts = match decoder.get_chunk_type() {
-        ChunkType::Strip => Tag::StripOffsets,
-        ChunkType::Tile => Tag::TileOffsets,
-    };
-    for start in decoder.get_tag_u64_vec(starts).map_err(refused)? {
-        let frame = header(usize::try_from(start).unwrap_or(usize::MAX))?;
+    for chunk in mended::chunks(bytes, decoder)? {
+        let frame = frame(&mut Cursor::new(&bytes[chunk]))?;
         if u32::from(frame.width) > width || u32::from(frame.height) > height {
             return Err(Error::corrupt("a JPEG that is larger than its strip or tile"));
         }
