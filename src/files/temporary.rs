@@ -3,7 +3,7 @@
 //! A temporary file is locked (flock) for as long as it is written, so that a start beside living processes removes only
 //! what a dead one left.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,8 +26,14 @@ impl Temporary {
             let path = folder.join(FOLDER).join(Uuid::new_v4().to_string());
             let file = File::options().read(true).write(true).create_new(true).open(&path)?;
             // Between the creation and the lock somebody's clean-up may have taken it for a leftover.
-            if file.try_lock().is_ok() && path.exists() {
-                return Ok(Self { file, path, folder: folder.to_owned() });
+            match file.try_lock() {
+                Ok(()) if path.exists() => return Ok(Self { file, path, folder: folder.to_owned() }),
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
+                // Where files cannot be locked, the next one cannot be either.
+                Err(TryLockError::Error(error)) => {
+                    std::fs::remove_file(&path)?;
+                    return Err(error);
+                }
             }
         }
     }
