@@ -3,19 +3,28 @@
 //! Owns nothing: the key is the caller's. Each method is one round trip. What Redis refuses ([`BusError::Refused`]) is told
 //! apart from silence ([`BusError::Disconnected`], [`BusError::Command`]), after which a change may have happened or not.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use fred::clients::{Client, Pipeline};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, SortedSetsInterface, TransactionInterface};
 use fred::types::{InfoKind, Value};
 
+use super::throttle::Throttle;
 use super::{Bus, BusError};
 use crate::events::Event;
+
+/// How often the same is logged.
+const LOG_INTERVAL: Duration = Duration::from_secs(30);
 
 /// One sorted set in Redis; a clone speaks to the same one.
 #[derive(Debug, Clone)]
 pub struct SortedSet {
     bus: Bus,
     key: &'static str,
+    /// For what Redis refuses beside a change, as it may each time.
+    refusals: Arc<Throttle>,
 }
 
 /// A member with its score. Members of other programs need not be UTF-8; what is not is replaced by U+FFFD.
@@ -60,7 +69,7 @@ pub struct Changed {
 
 impl SortedSet {
     pub(super) fn new(bus: Bus, key: &'static str) -> Self {
-        Self { bus, key }
+        Self { bus, key, refusals: Arc::new(Throttle::new(LOG_INTERVAL)) }
     }
 
     /// The members from rank `offset` on, at most `limit`, highest score first, equal scores by descending name.
@@ -132,16 +141,17 @@ impl SortedSet {
 
     async fn send(&self, change: &Change, announcement: Option<(String, String)>) -> Result<Changed, BusError> {
         let pipeline = self.client()?.pipeline();
-        // EXISTS, INFO, then what changes the set, then the announcement.
-        let announced = 2 + usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
-        let announced = announcement.as_ref().map(|_| announced);
+        // EXISTS, INFO, then what changes the set, then the announcement and the ranks.
+        let changes = 2..2 + usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
         self.fill(&pipeline, change, announcement).await.map_err(broken)?;
         let mut answers = Vec::new();
         for (at, answer) in pipeline.try_all::<Value>().await.into_iter().enumerate() {
             answers.push(match answer.map_err(failed) {
                 // That nobody is told, or that it says nothing of itself, does not mean that it refused the change.
-                Err(BusError::Refused(reason)) if at == 1 || Some(at) == announced => {
-                    tracing::warn!(reason, "Redis has taken a change, but refuses a command beside it");
+                Err(BusError::Refused(reason)) if !changes.contains(&at) => {
+                    if self.refusals.admits(Instant::now()) {
+                        tracing::warn!(reason, "Redis has taken a change, but refuses a command beside it");
+                    }
                     Value::Null
                 }
                 answer => answer?,
@@ -155,7 +165,8 @@ impl SortedSet {
         };
         Ok(Changed {
             run_id,
-            existed: answers.first().and_then(Value::as_u64) == Some(1),
+            // A Redis that does not say is taken for one that had it: it is not filled anew.
+            existed: answers.first().and_then(Value::as_u64) != Some(0),
             ranks: answers.iter().skip(ranks).map(Value::as_u64).collect(),
         })
     }

@@ -131,7 +131,7 @@ impl Ledger {
     /// Commits the proposals, with the note that Redis does not have them yet.
     async fn commit(&mut self, proposals: Vec<Proposal>) -> Result<(Commit, Corrections), DbError> {
         let (owner, earlier, seen) = (self.owner.clone(), self.earlier, self.seq);
-        let unverified = std::mem::take(&mut self.unverified);
+        let unverified = self.unverified.clone();
         let committed = self.database.write(move |connection| {
             let commit = store::commit(connection, &proposals)?;
             let corrections = match commit.seq_before == seen {
@@ -152,6 +152,7 @@ impl Ledger {
         let (commit, corrections) = committed.await.inspect_err(|_| self.miss())?;
         self.noted = true;
         self.seq = commit.seq;
+        self.unverified.clear();
         Ok((commit, corrections))
     }
 
