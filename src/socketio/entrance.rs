@@ -1,5 +1,6 @@
 //! Where sessions come in: one entrance for each thread, which feeds whoever came in by it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -58,10 +59,18 @@ impl Entrance {
 /// Emits each update to everyone, room by room. Those that come meanwhile become one, and who has not got the one before
 /// yet gets the newest.
 async fn feed(io: SocketIo, rooms: Rooms, mut newest: watch::Receiver<Option<Update>>) {
+    let mut sent = HashMap::new();
     while newest.changed().await.is_ok() {
+        let mut before = std::mem::take(&mut sent);
         for room in rooms.names() {
             let update = newest.borrow().clone();
             let (Some((event, json)), Some(everyone)) = (update, io.of("/")) else { continue };
+            // It came while the rooms before this one got the one before.
+            let has_it = before.remove(&room).is_some_and(|last| Arc::ptr_eq(&last, &json));
+            sent.insert(room.clone(), Arc::clone(&json));
+            if has_it {
+                continue;
+            }
             let Some(argument) = argument(event, &json) else { continue };
             if let Err(error) = everyone.to(room).volatile().emit(event, argument).await {
                 tracing::warn!(event, error = &error as &dyn std::error::Error, "an update could not be sent");
