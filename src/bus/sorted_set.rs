@@ -142,13 +142,15 @@ impl SortedSet {
     async fn send(&self, change: &Change, announcement: Option<(String, String)>) -> Result<Changed, BusError> {
         let pipeline = self.client()?.pipeline();
         // EXISTS, INFO, then what changes the set, then the announcement and the ranks.
-        let changes = 2..2 + usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
+        let changes = usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
+        // Where nothing is changed, the question itself must be answered.
+        let decisive = if changes == 0 { 0..1 } else { 2..2 + changes };
         self.fill(&pipeline, change, announcement).await.map_err(broken)?;
         let mut answers = Vec::new();
         for (at, answer) in pipeline.try_all::<Value>().await.into_iter().enumerate() {
             answers.push(match answer.map_err(failed) {
                 // That nobody is told, or that it says nothing of itself, does not mean that it refused the change.
-                Err(BusError::Refused(reason)) if !changes.contains(&at) => {
+                Err(BusError::Refused(reason)) if !decisive.contains(&at) => {
                     if self.refusals.admits(Instant::now()) {
                         tracing::warn!(reason, "Redis has taken a change, but refuses a command beside it");
                     }

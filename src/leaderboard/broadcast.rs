@@ -2,8 +2,8 @@
 //!
 //! One task reads the top ten from Redis and hands it out, so that what anyone sees only ever gets newer. It reads when a
 //! message says that the board has changed, at once and then at most once an interval, so that the last state always goes
-//! out; and when somebody has come, whose first board is read after that. After a connect, of either connection, it waits until
-//! Redis has what it missed, so that nobody is shown a board that is only half there.
+//! out; and when somebody has come, whose first board is read after that. After a connect, of either connection, it waits
+//! until Redis has what it missed, so that nobody is shown a board that is only half there.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

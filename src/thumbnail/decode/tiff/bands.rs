@@ -5,6 +5,7 @@ use std::io::{Read, Seek};
 use tiff::decoder::Decoder;
 
 use super::super::buffer;
+use super::mended::FURTHEST;
 use super::refused;
 use crate::thumbnail::{Error, Limits};
 
@@ -52,7 +53,8 @@ impl Bands {
     /// Bytes that are held at a time.
     pub(super) fn bytes(&self) -> u64 {
         let band = (self.stride() * self.rows()) as u64;
-        let chunk = (self.chunk.0.min(self.page.0) * self.rows() * self.channels * self.bits) as u64 / 8;
+        let width = self.chunk.0.min(self.page.0 + FURTHEST as usize);
+        let chunk = (width * self.rows() * self.channels * self.bits) as u64 / 8;
         if self.plain() { band } else { band.saturating_add(chunk) }
     }
 

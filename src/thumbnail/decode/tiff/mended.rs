@@ -13,7 +13,7 @@ use crate::thumbnail::Error;
 /// The width's tag.
 const WIDTH: u16 = 256;
 /// Tiles that reach further over the page's edge are nobody's, and would be much to hold.
-const FURTHEST: u32 = 4096;
+pub(super) const FURTHEST: u32 = 4096;
 /// The numbers of a tag's types that a width may have.
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
