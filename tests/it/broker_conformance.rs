@@ -27,6 +27,7 @@ const SORTED_SETS: &str = include_str!("conformance/sorted_sets.txt");
 const FRACTIONS: &str = include_str!("conformance/fractions.txt");
 
 const TRANSACTIONS: &str = include_str!("conformance/transactions.txt");
+const WATCH: &str = include_str!("conformance/watch.txt");
 const CHANNELS: &str = include_str!("conformance/channels.txt");
 
 /// RESP2 keeps a listener to a few commands; RESP3 does not.
@@ -77,6 +78,7 @@ async fn conform(kind: Kind) {
             ("transactions", TRANSACTIONS),
             ("channels", CHANNELS),
             ("listening", LISTENING),
+            ("watch", WATCH),
         ] {
             insta::assert_snapshot!(format!("{name}_{resp}"), transcript(&redis, Some(version), script).await);
         }

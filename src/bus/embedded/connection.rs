@@ -147,7 +147,9 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        lock(&self.store).subscribers.disconnect(self.session.id);
+        let mut store = lock(&self.store);
+        store.subscribers.disconnect(self.session.id);
+        store.keys.watches.forget(self.session.id);
     }
 }
 
@@ -189,7 +191,7 @@ mod tests {
         assert_eq!(answers, "+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n");
     }
 
-    const WORDS: &str = "(multi|exec|discard|subscribe|punsubscribe|zadd|zrange|zrevrank|set|incrby|expire|hello|client|\
+    const WORDS: &str = "(multi|exec|discard|watch|unwatch|subscribe|punsubscribe|zadd|zrange|zrevrank|set|incrby|expire|hello|client|\
                          publish|pubsub|zcount|zincrby|info|auth|del)( (nx|xx|gt|ch|incr|-1|0|3|1e999|inf|nan|k|é|\\*|\
                          9223372036854775807|withscores|ex)){0,5}\r\n";
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::reply::Refusal;
 use super::sorted_set::SortedSet;
+use super::watches::Watches;
 
 /// What a key holds.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub struct Keyspace {
     /// Exactly the keys that have a deadline, the next one first.
     deadlines: BTreeSet<(i64, Bytes)>,
     now: i64,
+    /// Who watches which key.
+    pub watches: Watches,
 }
 
 impl Keyspace {
@@ -41,6 +44,7 @@ impl Keyspace {
         while self.deadlines.first().is_some_and(|(deadline, _)| *deadline < now) {
             if let Some((_, key)) = self.deadlines.pop_first() {
                 self.entries.remove(&key);
+                self.watches.touch(&key);
             }
         }
     }
@@ -98,18 +102,25 @@ impl Keyspace {
         key: &[u8],
         change: impl FnOnce(&mut SortedSet) -> Result<T, Refusal>,
     ) -> Result<T, Refusal> {
-        let (outcome, empty) = match self.entries.get_mut(key) {
+        let (outcome, changed, empty) = match self.entries.get_mut(key) {
             Some(Entry { value: Value::Text(_), .. }) => return Err(Refusal::WrongType),
-            Some(Entry { value: Value::Sorted(set), .. }) => (change(set), set.is_empty()),
+            Some(Entry { value: Value::Sorted(set), .. }) => {
+                let before = set.changes();
+                let outcome = change(set);
+                (outcome, set.changes() != before, set.is_empty())
+            }
             None => {
                 let mut set = SortedSet::default();
                 let outcome = change(&mut set);
                 if !set.is_empty() {
                     self.put(key, Value::Sorted(set), None);
                 }
-                (outcome, false)
+                (outcome, false, false)
             }
         };
+        if changed {
+            self.watches.touch(key);
+        }
         if empty {
             self.remove(key);
         }
@@ -124,6 +135,7 @@ impl Keyspace {
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, key.clone()));
         }
+        self.watches.touch(&key);
         self.entries.insert(key, Entry { value, deadline });
     }
 
@@ -136,6 +148,7 @@ impl Keyspace {
     /// Removes a key; whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let Some((key, entry)) = self.entries.remove_entry(key) else { return false };
+        self.watches.touch(&key);
         if let Some(deadline) = entry.deadline {
             self.deadlines.remove(&(deadline, key));
         }
@@ -154,6 +167,7 @@ impl Keyspace {
             self.deadlines.remove(&(before, key.clone()));
         }
         entry.deadline = deadline;
+        self.watches.touch(&key);
         if let Some(deadline) = deadline {
             self.deadlines.insert((deadline, key.clone()));
         }
@@ -163,7 +177,9 @@ impl Keyspace {
 
     /// Removes everything.
     pub fn clear(&mut self) {
-        self.entries.clear();
+        for (key, _) in self.entries.drain() {
+            self.watches.touch(&key);
+        }
         self.deadlines.clear();
     }
 }

@@ -15,6 +15,7 @@ mod request;
 mod score;
 mod sorted_set;
 mod subscribers;
+mod watches;
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -33,7 +34,7 @@ use commands::Store;
 use keyspace::Keyspace;
 use subscribers::{ClientId, Subscribers};
 
-/// The most connections at once; each m3a3 process takes two.
+/// The most connections at once; each m3a3 process takes two, a game server three.
 const MAX_CONNECTIONS: usize = 1000;
 
 /// The embedded broker.

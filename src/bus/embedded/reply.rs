@@ -37,6 +37,8 @@ pub enum Reply {
     Text(String),
     /// Nothing.
     Null,
+    /// No array, as EXEC answers when a watched key has changed.
+    NullArray,
     /// Several replies in one.
     Array(Vec<Answer>),
     /// Members with their scores: pairs in RESP3, a flat array in RESP2.
@@ -78,6 +80,7 @@ impl Reply {
             }
             Self::Text(text) => bulk(out, text.as_bytes()),
             Self::Null => out.put_slice(if resp3 { b"_\r\n" } else { b"$-1\r\n" }),
+            Self::NullArray => out.put_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" }),
             Self::Array(answers) => {
                 line(out, '*', answers.len());
                 answers.iter().for_each(|answer| encode(answer, protocol, out));
@@ -246,6 +249,9 @@ pub enum Refusal {
     /// A command that has no meaning inside MULTI.
     #[error("ERR Command not allowed inside a transaction")]
     NotInTransaction,
+    /// WATCH between MULTI and EXEC.
+    #[error("ERR WATCH inside MULTI is not allowed")]
+    WatchInsideMulti,
     /// A transaction that grew past what the broker holds; Redis knows no such limit.
     #[error("ERR transaction is too large")]
     TransactionTooLarge,

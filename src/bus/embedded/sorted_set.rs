@@ -18,6 +18,7 @@ pub struct SortedSet {
     scores: HashMap<Bytes, f64>,
     /// None of them empty; the concatenation is in order.
     buckets: Vec<Vec<Entry>>,
+    changes: u64,
 }
 
 #[derive(Debug)]
@@ -52,6 +53,11 @@ impl SortedSet {
         self.scores.is_empty()
     }
 
+    /// Counts the calls that changed something.
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// A member's score.
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.scores.get(member).copied()
@@ -71,6 +77,7 @@ impl SortedSet {
         }
         // A copy of its own: the bytes of a request belong to a whole read buffer.
         .unwrap_or_else(|| Bytes::copy_from_slice(member));
+        self.changes += 1;
         self.scores.insert(member.clone(), score);
         self.put(Entry { score, member });
         before
@@ -79,6 +86,7 @@ impl SortedSet {
     /// Removes a member; whether it was there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let Some(score) = self.scores.remove(member) else { return false };
+        self.changes += 1;
         self.take(member, score);
         true
     }

@@ -122,7 +122,7 @@ static COMMANDS: LazyLock<HashMap<&str, &Command>> = LazyLock::new(|| {
 pub fn execute(context: &mut Context<'_>, words: Vec<Bytes>) -> Answer {
     let command = match admit(context, &words) {
         Ok(command) => command,
-        Err(refusal) => return Err(refused(context.session, &words, refusal)),
+        Err(refusal) => return Err(refused(context, &words, refusal)),
     };
     let at_once = matches!(command.allowed, Allowed::InsideMulti | Allowed::Always);
     match &mut context.session.transaction {
@@ -132,12 +132,13 @@ pub fn execute(context: &mut Context<'_>, words: Vec<Bytes>) -> Answer {
 }
 
 /// What a refusal means for the transaction that the connection may be in.
-fn refused(session: &mut Session, words: &[Bytes], refusal: Refusal) -> Refusal {
+fn refused(context: &mut Context<'_>, words: &[Bytes], refusal: Refusal) -> Refusal {
     if words.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
-        session.transaction = None;
+        context.session.transaction = None;
+        context.store.keys.watches.forget(context.session.id);
         return Refusal::ExecRefused(Box::new(refusal));
     }
-    if let Some(transaction) = &mut session.transaction {
+    if let Some(transaction) = &mut context.session.transaction {
         transaction.spoil();
     }
     refusal

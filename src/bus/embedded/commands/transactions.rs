@@ -1,4 +1,4 @@
-//! MULTI, EXEC and DISCARD.
+//! MULTI, EXEC and DISCARD, WATCH and UNWATCH.
 //!
 //! A transaction is atomic because EXEC runs all of it under the one lock that every command holds.
 
@@ -11,6 +11,8 @@ pub const COMMANDS: &[Command] = &[
     Command::new("discard", 1, discard).allowed(Allowed::InsideMulti),
     Command::new("exec", 1, exec).allowed(Allowed::InsideMulti),
     Command::new("multi", 1, multi).allowed(Allowed::InsideMulti),
+    Command::new("unwatch", 1, unwatch),
+    Command::new("watch", -2, watch).allowed(Allowed::InsideMulti),
 ];
 
 /// The most commands that wait for EXEC.
@@ -64,14 +66,36 @@ fn multi(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
 
 fn discard(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
     context.session.transaction.take().ok_or(Refusal::WithoutMulti("DISCARD"))?;
+    context.store.keys.watches.forget(context.session.id);
     Ok(Reply::OK)
 }
 
 fn exec(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
     let transaction = context.session.transaction.take().ok_or(Refusal::WithoutMulti("EXEC"))?;
+    let conflict = context.store.keys.watches.forget(context.session.id);
     if transaction.spoilt {
         return Err(Refusal::ExecAbort);
     }
+    if conflict {
+        return Ok(Reply::NullArray);
+    }
     let answers = transaction.commands.iter().map(|(command, words)| run(context, command, words));
     Ok(Reply::Array(answers.collect()))
+}
+
+fn watch(context: &mut Context<'_>, keys: &[Bytes]) -> Answer {
+    if context.session.transaction.is_some() {
+        return Err(Refusal::WatchInsideMulti);
+    }
+    let watches = &mut context.store.keys.watches;
+    if keys.iter().all(|key| watches.watch(context.session.id, key)) {
+        Ok(Reply::OK)
+    } else {
+        Err(Refusal::TransactionTooLarge)
+    }
+}
+
+fn unwatch(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+    context.store.keys.watches.forget(context.session.id);
+    Ok(Reply::OK)
 }
