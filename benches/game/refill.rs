@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use diesel::prelude::*;
+use m3a3::bus::{Bus, Guarded, Outcome, Transaction};
 use m3a3::events::LeaderboardUpdate;
 
 use super::rig::DEADLINE;
@@ -18,7 +19,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     add_players(&mut SqliteConnection::establish(&path.display().to_string())?, bench.players)?;
     let board = bench.rig.doorbell.bus.sorted_set("leaderboard");
     let total = u64::try_from(bench.players)?;
-    bench.rig.generator.block_on(board.replace(&[], &LeaderboardUpdate::Other))?;
+    bench.rig.generator.block_on(empty(&bench.rig.doorbell.bus))?;
     let begun = Instant::now();
     let server = game_server(bench, "refill")?;
     bench.rig.generator.block_on(async {
@@ -35,14 +36,23 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Leaves Redis without a player, and with a cursor of no board.
+async fn empty(bus: &Bus) -> anyhow::Result<()> {
+    let mut set = bus.guarded_set("leaderboard", "{leaderboard}:cursor");
+    set.watch().await?;
+    let transaction = Transaction { clear: true, ..Transaction::default() };
+    let (outcome, _) = set.execute(&transaction, &LeaderboardUpdate::Other, &[]).await?;
+    ensure!(outcome == Outcome::Executed(Vec::new()), "another program moved the cursor");
+    Ok(())
+}
+
 fn add_players(database: &mut SqliteConnection, players: i64) -> anyhow::Result<()> {
     let rows = format!(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {players})
-         INSERT INTO scores SELECT printf('refilled player %d', i), CAST(i * 7919 % 1000003 AS REAL), i FROM n"
+         INSERT INTO scores (seq, username, score)
+         SELECT i, printf('refilled player %d', i), CAST(i * 7919 % 1000003 AS REAL) FROM n"
     );
     diesel::sql_query(rows).execute(database)?;
-    // As if another Redis had been met before, where the board was.
-    diesel::sql_query(format!("UPDATE leaderboard SET seq = {players}, met_redis = 'another', filled_redis = NULL"))
-        .execute(database)?;
+    diesel::sql_query(format!("UPDATE leaderboard SET seq = {players}")).execute(database)?;
     Ok(())
 }

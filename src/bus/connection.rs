@@ -83,11 +83,23 @@ pub fn address(config: &Config) -> String {
     }
 }
 
+/// A client that is not connected yet, and connects only once: after the end of its connection every command fails.
+pub fn unkept_client(config: &Config) -> Result<Client, BusError> {
+    let config = Config { fail_fast: true, ..config.clone() };
+    build(&config, None, FEW_EVENTS)
+}
+
 /// A client that is not connected yet. `events` is how many messages and changes of state may wait for their readers.
 pub fn client(config: &Config, events: usize) -> Result<Client, BusError> {
-    let mut builder = Builder::from_config(config.clone());
     // For ever; from 50 ms to 2 s.
-    builder.set_policy(ReconnectPolicy::new_exponential(0, 50, 2000, 2));
+    build(config, Some(ReconnectPolicy::new_exponential(0, 50, 2000, 2)), events)
+}
+
+fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> Result<Client, BusError> {
+    let mut builder = Builder::from_config(config.clone());
+    if let Some(policy) = reconnect {
+        builder.set_policy(policy);
+    }
     builder.with_connection_config(|connection| {
         connection.connection_timeout = Duration::from_secs(5);
         connection.internal_command_timeout = Duration::from_secs(10);

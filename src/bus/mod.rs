@@ -1,12 +1,13 @@
 //! Redis: typed messages out and in, and whether it is there.
 //!
-//! Owns the two connections of a process (one for commands, one for subscriptions) and every use of the client library;
+//! Owns the two connections of a process (one for commands, one for subscriptions; a [`GuardedSet`] has a third) and every use of the client library;
 //! consumes nothing but a URL. It publishes and hears the types of [`crate::events`]. A message is a doorbell: it may get
 //! lost, and then [`Signal::Resync`] says "look at the truth". The bus never stores anything, and who publishes never waits
-//! for Redis: what cannot be sent is dropped, counted and logged. Only a [`SortedSet`] is asked and waited for.
+//! for Redis: what cannot be sent is dropped, counted and logged. Only a [`SortedSet`] and a [`GuardedSet`] are waited for.
 
 mod connection;
 pub mod embedded;
+mod guarded_set;
 mod publisher;
 mod sorted_set;
 mod subscription;
@@ -20,14 +21,16 @@ use std::time::{Duration, Instant};
 use fred::clients::Client;
 use fred::interfaces::{ClientLike, EventInterface, PubsubInterface};
 use fred::types::Value;
+use fred::types::config::Config;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::{CHANNELS, Event};
 use connection::Link;
+pub use guarded_set::{Guarded, GuardedSet, Outcome, Reading, Transaction};
 use publisher::Publisher;
-pub use sorted_set::{Change, Changed, Member, Page, SortedSet};
+pub use sorted_set::{Member, Page, SortedSet, WRONG_TYPE};
 use subscription::Fanout;
 pub use subscription::{Signal, Subscription};
 
@@ -43,6 +46,9 @@ pub enum BusError {
     /// There is no connection just now; the bus keeps trying.
     #[error("Redis is not connected")]
     Disconnected,
+    /// Redis has not answered in time.
+    #[error("Redis does not answer in time")]
+    Timeout,
     /// Redis answered that it will not do this; what it said.
     #[error("Redis refuses: {0}")]
     Refused(String),
@@ -51,11 +57,19 @@ pub enum BusError {
     Command(#[source] Box<dyn Error + Send + Sync>),
 }
 
+impl BusError {
+    /// Whether Redis has answered, and refused.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
 /// The connections to Redis; a clone shares them.
 ///
 /// It may be used from any thread and any Tokio runtime.
 #[derive(Debug, Clone)]
 pub struct Bus {
+    config: Arc<Config>,
     commands: Client,
     links: [watch::Receiver<Link>; 2],
     publisher: Publisher,
@@ -142,7 +156,11 @@ impl Bus {
         tasks.spawn(subscribed);
         tasks.spawn(Arc::clone(&fanout).dispatch(messages, shutdown));
         tasks.close();
-        Ok((Self { commands, links: [commands_link, subscriptions_link], publisher, fanout }, BusTask { tasks }))
+        let config = Arc::new(config);
+        Ok((
+            Self { config, commands, links: [commands_link, subscriptions_link], publisher, fanout },
+            BusTask { tasks },
+        ))
     }
 
     /// Connects to this URL once, over a connection of its own, and says what stands in the way of it; `None` when nothing
@@ -177,6 +195,16 @@ impl Bus {
     /// The sorted set at this key.
     pub fn sorted_set(&self, key: &'static str) -> SortedSet {
         SortedSet::new(self.clone(), key)
+    }
+
+    /// The sorted set at `key` and the cursor at `cursor`, which change together. The two keys share a hash slot.
+    pub fn guarded_set(&self, key: &'static str, cursor: &'static str) -> GuardedSet {
+        GuardedSet::new(self.clone(), key, cursor)
+    }
+
+    /// A client for one connection that nobody keeps up.
+    fn unkept_client(&self) -> Result<Client, BusError> {
+        connection::unkept_client(&self.config)
     }
 
     /// The connects of the command connection from now on; the first is told even if it was before.

@@ -1,30 +1,22 @@
-//! Commands on one sorted set.
+//! Commands on one sorted set that change nothing.
 //!
-//! Owns nothing: the key is the caller's. Each method is one round trip. What Redis refuses ([`BusError::Refused`]) is told
-//! apart from silence ([`BusError::Disconnected`], [`BusError::Command`]), after which a change may have happened or not.
-
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+//! Owns nothing: the key is the caller's. Each method is one round trip. [`GuardedSet`](super::GuardedSet) makes changes.
 
 use fred::clients::{Client, Pipeline};
 use fred::error::{Error, ErrorKind};
-use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, SortedSetsInterface, TransactionInterface};
-use fred::types::{InfoKind, Value};
+use fred::interfaces::{KeysInterface, SortedSetsInterface};
+use fred::types::{SetOptions, Value};
 
-use super::throttle::Throttle;
 use super::{Bus, BusError};
-use crate::events::Event;
 
-/// How often the same is logged.
-const LOG_INTERVAL: Duration = Duration::from_secs(30);
+/// How Redis begins the refusal of a command that the key's type does not know.
+pub const WRONG_TYPE: &str = "WRONGTYPE";
 
 /// One sorted set in Redis; a clone speaks to the same one.
 #[derive(Debug, Clone)]
 pub struct SortedSet {
     bus: Bus,
     key: &'static str,
-    /// For what Redis refuses beside a change, as it may each time.
-    refusals: Arc<Throttle>,
 }
 
 /// A member with its score. Members of other programs need not be UTF-8; what is not is replaced by U+FFFD.
@@ -45,31 +37,9 @@ pub struct Page {
     pub members: Vec<Member>,
 }
 
-/// A change of the set.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Change {
-    /// Members to set, in this order.
-    pub set: Vec<(String, f64)>,
-    /// Members to remove, after that.
-    pub remove: Vec<String>,
-    /// Members whose rank is wanted, after that.
-    pub ranks_of: Vec<String>,
-}
-
-/// What a change met.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// The Redis that was changed; another run of the server has another one.
-    pub run_id: String,
-    /// Whether the key was there before the change.
-    pub existed: bool,
-    /// The ranks asked for, the highest score's being 0; `None` for who is not in the set.
-    pub ranks: Vec<Option<u64>>,
-}
-
 impl SortedSet {
     pub(super) fn new(bus: Bus, key: &'static str) -> Self {
-        Self { bus, key, refusals: Arc::new(Throttle::new(LOG_INTERVAL)) }
+        Self { bus, key }
     }
 
     /// The members from rank `offset` on, at most `limit`, highest score first, equal scores by descending name.
@@ -102,125 +72,35 @@ impl SortedSet {
         Ok(answers.first().and_then(Value::as_u64).zip(answers.get(1).and_then(Value::as_f64)))
     }
 
-    /// The scores of these members, in their order; `None` for who is not in the set.
+    /// The text at `cursor`, and the scores of these members, in their order, read one right after the other.
     ///
     /// # Errors
     /// When Redis is away, silent, or refuses.
-    pub async fn scores(&self, names: Vec<String>) -> Result<Vec<Option<f64>>, BusError> {
+    pub async fn scores_and_cursor(
+        &self,
+        names: Vec<String>,
+        cursor: &str,
+    ) -> Result<(Option<String>, Vec<Option<f64>>), BusError> {
         let pipeline = self.client()?.pipeline();
+        let _: Value = pipeline.get(cursor).await.map_err(broken)?;
         for name in names {
             let _: Value = pipeline.zscore(self.key, name).await.map_err(broken)?;
         }
-        Ok(answers(&pipeline).await?.iter().map(Value::as_f64).collect())
+        let mut answers = answers(&pipeline).await?.into_iter();
+        let cursor = answers.next().and_then(Value::into_string);
+        Ok((cursor, answers.map(|score| score.as_f64()).collect()))
     }
 
-    /// Which Redis this is, and whether the key is there.
+    /// Asks Redis to change the score of a player that does not exist, if it did: shows whether the set can be written,
+    /// and changes nothing.
     ///
     /// # Errors
     /// When Redis is away, silent, or refuses.
-    pub async fn presence(&self) -> Result<(String, bool), BusError> {
-        let changed = self.send(&Change::default(), None).await?;
-        Ok((changed.run_id, changed.existed))
-    }
-
-    /// Makes a change, in one pipeline.
-    ///
-    /// # Errors
-    /// When Redis is away, silent, or refuses; after a refusal nothing is set.
-    pub async fn change(&self, change: &Change) -> Result<Changed, BusError> {
-        self.send(change, None).await
-    }
-
-    /// Makes a change and announces it, in one pipeline.
-    ///
-    /// # Errors
-    /// When Redis is away, silent, or refuses; after a refusal nothing is set, but the announcement has gone out.
-    pub async fn change_and_announce(&self, change: &Change, announcement: &impl Event) -> Result<Changed, BusError> {
-        self.send(change, Some((announcement.channel(), announcement.payload()))).await
-    }
-
-    async fn send(&self, change: &Change, announcement: Option<(String, String)>) -> Result<Changed, BusError> {
-        let pipeline = self.client()?.pipeline();
-        // EXISTS, INFO, then what changes the set, then the announcement and the ranks.
-        let changes = usize::from(!change.set.is_empty()) + usize::from(!change.remove.is_empty());
-        // Where nothing is changed, the question itself must be answered.
-        let decisive = if changes == 0 { 0..1 } else { 2..2 + changes };
-        self.fill(&pipeline, change, announcement).await.map_err(broken)?;
-        let mut answers = Vec::new();
-        for (at, answer) in pipeline.try_all::<Value>().await.into_iter().enumerate() {
-            answers.push(match answer.map_err(failed) {
-                // That nobody is told, or that it says nothing of itself, does not mean that it refused the change.
-                Err(BusError::Refused(reason)) if !decisive.contains(&at) => {
-                    if self.refusals.admits(Instant::now()) {
-                        tracing::warn!(reason, "Redis has taken a change, but refuses a command beside it");
-                    }
-                    Value::Null
-                }
-                answer => answer?,
-            });
-        }
-        let ranks = answers.len().saturating_sub(change.ranks_of.len());
-        // A Redis that keeps its name to itself is taken for always the same.
-        let run_id = match answers.get(1) {
-            Some(Value::Null) => String::new(),
-            info => info.and_then(run_id).ok_or_else(unexpected)?,
-        };
-        Ok(Changed {
-            run_id,
-            // A Redis that does not say is taken for one that had it: it is not filled anew.
-            existed: answers.first().and_then(Value::as_u64) != Some(0),
-            ranks: answers.iter().skip(ranks).map(Value::as_u64).collect(),
-        })
-    }
-
-    /// Adds the commands to the pipeline, which sends nothing yet.
-    async fn fill(
-        &self,
-        pipeline: &Pipeline<Client>,
-        change: &Change,
-        announcement: Option<(String, String)>,
-    ) -> Result<(), Error> {
-        let _: Value = pipeline.exists(self.key).await?;
-        let _: Value = pipeline.info(Some(InfoKind::Server)).await?;
-        if !change.set.is_empty() {
-            let members: Vec<(f64, Value)> =
-                change.set.iter().map(|(name, score)| (*score, name.as_str().into())).collect();
-            let _: Value = pipeline.zadd(self.key, None, None, false, false, members).await?;
-        }
-        if !change.remove.is_empty() {
-            let _: Value = pipeline.zrem(self.key, change.remove.clone()).await?;
-        }
-        if let Some((channel, payload)) = announcement {
-            let _: Value = pipeline.publish(channel, payload).await?;
-        }
-        for name in &change.ranks_of {
-            let _: Value = pipeline.zrevrank(self.key, name.as_str(), false).await?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the whole set, whatever the key held, and announces it, in one transaction.
-    ///
-    /// # Errors
-    /// When Redis is away, silent, or refuses.
-    pub async fn replace(&self, set: &[(String, f64)], announcement: &impl Event) -> Result<(), BusError> {
-        let transaction = self.client()?.multi();
-        let queued = async {
-            let _: Value = transaction.del(self.key).await?;
-            if !set.is_empty() {
-                let members: Vec<(f64, Value)> =
-                    set.iter().map(|(name, score)| (*score, name.as_str().into())).collect();
-                let _: Value = transaction.zadd(self.key, None, None, false, false, members).await?;
-            }
-            let _: Value = transaction.publish(announcement.channel(), announcement.payload()).await?;
-            transaction.exec::<Value>(true).await
-        };
-        queued.await.map(|_| ()).map_err(failed)
-    }
-
-    /// Whether Redis is connected.
-    pub fn is_connected(&self) -> bool {
-        self.bus.is_connected()
+    pub async fn check_writable(&self) -> Result<(), BusError> {
+        let nobody = (0.0, Value::from(""));
+        let only_existing = Some(SetOptions::XX);
+        let asked = self.client()?.zadd::<Value, _, _>(self.key, only_existing, None, false, false, nobody).await;
+        asked.map(|_| ()).map_err(failed)
     }
 
     fn client(&self) -> Result<&Client, BusError> {
@@ -239,22 +119,16 @@ fn members(answer: Value) -> Result<Vec<Member>, BusError> {
     Ok(pairs.into_iter().map(named).collect())
 }
 
-/// The `run_id` in the answer of INFO.
-fn run_id(info: &Value) -> Option<String> {
-    let info = info.as_str()?;
-    info.lines().find_map(|line| line.strip_prefix("run_id:")).map(|id| id.trim().to_owned())
-}
-
 fn rank(rank: u64) -> i64 {
     i64::try_from(rank).unwrap_or(i64::MAX)
 }
 
 /// An error of the library before anything was sent.
-fn broken(error: Error) -> BusError {
+pub(super) fn broken(error: Error) -> BusError {
     BusError::Command(error.into())
 }
 
-fn failed(error: Error) -> BusError {
+pub(super) fn failed(error: Error) -> BusError {
     match error.kind() {
         // It will answer once it has read its files.
         ErrorKind::Unknown if error.details().starts_with("LOADING") => BusError::Command(error.into()),
@@ -266,6 +140,6 @@ fn failed(error: Error) -> BusError {
     }
 }
 
-fn unexpected() -> BusError {
+pub(super) fn unexpected() -> BusError {
     BusError::Refused("its answer is not of the form that was expected".to_owned())
 }

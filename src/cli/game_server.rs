@@ -8,13 +8,13 @@ use actix_web::web;
 use anyhow::Context;
 use clap::Args;
 use futures_util::FutureExt;
-use uuid::Uuid;
 
 use super::output;
 use super::process::{Process, drain, patient_job_policy, worker_lock};
 use super::readiness::database_and_redis;
 use super::readings::{operators, redis_and_jobs};
 use crate::config::{Config, Overrides};
+use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, health, server};
@@ -88,10 +88,10 @@ pub(super) fn start(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
-    let readiness = database_and_redis(&process.database, &process.bus);
     let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     let sockets = Sockets::new();
     let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
+    let readiness = readiness(process, &board.scoring);
     let orders = start_orders(process, config, workers)?;
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
@@ -112,6 +112,16 @@ pub(super) fn start(
     Ok(address)
 }
 
+/// Whether the database answers, Redis is there, and takes scores.
+fn readiness(process: &Process, scoring: &Scoring) -> Readiness {
+    let scoring = scoring.clone();
+    database_and_redis(&process.database, &process.bus).with("leaderboard", move || {
+        let refused = |reason| format!("Redis refuses scores, which reach it later: {reason}");
+        let check = scoring.refusal().map_or(Check::Fine, |reason| Check::Degraded(refused(reason)));
+        async { check }.boxed()
+    })
+}
+
 fn metrics(process: &Process, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
     let (audience, sockets, board) = (board.audience.clone(), sockets.clone(), board.clone());
     redis_and_jobs(&process.database, &process.bus)
@@ -128,8 +138,7 @@ fn metrics(process: &Process, board: &leaderboard::Api, sockets: &Sockets) -> Me
 fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
     let (database, bus) = (process.database.clone(), process.bus.clone());
     let shutdown = process.shutdown.token();
-    let owner = Uuid::now_v7().to_string();
-    let (scoring, scores) = Scoring::new(database.clone(), &bus, owner);
+    let (scoring, scores) = Scoring::new(database.clone(), &bus);
     let interval = config.game.broadcast_interval;
     let (broadcast, audience) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
     process.run_role(Running::spawn("scores", scores.run().map(Ok)));

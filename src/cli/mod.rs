@@ -13,6 +13,7 @@ mod doctor;
 mod domains;
 mod game_server;
 mod jobs;
+mod leaderboard;
 mod migrate;
 mod output;
 mod process;
@@ -46,6 +47,7 @@ Examples:
   m3a3 status 1                             what became of user 1's picture
   m3a3 client                               the leaderboard, live
   m3a3 jobs list --state dead               what was given up, and why
+  m3a3 leaderboard refill                   send every score to Redis again
   m3a3 warehouse report                     what the warehouse holds
   m3a3 doctor                               is everything well, and what to do if not
   m3a3 config show                          every setting, and where it came from
@@ -82,6 +84,8 @@ enum Command {
     Client(client::Client),
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    #[command(subcommand)]
+    Leaderboard(leaderboard::Leaderboard),
     #[command(subcommand)]
     Warehouse(warehouse::Warehouse),
     Doctor(doctor::Doctor),
@@ -169,6 +173,7 @@ impl Cli {
                 block_on(worker.run(&prepare(&overrides)?))
             }
             Command::Jobs(jobs) => block_on(jobs.run(&prepare(&overrides)?)),
+            Command::Leaderboard(leaderboard) => block_on(leaderboard.run(&prepare(&overrides)?)),
             Command::Warehouse(warehouse) => block_on(warehouse.run(&prepare(&overrides)?)),
             Command::Doctor(doctor) => block_on(doctor.run(&overrides)),
             Command::Migrate(_) => migrate::run(&prepare(&overrides)?),

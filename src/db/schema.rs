@@ -86,29 +86,19 @@ diesel::table! {
 }
 
 diesel::table! {
-    scores (username) {
-        username -> Text,
-        score -> Double,
+    scores (seq) {
         seq -> BigInt,
+        username -> Text,
+        score -> Nullable<Double>,
     }
 }
 
 diesel::table! {
     leaderboard (id) {
         id -> BigInt,
+        board_id -> Text,
         seq -> BigInt,
-        met_redis -> Nullable<Text>,
-        filled_redis -> Nullable<Text>,
-    }
-}
-
-diesel::table! {
-    unsent_scores (owner) {
-        owner -> Text,
-        first_seq -> BigInt,
-        last_seq -> BigInt,
-        reset -> Bool,
-        changed_at -> BigInt,
+        reset_seq -> BigInt,
     }
 }
 

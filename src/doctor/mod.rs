@@ -80,7 +80,9 @@ pub async fn examine(config: &Config, redis_url: &str) -> Vec<Finding> {
     let of_database = tokio::task::spawn_blocking(move || examine_database(&place)).await;
     let mut findings = of_database
         .unwrap_or_else(|error| vec![Finding::wrong("database", error.to_string(), "see the log, and report this")]);
-    findings.extend(redis::examine(redis_url).await);
+    // Only a database that is there and whole can be compared with Redis.
+    let whole = findings.iter().any(|finding| finding.what == "database" && finding.verdict == Verdict::Fine);
+    findings.extend(redis::examine(redis_url, whole.then_some(&location)).await);
     findings.extend(disk::examine(config, &location));
     findings
 }

@@ -3,17 +3,21 @@
 use std::time::Duration;
 
 use reqwest::Url;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Finding;
 use crate::bus::{Bus, BusError};
+use crate::db::Location;
+use crate::leaderboard::{self, Lag};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a game server may take to send what it has committed.
+const CATCH_UP: Duration = Duration::from_secs(2);
 /// Slower than this, Redis holds up whoever waits for news.
 const SLOW: Duration = Duration::from_millis(100);
 
-pub(super) async fn examine(url: &str) -> Vec<Finding> {
+pub(super) async fn examine(url: &str, database: Option<&Location>) -> Vec<Finding> {
     match Bus::obstacle(url).await {
         Ok(None) => {}
         Ok(Some(reason)) => return vec![unreachable(url, &reason)],
@@ -24,7 +28,7 @@ pub(super) async fn examine(url: &str) -> Vec<Finding> {
         Ok(started) => started,
         Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
     };
-    let findings = ask(&bus).await.unwrap_or_else(|error| vec![unreachable(url, &error.to_string())]);
+    let findings = ask(&bus, database).await.unwrap_or_else(|error| vec![unreachable(url, &error.to_string())]);
     shutdown.cancel();
     task.finished().await;
     findings
@@ -47,7 +51,7 @@ fn place(url: &str) -> String {
     host.unwrap_or_else(|| "the server of redis.url".to_owned())
 }
 
-async fn ask(bus: &Bus) -> Result<Vec<Finding>, BusError> {
+async fn ask(bus: &Bus, database: Option<&Location>) -> Result<Vec<Finding>, BusError> {
     timeout(PATIENCE, bus.connected()).await.map_err(|_| BusError::Disconnected)?;
     let latency = ping(bus).await?;
     let seen = format!("answers within {:.1} ms", latency.as_secs_f64() * 1e3);
@@ -55,7 +59,35 @@ async fn ask(bus: &Bus) -> Result<Vec<Finding>, BusError> {
         false => Finding::fine("Redis", seen),
         true => Finding::wrong("Redis", seen, "look what keeps Redis or the network busy (SLOWLOG GET)"),
     };
-    Ok(vec![answers, listeners(&bus.listeners().await?)])
+    let mut findings = vec![answers, listeners(&bus.listeners().await?)];
+    if let Some(database) = database {
+        findings.extend(leaderboard(database, bus).await?);
+    }
+    Ok(findings)
+}
+
+/// Whether Redis has the scores of the database; nothing where that cannot be read, which is another finding.
+async fn leaderboard(database: &Location, bus: &Bus) -> Result<Option<Finding>, BusError> {
+    let mut lag = leaderboard::lag(database, bus).await?;
+    // What was committed a moment ago is on its way.
+    if matches!(lag, Ok(Lag::Behind(_))) {
+        sleep(CATCH_UP).await;
+        lag = leaderboard::lag(database, bus).await?;
+    }
+    Ok(match lag {
+        Ok(Lag::None) => Some(Finding::fine("leaderboard", "Redis has every score")),
+        Ok(Lag::Behind(commits)) => Some(Finding::worrying(
+            "leaderboard",
+            format!("Redis misses up to {commits} commits of the database"),
+            "is a game server running? its log says why it does not send them",
+        )),
+        Ok(Lag::Refused(reason)) => Some(Finding::wrong(
+            "leaderboard",
+            format!("Redis refuses the leaderboard: {reason}"),
+            "scores are stored and sent once Redis takes them; repair what it names",
+        )),
+        Err(_) => None,
+    })
 }
 
 /// The second answer's time: the first one pays for what is set up.

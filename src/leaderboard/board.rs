@@ -8,6 +8,11 @@ use serde::Serialize;
 use crate::bus::Member;
 use crate::ids::Score;
 
+/// The sorted set in Redis.
+pub const KEY: &str = "leaderboard";
+/// How far it is, in the same hash slot of a cluster.
+pub const CURSOR: &str = "{leaderboard}:cursor";
+
 /// How many players the board shows.
 pub const TOP: u64 = 10;
 

@@ -2,8 +2,8 @@
 //!
 //! One task reads the top ten from Redis and hands it out, so that what anyone sees only ever gets newer. It reads when a
 //! message says that the board has changed, at once and then at most once an interval, so that the last state always goes
-//! out; and when somebody has come, whose first board is read after that. After a connect, of either connection, it waits
-//! until Redis has what it missed, so that nobody is shown a board that is only half there.
+//! out; and when somebody has come, whose first board is read after that. After a connect, of either connection, everyone
+//! keeps the last board until Redis has what it missed; new clients get what Redis holds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,8 +29,8 @@ const CURRENT: &str = "current_leaderboard";
 const UPDATE: &str = "update_leaderboard";
 /// How long Redis may take for a reading.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long Redis may take to be filled before it is read all the same.
-const FILLING: Duration = Duration::from_secs(5);
+/// How long everyone keeps the last board while Redis is filled.
+const REFILL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait before a reading that failed is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -171,39 +171,42 @@ impl Broadcast {
 
     /// Reads and hands out until the shutdown.
     pub async fn run(mut self, shutdown: CancellationToken) {
-        let (mut synchronised, mut changed) = (false, false);
-        let mut filling = std::pin::pin!(Fuse::terminated());
+        let (mut filled, mut changed) = (false, false);
+        let mut refill = std::pin::pin!(Fuse::terminated());
         let mut connects = self.bus.connects();
         let mut earliest = Instant::now();
         let newcomers = Arc::clone(&self.newcomers);
         let mut room = WaitingRoom::default();
         loop {
-            let due = synchronised && (changed || !room.waiting.is_empty());
+            let due = (filled && changed) || !room.waiting.is_empty();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 signal = self.changes.next() => match signal {
                     Some(Signal::Event(_)) => changed = true,
                     Some(Signal::Resync) => {
-                        synchronised = false;
-                        filling.set(filled(self.bus.clone(), self.scoring.clone()).fuse());
+                        filled = false;
+                        refill.set(refilled(self.bus.clone(), self.scoring.clone()).fuse());
                     }
                     None => return shutdown.cancelled().await,
                 },
                 () = connects.next() => {
-                    synchronised = false;
-                    filling.set(filled(self.bus.clone(), self.scoring.clone()).fuse());
+                    filled = false;
+                    refill.set(refilled(self.bus.clone(), self.scoring.clone()).fuse());
                 }
-                () = &mut filling => (synchronised, changed) = (true, true),
+                () = &mut refill => (filled, changed) = (true, true),
                 () = newcomers.came.notified() => room.admit(newcomers.take()),
                 () = sleep_until(earliest), if due => {
                     let begun = Instant::now();
+                    let read = self.read().await;
                     // What is read over a new connection may be half there.
-                    let read = self.read().await.filter(|_| !connects.is_behind());
+                    filled &= !connects.is_behind();
                     earliest = begun + if read.is_some() { self.interval } else { RETRY };
                     if let Some(board) = read {
-                        self.sockets.renew(UPDATE, &board.json);
+                        if filled {
+                            self.sockets.renew(UPDATE, &board.json);
+                        }
                         self.greet(std::mem::take(&mut room).waiting, &board);
-                        if std::mem::take(&mut changed) {
+                        if filled && std::mem::take(&mut changed) {
                             self.update(board).await;
                         }
                     }
@@ -249,11 +252,10 @@ impl Broadcast {
     }
 }
 
-/// Waits until Redis has what it missed. Once it is there, it is not waited for long: a board that is half there is better
-/// than none.
-async fn filled(bus: Bus, scoring: Scoring) {
+/// Waits until Redis has what it missed, or the time is up: a board that is half there is better than an old one.
+async fn refilled(bus: Bus, scoring: Scoring) {
     bus.connected().await;
-    let _ = timeout(FILLING, scoring.caught_up()).await;
+    let _ = timeout(REFILL_TIMEOUT, scoring.caught_up()).await;
 }
 
 #[cfg(test)]

@@ -8,12 +8,12 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::board::Entry;
+use super::board::{Entry, KEY};
 use super::broadcast::Audience;
+use super::feed;
 use super::scoring::{Scored, Scoring, ScoringError};
 use super::store::Mode;
 use super::view::View;
-use super::{KEY, feed};
 use crate::bus::{Bus, BusError, Member};
 use crate::db::Database;
 use crate::http::page::page;
@@ -144,7 +144,7 @@ fn mode(value: Option<&Value>) -> Result<Mode, Invalid> {
     }
 }
 
-/// The body is nobody's business: old clients send anything or nothing.
+/// Ignores the body: old clients send anything or nothing.
 async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
     scoring.seed().await?;
     Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
@@ -187,8 +187,8 @@ impl From<ScoringError> for Problem {
     fn from(error: ScoringError) -> Self {
         match error {
             ScoringError::Impossible(invalid) => Self::field("score", &invalid),
-            ScoringError::Refused(reason) => refused(&reason, "The score was not taken"),
             ScoringError::Busy | ScoringError::Closed => Self::unavailable(error),
+            ScoringError::NeedsRedis => needs_redis(),
             ScoringError::Database(error) => error.into(),
         }
     }
@@ -197,18 +197,27 @@ impl From<ScoringError> for Problem {
 impl From<BusError> for Problem {
     fn from(error: BusError) -> Self {
         match error {
-            BusError::Refused(reason) => refused(&reason, "The leaderboard cannot be read"),
+            BusError::Refused(reason) => refused(&reason),
             error => Self::unavailable(error),
         }
     }
 }
 
-fn refused(reason: &str, what: &str) -> Problem {
+fn needs_redis() -> Problem {
+    let detail = "Redis is unavailable, and m3a3 has no score of this player: \"add\" and \"best\" depend on a score that \
+                  another program may have written there. Please try again, or send the score with the mode \"set\".";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, "1")
+}
+
+fn refused(reason: &str) -> Problem {
     let why = match reason.starts_with("WRONGTYPE") {
         true => "the Redis key \"leaderboard\" holds something else than a sorted set",
         false => "Redis refuses the command",
     };
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{what}: {why}. Please try again once that is mended."))
-        .with_header(header::RETRY_AFTER, "5")
-        .caused_by(reason)
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("The leaderboard cannot be read: {why}. Please try again once that is repaired."),
+    )
+    .with_header(header::RETRY_AFTER, "5")
+    .caused_by(reason)
 }

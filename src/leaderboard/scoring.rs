@@ -1,15 +1,17 @@
 //! Scores on their way into the database and to Redis.
 //!
-//! One task takes what the routes hand in, many at a time, and has the [`Ledger`] commit and send it.
+//! One task takes what the routes hand in, many at a time, commits it, and has the [`RedisMirror`] send it. A score is
+//! answered once it is durable; Redis only adds the rank.
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::ledger::Ledger;
-use super::store::Mode;
-use crate::bus::{Bus, Connects};
+use super::board::{CURSOR, KEY};
+use super::redis_mirror::{Progress, RedisMirror};
+use super::store::{self, InRedis, Mode, Proposal, Rejection};
+use crate::bus::{Bus, BusError, Connects, GuardedSet, Reading, SortedSet, WRONG_TYPE};
 use crate::db::{Database, DbError};
 use crate::ids::{Invalid, Score, Username};
 
@@ -17,10 +19,14 @@ use crate::ids::{Invalid, Score, Username};
 const QUEUE: usize = 4096;
 /// How many are committed together at most.
 const BATCH: usize = 512;
-/// How long after the last score the database is told that Redis has them all.
-const SETTLE: Duration = Duration::from_millis(500);
 /// How often to look whether Redis misses something.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// How long Redis may take to say which scores other programs have written.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The players of the example board, each with ten points less than the one before, from this number down.
+const SEED_TOP: u32 = 100;
+const SEED_PLAYERS: u32 = 10;
 
 /// Why a score was not taken.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,9 +40,9 @@ pub enum ScoringError {
     /// The sum would be no finite number.
     #[error("the score is not possible: {0}")]
     Impossible(#[source] Invalid),
-    /// Redis does not let the board be written; nothing was changed.
-    #[error("the board cannot be written: {0}")]
-    Refused(String),
+    /// The score depends on one that another program may have written, and Redis cannot be asked.
+    #[error("Redis cannot say whether another program has written a score of this player")]
+    NeedsRedis,
     /// The database did not take it.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -45,44 +51,43 @@ pub enum ScoringError {
 /// A score that was taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
-    /// What the player has now.
+    /// The player's score afterwards.
     pub score: Score,
     /// The player's place, from 1; `None` while Redis cannot say.
     pub rank: Option<u64>,
 }
 
-/// What was handed in, and who waits for the answer.
-pub(super) enum Request {
-    /// A score.
+enum Request {
     Score(ScoreRequest),
-    /// The example board.
     Seed(Answer<()>),
-    /// A look at what Redis misses.
+    /// Answered once Redis misses nothing, or refuses.
     CatchUp(oneshot::Sender<()>),
 }
 
-/// A score that was handed in.
-pub(super) struct ScoreRequest {
-    pub name: Username,
-    pub mode: Mode,
-    pub score: Score,
-    pub answer: Answer<Scored>,
+struct ScoreRequest {
+    name: Username,
+    mode: Mode,
+    score: Score,
+    answer: Answer<Scored>,
 }
 
-pub(super) type Answer<T> = oneshot::Sender<Result<T, ScoringError>>;
+type Answer<T> = oneshot::Sender<Result<T, ScoringError>>;
 
 /// Hands scores in; a clone shares the queue.
 #[derive(Debug, Clone)]
 pub struct Scoring {
     queue: mpsc::Sender<Request>,
+    refusal: watch::Receiver<Option<String>>,
 }
 
 impl Scoring {
-    /// The handle, and the task behind it. `owner` names this process among those on the database.
-    pub fn new(database: Database, bus: &Bus, owner: String) -> (Self, ScoringTask) {
+    /// The handle, and the task behind it.
+    pub fn new(database: Database, bus: &Bus) -> (Self, ScoringTask) {
         let (queue, requests) = mpsc::channel(QUEUE);
-        let ledger = Ledger::new(database, bus, owner);
-        (Self { queue }, ScoringTask { requests, ledger, connects: bus.connects() })
+        let mirror = RedisMirror::new(database.clone(), bus.guarded_set(KEY, CURSOR));
+        let refusal = mirror.refusal();
+        let (set, connects) = (bus.sorted_set(KEY), bus.connects());
+        (Self { queue, refusal }, ScoringTask { database, requests, mirror, set, connects, waiting: Vec::new() })
     }
 
     /// Changes a player's score, and answers once that is durable.
@@ -101,7 +106,12 @@ impl Scoring {
         self.ask(Request::Seed).await
     }
 
-    /// Waits until Redis has everything that it missed, or has refused it; where it is away, until it is back. Cancel safe.
+    /// Why Redis refuses to take scores, where it does.
+    pub fn refusal(&self) -> Option<String> {
+        self.refusal.borrow().clone()
+    }
+
+    /// Waits until Redis has everything that it missed, or refuses it; where it is away, until it is back. Cancel safe.
     pub(super) async fn caught_up(&self) {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request::CatchUp(answer)).await.is_ok() {
@@ -122,35 +132,154 @@ impl Scoring {
 
 /// The task that commits and sends.
 pub struct ScoringTask {
+    database: Database,
     requests: mpsc::Receiver<Request>,
-    ledger: Ledger,
+    mirror: RedisMirror<GuardedSet>,
+    set: SortedSet,
     connects: Connects,
+    /// Those that wait until Redis misses nothing.
+    waiting: Vec<oneshot::Sender<()>>,
 }
 
 impl ScoringTask {
     /// Serves until nobody holds a [`Scoring`] any more, so that what was handed in is never left behind.
     pub async fn run(mut self) {
         let mut batch = Vec::new();
-        let mut due = Instant::now() + LOOK;
+        let mut due = Instant::now();
         loop {
             tokio::select! {
-                count = self.requests.recv_many(&mut batch, BATCH) => {
-                    if count == 0 {
-                        break;
-                    }
-                    let asked = self.ledger.serve(&mut batch).await;
-                    due = due.min(Instant::now() + SETTLE);
-                    if !asked {
-                        continue;
-                    }
-                }
+                count = self.requests.recv_many(&mut batch, BATCH) => match count {
+                    0 => return,
+                    _ if !self.serve(&mut batch).await => continue,
+                    _ => {}
+                },
                 () = self.connects.next() => {}
                 () = sleep_until(due) => {}
             }
-            self.ledger.catch_up(&mut self.requests).await;
-            due = Instant::now() + LOOK;
+            let progress = self.mirror.catch_up().await;
+            if matches!(progress, Progress::UpToDate(_)) || self.mirror.is_refused() {
+                for waiting in self.waiting.drain(..) {
+                    // It may have stopped waiting.
+                    let _ = waiting.send(());
+                }
+            }
+            due = Instant::now() + if progress == Progress::Advanced { Duration::ZERO } else { POLL_INTERVAL };
         }
-        // Where Redis still misses something, the note stays, and the next process sees to it.
-        let _ = self.ledger.settle().await;
+    }
+
+    /// Serves requests in their order, neighbouring scores together. Whether someone waits for Redis to catch up.
+    async fn serve(&mut self, batch: &mut Vec<Request>) -> bool {
+        let mut scores = Vec::new();
+        let mut catch_up = false;
+        for request in batch.drain(..) {
+            match request {
+                Request::Score(score) => scores.push(score),
+                Request::Seed(answer) => {
+                    self.score(std::mem::take(&mut scores)).await;
+                    // The client may have gone away.
+                    let _ = answer.send(self.seed().await);
+                }
+                Request::CatchUp(answer) => {
+                    catch_up = true;
+                    self.waiting.retain(|waiting| !waiting.is_closed());
+                    self.waiting.push(answer);
+                }
+            }
+        }
+        self.score(scores).await;
+        catch_up
+    }
+
+    async fn score(&mut self, requests: Vec<ScoreRequest>) {
+        if requests.is_empty() {
+            return;
+        }
+        let names: Vec<String> = requests.iter().map(|request| request.name.as_str().to_owned()).collect();
+        let (answers, committed) = self.commit(requests).await;
+        let commit = match committed {
+            Ok(commit) => commit,
+            Err(error) => {
+                for answer in answers {
+                    // The client may have gone away.
+                    let _ = answer.send(Err(error.clone().into()));
+                }
+                return;
+            }
+        };
+        let ranks = match self.mirror.follow(&commit, &names).await {
+            Progress::UpToDate(ranks) => ranks,
+            Progress::Advanced | Progress::Stalled => vec![None; names.len()],
+        };
+        for ((answer, verdict), rank) in answers.into_iter().zip(commit.verdicts).zip(ranks) {
+            let scored = verdict.map(|score| Scored { score, rank: rank.map(|rank| rank + 1) }).map_err(Into::into);
+            // The client may have gone away; the score is stored all the same.
+            let _ = answer.send(scored);
+        }
+    }
+
+    async fn commit(&self, requests: Vec<ScoreRequest>) -> (Vec<Answer<Scored>>, Result<store::Commit, DbError>) {
+        let relative = requests.iter().filter(|request| request.mode != Mode::Set);
+        let relative: Vec<String> = relative.map(|request| request.name.as_str().to_owned()).collect();
+        let found = self.foreign_scores(relative).await;
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut proposals = Vec::with_capacity(requests.len());
+        for ScoreRequest { name, mode, score, answer } in requests {
+            let in_redis = found.iter().flatten().find(|(found, _)| found == name.as_str());
+            let in_redis = in_redis.map_or(InRedis::Unknown, |(_, in_redis)| *in_redis);
+            answers.push(answer);
+            proposals.push(Proposal { name, mode, score, in_redis });
+        }
+        let committed = match found {
+            Ok(_) => self.database.write(move |connection| store::commit(connection, &proposals)).await,
+            Err(error) => Err(error),
+        };
+        (answers, committed)
+    }
+
+    /// What Redis holds for those of the players that have no score of ours: another program may have written one.
+    async fn foreign_scores(&self, names: Vec<String>) -> Result<Vec<(String, InRedis)>, DbError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (version, without) = self
+            .database
+            .read_point(|connection| Ok((store::version(connection)?, store::without_score(connection, &names)?)))?;
+        if without.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names = without.iter().map(|(name, _)| name.clone()).collect();
+        let (cursor, scores) = match timeout(LOOKUP_TIMEOUT, self.set.scores_and_cursor(names, CURSOR)).await {
+            Ok(Ok(found)) => found,
+            // What is no sorted set holds no scores.
+            Ok(Err(BusError::Refused(reason))) if reason.starts_with(WRONG_TYPE) => (None, vec![None; without.len()]),
+            Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
+        };
+        let seen = version.seen(&Reading { cursor, writable: true });
+        let known = without.into_iter().zip(scores).map(|((name, removed), score)| {
+            // What Redis still has to remove does not count.
+            let score = score.filter(|_| seen.is_some_and(|seen| seen >= removed)).map(Score::nearest);
+            (name, InRedis::Known(score))
+        });
+        Ok(known.collect())
+    }
+
+    /// Replaces the whole board by the example board.
+    async fn seed(&mut self) -> Result<(), ScoringError> {
+        let players: Vec<(String, f64)> = (1..=SEED_PLAYERS)
+            .map(|number| (format!("Player {number}"), f64::from(SEED_TOP - 10 * (number - 1))))
+            .collect();
+        self.database.write(move |connection| store::reset(connection, &players)).await?;
+        // Where Redis does not take it now, it does later.
+        self.mirror.catch_up().await;
+        Ok(())
+    }
+}
+
+impl From<Rejection> for ScoringError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Impossible(invalid) => Self::Impossible(invalid),
+            Rejection::NeedsRedis => Self::NeedsRedis,
+        }
     }
 }

@@ -1,18 +1,18 @@
-//! The rows of the leaderboard: scores, and the count of their commits.
+//! The rows of the leaderboard: scores in the order of their last commits, and the board's version.
 //!
-//! Every function that writes runs inside the caller's transaction. The commits are numbered across all processes, so
-//! that who has sent a score to Redis can tell whether somebody else has committed a newer one meanwhile.
+//! Every function that writes runs inside the caller's transaction. The commits are numbered across all processes.
 
 use std::collections::HashMap;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use super::cursor::BoardVersion;
 use crate::db::schema::{leaderboard, scores};
 use crate::ids::{Invalid, Score, Username};
 
 /// The leaderboard's one row.
-pub(super) const BOARD: i64 = 1;
+const BOARD: i64 = 1;
 
 /// How a score changes what a player has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,194 +25,191 @@ pub enum Mode {
     Add,
 }
 
+/// The score that a player without a row of ours has in Redis, as another program may have written one.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum InRedis {
+    Known(Option<Score>),
+    Unknown,
+}
+
 /// A score that was handed in.
 #[derive(Debug, Clone)]
-pub struct Proposal {
-    /// Whose it is.
+pub(super) struct Proposal {
     pub name: Username,
-    /// How it counts.
     pub mode: Mode,
-    /// The number.
     pub score: Score,
-    /// What Redis holds for a player whom we have no row of.
-    pub in_redis: Option<Score>,
+    pub in_redis: InRedis,
 }
 
-/// What a commit did to a player.
-#[derive(Debug, Clone)]
-pub struct Written {
-    /// The score before; `None` where there was no row.
-    before: Option<f64>,
-    /// The score after.
-    pub score: f64,
-    seq: i64,
+/// Why a proposal is not taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rejection {
+    /// The sum would be no finite number.
+    Impossible(Invalid),
+    /// It depends on a score that only Redis may have.
+    NeedsRedis,
 }
 
-/// What a commit of proposals did.
+/// A player's row; without a score the player was removed.
+#[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
+#[diesel(table_name = scores)]
+pub(super) struct Row {
+    pub seq: i64,
+    pub username: String,
+    pub score: Option<f64>,
+}
+
+/// The effect of a commit of proposals.
 #[derive(Debug)]
-pub struct Commit {
+pub(super) struct Commit {
     /// For each proposal the player's score after it, or why it was not taken.
-    pub verdicts: Vec<Result<Score, Invalid>>,
-    /// The players that were changed.
-    pub written: HashMap<String, Written>,
+    pub verdicts: Vec<Result<Score, Rejection>>,
+    /// The rows that were written, by their commits.
+    pub rows: Vec<Row>,
     /// The last commit before this one, of whichever process.
     pub seq_before: i64,
-    /// The last commit of this one.
-    pub seq: i64,
+    /// The board after it.
+    pub version: BoardVersion,
 }
 
 /// Takes the proposals in their order.
 ///
 /// # Errors
 /// When a statement fails.
-pub fn commit(connection: &mut SqliteConnection, proposals: &[Proposal]) -> QueryResult<Commit> {
-    let seq_before = last_seq(connection)?;
-    let mut commit = Commit { verdicts: Vec::new(), written: HashMap::new(), seq_before, seq: seq_before };
+pub(super) fn commit(connection: &mut SqliteConnection, proposals: &[Proposal]) -> QueryResult<Commit> {
+    let mut version = version(connection)?;
+    let seq_before = version.seq;
+    let mut current: HashMap<&str, Option<Score>> = HashMap::new();
+    let mut changed: Vec<&str> = Vec::new();
+    let mut verdicts = Vec::with_capacity(proposals.len());
     for proposal in proposals {
         let name = proposal.name.as_str();
-        let row = score(connection, name)?;
-        let verdict = proposal.verdict(row);
-        if let Ok(score) = &verdict {
-            commit.seq += 1;
-            put(connection, name, score.get(), commit.seq)?;
-            let before = commit.written.get(name).map_or(row, |written| written.before);
-            commit.written.insert(name.to_owned(), Written { before, score: score.get(), seq: commit.seq });
+        let score = match current.get(name) {
+            Some(score) => *score,
+            None => score(connection, name)?.and_then(|score| Score::new(score).ok()),
+        };
+        let verdict = proposal.verdict(score);
+        if let Ok(score) = &verdict
+            && current.insert(name, Some(*score)).is_none()
+        {
+            changed.push(name);
         }
-        commit.verdicts.push(verdict);
+        verdicts.push(verdict);
     }
-    set_last_seq(connection, commit.seq)?;
-    Ok(commit)
+    let scores = changed.into_iter().map(|name| (name, current.get(name).copied().flatten()));
+    let rows = put_all(connection, &mut version, scores.map(|(name, score)| (name.to_owned(), score.map(Score::get))))?;
+    Ok(Commit { verdicts, rows, seq_before, version })
 }
 
 impl Proposal {
     /// The player's score after this proposal.
-    fn verdict(&self, row: Option<f64>) -> Result<Score, Invalid> {
-        let current = row.and_then(|score| Score::new(score).ok()).or(self.in_redis);
+    fn verdict(&self, row: Option<Score>) -> Result<Score, Rejection> {
+        let current = match (row, self.in_redis) {
+            _ if self.mode == Mode::Set => None,
+            (Some(score), _) => Some(score),
+            (None, InRedis::Known(score)) => score,
+            (None, InRedis::Unknown) => return Err(Rejection::NeedsRedis),
+        };
         match (self.mode, current) {
             (Mode::Set, _) | (_, None) => Ok(self.score),
             (Mode::Best, Some(current)) => Ok(current.best(self.score)),
-            (Mode::Add, Some(current)) => current.plus(self.score),
+            (Mode::Add, Some(current)) => current.plus(self.score).map_err(Rejection::Impossible),
         }
     }
 }
 
-/// Takes a commit back whose scores Redis has refused, except where somebody has written over it.
+/// Replaces every score by these.
 ///
 /// # Errors
 /// When a statement fails.
-pub fn undo(connection: &mut SqliteConnection, written: &HashMap<String, Written>) -> QueryResult<()> {
-    let mut seq = last_seq(connection)?;
-    for (name, Written { before, seq: ours, .. }) in written {
-        let ours = scores::table.find(name).filter(scores::seq.eq(ours));
-        seq += 1;
-        match before {
-            None => diesel::delete(ours).execute(connection)?,
-            Some(score) => {
-                diesel::update(ours).set((scores::score.eq(score), scores::seq.eq(seq))).execute(connection)?
-            }
-        };
-    }
-    set_last_seq(connection, seq)
-}
-
-/// Replaces every score by these, and returns the last commit.
-///
-/// # Errors
-/// When a statement fails.
-pub fn seed(connection: &mut SqliteConnection, players: &[(String, f64)]) -> QueryResult<i64> {
+pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]) -> QueryResult<()> {
     diesel::delete(scores::table).execute(connection)?;
-    let mut seq = last_seq(connection)?;
-    for (name, score) in players {
-        seq += 1;
-        put(connection, name, *score, seq)?;
-    }
-    set_last_seq(connection, seq)?;
-    Ok(seq)
-}
-
-/// Those of these players whom we have no row of.
-///
-/// # Errors
-/// When the query fails.
-pub fn unknown(connection: &mut SqliteConnection, names: Vec<String>) -> QueryResult<Vec<String>> {
-    let mut unknown = Vec::new();
-    for name in names {
-        if score(connection, &name)?.is_none() {
-            unknown.push(name);
-        }
-    }
-    Ok(unknown)
-}
-
-/// The scores of these players, in their order; `None` for who has no row.
-///
-/// # Errors
-/// When the query fails.
-pub fn scores_of(connection: &mut SqliteConnection, names: Vec<String>) -> QueryResult<Vec<Option<f64>>> {
-    names.iter().map(|name| score(connection, name)).collect()
-}
-
-/// What these players have now that was committed after `seq`; `None` for who has no row any more.
-///
-/// # Errors
-/// When the query fails.
-pub fn changed_since(
-    connection: &mut SqliteConnection,
-    names: &[String],
-    seq: i64,
-) -> QueryResult<Vec<(String, Option<f64>)>> {
-    let mut changed = Vec::new();
-    for name in names {
-        let row = scores::table.find(name).select((scores::score, scores::seq)).first::<(f64, i64)>(connection);
-        match row.optional()? {
-            Some((_, written)) if written <= seq => {}
-            row => changed.push((name.clone(), row.map(|(score, _)| score))),
-        }
-    }
-    Ok(changed)
-}
-
-/// The last commit, of whichever process.
-///
-/// # Errors
-/// When the query fails.
-pub fn last_seq(connection: &mut SqliteConnection) -> QueryResult<i64> {
-    leaderboard::table.find(BOARD).select(leaderboard::seq).first(connection)
-}
-
-/// The scores committed from `first_seq` on, in the order of the names, after the name `after`.
-///
-/// # Errors
-/// When the query fails.
-pub fn scores_from(
-    connection: &mut SqliteConnection,
-    first_seq: i64,
-    after: &str,
-    limit: i64,
-) -> QueryResult<Vec<(String, f64)>> {
-    scores::table
-        .filter(scores::username.gt(after).and(scores::seq.ge(first_seq)))
-        .order(scores::username)
-        .limit(limit)
-        .select((scores::username, scores::score))
-        .load(connection)
-}
-
-fn score(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<f64>> {
-    scores::table.find(name).select(scores::score).first(connection).optional()
-}
-
-fn put(connection: &mut SqliteConnection, name: &str, score: f64, seq: i64) -> QueryResult<()> {
-    diesel::insert_into(scores::table)
-        .values((scores::username.eq(name), scores::score.eq(score), scores::seq.eq(seq)))
-        .on_conflict(scores::username)
-        .do_update()
-        .set((scores::score.eq(score), scores::seq.eq(seq)))
+    let mut version = version(connection)?;
+    version.seq += 1;
+    version.reset_seq = version.seq;
+    put_all(connection, &mut version, players.iter().map(|(name, score)| (name.clone(), Some(*score))))?;
+    diesel::update(leaderboard::table.find(BOARD))
+        .set(leaderboard::reset_seq.eq(version.reset_seq))
         .execute(connection)?;
     Ok(())
 }
 
-fn set_last_seq(connection: &mut SqliteConnection, seq: i64) -> QueryResult<()> {
-    diesel::update(leaderboard::table.find(BOARD)).set(leaderboard::seq.eq(seq)).execute(connection)?;
-    Ok(())
+/// Removes a player, whether there is a row of it or not; whether it had a score of ours.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) fn remove(connection: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
+    let had_score = score(connection, name)?.is_some();
+    let mut version = version(connection)?;
+    put_all(connection, &mut version, [(name.to_owned(), None)])?;
+    Ok(had_score)
+}
+
+/// Writes rows, each by a commit of its own.
+fn put_all(
+    connection: &mut SqliteConnection,
+    version: &mut BoardVersion,
+    players: impl IntoIterator<Item = (String, Option<f64>)>,
+) -> QueryResult<Vec<Row>> {
+    let mut rows = Vec::new();
+    for (username, score) in players {
+        version.seq += 1;
+        // Replaces the row of the same name, whose commit was an earlier one.
+        diesel::replace_into(scores::table)
+            .values((scores::seq.eq(version.seq), scores::username.eq(&username), scores::score.eq(score)))
+            .execute(connection)?;
+        rows.push(Row { seq: version.seq, username, score });
+    }
+    diesel::update(leaderboard::table.find(BOARD)).set(leaderboard::seq.eq(version.seq)).execute(connection)?;
+    Ok(rows)
+}
+
+/// The board's version.
+///
+/// # Errors
+/// When the query fails.
+pub(super) fn version(connection: &mut SqliteConnection) -> QueryResult<BoardVersion> {
+    let row = leaderboard::table.find(BOARD).select((leaderboard::board_id, leaderboard::seq, leaderboard::reset_seq));
+    let (id, seq, reset_seq) = row.first(connection)?;
+    Ok(BoardVersion { id, seq, reset_seq })
+}
+
+/// The rows of the commits above `seq`, in their order.
+///
+/// # Errors
+/// When the query fails.
+pub(super) fn rows_above(connection: &mut SqliteConnection, seq: i64, limit: i64) -> QueryResult<Vec<Row>> {
+    scores::table.filter(scores::seq.gt(seq)).order(scores::seq).limit(limit).select(Row::as_select()).load(connection)
+}
+
+/// Of these players those that have no score of ours, with the commit that removed them, or 0.
+///
+/// # Errors
+/// When the query fails.
+pub(super) fn without_score(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<(String, i64)>> {
+    let mut without = Vec::new();
+    for name in names {
+        match row(connection, name)? {
+            Some((_, Some(_))) => {}
+            row => without.push((name.clone(), row.map_or(0, |(seq, _)| seq))),
+        }
+    }
+    Ok(without)
+}
+
+/// The scores of these players, in their order; `None` for a player without one.
+///
+/// # Errors
+/// When the query fails.
+pub(super) fn scores_of(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<Option<f64>>> {
+    names.iter().map(|name| score(connection, name)).collect()
+}
+
+fn score(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<f64>> {
+    Ok(row(connection, name)?.and_then(|(_, score)| score))
+}
+
+fn row(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<(i64, Option<f64>)>> {
+    let row = scores::table.filter(scores::username.eq(name)).select((scores::seq, scores::score));
+    row.first(connection).optional()
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::KEY;
+use super::board::KEY;
 use super::store;
 use crate::bus::{Bus, BusError, Member, Page, SortedSet};
 use crate::db::Database;
@@ -49,8 +49,8 @@ async fn sign_zeros(database: &Database, members: &mut [Member]) {
     if zeros.is_empty() {
         return;
     }
-    let names = zeros.iter().map(|member| member.name.clone()).collect();
-    let reading = database.read_soon(move |connection| store::scores_of(connection, names));
+    let names: Vec<String> = zeros.iter().map(|member| member.name.clone()).collect();
+    let reading = database.read_soon(move |connection| store::scores_of(connection, &names));
     let Ok(Ok(scores)) = timeout(PATIENCE, reading).await else { return };
     for (member, score) in zeros.iter_mut().zip(scores) {
         // Another score is on its way to Redis, and is shown once it is there.
@@ -78,7 +78,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (database, thread) = Database::open(&Location::new(folder.path().join("m3a3.db"))).unwrap();
         let rows = [("negative", -0.0), ("zero", 0.0), ("other", 7.0)].map(|(name, score)| (name.to_owned(), score));
-        database.write(move |connection| store::seed(connection, &rows)).await.unwrap();
+        database.write(move |connection| store::reset(connection, &rows)).await.unwrap();
         let in_redis =
             [("negative", 0.0), ("zero", -0.0), ("other", -0.0), ("theirs", -0.0), ("theirs too", 0.0), ("zero", 1.0)];
         assert_eq!(signed(&database, &in_redis).await, ["-0.0", "0.0", "-0.0", "-0.0", "0.0", "1.0"]);
@@ -91,7 +91,7 @@ mod tests {
         let location = Location::new(folder.path().join("data/m3a3.db"));
         let (database, thread) = Database::open(&location).unwrap();
         let rows = [("negative".to_owned(), -0.0)];
-        database.write(move |connection| store::seed(connection, &rows)).await.unwrap();
+        database.write(move |connection| store::reset(connection, &rows)).await.unwrap();
         thread.close().await;
         // A connection for reading is opened when it is first needed.
         std::fs::remove_dir_all(location.folder()).unwrap();

@@ -39,7 +39,7 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("leaderboard", &["bus", "db", "events", "http", "ids", "socketio"]),
     ("orders", &["bus", "config", "db", "events", "http", "ids", "jobs", "tasks"]),
     ("admin", &["db", "http", "ids", "jobs"]),
-    ("doctor", &["bus", "config", "db", "files", "jobs"]),
+    ("doctor", &["bus", "config", "db", "files", "jobs", "leaderboard"]),
     ("email", &["config", "db", "files", "ids", "jobs", "tasks", "users"]),
     ("warehouse", &["db", "files", "ids", "jobs", "tasks", "thumbnail"]),
     ("client", &[]),

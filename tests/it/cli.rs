@@ -147,6 +147,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       status       Ask what became of a user's picture
       client       Watch the leaderboard live
       jobs         See what became of jobs, and see to those that did not end well
+      leaderboard  Refill the board in Redis, remove a player
       warehouse    What the warehouse holds
       doctor       Look at everything that m3a3 stands on, and say what to do about what is wrong
       config       Show the configuration
@@ -176,6 +177,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       m3a3 status 1                             what became of user 1's picture
       m3a3 client                               the leaderboard, live
       m3a3 jobs list --state dead               what was given up, and why
+      m3a3 leaderboard refill                   send every score to Redis again
       m3a3 warehouse report                     what the warehouse holds
       m3a3 doctor                               is everything well, and what to do if not
       m3a3 config show                          every setting, and where it came from

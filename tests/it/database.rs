@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// How many there are; the next one's author counts too.
-const MIGRATIONS: usize = 13;
+const MIGRATIONS: usize = 14;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
@@ -47,7 +47,7 @@ fn declared() -> BTreeSet<String> {
 
 /// The same, as the migrations made it.
 fn made(connection: &mut SqliteConnection) -> BTreeSet<String> {
-    let kind = "CASE WHEN c.name = 'id' AND c.type = 'INTEGER' THEN 'BigInt' ELSE CASE c.type WHEN 'TEXT' THEN 'Text'
+    let kind = "CASE WHEN c.name IN ('id', 'seq') AND c.type = 'INTEGER' THEN 'BigInt' ELSE CASE c.type WHEN 'TEXT' THEN 'Text'
         WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'BOOLEAN' THEN 'Bool'
         -- No column but a score has none.
         WHEN '' THEN 'Double' END END";
@@ -87,26 +87,51 @@ fn what_was_a_score_stays_one_and_the_next_ones_keep_the_sign_of_zero() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
     let connection = &mut connect(&location);
-    let exact = "2026-11-25-000013_exact_scores";
+    let (exact, cursor) = ("2026-11-25-000013_exact_scores", "2026-11-27-000014_score_cursor");
     let scores = |connection: &mut SqliteConnection| {
-        let rows = schema::scores::table.order(schema::scores::username);
-        let rows: Vec<(String, f64, i64)> = rows.load(connection).unwrap();
-        rows.into_iter().map(|(name, score, seq)| format!("{name} {score:?} {seq}")).collect::<Vec<_>>()
+        let rows = schema::scores::table.order(schema::scores::seq);
+        let rows: Vec<(i64, String, Option<f64>)> = rows.load(connection).unwrap();
+        rows.into_iter().map(|(seq, name, score)| format!("{seq} {name} {score:?}")).collect::<Vec<_>>()
     };
-    connection.batch_execute(&migration_file(exact, "down")).unwrap();
-    let old = "INSERT INTO scores VALUES ('a', 100, 1), ('b', 0.1, 2), ('c', 1e308, 3), ('d', 9007199254740992, 4)";
+    for migration in [cursor, exact] {
+        connection.batch_execute(&migration_file(migration, "down")).unwrap();
+    }
+    let old = "INSERT INTO scores VALUES ('a', 100, 9), ('b', 0.1, 2), ('c', 1e308, 3), ('d', 9007199254740992, 4);
+               UPDATE leaderboard SET seq = 9";
     connection.batch_execute(old).unwrap();
-    let before = scores(connection);
 
-    connection.batch_execute(&migration_file(exact, "up")).unwrap();
-    assert_eq!(scores(connection), before);
+    for migration in [exact, cursor] {
+        connection.batch_execute(&migration_file(migration, "up")).unwrap();
+    }
+    let moved =
+        ["1 b Some(0.1)", "2 c Some(1e308)", "3 d Some(9007199254740992.0)", "4 a Some(100.0)"].map(str::to_owned);
+    assert_eq!(scores(connection), moved);
     assert_eq!(names(connection, "SELECT typeof(score) AS name FROM scores"), ["real".to_owned()].into());
-    let negative = (schema::scores::username.eq("e"), schema::scores::score.eq(-0.0), schema::scores::seq.eq(5));
+    let version = "SELECT seq || ' ' || reset_seq || ' ' || length(board_id) AS name FROM leaderboard";
+    assert_eq!(names(connection, version), ["4 0 32".to_owned()].into());
+    let negative = (schema::scores::seq.eq(5), schema::scores::username.eq("e"), schema::scores::score.eq(-0.0));
     diesel::insert_into(schema::scores::table).values(negative).execute(connection).unwrap();
-    assert_eq!(scores(connection)[4], "e -0.0 5");
+    assert_eq!(scores(connection)[4], "5 e Some(-0.0)");
 
-    connection.batch_execute(&migration_file(exact, "down")).unwrap();
-    assert_eq!(scores(connection), [&before[..], &["e 0.0 5".to_owned()]].concat());
+    connection.batch_execute(&migration_file(cursor, "down")).unwrap();
+    let kept = "SELECT username || seq AS name FROM scores WHERE typeof(score) = 'real'";
+    assert_eq!(names(connection, kept), ["a4", "b1", "c2", "d3", "e5"].map(str::to_owned).into());
+}
+
+#[test]
+fn a_reset_that_redis_has_not_seen_comes_before_every_score_after_the_migration() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let connection = &mut connect(&location);
+    let cursor = "2026-11-27-000014_score_cursor";
+    connection.batch_execute(&migration_file(cursor, "down")).unwrap();
+    let old = "INSERT INTO scores VALUES ('a', 1.0, 5), ('b', 2.0, 6); UPDATE leaderboard SET seq = 6;
+               INSERT INTO unsent_scores VALUES ('somebody', 4, 6, true, 1)";
+    connection.batch_execute(old).unwrap();
+    connection.batch_execute(&migration_file(cursor, "up")).unwrap();
+    let version = "SELECT seq || ' ' || reset_seq AS name FROM leaderboard";
+    assert_eq!(names(connection, version), ["3 1".to_owned()].into());
+    assert_eq!(names(connection, "SELECT username || seq AS name FROM scores"), ["a2", "b3"].map(str::to_owned).into());
 }
 
 #[test]

@@ -59,6 +59,7 @@ async fn everything_is_well_beside_a_running_installation() {
         "clock",
         "Redis",
         "subscribers",
+        "leaderboard",
         "pictures' disk",
         "database disk",
         "mail templates",

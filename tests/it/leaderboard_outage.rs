@@ -1,5 +1,6 @@
 //! The leaderboard while Redis is away, comes back empty, or refuses.
 
+use diesel::prelude::*;
 use serde_json::json;
 
 use crate::harness::app::{App, eventually};
@@ -17,7 +18,7 @@ async fn a_redis_that_comes_back_empty_is_filled_from_the_database() {
     eventually("the board is back", || async { (app.redis.ask("ZCARD leaderboard").await == ":3\r\n").then_some(()) })
         .await;
     assert_eq!(app.players(server.url()).await, ["ada", "bo", "cy"]);
-    everything_is_sent(&app).await;
+    app.redis_has_every_score().await;
 }
 
 #[tokio::test]
@@ -72,16 +73,8 @@ async fn members_of_other_programs_stay_when_missed_scores_are_sent() {
     app.score(server.url(), "ours", 1).await;
     app.redis.restart_empty().await;
     app.redis.ask("ZADD leaderboard 5 theirs").await;
-    everything_is_sent(&app).await;
+    app.redis_has_every_score().await;
     assert_eq!(app.players(server.url()).await, ["theirs", "ours"]);
-}
-
-/// Waits until every commit is known to be in Redis.
-async fn everything_is_sent(app: &App) {
-    eventually("nothing is noted as unsent", || async {
-        (app.count("SELECT count(*) FROM unsent_scores") == 0).then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -95,13 +88,13 @@ async fn a_board_that_another_program_deletes_on_a_running_redis_stays_deleted()
     let second = app.ready_game_server().await;
     app.score(second.url(), "cy", 1).await;
     app.score(server.url(), "cy", 4).await;
-    everything_is_sent(&app).await;
+    app.redis_has_every_score().await;
     assert_eq!(app.players(server.url()).await, ["cy"]);
     assert_eq!(app.count("SELECT count(*) FROM scores"), 3);
 }
 
 #[tokio::test]
-async fn what_redis_refuses_is_told_and_undone_and_works_again_once_that_is_mended() {
+async fn a_score_that_redis_refuses_is_stored_and_reaches_it_later() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -110,21 +103,120 @@ async fn what_redis_refuses_is_told_and_undone_and_works_again_once_that_is_mend
     for mode in ["set", "best", "add"] {
         for name in ["ada", "new"] {
             let body = json!({ "username": name, "score": 5, "mode": mode });
-            let what = format!("{mode} of {name}");
-            let request = app.http.post(format!("{url}/score")).json(&body);
-            assert_refused(&what, request, 503, "holds something else than a sorted set").await;
+            let (status, answer) = app.post(url, "/score", &body).await;
+            assert_eq!((status, answer.get("rank")), (200, None), "{mode} of {name}: {answer}");
         }
     }
     assert_refused("reading", app.http.get(format!("{url}/leaderboard")), 503, "sorted set").await;
-    assert_eq!(app.count("SELECT count(*) FROM scores WHERE score <> 1"), 0, "what was refused has changed nothing");
+    assert_eq!(app.count("SELECT count(*) FROM scores WHERE score = 10"), 2);
+    let (status, readiness) = app.get(url, "/readyz").await;
+    assert_eq!((status, &readiness["status"]), (200, &json!("degraded")));
+    assert!(readiness["checks"]["leaderboard"].as_str().unwrap().contains("WRONGTYPE"), "{readiness}");
     app.redis.ask("DEL leaderboard").await;
+    eventually("Redis has both players", || async {
+        (app.redis.ask("ZCARD leaderboard").await == ":2\r\n").then_some(())
+    })
+    .await;
+    app.until(url, "ready").await;
+    assert_eq!(app.score(url, "bo", 11).await["rank"], 1);
+}
+
+#[tokio::test]
+async fn an_empty_redis_is_filled_though_scores_and_other_programs_reach_it_first() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    for number in 0..50 {
+        app.score(server.url(), &format!("player {number}"), number).await;
+    }
+    app.redis.restart_empty().await;
+    app.redis.ask("ZADD leaderboard 7 theirs").await;
+    for number in 50..56 {
+        app.score(server.url(), &format!("player {number}"), number).await;
+    }
+    app.redis_has_every_score().await;
+    assert_eq!(app.redis.ask("ZCARD leaderboard").await, ":57\r\n");
+}
+
+#[tokio::test]
+async fn a_redis_that_comes_back_with_an_older_board_is_brought_up_to_date() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "early", 1).await;
+    let cursor = app.redis.ask("GET {leaderboard}:cursor").await;
+    let cursor = cursor.split("\r\n").nth(1).unwrap().to_owned();
+    app.score(server.url(), "early", 2).await;
+    app.score(server.url(), "late", 3).await;
+    drop(server);
+    app.redis.restart_empty().await;
+    // What a snapshot holds that was taken after the first score.
+    app.redis.ask("ZADD leaderboard 1 early 7 theirs").await;
+    app.redis.ask(&format!("SET {{leaderboard}}:cursor {cursor}")).await;
+    let server = app.ready_game_server().await;
+    app.redis_has_every_score().await;
+    assert_eq!(app.players(server.url()).await, ["theirs", "late", "early"]);
+}
+
+#[tokio::test]
+async fn a_database_that_was_restored_from_a_backup_replaces_the_board() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1).await;
+    app.score(server.url(), "lost", 2).await;
+    drop(server);
+    let seq = app.count("SELECT max(seq) FROM scores");
+    let mut database = app.database();
+    for restore in [format!("DELETE FROM scores WHERE seq = {seq}"), format!("UPDATE leaderboard SET seq = {seq} - 1")]
+    {
+        diesel::sql_query(restore).execute(&mut database).unwrap();
+    }
+    let server = app.ready_game_server().await;
+    app.redis_has_every_score().await;
+    assert_eq!(app.players(server.url()).await, ["ada"]);
+}
+
+#[tokio::test]
+async fn a_redis_that_is_flushed_while_it_runs_is_filled_again() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1).await;
+    app.redis.ask("FLUSHALL").await;
+    app.redis_has_every_score().await;
+    assert_eq!(app.players(server.url()).await, ["ada"]);
+}
+
+#[tokio::test]
+async fn without_redis_a_score_that_depends_on_another_programs_score_is_refused() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ours", 1).await;
+    app.redis.ask("ZADD leaderboard 70 theirs").await;
+    app.redis.stop().await;
+    app.until(server.url(), "degraded").await;
+    for mode in ["add", "best"] {
+        let body = json!({ "username": "theirs", "score": 5, "mode": mode });
+        let request = app.http.post(format!("{}/score", server.url())).json(&body);
+        assert_refused(mode, request, 503, "another program may have written").await;
+    }
+    let body = json!({ "username": "ours", "score": 5, "mode": "add" });
+    assert_eq!(app.post(server.url(), "/score", &body).await.1["score"], 6);
+    assert_eq!(app.count("SELECT count(*) FROM scores"), 1, "nothing was committed of theirs");
+}
+
+#[tokio::test]
+async fn operators_can_refill_the_board_and_remove_players() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    for (name, score) in [("ada", 3), ("bo", 2)] {
+        app.score(server.url(), name, score).await;
+    }
+    app.redis.ask("ZREM leaderboard ada").await;
+    assert!(app.command(&["leaderboard", "refill"]).status().unwrap().success());
+    eventually("ada is back", || async { (app.players(server.url()).await == ["ada", "bo"]).then_some(()) }).await;
+    assert!(app.command(&["leaderboard", "remove", "ada"]).status().unwrap().success());
+    eventually("ada is removed", || async { (app.players(server.url()).await == ["bo"]).then_some(()) }).await;
     let body = json!({ "username": "ada", "score": 5, "mode": "add" });
-    assert_eq!(app.post(url, "/score", &body).await.1["score"], 6);
-    assert_eq!(app.score(url, "bo", 9).await["rank"], 1);
-    // A seed puts a board there whatever the key held.
-    app.redis.ask("SET leaderboard text").await;
-    assert_eq!(app.post(url, "/seed", &json!({})).await.0, 200);
-    assert_eq!(app.players(url).await.len(), 10);
+    assert_eq!(app.post(server.url(), "/score", &body).await.1["score"], 5, "nothing is left of the old score");
+    assert_eq!(app.command(&["leaderboard", "remove", "nobody"]).status().unwrap().code(), Some(1));
 }
 
 #[tokio::test]
@@ -136,12 +228,11 @@ async fn scores_of_a_server_that_was_killed_reach_redis_through_another() {
     app.score(doomed.url(), "orphan", 1).await;
     doomed.kill();
     app.redis.restart_empty().await;
-    // The board is there, so that nothing is filled anew; the note of the dead server tells what is missing.
     app.redis.ask("ZADD leaderboard 5 theirs").await;
     let heir = app.ready_game_server().await;
     eventually("the orphan is on the board", || async {
         app.players(heir.url()).await.contains(&"orphan".to_owned()).then_some(())
     })
     .await;
-    everything_is_sent(&app).await;
+    app.redis_has_every_score().await;
 }

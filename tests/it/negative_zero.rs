@@ -83,7 +83,7 @@ async fn negative_zero_outlives_the_server_and_a_redis_that_comes_back_empty() {
 
     app.redis.stop().await;
     app.until(server.url(), "degraded").await;
-    assert_eq!(post(&app, server.url(), "c", "best", "-0").await, "-0");
+    assert_eq!(post(&app, server.url(), "c", "set", "-0").await, "-0");
     app.redis.restart_empty().await;
     eventually("the board is back", || async { (app.redis.ask("ZCARD leaderboard").await == ":3\r\n").then_some(()) })
         .await;

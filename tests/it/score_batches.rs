@@ -1,14 +1,13 @@
 //! Scores that are committed together and sent in one command: each is answered for itself.
 //!
-//! The command is one ZADD of what the players have then, which Redis takes or refuses as a whole. So what is refused
-//! alone is a sum that no double can hold, or what came before the command that mended the board.
+//! What is refused alone is a sum that no double can hold, or a score that depends on one that only Redis may have.
 
 use std::pin::Pin;
 
 use diesel::prelude::*;
 use futures_util::poll;
 use m3a3::bus::Bus;
-use m3a3::db::schema::{scores, unsent_scores};
+use m3a3::db::schema::scores;
 use m3a3::db::{Database, Location};
 use m3a3::ids::Score;
 use m3a3::leaderboard::{Mode, Scored, Scoring, ScoringError, ScoringTask};
@@ -34,7 +33,7 @@ impl Lab {
         let (database, _thread) = Database::open(&Location::new(folder.path().join("m3a3.db"))).unwrap();
         let (bus, _tasks) = Bus::start(&redis.url(), CancellationToken::new()).unwrap();
         until("Redis is connected", || bus.is_connected()).await;
-        let (scoring, task) = Scoring::new(database.clone(), &bus, "this process".to_owned());
+        let (scoring, task) = Scoring::new(database.clone(), &bus);
         (Self { redis, database, scoring, _folder: folder }, task)
     }
 
@@ -43,14 +42,9 @@ impl Lab {
     }
 
     /// The scores in the database.
-    fn rows(&self) -> Vec<(String, f64)> {
+    fn rows(&self) -> Vec<(String, Option<f64>)> {
         let rows = scores::table.order(scores::username).select((scores::username, scores::score));
         self.database.read_point(|connection| rows.load(connection)).unwrap()
-    }
-
-    /// How many notes there are of what Redis may not have.
-    fn unsent(&self) -> i64 {
-        self.database.read_point(|connection| unsent_scores::table.count().get_result(connection)).unwrap()
     }
 }
 
@@ -83,26 +77,31 @@ async fn a_sum_that_no_double_can_hold_is_refused_alone() {
     assert_eq!(within("an answer", last).await.unwrap(), taken(0.0, 3));
     let board = "*6\r\n$2\r\ncy\r\n$1\r\n7\r\n$2\r\nbo\r\n$1\r\n5\r\n$3\r\nada\r\n$1\r\n0\r\n";
     assert_eq!(lab.redis.ask("ZREVRANGE leaderboard 0 -1 WITHSCORES").await, board);
-    until("nothing is noted as unsent", || lab.unsent() == 0).await;
-    assert_eq!(lab.rows(), [("ada", 0.0), ("bo", 5.0), ("cy", 7.0)].map(|(name, score)| (name.to_owned(), score)));
+    assert_eq!(
+        lab.rows(),
+        [("ada", 0.0), ("bo", 5.0), ("cy", 7.0)].map(|(name, score)| (name.to_owned(), Some(score)))
+    );
 }
 
 #[tokio::test]
-async fn of_one_batch_redis_refuses_a_score_and_takes_others() {
+async fn a_batch_that_redis_refuses_is_stored_and_answered_without_ranks() {
     let (lab, task) = Lab::new().await;
     lab.redis.ask("SET leaderboard text").await;
-    let before = handed_in(lab.score("ada", Mode::Set, 1000.0)).await;
-    let seed = handed_in(lab.scoring.seed()).await;
-    let after = handed_in(lab.score("bo", Mode::Set, 95.0)).await;
+    let set = handed_in(lab.score("ada", Mode::Set, 1000.0)).await;
+    let add = handed_in(lab.score("ada", Mode::Add, 1.0)).await;
     let _serving = tokio::spawn(task.run());
 
-    let refused = within("an answer", before).await.unwrap_err();
-    assert!(matches!(&refused, ScoringError::Refused(reason) if reason.starts_with("WRONGTYPE")), "{refused}");
-    within("an answer", seed).await.unwrap();
-    assert_eq!(within("an answer", after).await.unwrap(), taken(95.0, 2));
+    let unranked = |score: f64| Scored { score: Score::new(score).unwrap(), rank: None };
+    assert_eq!(within("an answer", set).await.unwrap(), unranked(1000.0));
+    assert_eq!(within("an answer", add).await.unwrap(), unranked(1001.0));
+    assert_eq!(lab.rows(), [("ada".to_owned(), Some(1001.0))]);
+    assert!(lab.scoring.refusal().is_some_and(|reason| reason.starts_with("WRONGTYPE")));
+    assert_eq!(lab.redis.ask("GET leaderboard").await, "$4\r\ntext\r\n", "what another program wrote is kept");
+
+    // A seed puts a board there whatever the key holds, and what follows is ranked again.
+    within("an answer", lab.scoring.seed()).await.unwrap();
+    assert_eq!(within("an answer", lab.score("bo", Mode::Set, 95.0)).await.unwrap(), taken(95.0, 2));
     assert_eq!(lab.redis.ask("ZSCORE leaderboard ada").await, "$-1\r\n");
     assert_eq!(lab.redis.ask("ZCARD leaderboard").await, ":11\r\n");
-    until("nothing is noted as unsent", || lab.unsent() == 0).await;
-    let rows = lab.rows();
-    assert_eq!((rows.len(), &rows[10]), (11, &("bo".to_owned(), 95.0)), "ada is not there");
+    assert_eq!(lab.scoring.refusal(), None);
 }

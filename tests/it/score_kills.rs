@@ -88,10 +88,7 @@ async fn every_answered_score_counts_and_redis_ends_with_what_the_database_has()
     admitted.add_permits(scores);
     handing_in.await.unwrap();
 
-    eventually("nothing is noted as unsent", || async {
-        (app.count("SELECT count(*) FROM unsent_scores") == 0).then_some(())
-    })
-    .await;
+    app.redis_has_every_score().await;
     let rows = rows(&app);
     assert_eq!(rows.len(), PLAYERS);
     for (Row { username, score }, points) in rows.into_iter().zip(points.iter()) {

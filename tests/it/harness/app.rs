@@ -187,6 +187,16 @@ impl App {
         assert_eq!(self.outcome(url, &accepted).await["status"], "done");
     }
 
+    /// Waits until Redis has every score of the database, by its own account.
+    pub async fn redis_has_every_score(&self) {
+        eventually("Redis has every score", || async {
+            let seq = self.count("SELECT seq FROM leaderboard");
+            let cursor = self.redis.ask("GET {leaderboard}:cursor").await;
+            cursor.ends_with(&format!(":{seq}\r\n")).then_some(())
+        })
+        .await;
+    }
+
     /// Posts a JSON body.
     pub async fn post(&self, url: &str, path: &str, body: &Value) -> (u16, Value) {
         answer(self.http.post(format!("{url}{path}")).json(body)).await.unwrap()

@@ -1,0 +1,404 @@
+//! The mirror against a model of Redis: up to three servers, whose steps a seed interleaves with crashes and every fault that
+//! Redis has. Invariant: once all is quiet, Redis equals the database for every player that m3a3 has written.
+//!
+//! `M3A3_TEST_SEED=7 cargo test --lib redis_mirror` runs one seed; `M3A3_TEST_SEEDS=500` runs as many.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tempfile::TempDir;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use super::super::store::{InRedis, Mode, Proposal};
+use super::*;
+use crate::bus::BusError;
+use crate::db::{Location, WriterThread};
+use crate::events::Event;
+use crate::ids::Score;
+
+const SERVERS: usize = 3;
+const STEPS: usize = 250;
+const PLAYERS: usize = 6;
+
+/// What a Redis holds.
+#[derive(Debug, Clone, Default)]
+struct Data {
+    board: BTreeMap<String, f64>,
+    cursor: Option<String>,
+    /// Another program has put a text in the board's place.
+    text: bool,
+    /// A server has put the cursor back for that.
+    rewound: bool,
+}
+
+#[derive(Default)]
+struct ModelRedis {
+    data: Data,
+    /// Grows with every change of the cursor, as WATCH notices it.
+    version: u64,
+    /// Grows with every restart, which ends all connections.
+    run: u64,
+    refuses: bool,
+    /// Earlier states, which a snapshot or a lagging replica brings back.
+    snapshots: Vec<Data>,
+    /// Transactions that are still on their way, with the run and the version that they were watching.
+    delayed: Vec<(u64, u64, Transaction)>,
+}
+
+impl ModelRedis {
+    fn restart(&mut self, data: Data) {
+        self.data = data;
+        self.run += 1;
+        self.version += 1;
+    }
+
+    fn execute(&mut self, run: u64, version: u64, transaction: &Transaction) -> Result<Outcome, BusError> {
+        if run != self.run {
+            return Err(BusError::Disconnected);
+        }
+        if self.refuses {
+            return Err(BusError::Refused("READONLY You can't write against a read only replica.".to_owned()));
+        }
+        if version != self.version {
+            return Ok(Outcome::Conflict);
+        }
+        self.version += 1;
+        if transaction.clear {
+            self.data.board.clear();
+            self.data.text = false;
+        }
+        self.data.rewound = self.data.text && transaction.set.is_empty() && transaction.remove.is_empty();
+        // Redis executes what it can of a transaction.
+        self.data.cursor = Some(transaction.cursor.clone());
+        if self.data.text && !(transaction.set.is_empty() && transaction.remove.is_empty()) {
+            return Err(BusError::Refused(format!("{WRONG_TYPE} Operation against a key")));
+        }
+        self.data.board.extend(transaction.set.iter().cloned());
+        self.data.board.retain(|name, _| !transaction.remove.contains(name));
+        self.snapshots.push(self.data.clone());
+        Ok(Outcome::Executed(Vec::new()))
+    }
+}
+
+/// What happens to a command on its way to Redis and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Delivered,
+    /// It never arrives.
+    Lost,
+    /// It is executed, and its answer never arrives.
+    Unanswered,
+    /// It arrives later.
+    Delayed,
+}
+
+type Turn = oneshot::Sender<Fate>;
+
+/// A server's connection, each command of which waits for its turn.
+struct ModelConnection {
+    redis: Arc<Mutex<ModelRedis>>,
+    /// The run and the version of the last reading.
+    watched: Option<(u64, u64)>,
+    turns: mpsc::UnboundedSender<Turn>,
+}
+
+impl ModelConnection {
+    async fn fate(&self) -> Fate {
+        let (turn, fate) = oneshot::channel();
+        let _ = self.turns.send(turn);
+        fate.await.unwrap_or(Fate::Lost)
+    }
+
+    fn read(&mut self) -> Reading {
+        let redis = self.redis.lock().unwrap();
+        self.watched = Some((redis.run, redis.version));
+        Reading { cursor: redis.data.cursor.clone(), writable: !redis.data.text }
+    }
+}
+
+impl Guarded for ModelConnection {
+    async fn watch(&mut self) -> Result<Reading, BusError> {
+        match self.fate().await {
+            Fate::Delivered => Ok(self.read()),
+            Fate::Lost => {
+                self.watched = None;
+                Err(BusError::Disconnected)
+            }
+            Fate::Unanswered | Fate::Delayed => {
+                self.watched = None;
+                Err(BusError::Timeout)
+            }
+        }
+    }
+
+    async fn execute(
+        &mut self,
+        transaction: &Transaction,
+        _: &(impl Event + Sync),
+        _: &[String],
+    ) -> Result<(Outcome, Reading), BusError> {
+        let fate = self.fate().await;
+        let Some((run, version)) = self.watched.take() else { return Err(BusError::Disconnected) };
+        match fate {
+            Fate::Lost => return Err(BusError::Disconnected),
+            Fate::Delayed => {
+                self.redis.lock().unwrap().delayed.push((run, version, transaction.clone()));
+                return Err(BusError::Timeout);
+            }
+            Fate::Delivered | Fate::Unanswered => {}
+        }
+        let outcome = self.redis.lock().unwrap().execute(run, version, transaction);
+        if fate == Fate::Unanswered {
+            return Err(BusError::Timeout);
+        }
+        let outcome = outcome?;
+        Ok((outcome, self.read()))
+    }
+
+    async fn ranks(&mut self, _: &[String]) -> Result<Vec<Option<u64>>, BusError> {
+        Ok(Vec::new())
+    }
+}
+
+type Mirror = RedisMirror<ModelConnection>;
+
+/// A server between two steps.
+enum Server {
+    Idle(Mirror),
+    /// In the middle of something, with its next command waiting for its turn.
+    Busy(JoinHandle<Mirror>, Turn),
+}
+
+struct Model {
+    rng: StdRng,
+    redis: Arc<Mutex<ModelRedis>>,
+    database: Database,
+    servers: Vec<Option<Server>>,
+    turns: Vec<(mpsc::UnboundedSender<Turn>, mpsc::UnboundedReceiver<Turn>)>,
+    thread: WriterThread,
+    _folder: TempDir,
+}
+
+impl Model {
+    fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (database, thread) = Database::open(&Location::new(folder.path().join("m3a3.db"))).unwrap();
+        let mut model = Self {
+            rng: StdRng::seed_from_u64(seed),
+            redis: Arc::default(),
+            database,
+            servers: Vec::new(),
+            turns: (0..SERVERS).map(|_| mpsc::unbounded_channel()).collect(),
+            thread,
+            _folder: folder,
+        };
+        for number in 0..model.rng.random_range(1..=SERVERS) {
+            let mirror = model.start(number);
+            model.servers.push(Some(Server::Idle(mirror)));
+        }
+        model
+    }
+
+    fn start(&self, number: usize) -> Mirror {
+        let turns = self.turns[number].0.clone();
+        RedisMirror::new(
+            self.database.clone(),
+            ModelConnection { redis: Arc::clone(&self.redis), watched: None, turns },
+        )
+    }
+
+    /// One step of a server, of Redis, or of another program.
+    async fn step(&mut self) {
+        let number = self.rng.random_range(0..self.servers.len());
+        match self.rng.random_range(0..100) {
+            0..70 => self.step_server(number).await,
+            70..78 => self.crash(number).await,
+            _ => self.disturb(),
+        }
+    }
+
+    async fn step_server(&mut self, number: usize) {
+        let server = match self.servers[number].take().unwrap() {
+            Server::Idle(mirror) => self.begin(number, mirror).await,
+            Server::Busy(task, turn) => {
+                let fate = match self.rng.random_range(0..20) {
+                    0 => Fate::Lost,
+                    1 => Fate::Unanswered,
+                    2 => Fate::Delayed,
+                    _ => Fate::Delivered,
+                };
+                let _ = turn.send(fate);
+                self.until_next_turn(number, task).await
+            }
+        };
+        self.servers[number] = Some(server);
+    }
+
+    /// Begins something new on an idle server.
+    async fn begin(&mut self, number: usize, mut mirror: Mirror) -> Server {
+        let player = |rng: &mut StdRng| format!("player {}", rng.random_range(0..PLAYERS));
+        let task = match self.rng.random_range(0..12) {
+            0 => {
+                let players: Vec<_> = (0..2).map(|number| (format!("player {number}"), 10.0)).collect();
+                self.database.write(move |connection| store::reset(connection, &players)).await.unwrap();
+                tokio::spawn(async move {
+                    mirror.catch_up().await;
+                    mirror
+                })
+            }
+            1 => {
+                let name = player(&mut self.rng);
+                self.database.write(move |connection| store::remove(connection, &name)).await.unwrap();
+                tokio::spawn(async move {
+                    mirror.catch_up().await;
+                    mirror
+                })
+            }
+            2..5 => tokio::spawn(async move {
+                mirror.catch_up().await;
+                mirror
+            }),
+            _ => {
+                let proposals: Vec<Proposal> = (0..self.rng.random_range(1..4))
+                    .map(|_| Proposal {
+                        name: player(&mut self.rng).parse().unwrap(),
+                        mode: [Mode::Set, Mode::Add][self.rng.random_range(0..2)],
+                        score: Score::new(f64::from(self.rng.random_range(1..100))).unwrap(),
+                        in_redis: InRedis::Known(None),
+                    })
+                    .collect();
+                let committed = self.database.write(move |connection| store::commit(connection, &proposals));
+                let commit = committed.await.unwrap();
+                tokio::spawn(async move {
+                    mirror.follow(&commit, &[]).await;
+                    mirror
+                })
+            }
+        };
+        self.until_next_turn(number, task).await
+    }
+
+    /// Waits until the task waits for its turn, or has ended.
+    async fn until_next_turn(&mut self, number: usize, mut task: JoinHandle<Mirror>) -> Server {
+        tokio::select! {
+            biased;
+            turn = self.turns[number].1.recv() => Server::Busy(task, turn.unwrap()),
+            mirror = &mut task => Server::Idle(mirror.unwrap()),
+        }
+    }
+
+    /// Kills a server, and starts another one in its place.
+    async fn crash(&mut self, number: usize) {
+        if let Some(Server::Busy(task, _)) = self.servers[number].take() {
+            task.abort();
+            let _ = task.await;
+        }
+        let mirror = self.start(number);
+        self.servers[number] = Some(Server::Idle(mirror));
+    }
+
+    fn disturb(&mut self) {
+        let mut redis = self.redis.lock().unwrap();
+        match self.rng.random_range(0..12) {
+            0 => redis.restart(Data::default()),
+            1 | 2 if !redis.snapshots.is_empty() => {
+                let at = self.rng.random_range(0..redis.snapshots.len());
+                let data = redis.snapshots[at].clone();
+                redis.restart(data);
+            }
+            3 => {
+                // FLUSHALL; WATCH notices it.
+                redis.data = Data::default();
+                redis.version += 1;
+            }
+            4 => {
+                redis.data.cursor = None;
+                redis.version += 1;
+            }
+            5 => {
+                redis.data.board.clear();
+                redis.data.text = true;
+            }
+            // Before a server has noticed it, this would be a board that another program deleted, which stays deleted.
+            6 | 7 if redis.data.rewound => redis.data.text = false,
+            8 => redis.refuses = !redis.refuses,
+            9 if !redis.delayed.is_empty() => {
+                let at = self.rng.random_range(0..redis.delayed.len());
+                let (run, version, transaction) = redis.delayed.remove(at);
+                let _ = redis.execute(run, version, &transaction);
+            }
+            _ if !redis.data.text => {
+                let name = format!("theirs {}", self.rng.random_range(0..3));
+                redis.data.board.insert(name, 1.0);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ends every fault, and lets one server after the other catch up. What is delayed arrives while they do.
+    async fn quiet(&mut self) {
+        self.redis.lock().unwrap().refuses = false;
+        self.catch_up().await;
+        self.redis.lock().unwrap().data.text = false;
+        self.catch_up().await;
+    }
+
+    async fn catch_up(&mut self) {
+        for number in 0..self.servers.len() {
+            let mut server = self.servers[number].take().unwrap();
+            for _ in 0..3 {
+                server = match server {
+                    Server::Idle(mut mirror) => {
+                        let task = tokio::spawn(async move {
+                            mirror.catch_up().await;
+                            mirror
+                        });
+                        self.until_next_turn(number, task).await
+                    }
+                    busy => busy,
+                };
+                while let Server::Busy(task, turn) = server {
+                    let _ = turn.send(Fate::Delivered);
+                    server = self.until_next_turn(number, task).await;
+                }
+            }
+            self.servers[number] = Some(server);
+            let mut redis = self.redis.lock().unwrap();
+            for (run, version, transaction) in std::mem::take(&mut redis.delayed) {
+                let _ = redis.execute(run, version, &transaction);
+            }
+        }
+    }
+
+    fn assert_equal(&self, seed: u64) {
+        let rows = self.database.read_point(|connection| store::rows_above(connection, 0, i64::MAX)).unwrap();
+        let scores = rows.into_iter().filter_map(|row| Some((row.username, row.score?)));
+        let expected: HashMap<String, f64> = scores.collect();
+        let redis = self.redis.lock().unwrap();
+        let ours = redis.data.board.iter().filter(|(name, _)| !name.starts_with("theirs"));
+        let shown: HashMap<String, f64> = ours.map(|(name, score)| (name.clone(), *score)).collect();
+        assert_eq!(shown, expected, "seed {seed}: Redis and the database");
+    }
+}
+
+#[tokio::test]
+async fn redis_equals_the_database_once_all_is_quiet() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let seeds = match number("M3A3_TEST_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("M3A3_TEST_SEEDS").unwrap_or(25),
+    };
+    for seed in seeds {
+        let mut model = Model::new(seed);
+        for _ in 0..STEPS {
+            model.step().await;
+        }
+        model.quiet().await;
+        model.assert_equal(seed);
+        drop(model.servers);
+        model.thread.close().await;
+    }
+}
