@@ -6,6 +6,7 @@
 //!
 //! Outside of `cargo bench` (`cargo test --benches`) it runs for a moment, to see that the answers are right.
 
+mod busy_neighbour;
 mod disk;
 mod enqueues;
 mod held_polls;
@@ -30,6 +31,9 @@ struct Bench {
 }
 
 fn main() -> anyhow::Result<()> {
+    if let Some(written) = busy_neighbour::run_if_told() {
+        return written;
+    }
     let (plan, warm_up, measured) = match rig::is_for_figures() {
         true => (Plan::full(), Duration::from_secs(1), Duration::from_secs(5)),
         false => (Plan::brief(), Duration::from_millis(50), Duration::from_millis(100)),
@@ -40,6 +44,7 @@ fn main() -> anyhow::Result<()> {
     start::measure(&bench, &mut report)?;
     statuses::measure(&bench, &mut report)?;
     enqueues::measure(&bench, &mut report)?;
+    busy_neighbour::measure(&bench, &mut report)?;
     held_polls::measure(&bench, &mut report)?;
     report.print()
 }

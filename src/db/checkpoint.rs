@@ -1,24 +1,33 @@
 //! Checkpoints on a thread of their own, so that no write waits while the WAL is copied into the database.
 //!
 //! SQLite's automatic checkpoint runs inside the commit that crosses its threshold, and flushes the whole database file
-//! while every other write waits. Here the writer only says that something was committed.
+//! while every other write waits. Here the writer only reports that something was committed.
+//!
+//! A reader hardly delays a write: a `PASSIVE` checkpoint stops at the pages that a reader still needs. `RESTART` waits
+//! for readers while it holds the write lock, so it is rare, short, and only tried when the WAL is in the database
+//! completely. A read that is never finished costs disk space, which is logged.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sql_types::Integer;
 use diesel::sqlite::SqliteConnection;
 
+use super::turn::Turns;
 use super::{DbError, Location, connection};
 
 /// A WAL with this many pages that are not in the database yet is checkpointed.
 const CHECKPOINT_PAGES: i32 = 1000;
-/// A WAL of this many pages is started over, which takes the write lock for the few pages that came last.
+/// A WAL of this many pages is started over, which takes the write lock for the few pages that were written last.
 const RESTART_PAGES: i32 = 16_000;
-/// The shortest time between two looks at the WAL.
+/// A WAL of this many pages is kept from starting over by a long read.
+const WARNING_PAGES: i32 = 2 * RESTART_PAGES;
+/// The shortest time between two checkpoints.
 const INTERVAL: Duration = Duration::from_millis(50);
+/// The shortest time between two attempts to start the WAL over.
+const RESTART_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Owns the checkpoint thread.
 pub(super) struct Checkpointer {
@@ -28,21 +37,19 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     pub(super) fn start(location: &Location) -> Result<Self, DbError> {
-        let connection = connection::open_for_writing(location)?;
+        let mut checkpoints = Checkpoints::open(location)?;
         let (commits, committed) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("db-checkpoint".to_owned())
-            .spawn(move || run(connection, &committed))
+            .spawn(move || checkpoints.run(&committed))
             .map_err(|error| DbError::Open { path: "the checkpoint thread".to_owned(), reason: error.to_string() })?;
         Ok(Self { commits, thread })
     }
 
-    /// Says that something was committed. Never blocks.
-    pub(super) fn committed(&self) {
-        // A full channel means that the thread will look anyway; a closed one that it has failed, and has said so.
-        if let Err(TrySendError::Disconnected(())) = self.commits.try_send(()) {
-            tracing::debug!("nobody checkpoints the database");
-        }
+    /// Reports that something was committed. Never blocks. Returns whether the thread is still there.
+    pub(super) fn committed(&self) -> bool {
+        // A full channel means that the thread looks at the WAL anyway.
+        !matches!(self.commits.try_send(()), Err(TrySendError::Disconnected(())))
     }
 
     /// Ends the thread.
@@ -54,20 +61,20 @@ impl Checkpointer {
     }
 }
 
-fn run(mut connection: SqliteConnection, committed: &Receiver<()>) {
-    while let Ok(()) = committed.recv() {
-        if let Err(error) = look(&mut connection) {
-            tracing::warn!(error = %error, "the database could not be checkpointed");
-        }
-        if let Err(RecvTimeoutError::Disconnected) = committed.recv_timeout(INTERVAL) {
-            return;
-        }
-    }
+/// What the checkpoint thread works with.
+struct Checkpoints {
+    location: Location,
+    connection: SqliteConnection,
+    turns: Turns,
+    last_restart: Option<Instant>,
+    /// Whether this growth of the WAL has been logged.
+    warned: bool,
 }
 
-#[derive(QueryableByName)]
+/// A row of `PRAGMA wal_checkpoint`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 struct Wal {
-    /// Pages in the WAL.
+    /// Pages in the WAL; -1 while another process checkpoints.
     #[diesel(sql_type = Integer)]
     log: i32,
     /// How many of them are in the database too.
@@ -75,18 +82,72 @@ struct Wal {
     checkpointed: i32,
 }
 
-fn look(connection: &mut SqliteConnection) -> QueryResult<()> {
-    let wal = checkpoint(connection, "NOOP")?;
-    if wal.log - wal.checkpointed < CHECKPOINT_PAGES && wal.log < RESTART_PAGES {
-        return Ok(());
+impl Checkpoints {
+    fn open(location: &Location) -> Result<Self, DbError> {
+        let connection = connection::open_for_checkpoints(location)?;
+        let turns = Turns::open(location);
+        Ok(Self { location: location.clone(), connection, turns, last_restart: None, warned: false })
     }
-    let wal = checkpoint(connection, "PASSIVE")?;
-    if wal.log >= RESTART_PAGES {
-        checkpoint(connection, "RESTART")?;
+
+    fn run(&mut self, committed: &Receiver<()>) {
+        while let Ok(()) = committed.recv() {
+            if let Err(error) = self.checkpoint_if_needed() {
+                tracing::warn!(error = %error, "the database could not be checkpointed");
+            }
+            if let Err(RecvTimeoutError::Disconnected) = committed.recv_timeout(INTERVAL) {
+                return;
+            }
+        }
     }
-    Ok(())
+
+    fn checkpoint_if_needed(&mut self) -> QueryResult<()> {
+        let wal = checkpoint(&mut self.connection, "NOOP")?;
+        if wal.log - wal.checkpointed < CHECKPOINT_PAGES && wal.log < RESTART_PAGES {
+            self.warned = false;
+            return Ok(());
+        }
+        let wal = checkpoint(&mut self.connection, "PASSIVE")?;
+        if restart_is_due(wal, self.last_restart.map(|last| last.elapsed())) {
+            self.restart()?;
+        }
+        if wal.log >= WARNING_PAGES && !self.warned {
+            self.warned = true;
+            let wal_bytes = self.location.beside("-wal").metadata().map_or(0, |wal| wal.len());
+            tracing::warn!(wal_mib = wal_bytes >> 20, "the WAL keeps growing: does another program keep a read open?");
+        }
+        Ok(())
+    }
+
+    /// Makes the next write begin at the start of the WAL.
+    fn restart(&mut self) -> QueryResult<()> {
+        self.last_restart = Some(Instant::now());
+        let _turn = self.turns.take();
+        checkpoint(&mut self.connection, "RESTART").map(drop)
+    }
+}
+
+/// Whether the WAL is to be started over; `since_last` is how long ago that was tried.
+fn restart_is_due(passive: Wal, since_last: Option<Duration>) -> bool {
+    let is_complete = passive.checkpointed == passive.log;
+    passive.log >= RESTART_PAGES && is_complete && since_last.is_none_or(|since| since >= RESTART_INTERVAL)
 }
 
 fn checkpoint(connection: &mut SqliteConnection, mode: &str) -> QueryResult<Wal> {
     diesel::sql_query(format!("PRAGMA wal_checkpoint({mode})")).get_result(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wal_is_started_over_only_when_that_waits_for_no_reader() {
+        let wal = |log, checkpointed| Wal { log, checkpointed };
+        assert!(restart_is_due(wal(RESTART_PAGES, RESTART_PAGES), None));
+        assert!(restart_is_due(wal(RESTART_PAGES, RESTART_PAGES), Some(RESTART_INTERVAL)));
+        assert!(!restart_is_due(wal(RESTART_PAGES, RESTART_PAGES), Some(RESTART_INTERVAL / 2)));
+        assert!(!restart_is_due(wal(40_000, 39_999), None), "a reader needs the rest");
+        assert!(!restart_is_due(wal(1000, 1000), None), "it is small");
+        assert!(!restart_is_due(wal(-1, -1), None), "another process checkpoints");
+    }
 }

@@ -11,18 +11,28 @@ use super::{DbError, Location};
 
 /// How long a statement waits for another process's transaction before it fails.
 const BUSY_TIMEOUT_MS: u32 = 10_000;
+/// How long a checkpoint waits for locks.
+const CHECKPOINT_TIMEOUT_MS: u32 = 50;
 /// How long to wait before the switch to WAL is tried again.
 const SWITCH_AGAIN: Duration = Duration::from_millis(10);
 /// A WAL that grew past this is cut back at the next checkpoint that empties it.
 const WAL_LIMIT_BYTES: u32 = 64 << 20;
 
-/// A connection for the writer thread, and for the checkpoint thread, which takes the automatic checkpoint's place.
-/// `synchronous=FULL`: a commit that returned survives a power cut.
+/// A connection for the writer thread. `synchronous=FULL`: a commit that returned survives a power cut.
 pub(super) fn open_for_writing(location: &Location) -> Result<SqliteConnection, DbError> {
     open(
         location,
         "PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; \
          PRAGMA cache_size = -8000;",
+    )
+}
+
+/// A connection for the checkpoint thread, which takes the automatic checkpoint's place. It gives up early: while a
+/// checkpoint waits for readers, it holds the write lock.
+pub(super) fn open_for_checkpoints(location: &Location) -> Result<SqliteConnection, DbError> {
+    open(
+        location,
+        &format!("PRAGMA synchronous = FULL; PRAGMA cache_size = -1000; PRAGMA busy_timeout = {CHECKPOINT_TIMEOUT_MS}"),
     )
 }
 

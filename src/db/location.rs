@@ -24,6 +24,13 @@ impl Location {
             _ => Path::new("."),
         }
     }
+
+    /// A file beside the database: its name with a suffix, such as `-wal`.
+    pub(super) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut path = self.0.as_os_str().to_owned();
+        path.push(suffix);
+        path.into()
+    }
 }
 
 #[cfg(test)]
@@ -34,5 +41,6 @@ mod tests {
     fn a_bare_file_name_lies_in_the_working_directory() {
         assert_eq!(Location::new("m3a3.db").folder(), Path::new("."));
         assert_eq!(Location::new("data/m3a3.db").folder(), Path::new("data"));
+        assert_eq!(Location::new("data/m3a3.db").beside("-wal"), Path::new("data/m3a3.db-wal"));
     }
 }

@@ -7,6 +7,7 @@ use diesel::sql_types::Text;
 use diesel::sqlite::{Sqlite, SqliteConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
+use super::turn::Turns;
 use super::{DbError, Location, connection};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
@@ -34,6 +35,8 @@ pub fn migrate(location: &Location) -> Result<Migrated, DbError> {
     if current {
         return Ok(Migrated { applied: Vec::new() });
     }
+    let mut turns = Turns::open(location);
+    let _turn = turns.take();
     connection
         .immediate_transaction(|connection| {
             check_users(connection)?;

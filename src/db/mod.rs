@@ -4,7 +4,8 @@
 //! statements to [`Database::write`] as a closure. Consumes and publishes nothing. Never holds a read across an await.
 //!
 //! Writes are group-committed: whatever waits while a transaction is being made durable goes into the next one together,
-//! so that durable writes scale with the number of requesters instead of with the disk's flushes per second.
+//! so that durable writes scale with the number of requesters instead of with the disk's flushes per second. Processes
+//! take turns at writing (`turn`).
 
 pub mod catalogue;
 mod checkpoint;
@@ -15,7 +16,9 @@ mod migration;
 mod reader;
 pub mod schema;
 pub mod timestamp;
+mod turn;
 mod writer;
+mod writer_status;
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -30,6 +33,7 @@ pub use migration::{Migrated, migrate, revert_all};
 use reader::Readers;
 use writer::Writer;
 pub use writer::WriterThread;
+pub use writer_status::WriterStatus;
 
 /// Milliseconds since 1970-01-01 UTC; every time in the database is of this form.
 pub type UnixMillis = i64;
@@ -122,6 +126,11 @@ impl Database {
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
         self.writer.try_write(change).await
+    }
+
+    /// The state of the writer thread.
+    pub fn writer_status(&self) -> WriterStatus {
+        self.writer.status()
     }
 
     /// Reads a few rows by key, at once on the calling thread: a hop to another thread would cost more than the read.

@@ -2,14 +2,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
+use diesel::sql_types::Integer;
 use diesel::sqlite::SqliteConnection;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpointer;
+use super::turn::Turns;
+use super::writer_status::{Published, WriterStatus};
 use super::{DbError, Location, connection};
 
 /// How many writes may wait; past it, [`Writer::try_write`] refuses.
@@ -21,46 +27,72 @@ const BATCH: usize = 512;
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
+    published: Published,
+    ended: CancellationToken,
 }
 
 enum Message {
-    Write(Box<dyn Write>),
+    Write(Queued),
     Close,
+}
+
+struct Queued {
+    write: Box<dyn Write>,
+    requested_at: Instant,
 }
 
 /// Owns the writer thread.
 pub struct WriterThread {
     queue: mpsc::Sender<Message>,
     thread: std::thread::JoinHandle<()>,
+    ended: CancellationToken,
 }
 
 impl WriterThread {
-    /// Makes everything durable that was queued before, refuses everything after, and ends the thread.
-    pub async fn close(self) {
+    /// Makes everything durable that was queued before, refuses everything after, and ends the thread. Returns whether
+    /// the thread was there to do so: it is not after a panic.
+    pub async fn close(self) -> bool {
         // A send fails only where the thread is gone already.
-        let _ = self.queue.send(Message::Close).await;
+        let was_there = self.queue.send(Message::Close).await.is_ok();
         drop(self.queue);
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the database's writer thread ended in a panic");
+        let is_fine = was_there && matches!(joined, Ok(Ok(())));
+        if !is_fine {
+            tracing::error!("the database's writer thread ended before it was closed");
         }
+        is_fine
+    }
+
+    /// Waits until the thread has ended, for whatever reason. Nothing can be written after that.
+    pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.ended.clone().cancelled_owned()
     }
 }
 
 impl Writer {
     pub(super) fn start(location: Location) -> Result<(Self, WriterThread), DbError> {
         let mut connection = connection::open_for_writing(&location)?;
-        check_writable(&mut connection, &location)?;
+        let mut turns = Turns::open(&location);
+        check_writable(&mut connection, &mut turns, &location)?;
         let checkpointer = Checkpointer::start(&location)?;
         let (queue, receiver) = mpsc::channel(QUEUE);
+        let (published, ended) = (Published::default(), CancellationToken::new());
+        let group_commit = GroupCommit { location, connection, turns, published: published.clone(), failed: false };
+        let end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("db-writer".to_owned())
             .spawn(move || {
-                run(&location, connection, receiver, &checkpointer);
+                let _end = end;
+                group_commit.run(receiver, &checkpointer);
                 checkpointer.close();
             })
             .map_err(|error| DbError::Open { path: "the writer thread".to_owned(), reason: error.to_string() })?;
-        Ok((Self { queue: queue.clone() }, WriterThread { queue, thread }))
+        let writer = Self { queue: queue.clone(), published, ended: ended.clone() };
+        Ok((writer, WriterThread { queue, thread, ended }))
+    }
+
+    pub(super) fn status(&self) -> WriterStatus {
+        self.published.status(self.ended.is_cancelled())
     }
 
     pub(super) async fn write<T, F>(&self, change: F) -> Result<T, DbError>
@@ -107,7 +139,8 @@ where
     F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
 {
     let (requester, answer) = oneshot::channel();
-    (Message::Write(Box::new(Pending { change: Some(change), result: None, requester })), answer)
+    let write = Box::new(Pending { change: Some(change), result: None, requester });
+    (Message::Write(Queued { write, requested_at: Instant::now() }), answer)
 }
 
 impl<T, F> Write for Pending<T, F>
@@ -145,7 +178,8 @@ where
 }
 
 /// Fails where the file can be read but not written, which SQLite says only when it is tried.
-fn check_writable(connection: &mut SqliteConnection, location: &Location) -> Result<(), DbError> {
+fn check_writable(connection: &mut SqliteConnection, turns: &mut Turns, location: &Location) -> Result<(), DbError> {
+    let _turn = turns.take();
     match diesel::sql_query("UPDATE users SET id = id WHERE 0").execute(connection) {
         Err(DieselError::DatabaseError(_, info)) if info.message().contains("readonly") => {
             Err(DbError::Open { path: location.path().display().to_string(), reason: info.message().to_owned() })
@@ -155,48 +189,90 @@ fn check_writable(connection: &mut SqliteConnection, location: &Location) -> Res
     }
 }
 
-fn run(
-    location: &Location,
-    mut connection: SqliteConnection,
-    mut queue: mpsc::Receiver<Message>,
-    checkpointer: &Checkpointer,
-) {
-    let mut batch = Vec::with_capacity(BATCH);
-    let mut closing = false;
-    while let Some(first) = if closing { queue.try_recv().ok() } else { queue.blocking_recv() } {
-        let mut next = Some(first);
-        while let Some(message) = next {
-            match message {
-                Message::Write(write) => batch.push(write),
+/// What the writer thread works with.
+struct GroupCommit {
+    location: Location,
+    connection: SqliteConnection,
+    turns: Turns,
+    published: Published,
+    /// Whether the last commit failed, and none has shown since then that the database can be written.
+    failed: bool,
+}
+
+impl GroupCommit {
+    /// Commits what is queued, until the queue is closed, or until the checkpoint thread has ended: without it the WAL
+    /// would grow for ever.
+    fn run(mut self, mut queue: mpsc::Receiver<Message>, checkpointer: &Checkpointer) {
+        let mut closing = false;
+        while let Some(first) = if closing { queue.try_recv().ok() } else { queue.blocking_recv() } {
+            match first {
+                Message::Write(first) => closing |= self.commit(first, &mut queue),
                 Message::Close => {
                     queue.close();
                     closing = true;
                 }
             }
-            next = if batch.len() < BATCH { queue.try_recv().ok() } else { None };
+            if !self.failed && !checkpointer.committed() {
+                return;
+            }
         }
-        if commit(&mut connection, &mut batch).is_ok() {
-            checkpointer.committed();
-        } else if let Ok(fresh) = connection::open_for_writing(location) {
-            // After an error that SQLite answered by rolling back on its own (a full disk), Diesel's count of open
-            // savepoints is wrong, and the old connection would refuse every further transaction.
-            connection = fresh;
+    }
+
+    /// Commits one batch: this write, and those that are queued by the time it is this process's turn. Answers all of
+    /// them, and returns whether the queue was closed.
+    fn commit(&mut self, first: Queued, queue: &mut mpsc::Receiver<Message>) -> bool {
+        self.published.begin(first.requested_at);
+        let turn = self.turns.take();
+        let (mut batch, closing) = fill(first, queue);
+        let committed = transact(&mut self.connection, &mut batch);
+        let failure = match &committed {
+            Err(error) => Some(error.to_string()),
+            // A commit that changed nothing succeeds on a full disk, too.
+            Ok(()) if self.failed => write_a_page(&mut self.connection).err().map(|error| error.to_string()),
+            Ok(()) => None,
+        };
+        drop(turn);
+        self.failed = failure.is_some();
+        self.published.end(failure);
+        if let Err(error) = &committed {
+            tracing::error!(error = %error, writes = batch.len(), "a transaction could not be committed");
+            self.reconnect();
+        }
+        let committed = committed.map_err(|error| DbError::Commit(Arc::new(error)));
+        for write in batch {
+            write.answer(committed.clone());
+        }
+        closing
+    }
+
+    /// After an error that SQLite answered by rolling back on its own (a full disk), Diesel's count of open savepoints
+    /// is wrong, and the old connection would refuse every further transaction.
+    fn reconnect(&mut self) {
+        if let Ok(fresh) = connection::open_for_writing(&self.location) {
+            self.connection = fresh;
         }
     }
 }
 
-/// Runs a batch in one transaction and answers everyone in it.
-fn commit(connection: &mut SqliteConnection, batch: &mut Vec<Box<dyn Write>>) -> Result<(), DbError> {
-    let committed = transact(connection, batch).map_err(|error| {
-        tracing::error!(error = %error, writes = batch.len(), "a transaction could not be committed");
-        DbError::Commit(Arc::new(error))
-    });
-    for write in batch.drain(..) {
-        write.answer(committed.clone());
+/// A batch that begins with this write, and whether the queue was closed.
+fn fill(first: Queued, queue: &mut mpsc::Receiver<Message>) -> (Vec<Box<dyn Write>>, bool) {
+    let mut batch = Vec::with_capacity(queue.len().min(BATCH) + 1);
+    batch.push(first.write);
+    let mut closing = false;
+    while batch.len() < BATCH {
+        match queue.try_recv() {
+            Ok(Message::Write(next)) => batch.push(next.write),
+            Ok(Message::Close) => {
+                queue.close();
+                closing = true;
+            }
+            Err(_) => break,
+        }
     }
-    committed
+    (batch, closing)
 }
 
+/// Runs a batch in one transaction.
 fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> QueryResult<()> {
     connection.immediate_transaction(|connection| {
         for write in batch.iter_mut() {
@@ -208,4 +284,15 @@ fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> 
         }
         Ok(())
     })
+}
+
+/// Writes the database's first page as it is.
+fn write_a_page(connection: &mut SqliteConnection) -> QueryResult<()> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Integer)]
+        user_version: i32,
+    }
+    let Row { user_version } = diesel::sql_query("PRAGMA user_version").get_result(connection)?;
+    connection.batch_execute(&format!("PRAGMA user_version = {user_version}"))
 }

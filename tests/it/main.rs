@@ -47,5 +47,7 @@ mod thumbnails;
 mod upload;
 mod users;
 mod variants;
+mod wal;
 mod warehouse;
 mod webhook;
+mod write_turns;

@@ -1,0 +1,203 @@
+//! Turns: fair write locking between the processes on one database.
+//!
+//! Owns two lock files (flock) beside the database, `-queue` and `-turn`. A turn only decides which connection asks for
+//! SQLite's write lock next; that lock alone protects the data. SQLite polls it with growing sleeps, so next to a
+//! process that commits continuously, a waiting process finds it free only by chance. SQLite's blocking locks are no
+//! remedy: on Unix, `SQLITE_ENABLE_SETLK_TIMEOUT` of 3.53 is a placeholder that does not block.
+//!
+//! A connection that wants to write locks the queue, then the turn, and unlocks the queue. Only the holder of the queue
+//! can lock the turn, so a process that has just written is never ahead of the one that waits there.
+//!
+//! Nothing here blocks for ever. The kernel unlocks the files of a process that ends, however it ends. One that is
+//! stopped (SIGSTOP) keeps its locks; after [`TURN_TIMEOUT`] the others ask SQLite directly. Where files cannot be
+//! locked, they always do.
+
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::time::{Duration, Instant};
+
+use super::Location;
+
+/// How long to wait for a turn. Much longer than a transaction: after it, another process is stopped or hangs.
+const TURN_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long no turn is waited for after a timeout, so that a stopped process does not delay every transaction.
+const TIMEOUT_PAUSE: Duration = Duration::from_secs(10);
+/// The time between two attempts to lock a file. std has no lock with a timeout.
+const POLL_INTERVAL: Duration = Duration::from_micros(200);
+
+/// Takes turns for one connection. Every connection needs its own: flock is per open file.
+#[derive(Debug)]
+pub(super) struct Turns {
+    files: Option<LockFiles>,
+    timeout: Duration,
+    /// Set after a timeout: until then, a turn is taken only if it is free.
+    impatient_until: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct LockFiles {
+    queue: File,
+    turn: File,
+}
+
+/// The right to ask for SQLite's write lock; dropping it passes it on.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    _turn: Locked<'a>,
+}
+
+impl Turns {
+    /// Opens the lock files, and creates them where there are none.
+    pub(super) fn open(location: &Location) -> Self {
+        let files = LockFiles::open(location).inspect_err(|error| {
+            tracing::warn!(error = %error, "no lock files beside the database: processes may delay each other");
+        });
+        Self { files: files.ok(), timeout: TURN_TIMEOUT, impatient_until: None }
+    }
+
+    /// Waits for a turn. `None` where no turn can be had in time; the caller then asks SQLite all the same. Blocks.
+    pub(super) fn take(&mut self) -> Option<Turn<'_>> {
+        let files = self.files.as_ref()?;
+        let now = Instant::now();
+        let impatient = self.impatient_until.is_some_and(|until| now < until);
+        let deadline = if impatient { now } else { now + self.timeout };
+        match files.turn(deadline) {
+            Ok(turn) => {
+                self.impatient_until = None;
+                Some(turn)
+            }
+            Err(TryLockError::WouldBlock) => {
+                if !impatient {
+                    tracing::warn!(waited = ?self.timeout, "another process keeps its turn to write; is it stopped?");
+                    self.impatient_until = Some(Instant::now() + TIMEOUT_PAUSE);
+                }
+                None
+            }
+            Err(TryLockError::Error(error)) => {
+                tracing::debug!(error = %error, "the database's lock files cannot be locked");
+                None
+            }
+        }
+    }
+}
+
+impl LockFiles {
+    fn open(location: &Location) -> io::Result<Self> {
+        // As SQLite does with its own files, so that a command run by root locks nobody out.
+        let database = location.path().metadata().ok();
+        let mode = database.as_ref().map_or(0o600, |database| database.mode() & 0o666);
+        let open = |suffix| {
+            let path = location.beside(suffix);
+            let file = File::options().write(true).create(true).truncate(false).mode(mode).open(path)?;
+            if let Some(database) = &database {
+                // Only root may do this, and only root has to.
+                let _ = fchown(&file, Some(database.uid()), Some(database.gid()));
+            }
+            io::Result::Ok(file)
+        };
+        Ok(Self { queue: open("-queue")?, turn: open("-turn")? })
+    }
+
+    fn turn(&self, deadline: Instant) -> Result<Turn<'_>, TryLockError> {
+        let _head_of_queue = Locked::before(&self.queue, deadline)?;
+        Ok(Turn { _turn: Locked::before(&self.turn, deadline)? })
+    }
+}
+
+/// A locked file; dropping it unlocks the file.
+#[derive(Debug)]
+struct Locked<'a>(&'a File);
+
+impl<'a> Locked<'a> {
+    /// Locks a file before a deadline; tries at least once.
+    fn before(file: &'a File, deadline: Instant) -> Result<Self, TryLockError> {
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(POLL_INTERVAL),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::error!(error = %error, "the database's lock file cannot be unlocked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder, and as many takers as wanted that give up after this time.
+    fn takers<const N: usize>(timeout: Duration) -> (tempfile::TempDir, [Turns; N]) {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path().join("m3a3.db"));
+        let takers = std::array::from_fn(|_| Turns { timeout, ..Turns::open(&location) });
+        (folder, takers)
+    }
+
+    #[test]
+    fn only_one_at_a_time_has_the_turn() {
+        let (_folder, [mut one, mut other]) = takers(Duration::ZERO);
+        let turn = one.take().unwrap();
+        assert!(other.take().is_none());
+        drop(turn);
+        assert!(other.take().is_some(), "a free turn is taken during the pause after a timeout too");
+        assert!(other.impatient_until.is_none());
+    }
+
+    #[test]
+    fn while_one_waits_nobody_else_gets_the_next_turn() {
+        let (folder, [mut first, mut second, mut third]) = takers(Duration::from_secs(3600));
+        let turn = first.take().unwrap();
+        std::thread::scope(|scope| {
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let waiter = scope.spawn(move || {
+                let turn = second.take();
+                let _ = released.recv();
+                turn.is_some()
+            });
+            let files = LockFiles::open(&Location::new(folder.path().join("m3a3.db"))).unwrap();
+            while files.queue.try_lock().is_ok() {
+                files.queue.unlock().unwrap();
+                std::thread::yield_now();
+            }
+            // The second one is at the head of the queue now.
+            drop(turn);
+            third.timeout = Duration::ZERO;
+            assert!(third.take().is_none());
+            drop(release);
+            assert!(waiter.join().unwrap());
+        });
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_delays_one_transaction_and_no_more() {
+        let (_folder, [mut stopped, mut other]) = takers(Duration::from_millis(20));
+        let _kept = stopped.take().unwrap();
+        assert!(other.take().is_none());
+        other.timeout = Duration::from_secs(3600);
+        assert!(other.take().is_none(), "it does not wait again");
+    }
+
+    #[test]
+    fn the_turn_of_a_process_that_ended_is_free() {
+        let (_folder, [mut ended, mut other]) = takers(Duration::from_secs(60));
+        std::mem::forget(ended.take());
+        drop(ended);
+        assert!(other.take().is_some());
+    }
+
+    #[test]
+    fn where_there_can_be_no_lock_files_there_are_no_turns() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut turns = Turns::open(&Location::new(folder.path().join("missing/m3a3.db")));
+        assert!(turns.take().is_none());
+    }
+}
