@@ -33,10 +33,8 @@ pub enum Condition {
 /// When it cannot be opened or read.
 pub fn condition(location: &Location) -> Result<Condition, DbError> {
     let Ok(metadata) = location.path().metadata() else { return Ok(Condition::Missing) };
-    let mut wal = location.path().as_os_str().to_owned();
-    wal.push("-wal");
     // Before the file is opened, which may tidy its log up.
-    let wal_bytes = std::fs::metadata(wal).map_or(0, |metadata| metadata.len());
+    let wal_bytes = location.beside("-wal").metadata().map_or(0, |metadata| metadata.len());
     match read_once(location, |connection| Ok((schema_of(connection), faults(connection)?)))? {
         (Schema::Outdated, _) => Ok(Condition::Outdated),
         (Schema::Newer, _) => Ok(Condition::Newer),
@@ -55,13 +53,90 @@ pub fn read_once<T>(
     Ok(query(&mut connection::open_for_reading(location)?)?)
 }
 
-/// `PRAGMA integrity_check` (SQLite), which says one row of "ok" or one for each fault.
+/// How many faults are reported.
+const MAX_FAULTS: usize = 5;
+
+/// The first faults that SQLite finds, table by table. Each table with its indexes is a read of its own: while a read
+/// lasts, the WAL of a busy database grows.
 fn faults(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Table {
+        #[diesel(sql_type = Text)]
+        name: String,
+    }
+    // The schema's own check covers the list of free pages.
+    let tables = "SELECT 'sqlite_schema' AS name UNION ALL SELECT name FROM sqlite_schema WHERE type = 'table'";
+    let mut faults = Vec::new();
+    for Table { name } in diesel::sql_query(tables).load::<Table>(connection)? {
+        faults.extend(faults_of(connection, &name)?);
+        if faults.len() >= MAX_FAULTS {
+            break;
+        }
+    }
+    faults.truncate(MAX_FAULTS);
+    Ok(faults)
+}
+
+/// `PRAGMA integrity_check` (SQLite) of one table: one row of "ok" or one for each fault.
+fn faults_of(connection: &mut SqliteConnection, table: &str) -> QueryResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Row {
         #[diesel(sql_type = Text)]
         integrity_check: String,
     }
-    let rows = diesel::sql_query("PRAGMA integrity_check(5)").load::<Row>(connection)?;
+    let check = format!("PRAGMA integrity_check(\"{}\")", table.replace('"', "\"\""));
+    let rows = diesel::sql_query(check).load::<Row>(connection)?;
     Ok(rows.into_iter().map(|row| row.integrity_check).filter(|row| row != "ok").collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use diesel::connection::SimpleConnection;
+    use diesel::sql_types::Integer;
+
+    use super::*;
+
+    diesel::define_sql_function! {
+        /// Called while the table is checked in which this number is stored.
+        fn checked(number: Integer) -> Bool;
+    }
+
+    #[derive(Debug, PartialEq, QueryableByName)]
+    struct Wal {
+        #[diesel(sql_type = Integer)]
+        log: i32,
+        #[diesel(sql_type = Integer)]
+        checkpointed: i32,
+    }
+
+    #[test]
+    fn the_check_of_one_table_keeps_no_page_of_the_wal_that_the_next_one_does_not_need() {
+        let folder = tempfile::tempdir().unwrap();
+        let location = Location::new(folder.path().join("m3a3.db"));
+        let mut neighbour = connection::open_for_writing(&location).unwrap();
+        checked_utils::register_impl(&mut neighbour, |_: i32| true).unwrap();
+        let tables = "CREATE TABLE one (number INTEGER CHECK (checked(number))); INSERT INTO one VALUES (1);
+                      CREATE TABLE two (number INTEGER CHECK (checked(number))); INSERT INTO two VALUES (2);
+                      CREATE TABLE written (number INTEGER)";
+        neighbour.batch_execute(tables).unwrap();
+
+        let mut reader = connection::open_for_reading(&location).unwrap();
+        let (neighbour, wals) = (Mutex::new(neighbour), Arc::new(Mutex::new(Vec::new())));
+        let seen = wals.clone();
+        checked_utils::register_impl(&mut reader, move |number: i32| {
+            let mut neighbour = neighbour.lock().unwrap();
+            if number == 1 {
+                neighbour.batch_execute("INSERT INTO written VALUES (1)").unwrap();
+            }
+            let wal = diesel::sql_query("PRAGMA wal_checkpoint(PASSIVE)").get_result::<Wal>(&mut *neighbour).unwrap();
+            seen.lock().unwrap().push((number, wal.checkpointed == wal.log));
+            true
+        })
+        .unwrap();
+
+        assert_eq!(faults(&mut reader).unwrap(), Vec::<String>::new());
+        assert_eq!(*wals.lock().unwrap(), [(1, false), (2, true)]);
+    }
 }
