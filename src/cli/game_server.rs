@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 
 use super::output;
 use super::process::{Process, drain, patient_job_policy, worker_lock};
-use super::readiness::database_and_redis;
+use super::readiness;
 use super::readings::{operators, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::http::health::{Check, Readiness};
@@ -91,7 +91,7 @@ pub(super) fn start(
     let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     let sockets = Sockets::new();
     let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
-    let readiness = readiness(process, &board.scoring);
+    let readiness = readiness(process, config, &board.scoring);
     let orders = start_orders(process, config, workers)?;
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
@@ -113,9 +113,9 @@ pub(super) fn start(
 }
 
 /// Whether the database answers, Redis is there, and takes scores.
-fn readiness(process: &Process, scoring: &Scoring) -> Readiness {
+fn readiness(process: &Process, config: &Config, scoring: &Scoring) -> Readiness {
     let scoring = scoring.clone();
-    database_and_redis(&process.database, &process.bus).with("leaderboard", move || {
+    readiness::common(config, &process.database, &process.bus).with("leaderboard", move || {
         let refused = |reason| format!("Redis refuses scores, which reach it later: {reason}");
         let check = scoring.refusal().map_or(Check::Fine, |reason| Check::Degraded(refused(reason)));
         async { check }.boxed()

@@ -53,12 +53,14 @@ impl Process {
         let redis_url = redis_url.unwrap_or_else(|| expected_redis(config));
         let bus_shutdown = CancellationToken::new();
         let (bus, bus_task) = Bus::start(&redis_url, bus_shutdown.clone())?;
+        let shutdown = Shutdown::new();
+        let writing = run_until_either(writer.ended(), shutdown.token());
         Ok(Self {
-            shutdown: Shutdown::new(),
+            shutdown,
             database,
             bus,
             signals,
-            roles: Vec::new(),
+            roles: vec![Running::spawn("database writer", writing.map(Ok))],
             grace: config.shutdown.grace,
             bus_task,
             bus_shutdown,
@@ -117,12 +119,20 @@ impl Process {
         self.bus_shutdown.cancel();
         let closed = timeout(CLOSING, async {
             self.bus_task.finished().await;
-            self.writer.close().await;
+            self.writer.close().await
         })
         .await;
         ended?;
-        closed.context("the last writes were not finished in time")
+        match closed.context("the last writes were not finished in time")? {
+            true => Ok(()),
+            false => bail!("the database writer ended before the last writes"),
+        }
     }
+}
+
+/// A role that ends at the shutdown, or when what it watches has ended, after which the process is of no use.
+async fn run_until_either(ended: impl Future<Output = ()>, shutdown: CancellationToken) {
+    shutdown.run_until_cancelled(ended).await;
 }
 
 /// Opens the database for a command that looks at what is there: a new one would only hide that this is the wrong place.
@@ -179,5 +189,44 @@ fn raise_open_files() {
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(error = %error, ?current, "the limit of open files cannot be raised");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+    use crate::config::Overrides;
+
+    /// Panics where it is dropped.
+    struct Bomb;
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_process_ends_with_its_database_writer() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut overrides = Overrides::default();
+        overrides.set("database.url", folder.path().join("m3a3.db").to_str().unwrap(), "--database-url");
+        let config = Config::load(&overrides).unwrap();
+        let process = Process::open(&config, Some("redis://127.0.0.1:1".to_owned())).unwrap();
+
+        // The writer drops the result, since nobody waits for it any more.
+        let (abandoned, gate) = std::sync::mpsc::channel::<()>();
+        let mut write = Box::pin(process.database.write(move |_| {
+            let _ = gate.recv();
+            Ok(Bomb)
+        }));
+        assert!(poll!(&mut write).is_pending());
+        drop(write);
+        drop(abandoned);
+
+        let error = process.run().await.unwrap_err().to_string();
+        assert_eq!(error, "database writer ended by itself");
     }
 }

@@ -1,23 +1,32 @@
-//! What `/readyz` asks in every server.
+//! What `/readyz` checks in every server: a list of named checks, to which a server adds its own.
+
+use std::path::PathBuf;
+use std::time::Duration;
 
 use diesel::RunQueryDsl;
 use futures_util::FutureExt;
+use tokio::time::timeout;
 
 use crate::bus::Bus;
-use crate::db::Database;
+use crate::config::Config;
+use crate::db::{Database, Location};
+use crate::files::free_bytes_below;
 use crate::http::health::{Check, Readiness};
 
-/// Whether the database answers, and whether Redis is there; without Redis work goes on.
-pub(super) fn database_and_redis(database: &Database, bus: &Bus) -> Readiness {
+/// A write that waits for longer is not merely slow.
+const WRITE_WAIT_LIMIT: Duration = Duration::from_secs(5);
+/// How long an idle writer is tried: a little longer, so that a probe without an answer has waited for too long.
+const PROBE_TIMEOUT: Duration = WRITE_WAIT_LIMIT.saturating_add(Duration::from_millis(50));
+
+/// The database, its disk, and Redis; without Redis work goes on.
+pub(super) fn common(config: &Config, database: &Database, bus: &Bus) -> Readiness {
     let (database, bus) = (database.clone(), bus.clone());
+    let (folder, wanted) = (database_folder(config), config.serve.min_free_bytes);
     Readiness::default()
-        .with("database", move || {
-            let database = database.clone();
-            async move {
-                let read = database.read(|connection| diesel::sql_query("SELECT 1 FROM users").execute(connection));
-                read.await.map_or_else(|error| Check::Unavailable(error.to_string()), |_| Check::Fine)
-            }
-            .boxed()
+        .with("database", move || check_database(database.clone()).boxed())
+        .with("database disk", move || {
+            let check = check_disk(free_bytes_below(&folder), wanted);
+            async { check }.boxed()
         })
         .with("redis", move || {
             let check = match bus.is_connected() {
@@ -26,4 +35,42 @@ pub(super) fn database_and_redis(database: &Database, bus: &Bus) -> Readiness {
             };
             async { check }.boxed()
         })
+}
+
+/// Judges the free space of a disk.
+pub(super) fn check_disk(free: std::io::Result<u64>, wanted: u64) -> Check {
+    match free {
+        Ok(free) if free >= wanted => Check::Fine,
+        Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
+        Err(error) => Check::Unavailable(error.to_string()),
+    }
+}
+
+fn database_folder(config: &Config) -> PathBuf {
+    Location::new(&config.database.path).folder().to_owned()
+}
+
+async fn check_database(database: Database) -> Check {
+    let read = database.read(|connection| diesel::sql_query("SELECT 1 FROM users").execute(connection)).await;
+    match read {
+        Err(error) => Check::Unavailable(error.to_string()),
+        Ok(_) => check_writes(&database).await,
+    }
+}
+
+/// Whether anything can be written. An idle writer is tried; a busy one reports how long its writes wait.
+async fn check_writes(database: &Database) -> Check {
+    if database.writer_status().longest_wait.is_none() {
+        // Its result is in the status, and so is its wait if it is not answered.
+        let _ = timeout(PROBE_TIMEOUT, database.try_write(|_| Ok(()))).await;
+    }
+    let status = database.writer_status();
+    match (status.failure, status.longest_wait) {
+        _ if status.has_ended => Check::Unavailable("the writer has ended".to_owned()),
+        (Some(failure), _) => Check::Unavailable(format!("the last commit failed: {failure}")),
+        (None, Some(wait)) if wait >= WRITE_WAIT_LIMIT => {
+            Check::Unavailable(format!("writes have been waiting for {:.1} s", wait.as_secs_f64()))
+        }
+        (None, _) => Check::Fine,
+    }
 }

@@ -11,12 +11,12 @@ use futures_util::FutureExt;
 use super::domains::domains;
 use super::output;
 use super::process::{Process, drain};
-use super::readiness::database_and_redis;
+use super::readiness::{self, check_disk};
 use super::readings::{operators, redis_and_jobs};
 use super::worker::start_picture_intake;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Overrides};
-use crate::http::health::{self, Check, Readiness};
+use crate::http::health::{self, Readiness};
 use crate::http::metrics::{self, Kind};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, server};
@@ -94,7 +94,7 @@ pub(super) fn start(
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
     let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
-    let readiness = readiness(&resources);
+    let readiness = readiness(config, &resources);
     let held = long_polls.clone();
     let metrics = redis_and_jobs(&resources.database, &resources.bus).with_value(
         "m3a3_held_polls",
@@ -127,14 +127,10 @@ pub(super) fn start(
     Ok(address)
 }
 
-fn readiness(resources: &Resources) -> Readiness {
+fn readiness(config: &Config, resources: &Resources) -> Readiness {
     let (files, wanted) = (resources.files.clone(), resources.limits.min_free_bytes);
-    database_and_redis(&resources.database, &resources.bus).with("disk", move || {
-        let check = match files.free_bytes() {
-            Ok(free) if free >= wanted => Check::Fine,
-            Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),
-            Err(error) => Check::Unavailable(error.to_string()),
-        };
+    readiness::common(config, &resources.database, &resources.bus).with("disk", move || {
+        let check = check_disk(files.free_bytes(), wanted);
         async { check }.boxed()
     })
 }

@@ -34,6 +34,7 @@ mod operators;
 mod orders;
 mod outage;
 mod pages;
+mod readiness;
 mod replaced_service;
 mod score_batches;
 mod score_kills;
