@@ -43,6 +43,7 @@ mod socketio;
 mod socketio_hostile;
 mod status;
 mod status_api;
+mod systemd;
 mod thumbnail_files;
 mod thumbnails;
 mod upload;

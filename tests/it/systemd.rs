@@ -1,0 +1,52 @@
+//! The systemd units of config/: what an accepted image relies on when its worker crashes.
+
+use std::path::Path;
+use std::process::Command;
+
+const WORKERS: [&str; 2] = ["m3a3-thumbnail@.service", "m3a3-worker@.service"];
+const SERVERS: [&str; 2] = ["m3a3-serve.service", "m3a3-game-server.service"];
+
+fn unit(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)).unwrap()
+}
+
+/// The settings of one section.
+fn section<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
+    let lines = unit.lines().skip_while(|line| *line != name).skip(1);
+    lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.starts_with('#')).collect()
+}
+
+#[test]
+fn no_number_of_crashes_ends_a_unit_and_a_wrong_configuration_does() {
+    for name in WORKERS.into_iter().chain(SERVERS) {
+        let unit = unit(name);
+        assert!(section(&unit, "[Unit]").contains(&"StartLimitIntervalSec=0"), "{name}");
+        for wanted in ["Restart=always", "RestartSec=1", "RestartPreventExitStatus=2", "UMask=0077"] {
+            assert!(section(&unit, "[Service]").contains(&wanted), "{name}: {wanted}");
+        }
+    }
+}
+
+#[test]
+fn an_image_that_takes_too_much_memory_ends_its_worker_alone() {
+    for name in WORKERS {
+        let unit = unit(name);
+        assert!(section(&unit, "[Service]").iter().any(|line| line.starts_with("MemoryMax=")), "{name}");
+    }
+}
+
+#[test]
+fn systemd_knows_every_setting_of_the_units() {
+    // Where systemd is not installed, its own CI runs are what checks them.
+    if Command::new("systemd-analyze").arg("--version").output().is_err() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for name in WORKERS.into_iter().chain(SERVERS) {
+        let path = folder.path().join(name.replace('@', "@1"));
+        std::fs::write(&path, unit(name).replace("/usr/local/bin/m3a3", "/bin/true")).unwrap();
+        let verified = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
+        let told = String::from_utf8_lossy(&verified.stderr);
+        assert!(!told.contains("Unknown") && !told.contains("Failed to parse"), "{name}: {told}");
+    }
+}
