@@ -1,5 +1,8 @@
 //! Opening connections: the pragmas that every one of them needs.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
@@ -49,6 +52,7 @@ pub(super) fn open_for_migrating(location: &Location) -> Result<SqliteConnection
 fn open(location: &Location, pragmas: &str) -> Result<SqliteConnection, DbError> {
     let failed = |reason: String| DbError::Open { path: location.path().display().to_string(), reason };
     std::fs::create_dir_all(location.folder()).map_err(|error| failed(error.to_string()))?;
+    create_private(location).map_err(|error| failed(error.to_string()))?;
     let url = location.path().to_str().ok_or_else(|| failed("the path is not valid UTF-8".to_owned()))?;
     let mut connection = SqliteConnection::establish(url).map_err(|error| failed(error.to_string()))?;
     // The busy timeout comes first, because switching a new file to WAL already needs a lock.
@@ -58,6 +62,14 @@ fn open(location: &Location, pragmas: &str) -> Result<SqliteConnection, DbError>
         .and_then(|()| connection.batch_execute(&format!("PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}; {pragmas}")))
         .map_err(|error| failed(error.to_string()))?;
     Ok(connection)
+}
+
+/// Makes a new file that only its owner can read; SQLite gives its log and its index the same mode.
+fn create_private(location: &Location) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(location.path()) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Switches a file to WAL, if it is not yet.

@@ -24,12 +24,12 @@ impl Outbox {
         &self.folder
     }
 
-    /// Stores the mail of a job durably, as `{job id}.eml`. A repeat of the job leaves one file. Blocks.
+    /// Stores the mail of a job durably, as `{job id}.eml`, for nobody but the owner of the process. A repeat of the job leaves one file. Blocks.
     ///
     /// # Errors
     /// When it cannot be written.
     pub fn keep(&self, job: JobId, mail: &[u8]) -> io::Result<()> {
-        let mut file = Temporary::create(&self.folder)?;
+        let mut file = Temporary::create_private(&self.folder)?;
         file.write(mail)?;
         file.replace(&format!("{job}.eml"))
     }
@@ -48,6 +48,9 @@ mod tests {
         outbox.keep(job, b"other").unwrap();
         let kept = std::fs::read(outbox.folder().join(format!("{job}.eml"))).unwrap();
         assert_eq!(kept, b"other", "the address may be another one by now");
+        let file = outbox.folder().join(format!("{job}.eml"));
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(file).unwrap());
+        assert_eq!(mode & 0o777, 0o600, "it holds addresses");
         let names: Vec<_> =
             std::fs::read_dir(outbox.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(names.len(), 2, "one mail and the folder for temporary files: {names:?}");

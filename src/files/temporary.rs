@@ -5,6 +5,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -22,9 +23,18 @@ pub(super) struct Temporary {
 
 impl Temporary {
     pub(super) fn create(folder: &Path) -> io::Result<Self> {
+        Self::create_with_mode(folder, 0o666)
+    }
+
+    /// The same, but only the owner can read and write it.
+    pub(super) fn create_private(folder: &Path) -> io::Result<Self> {
+        Self::create_with_mode(folder, 0o600)
+    }
+
+    fn create_with_mode(folder: &Path, mode: u32) -> io::Result<Self> {
         loop {
             let path = folder.join(FOLDER).join(Uuid::new_v4().to_string());
-            let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+            let file = File::options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
             // Between the creation and the lock somebody's clean-up may have taken it for a leftover.
             match file.try_lock() {
                 Ok(()) if path.exists() => return Ok(Self { file, path, folder: folder.to_owned() }),

@@ -302,3 +302,17 @@ async fn what_was_queued_before_the_close_is_durable() {
     let count = diesel::sql_query("SELECT count(*) AS count FROM users").get_result::<Count>(&mut connect(&location));
     assert_eq!(count.unwrap().count, 100);
 }
+
+#[tokio::test]
+async fn a_new_database_and_its_log_are_for_their_owner_alone() {
+    use std::os::unix::fs::MetadataExt;
+
+    let (folder, location) = fresh();
+    let (database, writer) = Database::open(&location).unwrap();
+    database.read_point(|connection| schema::users::table.count().get_result::<i64>(connection)).unwrap();
+    for name in ["m3a3.db", "m3a3.db-wal", "m3a3.db-shm"] {
+        let mode = std::fs::metadata(folder.path().join("data").join(name)).unwrap().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    writer.close().await;
+}
