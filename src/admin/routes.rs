@@ -57,8 +57,8 @@ async fn retry(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpRes
 }
 
 async fn cancel(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let (id, domains) = (job_id(&id)?, admin.domains.clone());
-    let came = admin.database.write(move |connection| jobs::cancel(connection, &domains, id, now())).await?;
+    let id = job_id(&id)?;
+    let came = jobs::cancel(&admin.database, &admin.domains, id).await?;
     answer(&admin, id, came, "cancelled")
 }
 

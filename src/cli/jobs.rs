@@ -4,13 +4,15 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
 use super::domains::domains;
 use super::output;
-use super::process::open_existing;
+use super::process::{expected_redis, open_existing};
 use super::table::table;
+use crate::bus::Bus;
 use crate::config::Config;
-use crate::db::{Database, UnixMillis, now, timestamp};
+use crate::db::{Database, DbError, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
 use crate::jobs::{self, Age, Filter, Intervention, Kind, Listed, Shown, State};
 
@@ -130,7 +132,7 @@ impl Jobs {
             Self::List(list) => list.run(&database).await,
             Self::Show(show) => show.run(&database),
             Self::Retry(retry) => retry.run(&database).await,
-            Self::Cancel(cancel) => intervene(&database, &cancel.ids, "cancelled", jobs::cancel).await,
+            Self::Cancel(cancel) => cancel.run(&database, config).await,
             Self::Purge(purge) => purge.run(&database).await,
         };
         writer.close().await;
@@ -209,11 +211,29 @@ fn described(Shown { job, payload, history }: &Shown) -> String {
 impl Retry {
     async fn run(&self, database: &Database) -> anyhow::Result<()> {
         if self.state.is_none() {
-            return intervene(database, &self.ids, "queued", jobs::retry).await;
+            let domains = domains(drop);
+            let retry = async |id| {
+                let domains = domains.clone();
+                database.write(move |connection| jobs::retry(connection, &domains, id, now())).await
+            };
+            return intervene(&self.ids, "queued", retry).await;
         }
         let filter = Filter { state: self.state, kind: self.kind, ..Filter::default() };
-        let retried = jobs::retry_all(database, &domains().into(), filter).await?;
+        let retried = jobs::retry_all(database, &domains(drop), filter).await?;
         output::print(&format!("{retried} queued\n"))
+    }
+}
+
+impl Cancel {
+    /// Whoever waits for the jobs is notified over Redis, if that is there.
+    async fn run(&self, database: &Database, config: &Config) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let (bus, task) = Bus::start(&expected_redis(config), stop.clone())?;
+        let domains = domains(move |finished| bus.publish(&finished));
+        let outcome = intervene(&self.ids, "cancelled", async |id| jobs::cancel(database, &domains, id).await).await;
+        stop.cancel();
+        task.finished().await;
+        outcome
     }
 }
 
@@ -224,13 +244,15 @@ impl Purge {
     }
 }
 
-type Act = fn(&mut diesel::SqliteConnection, &[jobs::Domain], JobId, UnixMillis) -> diesel::QueryResult<Intervention>;
-
 /// Does something to each of these jobs, and says in the end for how many there was nothing to do.
-async fn intervene(database: &Database, ids: &[JobId], done: &str, act: Act) -> anyhow::Result<()> {
+async fn intervene(
+    ids: &[JobId],
+    done: &str,
+    act: impl AsyncFn(JobId) -> Result<Intervention, DbError>,
+) -> anyhow::Result<()> {
     let mut refused = Vec::new();
     for &id in ids {
-        match database.write(move |connection| act(connection, &domains(), id, now())).await? {
+        match act(id).await? {
             Intervention::Done => output::print(&format!("{id} {done}\n"))?,
             Intervention::Refused(state) => refused.push(format!("{id} is {}", state.name())),
             Intervention::Unknown => refused.push(format!("there is no job {id}")),

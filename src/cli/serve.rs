@@ -104,7 +104,9 @@ pub(super) fn start(
     );
     let operators = operators(config);
     let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
-    let admin = Admin { database: resources.database.clone(), domains: domains().into() };
+    let bus = resources.bus.clone();
+    let domains = domains(move |finished| bus.publish(&finished));
+    let admin = Admin { database: resources.database.clone(), domains };
     let api = Api {
         resources: resources.clone(),
         long_polls: long_polls.clone(),

@@ -1,4 +1,6 @@
 //! What an operator does to a job: have it tried again, or take it back.
+//!
+//! The end of a cancelled job is announced after the commit, like every other end.
 
 use std::sync::Arc;
 
@@ -15,22 +17,32 @@ use crate::ids::JobId;
 /// What the person whose job it was is told.
 const CANCELLED: &str = "This was cancelled.";
 
+/// Tells the world how a job ended, once that is durable.
+type Announcement = Box<dyn FnOnce() + Send>;
+type Bury = dyn Fn(&mut SqliteConnection, &Job, &str, UnixMillis) -> QueryResult<Option<Announcement>> + Send + Sync;
+
 /// What an intervention means to the domain whose job it is.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Domain {
     kind: Kind,
-    bury: fn(&mut SqliteConnection, &Job, &str, UnixMillis) -> QueryResult<()>,
+    bury: Arc<Bury>,
     revive: fn(&mut SqliteConnection, &Job) -> QueryResult<()>,
 }
 
 impl Domain {
-    /// The domain of this handler's jobs.
+    /// The domain of this handler's jobs, whose end nobody waits for.
     pub fn of<H: Handler>() -> Self {
-        Self {
-            kind: H::KIND,
-            bury: |connection, job, message, now| H::bury(connection, job, message, now).map(drop),
-            revive: H::revive,
-        }
+        Self::announced::<H>(drop)
+    }
+
+    /// The domain of this handler's jobs, whose end is announced in this way. It must not block.
+    pub fn announced<H: Handler>(announce: impl Fn(H::Notice) + Clone + Send + Sync + 'static) -> Self {
+        let bury = move |connection: &mut SqliteConnection, job: &Job, message: &str, now| {
+            let announce = announce.clone();
+            let notice = H::bury(connection, job, message, now)?;
+            Ok(notice.map(|notice| Box::new(move || announce(notice)) as Announcement))
+        };
+        Self { kind: H::KIND, bury: Arc::new(bury), revive: H::revive }
     }
 }
 
@@ -111,21 +123,30 @@ pub async fn retry_all(database: &Database, domains: &Arc<[Domain]>, mut filter:
     }
 }
 
-/// Takes a job back that has not come to its end. What a worker is just doing for it is dropped when that ends; what has
-/// left the system is not called back.
+/// Takes a job back that has not ended, and announces it. What a worker is just doing for it is dropped when that ends;
+/// what has left the system is not called back.
 ///
 /// # Errors
-/// When a statement fails.
-pub fn cancel(
+/// When the database fails.
+pub async fn cancel(database: &Database, domains: &Arc<[Domain]>, id: JobId) -> Result<Intervention, DbError> {
+    let domains = domains.clone();
+    let (came, announcement) = database.write(move |connection| take_back(connection, &domains, id, now())).await?;
+    if let Some(announce) = announcement {
+        announce();
+    }
+    Ok(came)
+}
+
+fn take_back(
     connection: &mut SqliteConnection,
     domains: &[Domain],
     id: JobId,
     now: UnixMillis,
-) -> QueryResult<Intervention> {
+) -> QueryResult<(Intervention, Option<Announcement>)> {
     const ERROR: &str = "cancelled by an operator";
-    let Some((kind, state, job)) = find(connection, id)? else { return Ok(Intervention::Unknown) };
+    let Some((kind, state, job)) = find(connection, id)? else { return Ok((Intervention::Unknown, None)) };
     if !matches!(state, State::Queued | State::Running) {
-        return Ok(Intervention::Refused(state));
+        return Ok((Intervention::Refused(state), None));
     }
     history::record(connection, &id.to_string(), job.lease_token, Ending::Cancelled, Some(ERROR), now)?;
     diesel::update(jobs::table.find(id.to_string()))
@@ -138,11 +159,9 @@ pub fn cancel(
             jobs::finished_at.eq(now),
         ))
         .execute(connection)?;
-    if let Some(domain) = domain(domains, &kind) {
-        free_dedup_key(connection, domain.kind, &id.to_string())?;
-        (domain.bury)(connection, &job, CANCELLED, now)?;
-    }
-    Ok(Intervention::Done)
+    let Some(domain) = domain(domains, &kind) else { return Ok((Intervention::Done, None)) };
+    free_dedup_key(connection, domain.kind, &id.to_string())?;
+    Ok((Intervention::Done, (domain.bury)(connection, &job, CANCELLED, now)?))
 }
 
 fn domain<'a>(domains: &'a [Domain], kind: &str) -> Option<&'a Domain> {

@@ -1,11 +1,15 @@
 //! What operators do with jobs, on the command line and over HTTP.
 
+use m3a3::bus::{Bus, Signal};
+use m3a3::events::{Finished, Outcome};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::app::{App, answer, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::{jpeg, truncated_jpeg};
 use crate::harness::problem::assert_refused;
+use crate::harness::within;
 
 fn run(app: &App, args: &[&str]) -> Ran {
     Ran::of(&mut app.command(args))
@@ -134,17 +138,47 @@ async fn a_cancelled_job_never_runs_and_whoever_waits_is_told() {
 }
 
 #[tokio::test]
+async fn a_cancelled_job_is_announced_like_every_other_end() {
+    let app = App::new(&[]).await;
+    let serve = app.serve();
+    app.until(serve.url(), "ready").await;
+    let stop = CancellationToken::new();
+    let (bus, task) = Bus::start(&app.redis.url(), stop.clone()).unwrap();
+    let mut finished = bus.subscribe::<Finished>();
+    assert!(matches!(within("the subscription", finished.next()).await, Some(Signal::Resync)));
+    let cancelled = Outcome::Failed { message: "This was cancelled.".to_owned() };
+    for over_http in [false, true] {
+        let accepted = app.upload(serve.url(), 7, &jpeg(1)).await;
+        if over_http {
+            let path = format!("/admin/jobs/{}/cancel", id(&accepted));
+            assert_eq!(app.post(serve.url(), &path, &json!({})).await.0, 200);
+        } else {
+            let mut command = app.command(&["jobs", "cancel", id(&accepted)]);
+            let ran = tokio::task::spawn_blocking(move || Ran::of(&mut command)).await.unwrap();
+            assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        }
+        let told = loop {
+            match within("the announcement", finished.next()).await {
+                Some(Signal::Event(finished)) => break finished,
+                Some(Signal::Resync) => {}
+                None => panic!("the bus has ended"),
+            }
+        };
+        assert_eq!((told.user_id.get(), &told.outcome), (7, &cancelled));
+        assert_eq!(told.job_id.map(|job| job.to_string()).as_deref(), Some(id(&accepted)));
+    }
+    stop.cancel();
+    task.finished().await;
+}
+
+#[tokio::test]
 async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
     let mut lab = crate::harness::job_lab::Lab::new();
     let worker = lab.worker(1, crate::harness::job_lab::POLICY);
     let job = lab.enqueue().await;
     let call = lab.call().await;
-    let domains = [m3a3::jobs::Domain::of::<crate::harness::job_lab::Fake>()];
-    let cancelled = lab
-        .database
-        .write(move |connection| m3a3::jobs::cancel(connection, &domains, job, m3a3::db::now()))
-        .await
-        .unwrap();
+    let domains = [m3a3::jobs::Domain::of::<crate::harness::job_lab::Fake>()].into();
+    let cancelled = m3a3::jobs::cancel(&lab.database, &domains, job).await.unwrap();
     assert_eq!(cancelled, m3a3::jobs::Intervention::Done);
     call.end(crate::harness::job_lab::Verdict::Done);
     worker.stop().await;
