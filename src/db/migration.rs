@@ -1,5 +1,7 @@
 //! Bringing the schema up to date: embedded migrations, run under one lock.
 
+use std::sync::LazyLock;
+
 use diesel::connection::SimpleConnection;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::prelude::*;
@@ -14,6 +16,18 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
 /// The columns of the `users` table that a database of the replaced service brings.
 const REPLACED_USERS: [&str; 4] = ["id", "profile_image", "thumbnail_image", "username"];
+
+diesel::table! {
+    #[sql_name = "__diesel_schema_migrations"]
+    applied_migrations (version) {
+        version -> Text,
+    }
+}
+
+/// A migration that this m3a3 does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("a newer m3a3 has applied migration {0}")]
+pub(super) struct NewerMigration(pub(super) String);
 
 /// What [`migrate`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,6 +94,25 @@ pub(super) fn schema_of(connection: &mut SqliteConnection) -> Schema {
         Ok(false) => Schema::Outdated,
         Err(_) => Schema::Newer,
     }
+}
+
+/// Refuses a transaction on a schema that this m3a3 does not know. Nobody can migrate it before the transaction ends.
+pub(super) fn refuse_newer(connection: &mut SqliteConnection) -> QueryResult<()> {
+    match newer(connection)? {
+        None => Ok(()),
+        Some(migration) => Err(diesel::result::Error::QueryBuilderError(Box::new(NewerMigration(migration)))),
+    }
+}
+
+/// The last applied migration that this m3a3 does not know.
+pub(super) fn newer(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
+    static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
+        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap_or_default();
+        known.iter().map(|migration| migration.name().version().to_string()).collect()
+    });
+    let versions = applied_migrations::table.select(applied_migrations::version);
+    let last = versions.order(applied_migrations::version.desc()).first(connection).optional()?;
+    Ok(last.filter(|last| !KNOWN.contains(last)))
 }
 
 /// Whether nothing is pending; looked at without a write lock, so that a start beside busy processes does not wait.

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use diesel::prelude::*;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use tokio::task::JoinError;
 
@@ -57,6 +58,9 @@ pub enum DbError {
     /// The schema could not be brought up to date; nothing was changed.
     #[error("cannot migrate the database: {0}")]
     Migration(String),
+    /// A newer m3a3 has changed the schema since the file was opened; nothing is written any more.
+    #[error("a newer m3a3 has migrated the database (migration {0})")]
+    Newer(String),
     /// The write queue is full: more writes are asked for than the disk makes durable.
     #[error("the database's write queue is full")]
     Busy,
@@ -65,17 +69,49 @@ pub enum DbError {
     Closed,
     /// A statement failed; its changes were undone.
     #[error("a statement failed: {0}")]
-    Statement(#[source] Arc<diesel::result::Error>),
+    Statement(#[source] Arc<DieselError>),
     /// The changes could not be made durable and were undone.
     #[error("the commit failed: {0}")]
-    Commit(#[source] Arc<diesel::result::Error>),
+    Commit(#[source] Arc<DieselError>),
     /// The closure panicked; its changes were undone.
     #[error("a write panicked")]
     Panicked,
 }
 
-impl From<diesel::result::Error> for DbError {
-    fn from(error: diesel::result::Error) -> Self {
+impl DbError {
+    /// Whether the database or its disk failed, which says nothing about what was asked of it.
+    pub fn is_environment(&self) -> bool {
+        match self {
+            Self::Open { .. } | Self::Migration(_) | Self::Newer(_) | Self::Busy | Self::Closed | Self::Commit(_) => {
+                true
+            }
+            Self::Statement(error) => is_environment(error),
+            Self::Panicked => false,
+        }
+    }
+}
+
+/// SQLite's own errors but for constraints: a full disk, a failed read, a lock that another process holds for too long.
+fn is_environment(error: &DieselError) -> bool {
+    match error {
+        DieselError::DatabaseError(kind, _) => !matches!(
+            kind,
+            DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::NotNullViolation
+                | DatabaseErrorKind::CheckViolation
+        ),
+        DieselError::NotFound
+        | DieselError::InvalidCString(_)
+        | DieselError::QueryBuilderError(_)
+        | DieselError::SerializationError(_)
+        | DieselError::DeserializationError(_) => false,
+        _ => true,
+    }
+}
+
+impl From<DieselError> for DbError {
+    fn from(error: DieselError) -> Self {
         Self::Statement(Arc::new(error))
     }
 }
@@ -131,6 +167,14 @@ impl Database {
     /// The state of the writer thread.
     pub fn writer_status(&self) -> WriterStatus {
         self.writer.status()
+    }
+
+    /// Checks that no newer m3a3 has migrated the file since it was opened: this process knows nothing of its tables then.
+    ///
+    /// # Errors
+    /// [`DbError::Newer`], or when it cannot be read.
+    pub fn check_schema(&self) -> Result<(), DbError> {
+        self.readers.read_point(migration::newer)?.map_or(Ok(()), |migration| Err(DbError::Newer(migration)))
     }
 
     /// Reads a few rows by key, at once on the calling thread: a hop to another thread would cost more than the read.

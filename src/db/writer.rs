@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpointer;
+use super::migration::{self, NewerMigration};
 use super::turn::Turns;
 use super::writer_status::{Published, WriterStatus};
 use super::{DbError, Location, connection};
@@ -195,8 +196,8 @@ struct GroupCommit {
     connection: SqliteConnection,
     turns: Turns,
     published: Published,
-    /// Whether the last commit failed, and none has shown since then that the database can be written.
-    failed: bool,
+    /// Why the last commit failed, while none has shown since then that the database can be written.
+    failure: Option<String>,
 }
 
 impl GroupCommit {
@@ -212,7 +213,7 @@ impl GroupCommit {
                     closing = true;
                 }
             }
-            if !self.failed && !checkpointer.committed() {
+            if self.failure.is_none() && !checkpointer.committed() {
                 return;
             }
         }
@@ -228,17 +229,20 @@ impl GroupCommit {
         let failure = match &committed {
             Err(error) => Some(error.to_string()),
             // A commit that changed nothing succeeds on a full disk, too.
-            Ok(()) if self.failed => write_a_page(&mut self.connection).err().map(|error| error.to_string()),
+            Ok(()) if self.failure.is_some() => write_a_page(&mut self.connection).err().map(|error| error.to_string()),
             Ok(()) => None,
         };
         drop(turn);
-        self.failed = failure.is_some();
-        self.published.end(failure);
         if let Err(error) = &committed {
-            tracing::error!(error = %error, writes = batch.len(), "a transaction could not be committed");
+            // What lasts is logged once; the status keeps saying it.
+            if self.failure != failure {
+                tracing::error!(error = %error, writes = batch.len(), "a transaction could not be committed");
+            }
             self.reconnect();
         }
-        let committed = committed.map_err(|error| DbError::Commit(Arc::new(error)));
+        self.failure.clone_from(&failure);
+        self.published.end(failure);
+        let committed = committed.map_err(refused);
         for write in batch {
             write.answer(committed.clone());
         }
@@ -272,9 +276,20 @@ fn fill(first: Queued, queue: &mut mpsc::Receiver<Message>) -> (Vec<Box<dyn Writ
     (batch, closing)
 }
 
+fn refused(error: DieselError) -> DbError {
+    match error {
+        DieselError::QueryBuilderError(reason) => match reason.downcast::<NewerMigration>() {
+            Ok(newer) => DbError::Newer(newer.0),
+            Err(reason) => DbError::Commit(Arc::new(DieselError::QueryBuilderError(reason))),
+        },
+        error => DbError::Commit(Arc::new(error)),
+    }
+}
+
 /// Runs a batch in one transaction.
 fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> QueryResult<()> {
     connection.immediate_transaction(|connection| {
+        migration::refuse_newer(connection)?;
         for write in batch.iter_mut() {
             match connection.transaction(|connection| write.run(connection)) {
                 Ok(()) | Err(DieselError::RollbackTransaction) => {}

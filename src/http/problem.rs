@@ -176,9 +176,12 @@ impl From<Full> for Problem {
 impl From<DbError> for Problem {
     fn from(error: DbError) -> Self {
         match error {
-            DbError::Busy | DbError::Closed | DbError::Commit(_) | DbError::Open { .. } | DbError::Statement(_) => {
-                Self::unavailable(error)
-            }
+            DbError::Busy
+            | DbError::Closed
+            | DbError::Commit(_)
+            | DbError::Newer(_)
+            | DbError::Open { .. }
+            | DbError::Statement(_) => Self::unavailable(error),
             DbError::Panicked | DbError::Migration(_) => Self::internal(error),
         }
     }
