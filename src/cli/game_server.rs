@@ -10,10 +10,11 @@ use clap::Args;
 use futures_util::FutureExt;
 
 use super::output;
-use super::process::{Process, drain, patient_job_policy, worker_lock};
+use super::process::{Process, disk_guard, drain, patient_job_policy, worker_lock};
 use super::readiness;
 use super::readings::{operators, redis_and_jobs};
 use crate::config::{Config, Overrides};
+use crate::db::Location;
 use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
@@ -159,12 +160,13 @@ fn start_orders(process: &mut Process, config: &Config, workers: Wake) -> anyhow
             let runner = Runner::new(
                 process.database.clone(),
                 WebhookWorker::new(process.database.clone(), receiver),
-                patient_job_policy(config),
+                patient_job_policy(config, config.webhook.time_limit),
                 WEBHOOKS_AT_ONCE,
                 worker_lock(config)?,
                 deliveries,
                 shutdown.clone(),
-            );
+            )
+            .with_guard(disk_guard(config, vec![Location::new(&config.database.path).folder().to_owned()]));
             process.run_role(Running::spawn("webhook", runner.run().map(Ok)));
         }
     }

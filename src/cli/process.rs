@@ -1,22 +1,23 @@
 //! What every long-running subcommand stands on: database, files, Redis, and the order in which they end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::bus::embedded::discover;
 use crate::bus::{Bus, BusTask};
 use crate::config::Config;
-use crate::db::{Database, Location, WriterThread};
-use crate::files::Files;
+use crate::db::{Database, DbError, Location, WriterThread};
+use crate::files::{Files, free_bytes_below};
 use crate::images::{Limits, Resources};
-use crate::jobs::{self, Capacity, Policy, THUMBNAIL, WEBHOOK, Wake, WorkerLock};
-use crate::lifecycle::{Running, Shutdown, Signals, supervise};
+use crate::jobs::{self, Capacity, ClaimGuard, Policy, SystemClock, THUMBNAIL, WEBHOOK, Wake, WorkerLock};
+use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
 use crate::orders::Orders;
 
 /// Where Redis is looked for when nothing says where it is.
@@ -26,6 +27,8 @@ const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
 /// The same two for jobs that speak to somebody else's server.
 const PATIENT_ATTEMPTS: i32 = 20;
 const PATIENT_RETRY_CAP: Duration = Duration::from_secs(6 * 60 * 60);
+/// How often a running process looks whether a newer m3a3 has migrated its database.
+const SCHEMA_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the last messages and writes may take once every role has ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -103,7 +106,8 @@ impl Process {
 
     /// Starts what removes old jobs.
     pub(super) fn start_pruning(&mut self, config: &Config) {
-        let pruning = jobs::keep_pruning(self.database.clone(), config.jobs.keep, self.shutdown.token());
+        let (keep, clock) = (config.jobs.keep, Arc::new(SystemClock::default()));
+        let pruning = jobs::keep_pruning(self.database.clone(), keep, clock, self.shutdown.token());
         self.run_role(Running::spawn("pruning", pruning.map(Ok)));
     }
 
@@ -114,7 +118,9 @@ impl Process {
 
     /// Runs until a signal or until a role fails; then drains the roles, sends the last messages, and makes the last
     /// writes durable, in this order, since each needs the next.
-    pub(super) async fn run(self) -> anyhow::Result<()> {
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let schema = watch_schema(self.database.clone(), self.shutdown.token());
+        self.run_role(Running::spawn("the watch over the database's schema", schema));
         let ended = supervise(self.roles, self.signals, &self.shutdown, self.grace).await;
         self.bus_shutdown.cancel();
         let closed = timeout(CLOSING, async {
@@ -135,6 +141,20 @@ async fn run_until_either(ended: impl Future<Output = ()>, shutdown: Cancellatio
     shutdown.run_until_cancelled(ended).await;
 }
 
+/// Ends with an error, and the process with it, when a newer m3a3 has migrated the database.
+async fn watch_schema(database: Database, shutdown: CancellationToken) -> Result<(), RoleError> {
+    let mut ticks = interval(SCHEMA_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        // A database that cannot be read is reported by those that need it.
+        if let Err(error @ DbError::Newer(_)) = database.check_schema() {
+            tracing::error!(error = %error, "this m3a3 is too old for its database and stops");
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
+
 /// Opens the database for a command that looks at what is there: a new one would only hide that this is the wrong place.
 pub(super) fn open_existing(config: &Config) -> anyhow::Result<(Database, WriterThread)> {
     let location = Location::new(&config.database.path);
@@ -151,8 +171,8 @@ pub(super) fn expected_redis(config: &Config) -> String {
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
 }
 
-/// When jobs of this process are given up, repeated and taken for lost.
-pub(super) fn job_policy(config: &Config) -> Policy {
+/// When jobs of this process are given up, repeated and taken for lost; an attempt may take as long as `time_limit`.
+pub(super) fn job_policy(config: &Config, time_limit: Duration) -> Policy {
     Policy {
         lease: config.jobs.lease,
         sweep_interval: config.jobs.sweep_interval,
@@ -160,13 +180,25 @@ pub(super) fn job_policy(config: &Config) -> Policy {
         retry_base: config.jobs.retry_base,
         retry_cap: RETRY_CAP,
         drain: drain(config),
+        time_limit,
     }
 }
 
 /// The same for jobs that speak to somebody else's server, which may be away for long: twenty attempts, up to six hours
 /// apart, are about a day.
-pub(super) fn patient_job_policy(config: &Config) -> Policy {
-    Policy { max_attempts: PATIENT_ATTEMPTS, retry_cap: PATIENT_RETRY_CAP, ..job_policy(config) }
+pub(super) fn patient_job_policy(config: &Config, time_limit: Duration) -> Policy {
+    Policy { max_attempts: PATIENT_ATTEMPTS, retry_cap: PATIENT_RETRY_CAP, ..job_policy(config, time_limit) }
+}
+
+/// Keeps a worker from claiming jobs while one of the disks below these folders is full.
+pub(super) fn disk_guard(config: &Config, folders: Vec<PathBuf>) -> ClaimGuard {
+    let wanted = config.jobs.min_free_bytes;
+    Arc::new(move || {
+        // A file system that says nothing is judged by what the jobs find.
+        let is_full = |folder: &&PathBuf| free_bytes_below(folder).is_ok_and(|free| free < wanted);
+        let full = folders.iter().find(is_full)?;
+        Some(format!("the disk is full: less than {wanted} bytes are free below {}", full.display()))
+    })
 }
 
 /// How long roles may take to end: a little less than the grace period, so that they can still tidy up.

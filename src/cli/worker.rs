@@ -8,10 +8,11 @@ use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::output;
-use super::process::{Process, job_policy, patient_job_policy, worker_lock};
+use super::process::{Process, disk_guard, job_policy, patient_job_policy, worker_lock};
 use super::thumbnails;
 use crate::bus::Bus;
 use crate::config::{Config, Overrides};
+use crate::db::Location;
 use crate::email::EmailWorker;
 use crate::events::Finished;
 use crate::images::{self, Resources, ThumbnailWorker};
@@ -96,19 +97,19 @@ impl Work {
             Self::Thumbnail => start.prepare(
                 "thumbnail worker",
                 ThumbnailWorker::new(images.clone(), thumbnails::wanted(&config.images)),
-                job_policy(config),
+                job_policy(config, config.images.time_limit),
                 config.images.concurrency.get(),
             ),
             Self::Warehouse => start.prepare(
                 "warehouse worker",
                 WarehouseWorker::new(images.files.clone(), images.limits.of_pictures(), images.limits.max_upload_bytes),
-                job_policy(config),
+                job_policy(config, config.warehouse.time_limit),
                 config.warehouse.concurrency.get(),
             ),
             Self::Email => start.prepare(
                 "email worker",
                 EmailWorker::new(&config.email, process.database.clone(), images.files.clone())?,
-                patient_job_policy(config),
+                patient_job_policy(config, config.email.time_limit),
                 config.email.concurrency.get(),
             ),
         }
@@ -141,7 +142,10 @@ impl Start<'_> {
         let lock = worker_lock(self.config)?;
         let (id, bell) = (lock.id().to_string(), Wake::new());
         let (database, shutdown) = (self.process.database.clone(), self.process.shutdown.token());
-        let runner = Runner::new(database, handler, policy, concurrency, lock, bell.clone(), shutdown);
+        let folders =
+            vec![self.config.images.root.clone(), Location::new(&self.config.database.path).folder().to_owned()];
+        let runner = Runner::new(database, handler, policy, concurrency, lock, bell.clone(), shutdown)
+            .with_guard(disk_guard(self.config, folders));
         let run = match self.once {
             true => async { Ok(runner.run_until_idle().await?) }.boxed(),
             false => runner.run().map(Ok).boxed(),

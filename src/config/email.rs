@@ -8,7 +8,7 @@ use lettre::message::Mailbox;
 
 use super::error::ConfigError;
 use super::reader::Reader;
-use super::sections::{or_one_per_core, required};
+use super::sections::{or_one_per_core, required, time_limit};
 use super::smtp::SmtpUrl;
 use crate::tasks::Notices;
 
@@ -27,6 +27,8 @@ pub struct Email {
     pub timeout: Duration,
     /// Mails handed in at the same time by one worker process.
     pub concurrency: NonZeroUsize,
+    /// How long one job may take; more than 0.
+    pub time_limit: Duration,
 }
 
 impl Email {
@@ -39,6 +41,7 @@ impl Email {
             templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,
             timeout: from.seconds("email.timeout_s", 0.1..=60.0)?,
             concurrency: or_one_per_core(from, "email.concurrency")?,
+            time_limit: time_limit(from, "email.time_limit_s")?,
         })
     }
 }

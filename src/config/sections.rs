@@ -118,11 +118,16 @@ impl Database {
 pub struct Warehouse {
     /// Jobs that one worker process does at the same time.
     pub concurrency: NonZeroUsize,
+    /// How long one job may take; more than 0.
+    pub time_limit: Duration,
 }
 
 impl Warehouse {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self { concurrency: or_one_per_core(from, "warehouse.concurrency")? })
+        Ok(Self {
+            concurrency: or_one_per_core(from, "warehouse.concurrency")?,
+            time_limit: time_limit(from, "warehouse.time_limit_s")?,
+        })
     }
 }
 
@@ -135,6 +140,8 @@ pub struct Webhook {
     pub secret: Option<Secret>,
     /// The key of the Standard Webhooks signature; `None` means that nothing is signed.
     pub signing_secret: Option<SigningSecret>,
+    /// How long one delivery may take before it counts as a crash; more than 0.
+    pub time_limit: Duration,
 }
 
 impl Webhook {
@@ -143,6 +150,7 @@ impl Webhook {
             url: from.url("webhook.url", &["http", "https"])?,
             secret: from.secret("webhook.secret")?,
             signing_secret: from.signing_secret("webhook.signing_secret")?,
+            time_limit: time_limit(from, "webhook.time_limit_s")?,
         })
     }
 }
@@ -160,6 +168,8 @@ pub struct Jobs {
     pub retry_base: Duration,
     /// How many jobs of a kind may wait before no more are accepted; at least 1.
     pub max_queued: u64,
+    /// Workers claim nothing when fewer bytes than this are free.
+    pub min_free_bytes: u64,
     /// For how long a job is kept that has come to its end; more than 0.
     pub keep: Duration,
 }
@@ -172,6 +182,7 @@ impl Jobs {
             max_attempts: from.whole("jobs.max_attempts", 1..=1000)?,
             retry_base: from.seconds("jobs.retry_base_s", 0.001..=3600.0)?,
             max_queued: from.whole("jobs.max_queued", 1..=1 << 40)?,
+            min_free_bytes: from.whole("jobs.min_free_bytes", 0..=1 << 60)?,
             keep: from.days("jobs.keep_days", 0.001..=36_500.0)?,
         })
     }
@@ -260,6 +271,11 @@ fn host(from: &mut Reader, key: &str) -> Result<IpAddr, ConfigError> {
         "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
         text => text.trim_start_matches('[').trim_end_matches(']').parse().ok(),
     })
+}
+
+/// How long one job of a kind may take.
+pub(super) fn time_limit(from: &mut Reader, key: &str) -> Result<Duration, ConfigError> {
+    from.seconds(key, 0.1..=DAY_S)
 }
 
 pub(super) fn or_one_per_core(from: &mut Reader, key: &str) -> Result<NonZeroUsize, ConfigError> {

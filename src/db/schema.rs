@@ -76,6 +76,18 @@ diesel::table! {
 }
 
 diesel::table! {
+    job_delays (job_id) {
+        job_id -> Text,
+        failures -> Integer,
+        cause -> Text,
+        since -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(jobs, job_delays);
+diesel::allow_columns_to_appear_in_same_group_by_clause!(jobs::kind, job_delays::cause);
+
+diesel::table! {
     idempotency_keys (user_id, idempotency_key) {
         user_id -> BigInt,
         idempotency_key -> Text,

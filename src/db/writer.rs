@@ -78,7 +78,7 @@ impl Writer {
         let checkpointer = Checkpointer::start(&location)?;
         let (queue, receiver) = mpsc::channel(QUEUE);
         let (published, ended) = (Published::default(), CancellationToken::new());
-        let group_commit = GroupCommit { location, connection, turns, published: published.clone(), failed: false };
+        let group_commit = GroupCommit { location, connection, turns, published: published.clone(), failure: None };
         let end = ended.clone().drop_guard();
         let thread = std::thread::Builder::new()
             .name("db-writer".to_owned())

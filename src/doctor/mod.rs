@@ -3,7 +3,7 @@
 //! Owns and publishes nothing. Consumes the configuration, the database, Redis and the disks, and changes nothing in any
 //! of them: it makes no file, migrates no schema and takes no job. Never shows a secret.
 //!
-//! One file for each thing: `database`, `redis`, `disk`, `queue` (leases, backlogs, dead jobs), `clock`.
+//! One file for each thing: `database`, `redis`, `disk`, `queue` (leases, backlogs, jobs that wait for their environment, dead jobs), `clock`.
 
 mod clock;
 mod database;
@@ -95,11 +95,12 @@ fn examine_database(location: &Location) -> Vec<Finding> {
     }
     let at = now();
     match read_once(location, |connection| {
-        Ok((jobs::stuck(connection, at)?, jobs::backlog(connection)?, jobs::newest(connection)?))
+        let (stuck, backlog) = (jobs::stuck(connection, at)?, jobs::backlog(connection)?);
+        Ok((stuck, backlog, jobs::delayed(connection)?, jobs::newest(connection)?))
     }) {
         Err(error) => findings.push(Finding::wrong("jobs", error.to_string(), "see to the database first")),
-        Ok((stuck, backlog, newest)) => {
-            findings.extend(queue::examine(&stuck, &backlog, at));
+        Ok((stuck, backlog, delayed, newest)) => {
+            findings.extend(queue::examine(&stuck, &backlog, &delayed, at));
             findings.push(clock::examine(newest, at));
         }
     }

@@ -2,13 +2,30 @@
 
 use super::Finding;
 use crate::db::UnixMillis;
-use crate::jobs::{Backlog, EMAIL, Stuck, WAREHOUSE};
+use crate::jobs::{Backlog, Delayed, EMAIL, Stuck, WAREHOUSE};
 
 /// A job that could have run for so long waits for a worker that is not there, or that cannot keep up.
 const OVERDUE_MS: i64 = 60_000;
 
-pub(super) fn examine(stuck: &[Stuck], backlog: &[Backlog], at: UnixMillis) -> Vec<Finding> {
-    vec![leases(stuck, at), waiting(backlog, at), dead(backlog)]
+pub(super) fn examine(stuck: &[Stuck], backlog: &[Backlog], delayed: &[Delayed], at: UnixMillis) -> Vec<Finding> {
+    vec![leases(stuck, at), waiting(backlog, at), environment(delayed, at), dead(backlog)]
+}
+
+/// The jobs that wait for storage or for the database.
+fn environment(delayed: &[Delayed], at: UnixMillis) -> Finding {
+    let seen = delayed.iter().map(|delayed| {
+        let seconds = delayed.since.map_or(0, |since| (at - since) / 1000);
+        format!("{} {} jobs have waited for up to {seconds} s: {}", delayed.jobs, delayed.kind, delayed.cause)
+    });
+    let seen = seen.collect::<Vec<_>>().join(", ");
+    match delayed.is_empty() {
+        true => Finding::fine("environment", "no job waits for storage or the database"),
+        false => Finding::wrong(
+            "environment",
+            seen,
+            "repair the cause; the jobs are then done by themselves, `m3a3 jobs retry ID` does one at once",
+        ),
+    }
 }
 
 fn leases(stuck: &[Stuck], at: UnixMillis) -> Finding {

@@ -69,13 +69,15 @@ impl EmailWorker {
             Ok(bytes)
         });
         let read = read.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-        let bytes = read.map_err(|error| Failure::retry(format!("the thumbnail cannot be read: {error}"), NOT_SENT))?;
+        // It was stored before this job was made.
+        let failed = |error| Failure::environment(format!("the thumbnail cannot be read: {error}"), NOT_SENT);
+        let bytes = read.map_err(failed)?;
         Ok(Inline { bytes, extension })
     }
 }
 
 /// What became of a mail.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ending {
     job: JobId,
     notice: Notice,
@@ -83,7 +85,7 @@ pub struct Ending {
     outcome: Outcome,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Outcome {
     Sent { message_id: String },
     Skipped { why: String },
@@ -114,7 +116,7 @@ impl Handler for EmailWorker {
         let skipped = |why| Ok(ending(Outcome::Skipped { why }));
         let Some(user) = task.user_id() else { return skipped("the order's customer is no user".to_owned()) };
         let contact = self.database.read_point(|connection| users::contact(connection, user));
-        let Some(contact) = contact.map_err(|error| Failure::retry(error, NOT_SENT))? else {
+        let Some(contact) = contact.map_err(|error| Failure::database(&error, NOT_SENT))? else {
             return skipped(format!("there is no user {user}"));
         };
         let Some(letter) = self.write(job.id, &task, &contact).await? else {
@@ -162,8 +164,9 @@ impl Handler for EmailWorker {
 }
 
 fn failure(undelivered: Undelivered) -> Failure {
-    match undelivered.is_final() {
-        true => Failure::fail(undelivered, NOT_SENT),
-        false => Failure::retry(undelivered, NOT_SENT),
+    match undelivered {
+        Undelivered::NotKept(_) => Failure::environment(undelivered, NOT_SENT),
+        _ if undelivered.is_final() => Failure::fail(undelivered, NOT_SENT),
+        _ => Failure::retry(undelivered, NOT_SENT),
     }
 }

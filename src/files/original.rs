@@ -80,9 +80,13 @@ pub enum OpenError {
         /// How large it may be.
         max_bytes: u64,
     },
-    /// It is there but cannot be read.
+    /// It is there but cannot be read by m3a3.
     #[error("it cannot be read: {0}")]
     Unreadable(#[source] io::Error),
+    /// The storage fails, or lacks what was stored in it: an upload is missing, a disk cannot be read, too many files are
+    /// open.
+    #[error("the storage does not give it: {0}")]
+    Storage(#[source] io::Error),
 }
 
 pub(super) fn open(root: &Root, path: &ImagePath) -> Result<(File, Metadata), OpenError> {
@@ -113,11 +117,23 @@ fn kind(metadata: &Metadata) -> Option<&'static str> {
 }
 
 pub(super) fn open_original(root: &Root, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
-    let (file, opened) = open(root, path)?;
+    let (file, opened) = open(root, path).map_err(|error| match error {
+        // An upload was stored before its path was accepted.
+        OpenError::Missing if stored_hash(path).is_some() => OpenError::Storage(io::ErrorKind::NotFound.into()),
+        OpenError::Unreadable(source) if stored_hash(path).is_some() || !is_of_path(&source) => {
+            OpenError::Storage(source)
+        }
+        other => other,
+    })?;
     match opened.len() {
         bytes if bytes > max_bytes => Err(OpenError::TooLarge { bytes, max_bytes }),
         _ => Ok(Original { file, opened, at: 0, sha256: stored_hash(path).map(str::to_owned) }),
     }
+}
+
+/// Whether the path is at fault that a client gave: no repair of the storage makes it readable.
+fn is_of_path(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename)
 }
 
 fn version(metadata: &Metadata) -> (u64, i64, i64) {

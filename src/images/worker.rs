@@ -50,15 +50,15 @@ impl Handler for ThumbnailWorker {
             .resources
             .database
             .read_point(|connection| store::by_job(connection, id))
-            .map_err(|error| Failure::retry(error, NOT_STORED))?
+            .map_err(|error| Failure::database(&error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
         let wanted = Arc::clone(&self.wanted);
         let made = tokio::task::spawn_blocking(move || make(&files, &path, &wanted, &limits)).await;
         let thumbnails = made.unwrap_or_else(|error| {
+            const MESSAGE: &str = "The picture cannot be read.";
             // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
-            let retry = error.is_cancelled();
-            Err(Failure { retry, error: error.to_string(), message: "The picture cannot be read.".to_owned() })
+            Err(if error.is_cancelled() { Failure::environment(error, MESSAGE) } else { Failure::fail(error, MESSAGE) })
         })?;
         Ok((image, thumbnails))
     }
@@ -105,11 +105,13 @@ fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> 
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = wanted.iter().map(|wanted| wanted.spec).collect();
     let made = thumbnail::variants_of_file(&mut original, &specs, &limits.of_pictures());
-    let made = made.map_err(|error| Failure {
+    let made = made.map_err(|error| match error.message() {
+        message if error.is_of_storage() => Failure::environment(error, message),
         // What looks damaged may be half written: its owner gets the time to finish.
-        retry: matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled(),
-        error: error.to_string(),
-        message: error.message(),
+        message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
+            Failure::retry(error, message)
+        }
+        message => Failure::fail(error, message),
     })?;
     let mut stored = wanted.iter().zip(made).map(|(wanted, made)| store(files, wanted, &made));
     let first = stored.next().ok_or_else(|| Failure::fail("no thumbnail is wanted", NOT_STORED))??;
@@ -119,13 +121,14 @@ fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> 
 fn store(files: &Files, wanted: &Wanted, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
     let name = files
         .save_thumbnail(&made.bytes, made.format.extension())
-        .map_err(|error| Failure::retry(error, NOT_STORED))?;
+        .map_err(|error| Failure::environment(error, NOT_STORED))?;
     let variant = wanted.variant.clone();
     Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })
 }
 
 fn unreadable(error: OpenError) -> Failure {
     match error {
+        OpenError::Storage(_) => Failure::environment(error, "The picture could not be read. Please try again."),
         OpenError::Missing => Failure::retry(error, "There is no picture at the path that was given."),
         OpenError::Unreadable(_) => Failure::retry(error, "The picture could not be read. Please try again."),
         OpenError::Outside | OpenError::NotAFile(_) => {

@@ -2,25 +2,31 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
+use diesel::prelude::*;
+use diesel::sqlite::SqliteConnection;
 use futures_util::FutureExt;
-use tokio::time::Instant;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::claim;
+use super::clock::Clock;
+use super::environment::EnvironmentLog;
 use super::history::Ending;
-use super::settle::{self, Settled};
-use super::{Failure, Handler, Job, Policy};
-use crate::db::{Database, DbError, now};
+use super::settle::{self, GIVEN_UP, Settled};
+use super::{Failure, FailureKind, Handler, Job, Policy, backoff, claim};
+use crate::db::{Database, DbError};
 
-/// How often a job's end is tried to be written before the job is left to its lease.
-const SETTLE_TRIES: u32 = 3;
+/// The longest wait between two tries to write down how a job ended.
+const WRITE_RETRY_CAP: Duration = Duration::from_secs(2);
 
 /// One attempt at one job.
 pub(super) struct Attempt<H> {
     pub(super) database: Database,
     pub(super) handler: Arc<H>,
     pub(super) policy: Policy,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) environment: Arc<EnvironmentLog>,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -33,22 +39,16 @@ impl<H: Handler> Attempt<H> {
         if !self.begin(&job).await? {
             return Ok(());
         }
-        let began = Instant::now();
-        let result = AssertUnwindSafe(self.handler.run(&job)).catch_unwind().await;
-        let result = result.unwrap_or_else(|_panic| {
-            Err(Failure::retry(
-                "the worker panicked",
-                "This could not be processed. Please try again with another file.",
-            ))
-        });
+        let began = self.clock.monotonic();
+        let running = AssertUnwindSafe(self.handler.run(&job)).catch_unwind();
+        let result = timeout(self.policy.time_limit, running).await;
         let (id, attempt) = (job.id, job.attempts + 1);
-        let duration_ms = began.elapsed().as_millis();
+        let duration_ms = self.clock.monotonic().saturating_sub(began).as_millis();
         let settled = match result {
-            Ok(effect) => self.complete(job, effect).await?,
-            Err(failure) => {
-                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error = failure.error, "an attempt failed");
-                self.fail(job, failure).await?
-            }
+            Ok(Ok(Ok(effect))) => self.complete(job, effect).await?,
+            Ok(Ok(Err(failure))) => self.fail(job, failure).await?,
+            Ok(Err(_panic)) => self.fail(job, Failure::retry("the worker panicked", GIVEN_UP)).await?,
+            Err(_elapsed) => self.overrun(job).await?,
         };
         match settled {
             Settled::Done(notice) => {
@@ -72,35 +72,74 @@ impl<H: Handler> Attempt<H> {
             self.database.write(move |connection| claim::release(connection, id, lease_token)).await?;
             return Ok(false);
         }
-        let job = job.clone();
-        self.database.write(move |connection| claim::begin(connection, &job, now())).await
+        self.persist(|| {
+            let (job, clock) = (job.clone(), self.clock.clone());
+            move |connection| claim::begin(connection, &job, clock.wall())
+        })
+        .await
     }
 
     async fn complete(&self, job: Job, effect: H::Effect) -> Result<Settled<H::Notice>, DbError> {
-        let again = job.clone();
-        let completed =
-            self.database.write(move |connection| settle::complete::<H>(connection, &job, effect, now())).await;
+        let completed = self
+            .persist(|| {
+                let (job, effect, clock) = (job.clone(), effect.clone(), self.clock.clone());
+                move |connection| settle::complete::<H>(connection, &job, effect, clock.wall())
+            })
+            .await;
         match completed {
-            Ok(settled) => Ok(settled),
-            Err(DbError::Closed) => Err(DbError::Closed),
-            // The effect went with the failed write, so the work has to be done again.
-            Err(error) => self.fail(again, Failure::retry(error, "This could not be stored.")).await,
+            Err(error) if !error.is_environment() => {
+                self.fail(job, Failure::retry(error, "This could not be stored.")).await
+            }
+            settled => settled,
         }
     }
 
     async fn fail(&self, job: Job, failure: Failure) -> Result<Settled<H::Notice>, DbError> {
-        let mut tries = 0;
+        let (id, attempt, error) = (job.id, job.attempts + 1, failure.error.as_str());
+        match failure.kind {
+            FailureKind::Environment => self.environment.report(error),
+            FailureKind::Retry | FailureKind::Fail => {
+                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error, "an attempt failed");
+            }
+        }
+        self.persist(|| {
+            let (job, failure, policy, clock) = (job.clone(), failure.clone(), self.policy, self.clock.clone());
+            move |connection| {
+                let now = clock.wall();
+                settle::fail::<H>(connection, &job, &failure, Ending::Failed, &policy, rand::random(), now)
+            }
+        })
+        .await
+    }
+
+    /// Settles a job whose attempt exceeded the time limit. A thread that it has started goes on, and its result is dropped.
+    async fn overrun(&self, job: Job) -> Result<Settled<H::Notice>, DbError> {
+        let limit = self.policy.time_limit;
+        tracing::error!(kind = H::KIND.name, job.id = %job.id, ?limit, "a job hangs; it is ended and counts as a crash");
+        let error = format!("it took longer than {limit:?}");
+        self.persist(|| {
+            let (job, error, clock) = (job.clone(), error.clone(), self.clock.clone());
+            move |connection| settle::crash::<H>(connection, &job, &error, clock.wall())
+        })
+        .await
+    }
+
+    /// Repeats a write until the database takes it: a failure of the database says nothing about the job. It ends with the
+    /// task that it is part of, or when the process will never write again.
+    async fn persist<T, F>(&self, mut change: impl FnMut() -> F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    {
+        let mut failures = 0;
         loop {
-            let (job, failure, policy) = (job.clone(), failure.clone(), self.policy);
-            let write = move |connection: &mut _| {
-                settle::fail::<H>(connection, &job, &failure, Ending::Failed, &policy, rand::random(), now())
-            };
-            tries += 1;
-            match self.database.write(write).await {
-                Err(DbError::Commit(_) | DbError::Statement(_)) if tries < SETTLE_TRIES => {
-                    tokio::time::sleep(self.policy.retry_base).await;
+            match self.database.write(change()).await {
+                Err(error) if error.is_environment() && !matches!(error, DbError::Closed | DbError::Newer(_)) => {
+                    self.environment.report(&error.to_string());
+                    failures += 1;
+                    sleep(backoff::delay(failures, self.policy.retry_base, WRITE_RETRY_CAP, rand::random())).await;
                 }
-                settled => return settled,
+                written => return written,
             }
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! Every function runs inside a transaction of the writer thread, so a read and the write that follows it are one step.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
@@ -20,9 +22,18 @@ pub(super) enum Claimed {
     Wait,
 }
 
+/// No backoff ends later than this after the longest one: the time between reading the clock and writing the row.
+const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
 /// Whether any job of the kind is due: a cheap read before the claim takes the write lock.
-pub(super) fn is_due(connection: &mut SqliteConnection, kind: Kind, now: UnixMillis) -> QueryResult<bool> {
-    diesel::select(diesel::dsl::exists(due(kind.name, now))).get_result(connection)
+pub(super) fn is_due(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    policy: &Policy,
+    now: UnixMillis,
+) -> QueryResult<bool> {
+    Ok(diesel::select(diesel::dsl::exists(due(kind.name, now))).get_result(connection)?
+        || diesel::select(diesel::dsl::exists(adrift(kind.name, latest(policy, now)))).get_result(connection)?)
 }
 
 /// Claims up to `free` due jobs in the order in which they fell due. A rescued job keeps its place in that order, so it is
@@ -36,11 +47,18 @@ pub(super) fn claim(
     policy: &Policy,
     now: UnixMillis,
 ) -> QueryResult<Claimed> {
-    let due: Vec<(String, i32)> = due(kind.name, now)
+    let mut due: Vec<(String, i32)> = due(kind.name, now)
         .order((jobs::run_at, jobs::id))
-        .limit(i64::try_from(free).unwrap_or(i64::MAX))
+        .limit(limit(free))
         .select((jobs::id, jobs::crashes))
         .load(connection)?;
+    if due.len() < free {
+        let adrift = adrift(kind.name, latest(policy, now))
+            .order((jobs::run_at, jobs::id))
+            .limit(limit(free - due.len()))
+            .select((jobs::id, jobs::crashes));
+        due.extend(adrift.load::<(String, i32)>(connection)?);
+    }
     let mut lease = |id: &str| lease(connection, id, owner, policy, now);
     match due.first() {
         Some((id, 1..)) if idle => lease(id).map(Claimed::Alone),
@@ -55,6 +73,22 @@ pub(super) fn claim(
 #[diesel::dsl::auto_type]
 fn due(kind: &'static str, now: UnixMillis) -> _ {
     jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq("queued")).filter(jobs::run_at.le(now))
+}
+
+/// Jobs that are due at a time that no backoff leads to: the clock was set back after it was written.
+#[diesel::dsl::auto_type]
+fn adrift(kind: &'static str, latest: UnixMillis) -> _ {
+    jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq("queued")).filter(jobs::run_at.gt(latest))
+}
+
+/// The latest time that a job of now may have to wait for.
+fn latest(policy: &Policy, now: UnixMillis) -> UnixMillis {
+    let longest = policy.retry_cap.saturating_add(CLOCK_SLACK);
+    now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX))
+}
+
+fn limit(jobs: usize) -> i64 {
+    i64::try_from(jobs).unwrap_or(i64::MAX)
 }
 
 fn lease(

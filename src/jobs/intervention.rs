@@ -7,6 +7,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use super::environment;
 use super::history::{self, Ending};
 use super::settle::free_dedup_key;
 use super::{Filter, Handler, Job, Kind, State, list, parse_id};
@@ -88,6 +89,7 @@ pub fn retry(
             jobs::finished_at.eq(None::<UnixMillis>),
         ))
         .execute(connection)?;
+    environment::clear(connection, id)?;
     Ok(Intervention::Done)
 }
 
@@ -159,6 +161,7 @@ fn take_back(
             jobs::finished_at.eq(now),
         ))
         .execute(connection)?;
+    environment::clear(connection, id)?;
     let Some(domain) = domain(domains, &kind) else { return Ok((Intervention::Done, None)) };
     free_dedup_key(connection, domain.kind, &id.to_string())?;
     Ok((Intervention::Done, (domain.bury)(connection, &job, CANCELLED, now)?))

@@ -1,15 +1,22 @@
 //! The job engine: nothing that was accepted is ever lost.
 //!
-//! Owns the tables `jobs` and `job_attempts` and the worker locks. Consumes wake-ups (from a channel, a sweep, a reconnect), publishes
+//! Owns the tables `jobs`, `job_attempts` and `job_delays` and the worker locks. Consumes wake-ups (from a channel, a sweep, a reconnect), publishes
 //! nothing itself: a [`Handler`] announces what became of its jobs after the commit. Never runs a job's database effect
 //! outside of the transaction that completes the job.
 //!
 //! A job is `queued`, is claimed under a lease (`running`), and ends `done`, `dead` or, by an operator, `cancelled`. Two counters tell failures apart:
-//! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job.
+//! `attempts` counts errors and expired leases, `crashes` counts workers that died while they ran the job, and attempts
+//! that exceeded the time limit. A failure of the environment (storage, the database) counts as neither: the job waits for
+//! as long as it takes.
+//!
+//! A blocking decoder cannot be stopped from outside. When an attempt exceeds its time limit, the job is settled at once as
+//! crashed, under its lease; its slot is free, and the thread is abandoned: the result is dropped, as the lease is over.
 //!
 //! - [`enqueue()`]: rows for new jobs, inside the caller's transaction
 //! - [`backlog()`]: what is left to do
 //! - `attempt`: one attempt at one job
+//! - [`Clock`]: the clocks that all this relies on, and what happens when one of them is set
+//! - [`delayed()`]: jobs that wait for their environment
 //! - [`by_dedup()`]: what became of a job
 //! - `claim`: taking due jobs under a lease, marking the start, handing back
 //! - `settle`: done, again later, or dead; fenced by the lease's token
@@ -27,7 +34,9 @@ mod backlog;
 mod backoff;
 mod capacity;
 mod claim;
+mod clock;
 mod enqueue;
+mod environment;
 mod history;
 mod intervention;
 mod kind;
@@ -47,19 +56,21 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use crate::db::UnixMillis;
+use crate::db::{DbError, UnixMillis};
 use crate::ids::JobId;
 
 pub use age::{Age, since};
 pub use backlog::{Backlog, backlog};
 pub use capacity::{Capacity, Full, Place};
+pub use clock::{Clock, SystemClock};
 pub use enqueue::{NewJob, enqueue, withdraw};
+pub use environment::{Delayed, delayed};
 pub use intervention::{Domain, Intervention, cancel, retry, retry_all};
 pub use kind::{DedupScope, EMAIL, KINDS, Kind, THUMBNAIL, WAREHOUSE, WEBHOOK};
 pub use listing::{Filter, Listed, Shown, ShownAttempt, State, list, show};
 pub use lookup::{Standing, by_dedup};
 pub use pruning::{Pruned, keep_pruning, prune, purge};
-pub use runner::Runner;
+pub use runner::{ClaimGuard, Runner};
 pub use stuck::{Stuck, newest, stuck};
 pub use wake::Wake;
 pub use worker_lock::{WorkerId, WorkerLock};
@@ -82,6 +93,8 @@ pub struct Policy {
     pub retry_cap: Duration,
     /// How long running jobs may go on after a shutdown was requested, before they are handed back.
     pub drain: Duration,
+    /// How long one attempt may take; after that it counts as a crash.
+    pub time_limit: Duration,
 }
 
 /// A claimed job.
@@ -99,11 +112,22 @@ pub struct Job {
     pub(crate) lease_token: i64,
 }
 
+/// What a failure says about the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// Another attempt may succeed; this one counts.
+    Retry,
+    /// No repetition repairs it.
+    Fail,
+    /// Nothing: storage, the database or the system failed. The job waits until they work, and no attempt is counted.
+    Environment,
+}
+
 /// Why an attempt did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Whether another attempt may succeed.
-    pub retry: bool,
+    /// What it says about the job.
+    pub kind: FailureKind,
     /// What happened, for the operator.
     pub error: String,
     /// What is wrong, for the person whose job it is; no path, no library's text.
@@ -111,14 +135,27 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure that may pass: a missing file, a full disk, a refused connection.
+    /// A failure that may pass: a file that its owner has yet to write, a refused connection.
     pub fn retry(error: impl ToString, message: impl Into<String>) -> Self {
-        Self { retry: true, error: error.to_string(), message: message.into() }
+        Self { kind: FailureKind::Retry, error: error.to_string(), message: message.into() }
     }
 
     /// A failure that no repetition mends.
     pub fn fail(error: impl ToString, message: impl Into<String>) -> Self {
-        Self { retry: false, error: error.to_string(), message: message.into() }
+        Self { kind: FailureKind::Fail, error: error.to_string(), message: message.into() }
+    }
+
+    /// A failure of what every job needs: a full disk, a missing mount, a locked database, too many open files.
+    pub fn environment(error: impl ToString, message: impl Into<String>) -> Self {
+        Self { kind: FailureKind::Environment, error: error.to_string(), message: message.into() }
+    }
+
+    /// A failure of a statement: one of the environment unless the statement itself is at fault.
+    pub fn database(error: &DbError, message: impl Into<String>) -> Self {
+        match error.is_environment() {
+            true => Self::environment(error, message),
+            false => Self::retry(error, message),
+        }
     }
 }
 
@@ -127,7 +164,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Which jobs.
     const KIND: Kind;
     /// What a successful attempt hands to [`Handler::apply`].
-    type Effect: Send + 'static;
+    type Effect: Clone + Send + Sync + 'static;
     /// What is to be announced once a job's end is durable.
     type Notice: Send + 'static;
 
@@ -143,7 +180,8 @@ pub trait Handler: Send + Sync + 'static {
     /// Writes the effect, in the transaction that makes the job done.
     ///
     /// # Errors
-    /// When a statement fails; the job then stays claimed and the attempt counts as failed.
+    /// When a statement fails. Where the database is at fault, the same effect is written again until that succeeds; else
+    /// the attempt counts as failed.
     fn apply(
         connection: &mut SqliteConnection,
         job: &Job,

@@ -1,6 +1,7 @@
 //! Removing what has been kept long enough: jobs that have come to their end, and those of optional workers that nobody
 //! has run.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
@@ -8,9 +9,10 @@ use diesel::sqlite::SqliteConnection;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::{Clock, ClockGuard};
 use super::{EMAIL, WAREHOUSE};
 use crate::db::schema::jobs;
-use crate::db::{Database, DbError, UnixMillis, now};
+use crate::db::{Database, DbError, UnixMillis};
 
 /// How often to look.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -26,18 +28,26 @@ pub struct Pruned {
     pub expired: usize,
 }
 
-/// Prunes at the start and every ten minutes, until the shutdown.
-pub async fn keep_pruning(database: Database, keep: Duration, shutdown: CancellationToken) {
+/// Prunes at the start and every ten minutes, until the shutdown. After the clock was set, nothing is removed for ten
+/// minutes.
+pub async fn keep_pruning(database: Database, keep: Duration, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+    let mut ages = ClockGuard::new(clock.clone(), INTERVAL);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        let before = now().saturating_sub(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
+        let Some(before) = age_limit(&mut ages, clock.wall(), keep) else { continue };
         match prune(&database, before).await {
             Ok(Pruned { finished: 0, expired: 0 }) => {}
             Ok(Pruned { finished, expired }) => tracing::info!(finished, expired, "old jobs were removed"),
             Err(error) => tracing::warn!(error = %error, "old jobs cannot be removed"),
         }
     }
+}
+
+/// What has ended before this time is old enough; `None` while the clock cannot be relied on.
+fn age_limit(ages: &mut ClockGuard, now: UnixMillis, keep: Duration) -> Option<UnixMillis> {
+    let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    ages.is_steady().then(|| now.saturating_sub(keep))
 }
 
 /// Removes what has come to its end before this time, with its attempts, and what has waited for an optional worker since
@@ -87,4 +97,29 @@ fn remove_expired(connection: &mut SqliteConnection, before: UnixMillis) -> Quer
         .select(jobs::id);
     let ids: Vec<String> = old.load(connection)?;
     diesel::delete(jobs::table.filter(jobs::id.eq_any(ids))).execute(connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::clock::tests::ModelClock;
+    use super::*;
+
+    #[test]
+    fn after_the_clock_was_set_nothing_is_old_for_ten_minutes() {
+        const YEAR: Duration = Duration::from_secs(365 * 86_400);
+        let clock = Arc::new(ModelClock::default());
+        let mut ages = ClockGuard::new(clock.clone(), INTERVAL);
+        let mut limit = || age_limit(&mut ages, clock.wall(), YEAR);
+        clock.advance(YEAR);
+        assert_eq!(limit(), Some(0));
+        clock.step(2 * YEAR.as_millis() as i64);
+        assert_eq!(limit(), None);
+        clock.advance(INTERVAL / 2);
+        assert_eq!(limit(), None);
+        clock.step(-2 * YEAR.as_millis() as i64);
+        clock.advance(INTERVAL / 2);
+        assert_eq!(limit(), None, "it was set again");
+        clock.advance(INTERVAL);
+        assert_eq!(limit(), Some((INTERVAL * 2).as_millis() as i64));
+    }
 }

@@ -3,13 +3,12 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use super::claim;
 use super::history::Ending;
-use super::settle::{Settled, fail, kill, requeue};
-use super::{Failure, Handler, Job, MAX_CRASHES, Policy, WorkerId, parse_id};
+use super::settle::{GIVEN_UP, Settled, crash, fail, requeue};
+use super::{Failure, Handler, Job, Policy, WorkerId, parse_id};
 use crate::db::{UnixMillis, schema::jobs};
-
-/// What the uploader is told when a job was given up without a verdict on what it works on.
-const GIVEN_UP: &str = "This could not be processed. Please try again with another file.";
+use crate::ids::JobId;
 
 /// What a rescue did.
 #[derive(Debug)]
@@ -37,14 +36,15 @@ pub(super) fn is_expired(connection: &mut SqliteConnection, kind: &str, now: Uni
     diesel::select(diesel::dsl::exists(expired)).get_result(connection)
 }
 
-/// Takes back what these dead workers held: a job that had started counts a crash, one that had not is not charged.
+/// Takes back what these dead workers held: a job that had started counts a crash, one that had not is not charged, nor is
+/// any of a worker that ended in order (`true`).
 pub(super) fn of_dead_workers<H: Handler>(
     connection: &mut SqliteConnection,
-    dead: &[WorkerId],
+    dead: &[(WorkerId, bool)],
     now: UnixMillis,
 ) -> QueryResult<Rescued<H::Notice>> {
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
-    for owner in dead {
+    for (owner, in_order) in dead {
         let held = jobs::table
             .filter(jobs::lease_owner.eq(owner.as_str()))
             .filter(jobs::kind.eq(H::KIND.name))
@@ -55,6 +55,10 @@ pub(super) fn of_dead_workers<H: Handler>(
             let job = job.into_job()?;
             let error = format!("worker {owner} died");
             let settled = match started_at {
+                _ if *in_order => {
+                    claim::release(connection, job.id, job.lease_token)?;
+                    Settled::Retried
+                }
                 None => {
                     requeue(connection, &job, None, Ending::Crashed, &error, now)?;
                     Settled::Retried
@@ -67,26 +71,11 @@ pub(super) fn of_dead_workers<H: Handler>(
     Ok(rescued)
 }
 
-fn crash<H: Handler>(
-    connection: &mut SqliteConnection,
-    job: &Job,
-    error: &str,
-    now: UnixMillis,
-) -> QueryResult<Settled<H::Notice>> {
-    let crashes = job.crashes + 1;
-    diesel::update(jobs::table.find(job.id.to_string())).set(jobs::crashes.eq(crashes)).execute(connection)?;
-    if crashes >= MAX_CRASHES {
-        let error = format!("{error}, as did {} before it", crashes - 1);
-        return kill::<H>(connection, job, Ending::Crashed, &error, GIVEN_UP, now);
-    }
-    requeue(connection, job, None, Ending::Crashed, error, now)?;
-    Ok(Settled::Retried)
-}
-
 /// Takes back jobs whose lease ran out although nobody knows the owner dead: one that had started counts a failed attempt,
-/// one that had not is not charged.
+/// one that had not is not charged. Those that the caller runs itself are `own`, and left alone.
 pub(super) fn of_expired_leases<H: Handler>(
     connection: &mut SqliteConnection,
+    own: &[(JobId, i64)],
     policy: &Policy,
     random: f64,
     now: UnixMillis,
@@ -101,6 +90,9 @@ pub(super) fn of_expired_leases<H: Handler>(
     let failure = Failure::retry("the lease expired", GIVEN_UP);
     for (job, started_at) in expired {
         let job = job.into_job()?;
+        if own.contains(&(job.id, job.lease_token)) {
+            continue;
+        }
         let settled = match started_at {
             None => {
                 requeue(connection, &job, None, Ending::Expired, &failure.error, now)?;

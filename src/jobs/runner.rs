@@ -9,10 +9,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::Attempt;
 use super::claim::{self, Claimed};
+use super::clock::{Clock, ClockGuard, SystemClock};
+use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
 use super::worker_lock::DeadWorker;
 use super::{Handler, Job, Policy, Wake, WorkerId, WorkerLock};
-use crate::db::{Database, DbError, now};
+use crate::db::{Database, DbError};
 use crate::ids::JobId;
 
 /// Runs the jobs of one kind, several at once.
@@ -29,7 +31,17 @@ pub struct Runner<H> {
     tasks: JoinSet<()>,
     /// A rescued job is running alone, or waits until it can.
     exclusive: bool,
+    clock: Arc<dyn Clock>,
+    /// Whether an expired lease means anything.
+    leases: ClockGuard,
+    environment: Arc<EnvironmentLog>,
+    guard: ClaimGuard,
+    /// Whether the guard found an obstacle at the last sweep.
+    blocked: bool,
 }
+
+/// Says why no job can be done at the moment, such as a full disk. It may block.
+pub type ClaimGuard = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl<H: Handler> Runner<H> {
     /// A runner that holds at most `concurrency` jobs at a time.
@@ -42,6 +54,7 @@ impl<H: Handler> Runner<H> {
         wake: Wake,
         shutdown: CancellationToken,
     ) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Self {
             database,
             handler: Arc::new(handler),
@@ -53,7 +66,24 @@ impl<H: Handler> Runner<H> {
             running: HashMap::new(),
             tasks: JoinSet::new(),
             exclusive: false,
+            leases: ClockGuard::new(clock.clone(), policy.lease),
+            environment: Arc::new(EnvironmentLog::new(H::KIND.name, clock.clone())),
+            clock,
+            guard: Arc::new(|| None),
+            blocked: false,
         }
+    }
+
+    /// The same, but it claims nothing while the guard names an obstacle, which is asked at each sweep.
+    pub fn with_guard(self, guard: ClaimGuard) -> Self {
+        Self { guard, ..self }
+    }
+
+    /// The same on other clocks than the system's.
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        let leases = ClockGuard::new(clock.clone(), self.policy.lease);
+        let environment = Arc::new(EnvironmentLog::new(H::KIND.name, clock.clone()));
+        Self { clock, leases, environment, ..self }
     }
 
     /// Runs until shutdown is requested; then lets running jobs end within the policy's drain time and hands back the
@@ -99,9 +129,7 @@ impl<H: Handler> Runner<H> {
             };
             match step {
                 Err(error) if until_idle => outcome = Err(error),
-                Err(error) => {
-                    tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be reached");
-                }
+                Err(error) => self.unreachable(&error),
                 Ok(()) => {}
             }
         }
@@ -110,11 +138,33 @@ impl<H: Handler> Runner<H> {
     }
 
     async fn sweep(&mut self) -> Result<(), DbError> {
+        self.ask_guard().await;
         let dead_workers = self.rescue_dead_workers().await;
         let expired_leases = self.rescue_expired_leases().await;
         // What cannot be rescued keeps nothing else from being run.
         let claimed = self.claim().await;
         dead_workers.and(expired_leases).and(claimed)
+    }
+
+    async fn ask_guard(&mut self) {
+        let guard = self.guard.clone();
+        let obstacle = tokio::task::spawn_blocking(move || guard()).await.ok().flatten();
+        match &obstacle {
+            Some(obstacle) => self.environment.report(obstacle),
+            None if self.blocked => tracing::info!(kind = H::KIND.name, "jobs are claimed again"),
+            None => {}
+        }
+        self.blocked = obstacle.is_some();
+    }
+
+    /// While the database fails, nobody can renew a lease: those that run out meanwhile say nothing about their owners.
+    fn unreachable(&mut self, error: &DbError) {
+        if error.is_environment() {
+            self.leases.suspend();
+            self.environment.report(&error.to_string());
+        } else {
+            tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be kept up");
+        }
     }
 
     /// Fills the free slots with due jobs.
@@ -124,17 +174,17 @@ impl<H: Handler> Runner<H> {
             self.exclusive = false;
         }
         let free = self.concurrency.saturating_sub(self.running.len());
-        if self.exclusive || free == 0 {
+        if self.exclusive || self.blocked || free == 0 {
             return Ok(());
         }
-        let at = now();
-        if !self.database.read_point(|connection| claim::is_due(connection, H::KIND, at))? {
+        let (at, policy) = (self.clock.wall(), self.policy);
+        if !self.database.read_point(|connection| claim::is_due(connection, H::KIND, &policy, at))? {
             return Ok(());
         }
-        let (owner, policy) = (self.lock.id().clone(), self.policy);
+        let (owner, clock) = (self.lock.id().clone(), self.clock.clone());
         let claimed = self
             .database
-            .write(move |connection| claim::claim(connection, H::KIND, &owner, free, idle, &policy, now()))
+            .write(move |connection| claim::claim(connection, H::KIND, &owner, free, idle, &policy, clock.wall()))
             .await?;
         match claimed {
             Claimed::Together(jobs) => jobs.into_iter().for_each(|job| self.spawn(job)),
@@ -153,6 +203,8 @@ impl<H: Handler> Runner<H> {
             database: self.database.clone(),
             handler: self.handler.clone(),
             policy: self.policy,
+            clock: self.clock.clone(),
+            environment: self.environment.clone(),
             shutdown: self.shutdown.clone(),
         };
         let task = self.tasks.spawn(async move {
@@ -179,9 +231,13 @@ impl<H: Handler> Runner<H> {
         if self.running.is_empty() {
             return Ok(());
         }
-        let running: Vec<_> = self.running.values().copied().collect();
-        let policy = self.policy;
-        self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, now())).await
+        let (running, policy, clock) = (self.held(), self.policy, self.clock.clone());
+        self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, clock.wall())).await
+    }
+
+    /// The jobs that run here, with the leases that they run under.
+    fn held(&self) -> Vec<(JobId, i64)> {
+        self.running.values().copied().collect()
     }
 
     async fn rescue_dead_workers(&self) -> Result<(), DbError> {
@@ -191,10 +247,12 @@ impl<H: Handler> Runner<H> {
             return Ok(());
         }
         let ids: Vec<WorkerId> = found.iter().map(|dead| dead.id.clone()).collect();
+        let dead: Vec<(WorkerId, bool)> = found.iter().map(|dead| (dead.id.clone(), dead.in_order)).collect();
+        let clock = self.clock.clone();
         let (rescued, forgotten) = self
             .database
             .write(move |connection| {
-                let rescued = rescue::of_dead_workers::<H>(connection, &ids, now())?;
+                let rescued = rescue::of_dead_workers::<H>(connection, &dead, clock.wall())?;
                 Ok((rescued, rescue::holding_nothing(connection, &ids)?))
             })
             .await?;
@@ -207,15 +265,22 @@ impl<H: Handler> Runner<H> {
         Ok(())
     }
 
-    async fn rescue_expired_leases(&self) -> Result<(), DbError> {
-        let at = now();
+    /// Renews its own leases before it judges those of others: after a pause of this process its own have run out, too.
+    async fn rescue_expired_leases(&mut self) -> Result<(), DbError> {
+        if !self.leases.is_steady() {
+            return self.heartbeat().await;
+        }
+        let at = self.clock.wall();
         if !self.database.read_point(|connection| rescue::is_expired(connection, H::KIND.name, at))? {
             return Ok(());
         }
-        let policy = self.policy;
+        let (own, policy, clock) = (self.held(), self.policy, self.clock.clone());
         let rescued = self
             .database
-            .write(move |connection| rescue::of_expired_leases::<H>(connection, &policy, rand::random(), now()))
+            .write(move |connection| {
+                claim::heartbeat(connection, &own, &policy, clock.wall())?;
+                rescue::of_expired_leases::<H>(connection, &own, &policy, rand::random(), clock.wall())
+            })
             .await?;
         self.announce(rescued);
         Ok(())
@@ -250,13 +315,16 @@ impl<H: Handler> Runner<H> {
         self.resign();
     }
 
-    /// Gives up the worker's name, unless it still stands on a job: then the lock's file tells the next worker.
+    /// Gives up the worker's name. Where it is still the owner of a job, the lock's file tells the next worker.
     fn resign(&self) {
         let own = std::slice::from_ref(self.lock.id());
         match self.database.read_point(|connection| rescue::holding_nothing(connection, own)) {
-            Ok(idle) if idle.is_empty() => {}
-            Ok(_) => self.lock.resign(),
-            Err(error) => tracing::warn!(error = %error, "what this worker still holds cannot be looked up"),
+            Ok(idle) if !idle.is_empty() => self.lock.resign(),
+            Ok(_) => self.lock.end_in_order(),
+            Err(error) => {
+                tracing::warn!(error = %error, "what this worker still holds cannot be looked up");
+                self.lock.end_in_order();
+            }
         }
     }
 }

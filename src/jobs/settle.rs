@@ -4,10 +4,14 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::claim::held;
+use super::claim::{self, held};
+use super::environment;
 use super::history::{self, Ending};
-use super::{DedupScope, Failure, Handler, Job, Kind, Policy, backoff};
+use super::{DedupScope, Failure, FailureKind, Handler, Job, Kind, MAX_CRASHES, Policy, backoff};
 use crate::db::{UnixMillis, schema::jobs};
+
+/// What the person whose job it was is told when it was given up without a verdict on what it works on.
+pub(super) const GIVEN_UP: &str = "This could not be processed. Please try again with another file.";
 
 /// What became of a job.
 #[derive(Debug)]
@@ -49,6 +53,9 @@ pub(super) fn fail<H: Handler>(
     random: f64,
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Notice>> {
+    if failure.kind == FailureKind::Environment {
+        return wait_for_environment(connection, job, &failure.error, policy, random, now);
+    }
     let attempts = job.attempts.saturating_add(1);
     let counted = diesel::update(held(job.id.to_string(), job.lease_token))
         .set(jobs::attempts.eq(attempts))
@@ -56,13 +63,61 @@ pub(super) fn fail<H: Handler>(
     if counted == 0 {
         return Ok(Settled::LeaseLost);
     }
-    if failure.retry && attempts < policy.max_attempts {
-        let delay = backoff::delay(attempts, policy.retry_base, policy.retry_cap, random);
-        let run_at = now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+    environment::clear(connection, job.id)?;
+    if failure.kind == FailureKind::Retry && attempts < policy.max_attempts {
+        let run_at = after_backoff(attempts, policy, random, now);
         requeue(connection, job, Some(run_at), ending, &failure.error, now)?;
         return Ok(Settled::Retried);
     }
     kill::<H>(connection, job, ending, &failure.error, &failure.message, now)
+}
+
+/// Queues the job again, uncharged; it waits longer each time that the environment fails in a row.
+fn wait_for_environment<N>(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    error: &str,
+    policy: &Policy,
+    random: f64,
+    now: UnixMillis,
+) -> QueryResult<Settled<N>> {
+    if diesel::update(held(job.id.to_string(), job.lease_token)).set(jobs::error.eq(error)).execute(connection)? == 0 {
+        return Ok(Settled::LeaseLost);
+    }
+    let failures = environment::count(connection, job.id, error, now)?;
+    diesel::update(jobs::table.find(job.id.to_string()))
+        .set(jobs::run_at.eq(after_backoff(failures, policy, random, now)))
+        .execute(connection)?;
+    claim::release(connection, job.id, job.lease_token)?;
+    Ok(Settled::Retried)
+}
+
+/// Counts a crash: the job's worker died, or its attempt exceeded the time limit. It keeps its place in the queue, or is
+/// dead after too many of them.
+pub(super) fn crash<H: Handler>(
+    connection: &mut SqliteConnection,
+    job: &Job,
+    error: &str,
+    now: UnixMillis,
+) -> QueryResult<Settled<H::Notice>> {
+    let crashes = job.crashes.saturating_add(1);
+    let counted =
+        diesel::update(held(job.id.to_string(), job.lease_token)).set(jobs::crashes.eq(crashes)).execute(connection)?;
+    if counted == 0 {
+        return Ok(Settled::LeaseLost);
+    }
+    environment::clear(connection, job.id)?;
+    if crashes >= MAX_CRASHES {
+        let error = format!("{error}, as did {} before it", crashes - 1);
+        return kill::<H>(connection, job, Ending::Crashed, &error, GIVEN_UP, now);
+    }
+    requeue(connection, job, None, Ending::Crashed, error, now)?;
+    Ok(Settled::Retried)
+}
+
+fn after_backoff(failures: i32, policy: &Policy, random: f64, now: UnixMillis) -> UnixMillis {
+    let delay = backoff::delay(failures, policy.retry_base, policy.retry_cap, random);
+    now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// Makes a claimed job dead.
@@ -128,6 +183,7 @@ fn end(
         ))
         .execute(connection)?;
     if rows == 1 {
+        environment::clear(connection, job.id)?;
         free_dedup_key(connection, kind, &job.id.to_string())?;
     }
     Ok(rows == 1)

@@ -3,7 +3,8 @@
 //! Owns the folder `workers` beside the database. The kernel drops the lock (flock) when its process ends, however it
 //! ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing: where no
 //! disk is shared, only the lease decides. A worker that ends while it still holds jobs, for whatever reason, leaves its
-//! file, so that whoever finds it takes them over.
+//! file, so that whoever finds it takes them over. One that has ended in order, and could only not write that down, leaves
+//! it under another extension: its jobs did not take it down.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -14,6 +15,8 @@ use uuid::Uuid;
 
 const FOLDER: &str = "workers";
 const EXTENSION: &str = "lock";
+/// Of a worker that has ended in order while the database could not be written.
+const ENDED: &str = "ended";
 
 /// A worker process: fresh at each start, so that a restarted worker is never taken for its predecessor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -70,6 +73,13 @@ impl WorkerLock {
         let _ = std::fs::remove_file(&self.path);
     }
 
+    /// Says that this worker ends in order, although the database still shows jobs of it.
+    pub(super) fn end_in_order(&self) {
+        if let Err(error) = std::fs::rename(&self.path, self.path.with_extension(ENDED)) {
+            tracing::warn!(worker = %self.id, error = %error, "this worker's jobs will count as crashed");
+        }
+    }
+
     /// The workers whose lock could be taken, because they are dead. Blocks for a few file operations.
     pub(super) fn dead_workers(&self) -> Vec<DeadWorker> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
@@ -78,12 +88,15 @@ impl WorkerLock {
 
     fn dead_worker(&self, path: &Path) -> Option<DeadWorker> {
         let stem = path.file_stem()?.to_str()?;
-        if path.extension()? != EXTENSION || stem == self.id.0 {
+        let in_order = path.extension()? == ENDED;
+        if !in_order && path.extension()? != EXTENSION || stem == self.id.0 {
             return None;
         }
         let file = File::open(path).ok()?;
         match file.try_lock() {
-            Ok(()) => Some(DeadWorker { id: WorkerId(stem.to_owned()), path: path.to_owned(), _locked: file }),
+            Ok(()) => {
+                Some(DeadWorker { id: WorkerId(stem.to_owned()), in_order, path: path.to_owned(), _locked: file })
+            }
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(error)) => {
                 tracing::warn!(worker = stem, error = %error, "a worker's lock cannot be tried");
@@ -97,6 +110,8 @@ impl WorkerLock {
 #[derive(Debug)]
 pub(super) struct DeadWorker {
     pub(super) id: WorkerId,
+    /// It has ended in order: what it held did not take it down.
+    pub(super) in_order: bool,
     path: PathBuf,
     _locked: File,
 }

@@ -48,7 +48,7 @@ impl Handler for WebhookWorker {
         let order = self
             .database
             .read_point(|connection| store::find(connection, &order_id))
-            .map_err(|error| Failure::retry(error, NOT_REPORTED))?
+            .map_err(|error| Failure::database(&error, NOT_REPORTED))?
             .ok_or_else(|| Failure::fail("the job's order is gone", NOT_REPORTED))?;
         let message = message(&order).map_err(|error| Failure::fail(error, NOT_REPORTED))?;
         self.receiver.deliver(&message).await.map_err(failure)?;

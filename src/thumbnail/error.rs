@@ -73,6 +73,11 @@ impl Error {
         }
     }
 
+    /// Whether the system failed to read: nothing is known about the picture, and another attempt may succeed.
+    pub fn is_of_storage(&self) -> bool {
+        matches!(self, Self::Read { source } if source.raw_os_error().is_some())
+    }
+
     /// One sentence for the uploader: what is wrong with the picture, and what would be right.
     pub fn message(&self) -> String {
         const FORMATS: &str = "JPEG, PNG, WebP, GIF, TIFF or BMP";

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use tokio::task::JoinError;
 
 use super::facts::{Facts, facts};
 use super::store;
@@ -36,7 +37,7 @@ impl WarehouseWorker {
         for pause in [SETTLED_AFTER, Duration::ZERO] {
             let (files, limits, max_bytes, path) = (self.files.clone(), self.limits, self.max_bytes, path.clone());
             let inspected = tokio::task::spawn_blocking(move || inspect(&files, &path, &limits, max_bytes)).await;
-            match inspected.unwrap_or_else(|error| Err(Failure::retry(error, NOT_KEPT)))? {
+            match inspected.unwrap_or_else(|error| Err(interrupted(error)))? {
                 Inspected::Settled(facts) => return Ok(facts),
                 Inspected::Unsettled => tokio::time::sleep(pause).await,
             }
@@ -45,13 +46,18 @@ impl WarehouseWorker {
     }
 }
 
+/// A runtime that stops drops what still waits for a thread, which says nothing of the picture.
+fn interrupted(error: JoinError) -> Failure {
+    if error.is_cancelled() { Failure::environment(error, NOT_KEPT) } else { Failure::retry(error, NOT_KEPT) }
+}
+
 enum Inspected {
     Settled(Result<Facts, String>),
     Unsettled,
 }
 
 /// What the warehouse has learned.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Finding {
     /// An image is a picture.
     Asset {
@@ -115,6 +121,7 @@ impl Handler for WarehouseWorker {
 fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> Result<Inspected, Failure> {
     match files.open_original(path, max_bytes) {
         Ok(original) => learn(original, limits),
+        Err(error @ OpenError::Storage(_)) => Err(Failure::environment(error, NOT_KEPT)),
         Err(error @ (OpenError::Missing | OpenError::Unreadable(_))) => Err(Failure::retry(error, NOT_KEPT)),
         Err(error @ (OpenError::Outside | OpenError::NotAFile(_) | OpenError::TooLarge { .. })) => {
             Ok(Inspected::Settled(Err(error.to_string())))
@@ -125,6 +132,7 @@ fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> 
 fn learn(mut original: Original, limits: &Limits) -> Result<Inspected, Failure> {
     let known = original.sha256().map(str::to_owned);
     match facts(&mut original, known, limits) {
+        Err(error) if error.is_of_storage() => Err(Failure::environment(error, NOT_KEPT)),
         Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, NOT_KEPT)),
         _ if !original.is_settled() => Ok(Inspected::Unsettled),
         facts => Ok(Inspected::Settled(facts.map_err(|error| error.to_string()))),

@@ -55,6 +55,7 @@ async fn everything_is_well_beside_a_running_installation() {
         "WAL",
         "leases",
         "queue",
+        "environment",
         "dead jobs",
         "clock",
         "Redis",
@@ -156,6 +157,8 @@ async fn a_disk_without_room_is_told() {
     let ran = examine(app.command(&["doctor", "--set", &format!("serve.min_free_bytes={}", 1_u64 << 60)])).await;
     assert_wrong(&ran, "pictures' disk", "are wanted");
     assert_wrong(&ran, "database disk", "are wanted");
+    let ran = examine(app.command(&["doctor", "--set", &format!("jobs.min_free_bytes={}", 1_u64 << 60)])).await;
+    assert_wrong(&ran, "database disk", "workers take no jobs");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod email;
 mod game_server;
 mod harness;
 mod idempotency;
+mod job_environment;
 mod job_leases;
 mod job_shutdown;
 mod jobs;

@@ -30,14 +30,17 @@ pub const POLICY: Policy = Policy {
     retry_base: Duration::from_millis(1),
     retry_cap: NEVER,
     drain: Duration::from_secs(20),
+    time_limit: NEVER,
 };
 
 /// What an attempt is to do.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Verdict {
     Done,
     Retry,
     Fail,
+    /// The environment fails, for this reason.
+    Environment(&'static str),
     Panic,
     /// The effect is half written when it fails.
     BreakWhileApplying,
@@ -101,6 +104,7 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
         match decided.await.expect("the test decides") {
             Verdict::Retry => Err(Failure::retry("it rains", "Please wait.")),
             Verdict::Fail => Err(Failure::fail("it is broken", "Please send another.")),
+            Verdict::Environment(cause) => Err(Failure::environment(cause, "Please wait.")),
             Verdict::Panic => panic!("on purpose"),
             effect => Ok(effect),
         }
@@ -196,10 +200,31 @@ impl Lab {
     }
 
     pub fn worker_of(&self, handler: impl Handler, concurrency: usize, policy: Policy) -> Worker {
+        self.start(handler, concurrency, policy, |runner| runner)
+    }
+
+    /// A worker with something else than the defaults.
+    pub fn worker_with(
+        &self,
+        concurrency: usize,
+        policy: Policy,
+        change: impl FnOnce(Runner<Fake>) -> Runner<Fake>,
+    ) -> Worker {
+        self.start(Fake::<false>(self.stage.clone()), concurrency, policy, change)
+    }
+
+    fn start<H: Handler>(
+        &self,
+        handler: H,
+        concurrency: usize,
+        policy: Policy,
+        change: impl FnOnce(Runner<H>) -> Runner<H>,
+    ) -> Worker {
         let (database, writer) = Database::open(&self.location).unwrap();
         let lock = Arc::new(WorkerLock::acquire(self.folder.path()).unwrap());
         let (wake, shutdown) = (Wake::new(), CancellationToken::new());
         let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown.clone());
+        let runner = change(runner);
         Worker { wake, shutdown, task: tokio::spawn(runner.run()), _writer: writer }
     }
 
