@@ -50,8 +50,11 @@ pub enum MailTask {
         user_id: UserId,
         /// What its owner calls the picture.
         picture: String,
-        /// The thumbnail's file name.
+        /// The file name of the thumbnail that the picture is shown by.
         thumbnail: String,
+        /// The file names of all its thumbnails, the largest first; none in payloads of earlier versions.
+        #[serde(default)]
+        variants: Vec<String>,
     },
     /// A picture will have no thumbnail.
     ThumbnailFailed {
@@ -226,7 +229,9 @@ mod tests {
         assert_eq!(WarehouseTask::parse(&image.payload()).unwrap(), image);
         let expected = r#"{"task":"image","imageId":1,"userId":7,"imagePath":"photos/ä \"1\".jpg"}"#;
         assert_eq!(image.payload(), expected);
-        let ready = MailTask::ThumbnailReady { user_id, picture: "ü.jpg".into(), thumbnail: "0f.jpg".into() };
+        let variants = vec!["1f.png".to_owned(), "0f.jpg".to_owned()];
+        let ready =
+            MailTask::ThumbnailReady { user_id, picture: "ü.jpg".into(), thumbnail: "0f.jpg".into(), variants };
         assert_eq!(MailTask::parse(&ready.payload()).unwrap(), ready);
         assert!(ready.payload().starts_with(r#"{"notice":"thumbnail_ready","userId":7,"#));
     }

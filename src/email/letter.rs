@@ -86,7 +86,8 @@ impl Writer {
         picture: Option<Inline>,
     ) -> Result<Letter, Unwritable> {
         let content_id = format!("thumbnail.{job}@{}", self.sender.email.domain());
-        let wording = self.templates.word(task, recipient.name, &format!("cid:{content_id}"))?;
+        let address = picture.as_ref().map_or_else(String::new, |_| format!("cid:{content_id}"));
+        let wording = self.templates.word(task, recipient.name, &address)?;
         let message_id = self.message_id(job);
         let message = Message::builder()
             .from(self.sender.clone())

@@ -78,7 +78,8 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Words a mail; `name` is the recipient's, `thumbnail` the address of the picture inside of the mail.
+    /// Words a mail; `name` is the recipient's, `thumbnail` the address of the picture inside of the mail, or
+    /// empty.
     pub(super) fn word(&self, task: &MailTask, name: Option<&str>, thumbnail: &str) -> Result<Wording, BadTemplate> {
         let name = name.map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
         let facts = facts(task, thumbnail);
@@ -106,8 +107,8 @@ impl Templates {
                 line: error.line(),
                 problem: error.to_string(),
             })?;
-            for name in [None, Some("Ada")] {
-                self.word(&task, name, "cid:thumbnail@example.org")?;
+            for (name, thumbnail) in [(None, "cid:thumbnail@example.org"), (Some("Ada"), "")] {
+                self.word(&task, name, thumbnail)?;
             }
         }
         Ok(())

@@ -20,7 +20,7 @@ use crate::tasks::{MailTask, Notice};
 use crate::users::{self, Contact};
 
 const NOT_SENT: &str = "The mail could not be sent.";
-/// More than any thumbnail has.
+/// The largest thumbnail that a mail contains.
 const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
 
 /// Sends mails.
@@ -46,7 +46,10 @@ impl EmailWorker {
     async fn write(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<Letter>, Failure> {
         let Some(address) = &contact.email else { return Ok(None) };
         let picture = match task {
-            MailTask::ThumbnailReady { thumbnail, .. } => Some(self.picture(thumbnail).await?),
+            MailTask::ThumbnailReady { thumbnail, variants, .. } if variants.is_empty() => {
+                self.picture(std::slice::from_ref(thumbnail)).await?
+            }
+            MailTask::ThumbnailReady { variants, .. } => self.picture(variants).await?,
             MailTask::UploadReceived { .. } | MailTask::ThumbnailFailed { .. } | MailTask::OrderConfirmed { .. } => {
                 None
             }
@@ -59,21 +62,29 @@ impl EmailWorker {
         })
     }
 
-    async fn picture(&self, name: &str) -> Result<Inline, Failure> {
-        let name: ThumbnailName = name.parse().map_err(|error| Failure::fail(error, NOT_SENT))?;
-        let extension = name.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+    /// The first of these thumbnails that fits into a mail, if any does.
+    async fn picture(&self, names: &[String]) -> Result<Option<Inline>, Failure> {
+        let names = names.iter().map(|name| name.parse()).collect::<Result<Vec<ThumbnailName>, _>>();
+        let names = names.map_err(|error| Failure::fail(error, NOT_SENT))?;
         let files = self.files.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            let mut bytes = Vec::new();
-            files.open_thumbnail(&name)?.take(MAX_THUMBNAIL_BYTES).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        });
+        let read = tokio::task::spawn_blocking(move || read_first_that_fits(&files, &names));
         let read = read.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
         // It was stored before this job was made.
-        let failed = |error| Failure::environment(format!("the thumbnail cannot be read: {error}"), NOT_SENT);
-        let bytes = read.map_err(failed)?;
-        Ok(Inline { bytes, extension })
+        read.map_err(|error| Failure::environment(format!("the thumbnail cannot be read: {error}"), NOT_SENT))
     }
+}
+
+fn read_first_that_fits(files: &Files, names: &[ThumbnailName]) -> std::io::Result<Option<Inline>> {
+    for name in names {
+        let mut file = files.open_thumbnail(name)?;
+        if file.metadata()?.len() <= MAX_THUMBNAIL_BYTES {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            let extension = name.as_str().rsplit('.').next().unwrap_or_default().to_owned();
+            return Ok(Some(Inline { bytes, extension }));
+        }
+    }
+    Ok(None)
 }
 
 /// What became of a mail.

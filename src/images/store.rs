@@ -220,6 +220,7 @@ pub(super) fn done(
         user_id: image.user_id,
         picture: called(image.original_name.as_deref(), &image.path),
         thumbnail: made.first.name.to_string(),
+        variants: made.names_by_size(),
     };
     mail(connection, wanted, &ready, None, at)
 }

@@ -37,6 +37,15 @@ pub struct Thumbnails {
     pub(super) others: Vec<Thumbnail>,
 }
 
+impl Thumbnails {
+    /// The file names of all of them, those with the most pixels first.
+    pub(super) fn names_by_size(&self) -> Vec<String> {
+        let mut all: Vec<&Thumbnail> = std::iter::once(&self.first).chain(&self.others).collect();
+        all.sort_by_key(|thumbnail| std::cmp::Reverse(u64::from(thumbnail.width) * u64::from(thumbnail.height)));
+        all.into_iter().map(|thumbnail| thumbnail.name.to_string()).collect()
+    }
+}
+
 /// What is known of one of a picture's thumbnails.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub(super) struct Variant {

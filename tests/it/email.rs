@@ -128,12 +128,67 @@ async fn a_thumbnail_comes_inside_of_its_mail() {
     let files = Files::open(&app.dir.path().join("data")).unwrap();
     let thumbnail = files.save_thumbnail(&jpeg(1), "jpg").unwrap().to_string();
     let user_id = UserId::new(7).unwrap();
-    post(&app, &MailTask::ThumbnailReady { user_id, picture: "photo.jpg".into(), thumbnail });
+    post(&app, &MailTask::ThumbnailReady { user_id, picture: "photo.jpg".into(), thumbnail, variants: Vec::new() });
     let _worker = worker(&app);
     let mail = server.until(1).await.remove(0);
     let mail = mail.parse();
     assert_eq!(mail.attachments().next().unwrap().contents(), jpeg(1));
     app.assert_none_is_left_of(&["email"]).await;
+}
+
+#[tokio::test]
+async fn of_thumbnails_that_are_too_large_for_a_mail_it_contains_a_smaller_one_whole_or_none() {
+    const MAX: usize = 1 << 20;
+    let server = MailServer::taking();
+    let app = mailing_to(&server.url, &[]).await;
+    user(&app, 7, None, Some("ada@example.org"));
+    let files = Files::open(&app.dir.path().join("data")).unwrap();
+    let save = |byte: u8, length: usize| files.save_thumbnail(&vec![byte; length], "png").unwrap().to_string();
+    let (huge, fits, small) = (save(1, MAX + 1), save(2, MAX), save(3, 100));
+    let ready = |variants: Vec<String>| MailTask::ThumbnailReady {
+        user_id: UserId::new(7).unwrap(),
+        picture: "photo.jpg".into(),
+        thumbnail: huge.clone(),
+        variants,
+    };
+    let _worker = worker(&app);
+    post(&app, &ready(vec![huge.clone(), fits, small]));
+    let mail = server.until(1).await.remove(0);
+    assert!(mail.parse().attachments().next().unwrap().contents() == vec![2; MAX]);
+    for (sent, none_fits) in (2..).zip([vec![huge.clone()], Vec::new()]) {
+        post(&app, &ready(none_fits));
+        let mail = server.until(sent).await.remove(sent - 1);
+        let mail = mail.parse();
+        assert_eq!(mail.attachment_count(), 0);
+        let (text, html) = (mail.body_text(0).unwrap(), mail.body_html(0).unwrap());
+        assert!(text.contains("too large for a mail") && html.contains("too large for a mail"), "{text} {html}");
+        assert!(!html.contains("<img") && !html.contains("cid:"), "{html}");
+    }
+    app.assert_none_is_left_of(&["email"]).await;
+}
+
+#[tokio::test]
+async fn the_mail_of_a_picture_knows_all_its_thumbnails_the_largest_first() {
+    let app = App::new(&["images.variants=badge=64x64, card=400x400, thumb=300x300"]).await;
+    let up = app.up();
+    let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
+    let done = app.outcome(up.url(), &accepted).await;
+    #[derive(QueryableByName)]
+    struct Payload {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        payload: String,
+    }
+    let query = "SELECT payload FROM jobs WHERE kind = 'email' AND payload LIKE '%thumbnail_ready%'";
+    let payload = diesel::sql_query(query).get_result::<Payload>(&mut app.database()).unwrap().payload;
+    let payload: serde_json::Value = serde_json::from_str(&payload).unwrap();
+    let urls: Vec<_> = payload["variants"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|name| format!("/thumbnails/{}", name.as_str().unwrap()))
+        .collect();
+    let largest_first = ["card", "thumb", "badge"].map(|name| done["variants"][name]["url"].as_str().unwrap());
+    assert_eq!(urls, largest_first);
 }
 
 #[tokio::test]
