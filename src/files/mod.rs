@@ -23,7 +23,7 @@ use crate::ids::{ImagePath, Invalid};
 pub use original::{OpenError, Original, SETTLED_AFTER};
 pub use outbox::Outbox;
 use root::Root;
-use temporary::Temporary;
+use temporary::{Temporary, make_parts, sync_folder};
 pub use thumbnail_file::ThumbnailName;
 pub use upload::{Stored, Upload};
 
@@ -40,15 +40,18 @@ pub struct Files {
 }
 
 impl Files {
-    /// Opens the root, creating it where there is none, and removes what a crash left half written.
+    /// Opens the root, creating it and its folders durably where there are none, and removes what a crash left half written.
     ///
     /// # Errors
     /// When the root cannot be made or opened.
     pub fn open(root: &Path) -> io::Result<Self> {
         let root = Root::open(root)?;
         for folder in [UPLOADS, THUMBNAILS] {
-            Temporary::remove_leftovers(&root.path().join(folder))?;
+            let folder = root.path().join(folder);
+            Temporary::remove_leftovers(&folder)?;
+            make_parts(&folder)?;
         }
+        sync_folder(root.path())?;
         Ok(Self { root: Arc::new(root) })
     }
 

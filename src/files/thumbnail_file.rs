@@ -7,7 +7,7 @@ use std::str::FromStr;
 use sha2::{Digest, Sha256};
 
 use super::root::Root;
-use super::temporary::Temporary;
+use super::temporary::{Reuse, Temporary};
 use super::{THUMBNAILS, hex};
 
 const EXTENSIONS: [&str; 3] = ["jpg", "png", "webp"];
@@ -54,7 +54,7 @@ pub(super) fn save(root: &Root, bytes: &[u8], extension: &str) -> io::Result<Thu
     let name = ThumbnailName(format!("{hash}.{extension}"));
     let mut file = Temporary::create(&root.path().join(THUMBNAILS))?;
     file.write(bytes)?;
-    file.persist(&format!("{}/{name}", &hash[..2]))?;
+    file.persist(&format!("{}/{name}", &hash[..2]), Reuse::Keep)?;
     Ok(name)
 }
 

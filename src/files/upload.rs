@@ -8,7 +8,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::root::Root;
-use super::temporary::Temporary;
+use super::temporary::{Reuse, Temporary};
 use super::{UPLOADS, hex};
 use crate::ids::ImagePath;
 
@@ -96,7 +96,7 @@ impl Upload {
         blocking(move || {
             let sha256 = hex(&hash.finalize());
             let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
-            temporary.persist(&relative)?;
+            temporary.persist(&relative, Reuse::Renew)?;
             let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
             Ok(Stored { path, sha256 })
         })
