@@ -1,14 +1,16 @@
 //! The only file access: uploads, originals, thumbnails and unsent mail below the image root.
 //!
-//! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's), `<root>/thumbnails`
-//! and `<root>/outbox`. Consumes and publishes nothing. Never follows a path out of the root, and never shows a name before
-//! the bytes behind it are durable. Nothing outside of this module knows how the names map to a disk.
+//! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's), `<root>/thumbnails` and
+//! `<root>/outbox`. Consumes and publishes
+//! nothing. Never follows a path out of the root, and never shows a name before the bytes behind it are durable. Nothing
+//! outside of this module knows how the names map to a disk.
 //!
 //! Except for [`Upload`], every function blocks.
 
 mod original;
 mod outbox;
 mod root;
+mod space;
 mod temporary;
 mod thumbnail_file;
 mod upload;
@@ -23,6 +25,8 @@ use crate::ids::{ImagePath, Invalid};
 pub use original::{OpenError, Original, SETTLED_AFTER};
 pub use outbox::Outbox;
 use root::Root;
+use space::Space;
+pub use space::{Reservation, WriteError};
 use temporary::{Temporary, make_parts, sync_folder};
 pub use thumbnail_file::ThumbnailName;
 pub use upload::{Stored, Upload};
@@ -37,6 +41,7 @@ const REPLACED_THUMBNAILS: &str = "uploads/thumbs";
 #[derive(Debug, Clone)]
 pub struct Files {
     root: Arc<Root>,
+    space: Arc<Space>,
 }
 
 impl Files {
@@ -45,14 +50,14 @@ impl Files {
     /// # Errors
     /// When the root cannot be made or opened.
     pub fn open(root: &Path) -> io::Result<Self> {
-        let root = Root::open(root)?;
+        let root = Arc::new(Root::open(root)?);
         for folder in [UPLOADS, THUMBNAILS] {
             let folder = root.path().join(folder);
             Temporary::remove_leftovers(&folder)?;
             make_parts(&folder)?;
         }
         sync_folder(root.path())?;
-        Ok(Self { root: Arc::new(root) })
+        Ok(Self { space: Arc::new(Space::new(root.clone())), root })
     }
 
     /// Makes an image path of what a client sent: an absolute path is accepted where it lies below the root.
@@ -83,12 +88,20 @@ impl Files {
         original::open_original(&self.root, path, max_bytes)
     }
 
+    /// Reserves room for an upload of this length, if it is known, such that `spare` bytes stay free.
+    ///
+    /// # Errors
+    /// When there is no room, or the file system does not say.
+    pub fn reserve(&self, length: Option<u64>, spare: u64) -> Result<Reservation, WriteError> {
+        Reservation::new(&self.space, length, spare)
+    }
+
     /// Begins an upload. Does not block for longer than making an empty file takes.
     ///
     /// # Errors
     /// When no file can be made.
-    pub async fn begin_upload(&self) -> io::Result<Upload> {
-        Upload::begin(self.root.clone()).await
+    pub async fn begin_upload(&self, room: Reservation) -> Result<Upload, WriteError> {
+        Upload::begin(self.root.path().join(UPLOADS), room).await
     }
 
     /// Stores a thumbnail durably under its content's name; `extension` is without a dot.

@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek};
-use std::sync::Arc;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::root::Root;
+use super::space::{Reservation, WriteError};
 use super::temporary::{Reuse, Temporary};
 use super::{UPLOADS, hex};
 use crate::ids::ImagePath;
@@ -33,6 +33,7 @@ pub struct Upload {
 struct Written {
     temporary: Temporary,
     hash: Sha256,
+    room: Reservation,
 }
 
 /// A finished upload: durable, under its content's name.
@@ -45,9 +46,9 @@ pub struct Stored {
 }
 
 impl Upload {
-    pub(super) async fn begin(root: Arc<Root>) -> io::Result<Self> {
-        let temporary = blocking(move || Temporary::create(&root.path().join(UPLOADS))).await?;
-        let written = Some(Written { temporary, hash: Sha256::new() });
+    pub(super) async fn begin(folder: PathBuf, room: Reservation) -> Result<Self, WriteError> {
+        let temporary = blocking(move || Ok(Temporary::create(&folder)?)).await?;
+        let written = Some(Written { temporary, hash: Sha256::new(), room });
         Ok(Self { written, gathered: Vec::new(), gathered_bytes: 0, received: 0 })
     }
 
@@ -59,8 +60,8 @@ impl Upload {
     /// Takes the next bytes. Not cancel safe: after a cancelled call the upload can only be dropped.
     ///
     /// # Errors
-    /// When they cannot be written.
-    pub async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
+    /// When they cannot be written, or the disk has no more room for them.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
         self.received += chunk.len() as u64;
         self.gathered_bytes += chunk.len();
         self.gathered.push(chunk);
@@ -71,7 +72,7 @@ impl Upload {
     ///
     /// # Errors
     /// When the file cannot be written or read.
-    pub async fn inspect<T, F>(&mut self, look: F) -> io::Result<T>
+    pub async fn inspect<T, F>(&mut self, look: F) -> Result<T, WriteError>
     where
         T: Send + 'static,
         F: FnOnce(BufReader<&File>) -> T + Send + 'static,
@@ -90,13 +91,14 @@ impl Upload {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub async fn store(mut self, extension: &'static str) -> io::Result<Stored> {
+    pub async fn store(mut self, extension: &'static str) -> Result<Stored, WriteError> {
         self.on_disk(|_| Ok(())).await?;
-        let Written { temporary, hash } = self.written.take().ok_or_else(interrupted)?;
+        let Written { temporary, hash, room } = self.written.take().ok_or_else(interrupted)?;
         blocking(move || {
             let sha256 = hex(&hash.finalize());
             let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
             temporary.persist(&relative, Reuse::Renew)?;
+            drop(room);
             let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
             Ok(Stored { path, sha256 })
         })
@@ -104,7 +106,7 @@ impl Upload {
     }
 
     /// Writes what was gathered, then does something with the file, in one thread hop.
-    async fn on_disk<T, F>(&mut self, then: F) -> io::Result<T>
+    async fn on_disk<T, F>(&mut self, then: F) -> Result<T, WriteError>
     where
         T: Send + 'static,
         F: FnOnce(&mut Written) -> io::Result<T> + Send + 'static,
@@ -116,6 +118,7 @@ impl Upload {
             for chunk in gathered {
                 written.hash.update(&chunk);
                 written.temporary.write(&chunk)?;
+                written.room.written(chunk.len() as u64)?;
             }
             let result = then(&mut written)?;
             Ok((written, result))
@@ -134,12 +137,14 @@ pub(super) fn stored_hash(path: &ImagePath) -> Option<&str> {
     (is_hash && *folder == hash[..FOLDER_DIGITS]).then_some(hash)
 }
 
-fn interrupted() -> io::Error {
-    io::Error::other("an earlier write of this upload failed")
+fn interrupted() -> WriteError {
+    WriteError::Failed(io::Error::other("an earlier write of this upload failed"))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, WriteError> + Send + 'static,
+) -> Result<T, WriteError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(WriteError::Failed(io::Error::other(error))))
 }
 
 #[cfg(test)]

@@ -1,16 +1,13 @@
 //! Reading a JSON body within limits, and saying what is wrong with it.
 
-use std::future::Future;
-use std::time::Duration;
-
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::{Map, Value};
-use tokio::time::timeout;
 
 use super::Problem;
+use super::pace::Pace;
 use crate::ids::Invalid;
 
 /// The largest JSON body; room for the longest field that is answered with the field's name.
@@ -18,9 +15,6 @@ pub const MAX_JSON_BYTES: usize = 2 << 20;
 
 /// A longer name is no field's.
 const MAX_FIELD_NAME: usize = 64;
-
-/// How long the next bytes of a body may take to come.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The media type of a body, in lower case and without parameters; empty when none is given.
 pub fn media_type(request: &HttpRequest) -> String {
@@ -31,7 +25,7 @@ pub fn media_type(request: &HttpRequest) -> String {
 /// Reads a body that is to be one JSON object.
 ///
 /// # Errors
-/// 400 where it is no JSON or no object, 408 where it does not come, 413 where it is too large.
+/// 400 where it is no JSON or no object, 408 where it does not come or trickles, 413 where it is too large.
 pub async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
     let body = whole(payload, MAX_JSON_BYTES, "JSON body").await?;
     match serde_json::from_slice(&body) {
@@ -66,11 +60,12 @@ fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
 /// Reads a body to its end; `name` is what the client is told it is.
 ///
 /// # Errors
-/// 400 where it breaks off, 408 where it does not come, 413 where it is too large.
+/// 400 where it breaks off, 408 where it does not come or trickles, 413 where it is too large.
 pub async fn whole(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = patiently(payload.next()).await? {
+    let (mut body, mut pace) = (BytesMut::new(), Pace::default());
+    while let Some(chunk) = pace.wait(payload.next()).await? {
         let chunk = chunk.map_err(incomplete)?;
+        pace.received().add(chunk.len());
         if body.len() + chunk.len() > max_bytes {
             let detail = format!("The {name} is larger than {max_bytes} bytes.");
             return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
@@ -117,17 +112,6 @@ pub fn both<A, B>(
     }
 }
 
-/// Waits for the client's next bytes, but not for ever.
-///
-/// # Errors
-/// 408 where nothing comes for half a minute.
-pub async fn patiently<T>(next: impl Future<Output = T>) -> Result<T, Problem> {
-    timeout(STALL_TIMEOUT, next).await.map_err(|_| {
-        let detail = format!("The body stalled: nothing came for {} seconds.", STALL_TIMEOUT.as_secs());
-        Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
-    })
-}
-
 /// The problem of a body that ended before its length, or that does not follow HTTP.
 pub fn incomplete(error: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("The body could not be read to its end: {error}."))
@@ -135,6 +119,8 @@ pub fn incomplete(error: impl std::fmt::Display) -> Problem {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use actix_web::FromRequest;
     use actix_web::ResponseError;
     use actix_web::dev::Payload;
@@ -186,5 +172,18 @@ mod tests {
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
         let problem = json_object(payload).await.unwrap_err();
         assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_comes_byte_by_byte_is_given_up() {
+        let trickle = stream::repeat(web::Bytes::from_static(b" ")).then(async |byte| {
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            Ok::<_, PayloadError>(byte)
+        });
+        let mut payload = Payload::Stream { payload: trickle.boxed_local() };
+        let request = TestRequest::default().to_http_request();
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        let problem = json_object(payload).await.unwrap_err();
+        assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT, "{problem}");
     }
 }

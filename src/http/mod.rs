@@ -11,6 +11,7 @@ pub mod client;
 pub mod health;
 pub mod metrics;
 pub mod openapi;
+pub mod pace;
 pub mod page;
 pub mod problem;
 pub mod query;

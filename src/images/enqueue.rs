@@ -50,11 +50,15 @@ pub(super) async fn post(
 async fn take_place(resources: &Resources) -> Result<Place, Problem> {
     let (free, wanted) = (resources.files.free_bytes().map_err(Problem::unavailable)?, resources.limits.min_free_bytes);
     if free < wanted {
-        let detail = "The disk is almost full; no picture is accepted until there is room again.";
-        let cause = format!("{free} bytes are free, {wanted} are wanted");
-        return Err(Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause));
+        return Err(disk_full(format!("{free} bytes are free, {wanted} are wanted")));
     }
     resources.room.admit().await?.map_err(Problem::from)
+}
+
+/// 507; the cause goes to the log.
+pub(super) fn disk_full(cause: String) -> Problem {
+    let detail = "The disk is almost full; no picture is accepted until there is room again.";
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause)
 }
 
 fn received(receipt: &Receipt) -> HttpResponse {

@@ -8,12 +8,13 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::Resources;
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
-use crate::files::{Stored, Upload};
+use super::{Limits, Resources, enqueue::disk_full};
+use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::Problem;
-use crate::http::body::{both, patiently};
+use crate::http::body::both;
+use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
 
@@ -31,6 +32,12 @@ struct Picture {
     name: Option<String>,
 }
 
+/// What a form says.
+struct Form {
+    user_id: UserId,
+    picture: Picture,
+}
+
 /// Receives the upload and makes it durable; what its header shows to be no picture is refused.
 pub(super) async fn receive(
     resources: &web::Data<Resources>,
@@ -38,20 +45,38 @@ pub(super) async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
-    let max_bytes = resources.limits.max_upload_bytes;
+    let Form { user_id, picture } = read_form(&resources.files, &resources.limits, request, payload).await?;
+    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
+    let mail = resources.mail.clone();
+    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, once: false, mail })
+}
+
+async fn read_form(
+    files: &Files,
+    limits: &Limits,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Form, Problem> {
+    let max_bytes = limits.max_upload_bytes;
     let max_form_bytes = max_bytes.saturating_add(MAX_FRAME_BYTES);
-    if content_length(request).is_some_and(|length| length > max_form_bytes) {
+    let length = content_length(request);
+    if length.is_some_and(|length| length > max_form_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes));
+    let mut room = Some(files.reserve(length, limits.min_free_bytes).map_err(not_written)?);
+    let mut pace = Pace::default();
+    let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes, pace.received()));
     let (mut user_id, mut picture) = (None, None);
-    while let Some(field) = patiently(form.next()).await? {
+    while let Some(field) = pace.wait(form.next()).await? {
         let field = field.map_err(malformed)?;
         let name = field.name().unwrap_or("").to_owned();
-        match name.as_str() {
-            "userId" if user_id.is_none() => user_id = Some(read_user_id(field).await?),
-            "image" if picture.is_none() => picture = Some(read_picture(resources, field).await?),
-            "userId" | "image" => {
+        match (name.as_str(), room.take()) {
+            ("image", Some(room)) => picture = Some(read_picture(files, limits, field, room, &mut pace).await?),
+            ("userId", unused) if user_id.is_none() => {
+                room = unused;
+                user_id = Some(read_user_id(field, &mut pace).await?);
+            }
+            ("userId" | "image", _) => {
                 return Err(Problem::field(&name, &Invalid { got: "it twice".to_owned(), expected: "it once" }));
             }
             _ => {
@@ -63,14 +88,12 @@ pub(super) async fn receive(
     let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
     let picture = picture.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
     let (user_id, picture) = both(("userId", user_id), ("image", picture))?;
-    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
-    let mail = resources.mail.clone();
-    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, once: false, mail })
+    Ok(Form { user_id, picture })
 }
 
-async fn read_user_id(mut field: Field) -> Result<Result<UserId, Invalid>, Problem> {
+async fn read_user_id(mut field: Field, pace: &mut Pace) -> Result<Result<UserId, Invalid>, Problem> {
     let mut text = Vec::new();
-    while let Some(chunk) = patiently(field.try_next()).await?.map_err(malformed)? {
+    while let Some(chunk) = pace.wait(field.try_next()).await?.map_err(malformed)? {
         if text.len() + chunk.len() > MAX_USER_ID_BYTES {
             let got = format!("more than {MAX_USER_ID_BYTES} bytes");
             return Ok(Err(Invalid { got, expected: EXPECTED_USER }));
@@ -80,25 +103,30 @@ async fn read_user_id(mut field: Field) -> Result<Result<UserId, Invalid>, Probl
     Ok(String::from_utf8_lossy(&text).trim().parse())
 }
 
-async fn read_picture(resources: &web::Data<Resources>, mut field: Field) -> Result<Picture, Problem> {
-    let max_bytes = resources.limits.max_upload_bytes;
+async fn read_picture(
+    files: &Files,
+    limits: &Limits,
+    mut field: Field,
+    room: Reservation,
+    pace: &mut Pace,
+) -> Result<Picture, Problem> {
+    let max_bytes = limits.max_upload_bytes;
     let name = field.content_disposition().and_then(|disposition| disposition.get_filename()).map(shorten);
-    let mut upload = resources.files.begin_upload().await.map_err(Problem::unavailable)?;
-    while let Some(chunk) = patiently(field.try_next()).await?.map_err(malformed)? {
+    let mut upload = files.begin_upload(room).await.map_err(not_written)?;
+    while let Some(chunk) = pace.wait(field.try_next()).await?.map_err(malformed)? {
         if upload.received() + chunk.len() as u64 > max_bytes {
             return Err(too_large(max_bytes));
         }
-        upload.write(chunk).await.map_err(Problem::unavailable)?;
+        upload.write(chunk).await.map_err(not_written)?;
     }
-    let format = probe(resources, &mut upload).await?;
-    let stored = upload.store(format.extension()).await.map_err(Problem::unavailable)?;
+    let format = probe(limits.of_pictures(), &mut upload).await?;
+    let stored = upload.store(format.extension()).await.map_err(not_written)?;
     Ok(Picture { stored, name })
 }
 
 /// Refuses what the header shows to be unusable.
-async fn probe(resources: &web::Data<Resources>, upload: &mut Upload) -> Result<Format, Problem> {
-    let limits = resources.limits.of_pictures();
-    let probed = upload.inspect(move |reader| thumbnail::probe(reader, &limits)).await.map_err(Problem::unavailable)?;
+async fn probe(limits: thumbnail::Limits, upload: &mut Upload) -> Result<Format, Problem> {
+    let probed = upload.inspect(move |reader| thumbnail::probe(reader, &limits)).await.map_err(not_written)?;
     probed.map(|probe| probe.format).map_err(|error| {
         let status = match error {
             thumbnail::Error::Read { .. } => return Problem::unavailable(error),
@@ -109,11 +137,17 @@ async fn probe(resources: &web::Data<Resources>, upload: &mut Upload) -> Result<
     })
 }
 
-/// The payload, which ends in an error when it is larger: what lies around the fields is read by the form itself.
-fn limited(payload: web::Payload, max_bytes: u64) -> impl Stream<Item = Result<Bytes, PayloadError>> {
+/// The payload, which is counted, and ends in an error when it is larger: what lies around the fields is read by the form
+/// itself.
+fn limited(
+    payload: web::Payload,
+    max_bytes: u64,
+    received: Received,
+) -> impl Stream<Item = Result<Bytes, PayloadError>> {
     let mut left = max_bytes;
     payload.map(move |chunk| {
         let chunk = chunk?;
+        received.add(chunk.len());
         left = left.checked_sub(chunk.len() as u64).ok_or(PayloadError::Overflow)?;
         Ok(chunk)
     })
@@ -127,6 +161,13 @@ fn content_length(request: &HttpRequest) -> Option<u64> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+fn not_written(error: WriteError) -> Problem {
+    match error {
+        WriteError::Full(cause) => disk_full(cause),
+        WriteError::Failed(cause) => Problem::unavailable(cause),
+    }
+}
+
 fn too_large(max_bytes: u64) -> Problem {
     let detail = format!("image: got a file of more than {max_bytes} bytes, expected at most {max_bytes} bytes");
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
@@ -138,4 +179,44 @@ fn malformed(error: MultipartError) -> Problem {
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
     }
     Problem::new(StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix_web::dev::Payload;
+    use actix_web::test::TestRequest;
+    use actix_web::{FromRequest, ResponseError};
+    use futures_util::stream;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        max_upload_bytes: 1 << 20,
+        max_pixels: 1_000_000,
+        long_poll_timeout: Duration::from_secs(30),
+        min_free_bytes: 0,
+    };
+    const HEAD: &[u8] =
+        b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x.jpg\"\r\n\r\n\xff\xd8\xff";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_form_whose_picture_comes_byte_by_byte_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::open(folder.path()).unwrap();
+        // Zeros are no boundary, so each is a part of the field on its own.
+        let trickle = stream::repeat(Bytes::from_static(&[0; 100])).then(async |bytes| {
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            Ok::<_, PayloadError>(bytes)
+        });
+        let body = stream::iter([Ok(Bytes::from_static(HEAD))]).chain(trickle);
+        let request = TestRequest::default().insert_header(("content-type", "multipart/form-data; boundary=b"));
+        let request = request.to_http_request();
+        let mut payload = Payload::Stream { payload: body.boxed_local() };
+        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
+        let Err(problem) = read_form(&files, &LIMITS, &request, payload).await else { panic!("the form ended") };
+        assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT, "{problem}");
+        assert!(problem.to_string().contains("too slowly"), "{problem}");
+    }
 }
