@@ -3,15 +3,19 @@
 //! Owns and publishes nothing. Consumes the configuration, the database, Redis and the disks, and changes nothing in any
 //! of them: it makes no file, migrates no schema and takes no job. Never shows a secret.
 //!
-//! One file for each thing: `database`, `redis`, `disk`, `queue` (leases, backlogs, jobs that wait for their environment, dead jobs), `clock`.
+//! One file for each thing: `database`, `redis`, `disk`, `originals` (a sample of the uploads), `queue` (leases, backlogs,
+//! jobs that wait for their environment, dead jobs), `clock`.
 
 mod clock;
 mod database;
 mod disk;
+mod originals;
 mod queue;
 mod redis;
 
 use std::fmt;
+
+use tokio::task::JoinError;
 
 use crate::config::Config;
 use crate::db::{Location, now, read_once};
@@ -84,6 +88,10 @@ pub async fn examine(config: &Config, redis_url: &str) -> Vec<Finding> {
     let whole = findings.iter().any(|finding| finding.what == "database" && finding.verdict == Verdict::Fine);
     findings.extend(redis::examine(redis_url, whole.then_some(&location)).await);
     findings.extend(disk::examine(config, &location));
+    let root = config.images.root.clone();
+    let of_originals = tokio::task::spawn_blocking(move || originals::examine(&root)).await;
+    let failed = |error: JoinError| Finding::wrong("originals", error.to_string(), "see the log, and report this");
+    findings.push(of_originals.unwrap_or_else(failed));
     findings
 }
 

@@ -1,12 +1,13 @@
 //! The only file access: uploads, originals, thumbnails and unsent mail below the image root.
 //!
 //! Owns `<root>/uploads` (but not `<root>/uploads/thumbs`, which is the replaced service's), `<root>/thumbnails` and
-//! `<root>/outbox`. Consumes and publishes
+//! `<root>/outbox`; damaged uploads lie in `<root>/uploads/.damaged` until an operator removes them. Consumes and publishes
 //! nothing. Never follows a path out of the root, and never shows a name before the bytes behind it are durable. Nothing
 //! outside of this module knows how the names map to a disk.
 //!
 //! Except for [`Upload`], every function blocks.
 
+mod damage;
 mod original;
 mod outbox;
 mod root;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use crate::ids::{ImagePath, Invalid};
 
+pub use damage::{Sample, sample_uploads};
 pub use original::{OpenError, Original, SETTLED_AFTER};
 pub use outbox::Outbox;
 use root::Root;
@@ -102,6 +104,22 @@ impl Files {
     /// When no file can be made.
     pub async fn begin_upload(&self, room: Reservation) -> Result<Upload, WriteError> {
         Upload::begin(self.root.path().join(UPLOADS), room).await
+    }
+
+    /// Whether an upload has its name.
+    pub fn has_upload(&self, path: &ImagePath) -> bool {
+        std::fs::symlink_metadata(self.root.path().join(path.as_str())).is_ok_and(|there| there.is_file())
+    }
+
+    /// Moves an upload to `uploads/.damaged` that was found damaged; false if another file has its name by now.
+    ///
+    /// To be called within a write transaction: an upload of the good bytes checks in its own that its file is there, so
+    /// that none is committed whose file is moved away here.
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn quarantine(&self, path: &ImagePath, damaged: &Original) -> io::Result<bool> {
+        damage::quarantine(&self.root, path, damaged)
     }
 
     /// Stores a thumbnail durably under its content's name; `extension` is without a dot.

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
+use super::damage::hash;
 use super::root::Root;
 use super::upload::stored_hash;
 use crate::ids::ImagePath;
@@ -31,11 +32,27 @@ impl Original {
         self.sha256.as_deref()
     }
 
+    /// Whether the bytes of an upload are not those that came, by their hash: reads them all. False for a file that is its
+    /// owner's, whose bytes may be any.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_damaged(&mut self) -> io::Result<bool> {
+        let Some(expected) = self.sha256.clone() else { return Ok(false) };
+        self.rewind()?;
+        Ok(hash(&mut *self)? != expected)
+    }
+
+    /// What was opened.
+    pub(super) fn version(&self) -> Version {
+        Version::of(&self.opened)
+    }
+
     /// Whether the content is final as far as one can tell; where it is not, what looks damaged may be half written. To be
     /// asked when it has been read.
     pub fn is_settled(&self) -> bool {
         self.sha256.is_some()
-            || self.file.metadata().is_ok_and(|now| version(&self.opened) == version(&now) && is_old(&now))
+            || self.file.metadata().is_ok_and(|now| self.version() == Version::of(&now) && is_old(&now))
     }
 }
 
@@ -136,8 +153,22 @@ fn is_of_path(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename)
 }
 
-fn version(metadata: &Metadata) -> (u64, i64, i64) {
-    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+/// By which a file that has not been changed or replaced is known again, for as long as it is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Version {
+    file: (u64, u64),
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Version {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            file: (metadata.dev(), metadata.ino()),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 fn is_old(metadata: &Metadata) -> bool {

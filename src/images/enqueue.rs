@@ -22,12 +22,20 @@ pub(super) async fn post(
     let key = idempotency_key(&request)?;
     // Held until the row is written.
     let _place = take_place(&resources).await?;
-    let submission = match body::media_type(&request).as_str() {
-        "application/json" => by_path(&resources, key, payload).await?,
-        "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
+    let (submission, is_upload) = match body::media_type(&request).as_str() {
+        "application/json" => (by_path(&resources, key, payload).await?, false),
+        "multipart/form-data" => (upload::receive(&resources, key, &request, payload).await?, true),
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
-    let accepted = resources.database.try_write(move |connection| store::accept(connection, &submission)).await?;
+    let files = resources.files.clone();
+    let accepted = resources.database.try_write(move |connection| {
+        // Whoever takes a file away does so in a write transaction too: either it sees the row, or this sees its deed.
+        match is_upload && !files.has_upload(&submission.path) {
+            true => Ok(None),
+            false => store::accept(connection, &submission).map(Some),
+        }
+    });
+    let accepted = accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was taken away meanwhile"))?;
     match accepted {
         Accepted::New(receipt) => {
             resources.bus.publish(&ImageUploaded {

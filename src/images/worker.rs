@@ -10,12 +10,13 @@ use super::variants::{Thumbnail, Thumbnails};
 use super::{Limits, Resources};
 use crate::db::UnixMillis;
 use crate::events::{Finished, Outcome};
-use crate::files::{Files, OpenError};
+use crate::files::{Files, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::jobs::{Failure, Handler, Job, Kind, THUMBNAIL};
 use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
+const UNREADABLE: &str = "The picture could not be read. Please try again.";
 
 /// One of the thumbnails that are made of every picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,9 +59,15 @@ impl Handler for ThumbnailWorker {
         let thumbnails = made.unwrap_or_else(|error| {
             const MESSAGE: &str = "The picture cannot be read.";
             // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
-            Err(if error.is_cancelled() { Failure::environment(error, MESSAGE) } else { Failure::fail(error, MESSAGE) })
-        })?;
-        Ok((image, thumbnails))
+            let failure =
+                if error.is_cancelled() { Failure::environment(error, MESSAGE) } else { Failure::fail(error, MESSAGE) };
+            Err(failure.into())
+        });
+        match thumbnails {
+            Ok(thumbnails) => Ok((image, thumbnails)),
+            Err(Unmade::Failed(failure)) => Err(failure),
+            Err(Unmade::Damaged(original)) => Err(self.quarantine(image.path, original).await),
+        }
     }
 
     fn apply(
@@ -96,26 +103,71 @@ impl Handler for ThumbnailWorker {
     }
 }
 
+impl ThumbnailWorker {
+    /// Moves a damaged upload out of the way, so that its name is free for the good bytes; they heal it when they come again.
+    async fn quarantine(&self, path: ImagePath, damaged: Original) -> Failure {
+        let (files, at) = (self.resources.files.clone(), path.clone());
+        let moved = self.resources.database.write(move |_| Ok(files.quarantine(&at, &damaged)));
+        let error = match moved.await {
+            Ok(Ok(true)) => {
+                format!("{path} is damaged: its bytes are not those that were uploaded; it is in quarantine")
+            }
+            Ok(Ok(false)) => format!("{path} was damaged, and has been replaced meanwhile"),
+            Ok(Err(error)) => format!("{path} is damaged and cannot be put into quarantine: {error}"),
+            Err(error) => format!("{path} is damaged and cannot be put into quarantine: {error}"),
+        };
+        tracing::error!(image.path = %path, error, "an upload was damaged; it is healed when the same picture comes again");
+        Failure::environment(error, UNREADABLE)
+    }
+}
+
+/// Why there is no thumbnail.
+enum Unmade {
+    Failed(Failure),
+    /// The bytes are not those that were uploaded.
+    Damaged(Original),
+}
+
+impl From<Failure> for Unmade {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
     Finished { user_id: image.user_id, job_id: Some(job_id), outcome }
 }
 
 /// The blocking part of a job.
-fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> Result<Thumbnails, Failure> {
+fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> Result<Thumbnails, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = wanted.iter().map(|wanted| wanted.spec).collect();
-    let made = thumbnail::variants_of_file(&mut original, &specs, &limits.of_pictures());
-    let made = made.map_err(|error| match error.message() {
-        message if error.is_of_storage() => Failure::environment(error, message),
-        // What looks damaged may be half written: its owner gets the time to finish.
-        message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
-            Failure::retry(error, message)
-        }
-        message => Failure::fail(error, message),
-    })?;
+    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.of_pictures()) {
+        Ok(made) => made,
+        Err(error) => return Err(unmade(original, &error)),
+    };
     let mut stored = wanted.iter().zip(made).map(|(wanted, made)| store(files, wanted, &made));
     let first = stored.next().ok_or_else(|| Failure::fail("no thumbnail is wanted", NOT_STORED))??;
     Ok(Thumbnails { first, others: stored.collect::<Result<_, _>>()? })
+}
+
+/// Tells what is wrong with the picture that was sent from what the disk has made of it.
+fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
+    if error.is_of_storage() {
+        return Failure::environment(error, error.message()).into();
+    }
+    match original.is_damaged() {
+        Ok(true) => return Unmade::Damaged(original),
+        Ok(false) => {}
+        Err(error) => return Failure::environment(error, UNREADABLE).into(),
+    }
+    match error.message() {
+        // What looks damaged may be half written: its owner gets the time to finish.
+        message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
+            Failure::retry(error, message).into()
+        }
+        message => Failure::fail(error, message).into(),
+    }
 }
 
 fn store(files: &Files, wanted: &Wanted, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
@@ -128,9 +180,9 @@ fn store(files: &Files, wanted: &Wanted, made: &thumbnail::Thumbnail) -> Result<
 
 fn unreadable(error: OpenError) -> Failure {
     match error {
-        OpenError::Storage(_) => Failure::environment(error, "The picture could not be read. Please try again."),
+        OpenError::Storage(_) => Failure::environment(error, UNREADABLE),
         OpenError::Missing => Failure::retry(error, "There is no picture at the path that was given."),
-        OpenError::Unreadable(_) => Failure::retry(error, "The picture could not be read. Please try again."),
+        OpenError::Unreadable(_) => Failure::retry(error, UNREADABLE),
         OpenError::Outside | OpenError::NotAFile(_) => {
             Failure::fail(error, "The path that was given does not lead to a picture file.")
         }

@@ -134,6 +134,9 @@ fn learn(mut original: Original, limits: &Limits) -> Result<Inspected, Failure> 
     match facts(&mut original, known, limits) {
         Err(error) if error.is_of_storage() => Err(Failure::environment(error, NOT_KEPT)),
         Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, NOT_KEPT)),
+        Err(_) if original.is_damaged().map_err(|error| Failure::environment(error, NOT_KEPT))? => {
+            Err(Failure::environment("the upload is damaged: its bytes are not those that were uploaded", NOT_KEPT))
+        }
         _ if !original.is_settled() => Ok(Inspected::Unsettled),
         facts => Ok(Inspected::Settled(facts.map_err(|error| error.to_string()))),
     }

@@ -63,6 +63,7 @@ async fn everything_is_well_beside_a_running_installation() {
         "leaderboard",
         "pictures' disk",
         "database disk",
+        "originals",
         "mail templates",
     ];
     for what in things {
@@ -159,6 +160,25 @@ async fn a_disk_without_room_is_told() {
     assert_wrong(&ran, "database disk", "are wanted");
     let ran = examine(app.command(&["doctor", "--set", &format!("jobs.min_free_bytes={}", 1_u64 << 60)])).await;
     assert_wrong(&ran, "database disk", "workers take no jobs");
+}
+
+#[tokio::test]
+async fn uploads_whose_bytes_are_not_those_that_came_are_told() {
+    let app = App::new(&[]).await;
+    let serve = app.serve();
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    let file = app.dir.path().join("data").join(accepted["imagePath"].as_str().unwrap());
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    assert_wrong(&examine(app.command(&["doctor"])).await, "originals", "1 of 1 sampled are damaged, such as uploads/");
+    {
+        let _worker = app.worker();
+        eventually("it is in quarantine", || async { (!file.exists()).then_some(()) }).await;
+    }
+    let ran = examine(app.command(&["doctor"])).await;
+    let told = line(&ran, "originals");
+    assert!(told.starts_with("note") && told.contains("1 damaged ones in uploads/.damaged"), "{told}");
 }
 
 #[tokio::test]

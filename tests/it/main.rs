@@ -33,6 +33,7 @@ mod newest_upload;
 mod openapi;
 mod operators;
 mod orders;
+mod originals;
 mod outage;
 mod pages;
 mod readiness;

@@ -1,0 +1,154 @@
+//! Originals: what the disk damages is healed, what nobody refers to is removed, and what is about to be written has room.
+
+use std::path::{Path, PathBuf};
+
+use diesel::RunQueryDsl;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::harness::app::{App, eventually};
+use crate::harness::pictures::jpeg;
+use crate::harness::raw_http;
+
+/// Where the upload of this answer lies.
+fn stored(app: &App, accepted: &Value) -> PathBuf {
+    app.dir.path().join("data").join(accepted["imagePath"].as_str().unwrap())
+}
+
+/// What a failing disk does to a file: its length stays.
+fn damage(file: &Path) {
+    let bytes: Vec<u8> = std::fs::read(file).unwrap().iter().map(|byte| byte ^ 0x55).collect();
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn entries(folder: &Path) -> usize {
+    std::fs::read_dir(folder).map_or(0, Iterator::count)
+}
+
+fn temporaries(app: &App) -> usize {
+    entries(&app.dir.path().join("data/uploads/.tmp"))
+}
+
+#[tokio::test]
+async fn an_original_that_the_disk_has_damaged_fails_no_image_and_is_healed_by_the_same_picture() {
+    let app = App::new(&["jobs.max_attempts=1"]).await;
+    let serve = app.serve();
+    let first = app.upload(serve.url(), 1, &jpeg(1)).await;
+    let file = stored(&app, &first);
+    damage(&file);
+    let _worker = app.worker();
+    let quarantine = app.dir.path().join("data/uploads/.damaged");
+    eventually("the damaged file is in quarantine", || async { (entries(&quarantine) == 1).then_some(()) }).await;
+    assert_eq!(app.get(serve.url(), "/status/1").await.1["status"], "pending");
+
+    let second = app.upload(serve.url(), 1, &jpeg(1)).await;
+    assert_eq!(stored(&app, &second), file);
+    for accepted in [second, first] {
+        assert_eq!(app.outcome(serve.url(), &accepted).await["status"], "done");
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), jpeg(1));
+    app.assert_no_job_is_left().await;
+}
+
+#[tokio::test]
+async fn the_same_picture_heals_an_original_whose_damage_nobody_has_noticed_yet() {
+    let app = App::new(&[]).await;
+    let up = app.up();
+    let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
+    app.outcome(up.url(), &accepted).await;
+    damage(&stored(&app, &accepted));
+    app.upload(up.url(), 2, &jpeg(1)).await;
+    assert_eq!(std::fs::read(stored(&app, &accepted)).unwrap(), jpeg(1));
+    app.assert_no_job_is_left().await;
+}
+
+#[tokio::test]
+async fn the_warehouse_waits_for_the_good_bytes_of_a_damaged_original() {
+    let app = App::new(&["jobs.max_attempts=1"]).await;
+    let serve = app.serve();
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    damage(&stored(&app, &accepted));
+    let _worker = app.start(&["worker", "warehouse"]);
+    let told = "SELECT count(*) FROM jobs WHERE kind = 'warehouse' AND error LIKE '%is damaged%'";
+    eventually("the damage is noticed", || async { (app.count(told) == 1).then_some(()) }).await;
+    app.upload(serve.url(), 2, &jpeg(1)).await;
+    app.assert_none_is_left_of(&["warehouse"]).await;
+    assert_eq!(app.count("SELECT count(*) FROM asset_references"), 2);
+}
+
+#[tokio::test]
+async fn an_upload_whose_file_is_taken_away_before_its_row_is_there_is_not_answered_with_200() {
+    let app = App::new(&[]).await;
+    let serve = app.serve();
+    app.upload(serve.url(), 1, &jpeg(1)).await;
+    let uploads = app.dir.path().join("data/uploads");
+    let files = || {
+        let folders = std::fs::read_dir(&uploads).unwrap().map(|folder| folder.unwrap().path());
+        let folders = folders.filter(|folder| !folder.ends_with(".tmp"));
+        folders
+            .flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()))
+            .collect::<Vec<_>>()
+    };
+    let before = files();
+    let mut other_writer = app.database();
+    diesel::sql_query("BEGIN IMMEDIATE").execute(&mut other_writer).unwrap();
+    let picture = jpeg(2);
+    let sweep = async {
+        let stored =
+            eventually("the file has its name", || async { files().into_iter().find(|file| !before.contains(file)) });
+        std::fs::remove_file(stored.await).unwrap();
+        diesel::sql_query("COMMIT").execute(&mut other_writer).unwrap();
+    };
+    let ((status, answer), ()) =
+        futures_util::join!(async { app.try_upload(serve.url(), 2, &picture).await.unwrap() }, sweep);
+    assert_eq!(status, 503, "{answer}");
+    assert_eq!(app.count("SELECT count(*) FROM images"), 1);
+    app.upload(serve.url(), 2, &picture).await;
+}
+
+#[tokio::test]
+async fn the_folders_of_uploads_and_thumbnails_are_there_from_the_start() {
+    let app = App::new(&[]).await;
+    let _serve = app.serve();
+    for folder in ["uploads", "thumbnails"] {
+        let folder = app.dir.path().join("data").join(folder);
+        assert!((0..=255).all(|part| folder.join(format!("{part:02x}")).is_dir()));
+    }
+}
+
+/// Begins an upload of so many bytes, as its head says.
+async fn announce(url: &str, bytes: u64) -> TcpStream {
+    let begun = format!(
+        "POST /enqueue HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n\
+         Content-Length: {bytes}\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\nhalf"
+    );
+    let mut stream = raw_http::connect(url).await;
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn uploads_that_would_fill_the_disk_together_are_refused_before_their_bytes_arrive() {
+    let app = App::new(&[]).await;
+    let space = rustix::fs::statvfs(app.dir.path()).unwrap();
+    // So much that what other programs write meanwhile does not matter.
+    let tenth = (space.f_bavail * space.f_frsize / 10).min(100 << 30);
+    let spare = space.f_bavail * space.f_frsize - 5 * tenth;
+    let settings = [format!("serve.min_free_bytes={spare}"), format!("serve.max_upload_bytes={}", 1_u64 << 40)];
+    let serve = app.start(&["serve", "--set", &settings[0], "--set", &settings[1]]);
+    let first = announce(serve.url(), 3 * tenth).await;
+    eventually("the first upload is in flight", || async { (temporaries(&app) == 1).then_some(()) }).await;
+    let refused = raw_http::read_answer(announce(serve.url(), 3 * tenth).await).await.unwrap();
+    assert_eq!(refused.status, 507, "{refused:?}");
+    let problem: Value = serde_json::from_slice(&refused.body).unwrap();
+    assert!(problem["detail"].as_str().unwrap().contains("disk is almost full"), "{problem}");
+    app.upload(serve.url(), 1, &jpeg(1)).await;
+
+    drop(first);
+    eventually("its room is given back", || async { (temporaries(&app) == 0).then_some(()) }).await;
+    let _second = announce(serve.url(), 3 * tenth).await;
+    eventually("the second upload is in flight", || async { (temporaries(&app) == 1).then_some(()) }).await;
+    let path = json!({ "userId": 1, "imagePath": "x.jpg" });
+    assert_eq!(app.enqueue(serve.url(), &path).await.0, 200, "a path takes no room");
+}
