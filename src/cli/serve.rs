@@ -122,8 +122,11 @@ pub(super) fn start(
         images::routes(&api, services);
     };
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
+    let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;
     process.start_pruning(config);
+    let orphans = images::keep_removing_orphans(resources.database.clone(), resources.files.clone(), sweeping);
+    process.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
     process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
     process.run_role(Running::spawn("long polls", long_polls.run(resources.bus).map(Ok)));
     Ok(address)

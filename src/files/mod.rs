@@ -9,6 +9,7 @@
 
 mod damage;
 mod original;
+mod orphans;
 mod outbox;
 mod root;
 mod space;
@@ -20,11 +21,13 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::ids::{ImagePath, Invalid};
 
 pub use damage::{Sample, sample_uploads};
 pub use original::{OpenError, Original, SETTLED_AFTER};
+pub use orphans::Discarded;
 pub use outbox::Outbox;
 use root::Root;
 use space::Space;
@@ -120,6 +123,30 @@ impl Files {
     /// When it cannot be moved.
     pub fn quarantine(&self, path: &ImagePath, damaged: &Original) -> io::Result<bool> {
         damage::quarantine(&self.root, path, damaged)
+    }
+
+    /// The parts into which uploads are divided, for [`Files::unused_uploads`].
+    pub fn upload_parts() -> impl Iterator<Item = u8> {
+        upload::parts()
+    }
+
+    /// The uploads in one of the parts that have neither come nor come again within `age`.
+    ///
+    /// # Errors
+    /// When its folder cannot be read.
+    pub fn unused_uploads(&self, part: u8, age: Duration) -> io::Result<Vec<ImagePath>> {
+        orphans::unused(&self.root, part, age)
+    }
+
+    /// Takes its name from an upload that has neither come nor come again within `age`; `None` if it has.
+    ///
+    /// To be called within the write transaction that has found no row with this path, for the reason in
+    /// [`Files::quarantine`].
+    ///
+    /// # Errors
+    /// When it cannot be moved.
+    pub fn discard_upload(&self, path: &ImagePath, age: Duration) -> io::Result<Option<Discarded>> {
+        orphans::discard(&self.root, path, age)
     }
 
     /// Stores a thumbnail durably under its content's name; `extension` is without a dot.

@@ -1,5 +1,6 @@
 //! Where pictures lie.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -67,6 +68,12 @@ impl ImagePath {
 
     /// The path as text.
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ImagePath {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }

@@ -8,6 +8,7 @@
 //! - `waiters`, `long_poll`: requests that are held until there is news
 //! - `intake`: messages of other programs
 //! - `worker`: the thumbnail job
+//! - `orphans`: uploads that no row refers to
 //! - `store`, `variants`, `idempotency`: the rows of images, of their thumbnails, and of requests that may be repeated
 
 mod enqueue;
@@ -15,6 +16,7 @@ mod gallery;
 mod idempotency;
 mod intake;
 mod long_poll;
+mod orphans;
 mod routes;
 mod status;
 mod store;
@@ -34,6 +36,7 @@ use crate::tasks::Notices;
 
 pub use intake::listen;
 pub use long_poll::LongPolls;
+pub use orphans::keep_removing_orphans;
 pub use routes::{Api, routes};
 pub use worker::{ThumbnailWorker, Wanted};
 

@@ -192,6 +192,26 @@ fn image((id, job_id, user_id, path, original_name, state, thumbnail_url, failur
     })
 }
 
+/// The paths of at most `limit` images that were accepted after the one with this id, in their order, with their ids.
+pub(super) fn paths_after(connection: &mut SqliteConnection, id: i64, limit: i64) -> QueryResult<Vec<(i64, String)>> {
+    images::table
+        .filter(images::id.gt(id))
+        .order(images::id)
+        .limit(limit)
+        .select((images::id, images::path))
+        .load(connection)
+}
+
+/// Those of these paths that an image has which was accepted after the one with this id.
+pub(super) fn referenced_after(
+    connection: &mut SqliteConnection,
+    id: i64,
+    paths: &[ImagePath],
+) -> QueryResult<Vec<String>> {
+    let paths = paths.iter().map(ImagePath::as_str);
+    images::table.filter(images::id.gt(id)).filter(images::path.eq_any(paths)).select(images::path).load(connection)
+}
+
 /// The users of whom an image has ended since `since`.
 pub(super) fn finished_since(connection: &mut SqliteConnection, since: UnixMillis) -> QueryResult<Vec<UserId>> {
     let users = images::table

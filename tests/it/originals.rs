@@ -1,6 +1,8 @@
 //! Originals: what the disk damages is healed, what nobody refers to is removed, and what is about to be written has room.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use diesel::RunQueryDsl;
 use serde_json::{Value, json};
@@ -20,6 +22,11 @@ fn stored(app: &App, accepted: &Value) -> PathBuf {
 fn damage(file: &Path) {
     let bytes: Vec<u8> = std::fs::read(file).unwrap().iter().map(|byte| byte ^ 0x55).collect();
     std::fs::write(file, bytes).unwrap();
+}
+
+fn age(file: &Path) {
+    let two_days = Duration::from_secs(48 * 60 * 60);
+    File::options().write(true).open(file).unwrap().set_modified(SystemTime::now() - two_days).unwrap();
 }
 
 fn entries(folder: &Path) -> usize {
@@ -75,6 +82,46 @@ async fn the_warehouse_waits_for_the_good_bytes_of_a_damaged_original() {
     app.upload(serve.url(), 2, &jpeg(1)).await;
     app.assert_none_is_left_of(&["warehouse"]).await;
     assert_eq!(app.count("SELECT count(*) FROM asset_references"), 2);
+}
+
+#[tokio::test]
+async fn an_upload_without_a_row_is_removed_after_a_day_and_nothing_else_is() {
+    let app = App::new(&[]).await;
+    let mut serve = app.serve();
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    let keyed = |picture: Vec<u8>| {
+        let part = reqwest::multipart::Part::bytes(picture).file_name("picture");
+        let form = reqwest::multipart::Form::new().text("userId", "1").part("image", part);
+        app.http.post(format!("{}/enqueue", serve.url())).header("Idempotency-Key", "once").multipart(form).send()
+    };
+    assert_eq!(keyed(jpeg(2)).await.unwrap().status(), 200);
+    assert_eq!(keyed(jpeg(3)).await.unwrap().status(), 422, "its file is stored before that shows");
+    assert!(serve.stop().success());
+
+    let uploads = app.dir.path().join("data/uploads");
+    let with_row = |path: &Path| {
+        let path = path.strip_prefix(app.dir.path().join("data")).unwrap().display();
+        app.count(&format!("SELECT count(*) FROM images WHERE path = '{path}'")) > 0
+    };
+    let folders = std::fs::read_dir(&uploads).unwrap().map(|folder| folder.unwrap().path());
+    let files: Vec<PathBuf> =
+        folders.flat_map(|folder| std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path())).collect();
+    let orphans: Vec<&PathBuf> = files.iter().filter(|file| !with_row(file)).collect();
+    assert_eq!((files.len(), orphans.len()), (3, 1));
+    files.iter().for_each(|file| age(file));
+    let hash = "ab".repeat(32);
+    let others =
+        [format!("data/uploads/ab/{hash}.jpg"), "data/uploads/ab/photo.jpg".into(), "data/uploads/1.jpg".into()];
+    let [young, strange, replaced] = others.map(|name| app.dir.write(&name, "x"));
+    age(&strange);
+    age(&replaced);
+
+    let _serve = app.serve();
+    eventually("the orphan is removed", || async { (!orphans[0].exists() && temporaries(&app) == 0).then_some(()) })
+        .await;
+    let kept = files.iter().filter(|file| *file != orphans[0]).chain([&young, &strange, &replaced]);
+    kept.for_each(|file| assert!(file.exists(), "{file:?}"));
+    assert!(stored(&app, &accepted).exists());
 }
 
 #[tokio::test]

@@ -1,0 +1,225 @@
+//! Uploads that no row refers to: left by requests that were refused after their file was stored, and by crashes between
+//! the file and the row.
+//!
+//! No upload that is about to get its row loses its file. One that comes again is as young as a new one, and only what is
+//! older than [`MIN_AGE`] is taken. What is taken loses its name within a write transaction that has found no row with its
+//! path, and a request finds in its own that its file is there; write transactions exclude each other, in all processes.
+
+use std::collections::HashSet;
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::store;
+use crate::db::{Database, DbError};
+use crate::files::Files;
+use crate::ids::ImagePath;
+
+/// How often to look.
+const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
+/// How old an upload without a row has to be.
+const MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many old uploads are compared with the rows at a time, which takes a pass over all rows.
+const MAX_CANDIDATES: usize = 100_000;
+/// How many rows are read at a time.
+const ROWS: i64 = 10_000;
+/// How many uploads lose their names in one transaction, so that other writers get their turn.
+const BATCH: usize = 32;
+/// More orphans than this are not believed if they outnumber the uploads with a row: the database may be another one, or
+/// an old copy.
+const MAX_UNEXPLAINED: usize = 100;
+
+/// Why a sweep ended early.
+#[derive(Debug, thiserror::Error)]
+enum SweepError {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error("the uploads cannot be listed or moved: {0}")]
+    Files(#[from] io::Error),
+}
+
+/// Removes orphans at the start and every few hours, until the shutdown.
+pub async fn keep_removing_orphans(database: Database, files: Files, shutdown: CancellationToken) {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let sweep = Sweep { database, files };
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        match shutdown.run_until_cancelled(sweep.run()).await {
+            None => return,
+            Some(Ok(0)) => {}
+            Some(Ok(removed)) => tracing::info!(removed, "uploads without a row were removed"),
+            Some(Err(error)) => tracing::warn!(error = %error, "uploads without a row cannot be removed"),
+        }
+    }
+}
+
+struct Sweep {
+    database: Database,
+    files: Files,
+}
+
+impl Sweep {
+    /// One look at all uploads; says how many were removed.
+    async fn run(&self) -> Result<usize, SweepError> {
+        let (mut candidates, mut removed) = (HashSet::new(), 0);
+        for part in Files::upload_parts() {
+            let files = self.files.clone();
+            candidates.extend(blocking(move || files.unused_uploads(part, MIN_AGE)).await?);
+            if candidates.len() >= MAX_CANDIDATES {
+                removed += self.remove_orphans(std::mem::take(&mut candidates)).await?;
+            }
+        }
+        Ok(removed + self.remove_orphans(candidates).await?)
+    }
+
+    async fn remove_orphans(&self, mut candidates: HashSet<ImagePath>) -> Result<usize, SweepError> {
+        if candidates.is_empty() {
+            return Ok(0);
+        }
+        let examined = candidates.len();
+        let last_row = self.strike_out_referenced(&mut candidates).await?;
+        let referenced = examined - candidates.len();
+        if candidates.len() > MAX_UNEXPLAINED.max(referenced) {
+            let (orphans, uploads) = (candidates.len(), examined);
+            tracing::warn!(orphans, uploads, "most uploads have no row, so none is removed: is this their database?");
+            return Ok(0);
+        }
+        let orphans: Vec<ImagePath> = candidates.into_iter().collect();
+        let mut removed = 0;
+        for batch in orphans.chunks(BATCH) {
+            removed += self.remove(batch.to_vec(), last_row).await?;
+        }
+        Ok(removed)
+    }
+
+    /// Leaves those candidates that no row refers to. Gives the id of the last row that was looked at: rows that come later
+    /// have higher ones.
+    async fn strike_out_referenced(&self, candidates: &mut HashSet<ImagePath>) -> Result<i64, DbError> {
+        let mut last_row = 0;
+        loop {
+            let rows = self.database.read(move |connection| store::paths_after(connection, last_row, ROWS)).await?;
+            let Some((id, _)) = rows.last() else { return Ok(last_row) };
+            last_row = *id;
+            for (_, path) in &rows {
+                candidates.remove(path.as_str());
+            }
+        }
+    }
+
+    async fn remove(&self, orphans: Vec<ImagePath>, last_row: i64) -> Result<usize, SweepError> {
+        let files = self.files.clone();
+        let discarded = self.database.write(move |connection| {
+            let referenced = store::referenced_after(connection, last_row, &orphans)?;
+            let orphans = orphans.iter().filter(|path| !referenced.iter().any(|other| other == path.as_str()));
+            let discarded = orphans.filter_map(|path| files.discard_upload(path, MIN_AGE).transpose());
+            Ok(discarded.collect::<Vec<_>>())
+        });
+        let discarded = discarded.await?;
+        let removed = blocking(move || {
+            let (mut removed, mut failed) = (0, None);
+            for discarded in discarded {
+                match discarded {
+                    Ok(discarded) => {
+                        discarded.remove();
+                        removed += 1;
+                    }
+                    Err(error) => failed = Some(error),
+                }
+            }
+            failed.map_or(Ok(removed), Err)
+        });
+        Ok(removed.await?)
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::SystemTime;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::db::{Location, WriterThread};
+    use crate::ids::UserId;
+    use crate::images::store::Submission;
+    use crate::tasks::Notices;
+
+    struct Lab {
+        root: TempDir,
+        sweep: Sweep,
+        _writer: WriterThread,
+    }
+
+    impl Lab {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            let (database, writer) = Database::open(&Location::new(root.path().join("m3a3.db"))).unwrap();
+            let files = Files::open(root.path()).unwrap();
+            Self { root, sweep: Sweep { database, files }, _writer: writer }
+        }
+
+        /// Uploads that came long ago.
+        fn uploads(&self, count: u8) -> Vec<ImagePath> {
+            let upload = |n: u8| {
+                let hash = format!("{n:02x}").repeat(32);
+                let path = ImagePath::new(&format!("uploads/{n:02x}/{hash}.jpg")).unwrap();
+                std::fs::write(self.at(&path), [n]).unwrap();
+                self.date(&path, SystemTime::now() - 2 * MIN_AGE);
+                path
+            };
+            (0..count).map(upload).collect()
+        }
+
+        fn at(&self, path: &ImagePath) -> std::path::PathBuf {
+            self.root.path().join(path.as_str())
+        }
+
+        fn date(&self, path: &ImagePath, modified: SystemTime) {
+            File::options().write(true).open(self.at(path)).unwrap().set_modified(modified).unwrap();
+        }
+
+        async fn accept(&self, path: &ImagePath) {
+            let user_id = UserId::new(1).unwrap();
+            let mail = Notices::all();
+            let submission =
+                Submission { user_id, path: path.clone(), original_name: None, key: None, once: false, mail };
+            self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_upload_is_spared_that_gets_its_row_or_comes_again_after_the_look_at_the_rows() {
+        let lab = Lab::new();
+        let uploads = lab.uploads(4);
+        let [with_row, orphan, late_row, again] = uploads.as_slice() else { unreachable!() };
+        lab.accept(with_row).await;
+        let mut candidates = uploads.iter().cloned().collect();
+        let last_row = lab.sweep.strike_out_referenced(&mut candidates).await.unwrap();
+        assert_eq!(candidates, [orphan, late_row, again].into_iter().cloned().collect());
+        lab.accept(late_row).await;
+        lab.date(again, SystemTime::now());
+        assert_eq!(lab.sweep.remove(candidates.into_iter().collect(), last_row).await.unwrap(), 1);
+        let left = uploads.iter().filter(|path| lab.at(path).exists()).collect::<Vec<_>>();
+        assert_eq!(left, [with_row, late_row, again]);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_knows_few_of_many_uploads_removes_none() {
+        let lab = Lab::new();
+        let uploads = lab.uploads(150);
+        lab.accept(&uploads[0]).await;
+        assert_eq!(lab.sweep.run().await.unwrap(), 0);
+        for path in &uploads[1..80] {
+            lab.accept(path).await;
+        }
+        assert_eq!(lab.sweep.run().await.unwrap(), 70);
+        assert!(uploads[..80].iter().all(|path| lab.at(path).exists()));
+    }
+}
