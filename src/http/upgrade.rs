@@ -75,9 +75,8 @@ impl Upgrade {
         Ok((connection.io, connection.read_buf.freeze()))
     }
 
-    /// Answers with a problem, and closes the connection.
-    pub async fn refuse(mut self, problem: &Problem) {
-        let response = problem.response(self.request.path());
+    /// Answers with a refusal, and closes the connection.
+    pub async fn refuse(mut self, response: HttpResponse) {
         // A client that does not stay for the answer is not missed.
         if self.answer(response).await.is_ok() {
             let mut stream = self.connection.into_parts().io;

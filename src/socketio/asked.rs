@@ -2,8 +2,8 @@
 
 use socketioxide::socket::Sid;
 
+use super::refusal::InvalidRequest;
 use crate::http::Problem;
-use crate::ids::Invalid;
 
 /// How packets travel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,19 @@ impl Transport {
     }
 }
 
+/// The method of a request, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Other,
+}
+
+impl Method {
+    pub(super) fn of(method: &actix_web::http::Method) -> Self {
+        if method == actix_web::http::Method::GET { Self::Get } else { Self::Other }
+    }
+}
+
 /// What a request asks for: a new session, or one that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Asked {
@@ -29,27 +42,29 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    /// Reads a query.
+    /// Reads a query, and checks it in the order in which engine.io does. A session that it names may still be unknown.
     ///
     /// # Errors
-    /// 400: the field that is wrong. A session may still be unknown.
-    pub(super) fn parse(query: &str) -> Result<Self, Problem> {
+    /// What engine.io would refuse it for.
+    pub(super) fn parse(query: &str, method: Method) -> Result<Self, InvalidRequest> {
         let field = |name: &str| query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
-        let wrong = |name: &str, expected| {
-            let invalid = field(name).map_or_else(|| Invalid::json(None, expected), |got| Invalid::text(got, expected));
-            Problem::field(name, &invalid)
-        };
-        if field("EIO") != Some("4") {
-            return Err(wrong("EIO", "4, the protocol of Socket.IO clients since version 3"));
-        }
         let transport = match field("transport") {
             Some("polling") => Transport::Polling,
             Some("websocket") => Transport::Websocket,
-            _ => return Err(wrong("transport", "polling or websocket")),
+            _ => return Err(InvalidRequest::UnknownTransport),
         };
-        let session = field("sid").map(str::parse).transpose();
-        let session = session.map_err(|_| wrong("sid", "the id of an open session"))?;
-        Ok(Self { transport, session })
+        // engine.io takes an empty id for none.
+        if let Some(session) = field("sid").filter(|session| !session.is_empty()) {
+            let session = session.parse().map_err(|_| InvalidRequest::UnknownSession)?;
+            return Ok(Self { transport, session: Some(session) });
+        }
+        if method != Method::Get {
+            return Err(InvalidRequest::BadHandshakeMethod);
+        }
+        if field("EIO") != Some("4") {
+            return Err(InvalidRequest::UnsupportedProtocolVersion);
+        }
+        Ok(Self { transport, session: None })
     }
 
     /// The request that engineioxide is given: what it needs and no more, since it keeps it as long as the session.
@@ -68,38 +83,42 @@ mod tests {
 
     use super::*;
 
-    fn refusal(query: &str) -> String {
-        Asked::parse(query).unwrap_err().to_string()
+    fn refusal(query: &str) -> InvalidRequest {
+        Asked::parse(query, Method::Get).unwrap_err()
     }
 
     #[test]
     fn a_session_is_asked_for_by_transport_and_id() {
-        let new = Asked::parse("EIO=4&transport=polling&t=Pxyz").unwrap();
+        let new = Asked::parse("EIO=4&transport=polling&t=Pxyz&sid=", Method::Get).unwrap();
         assert_eq!(new, Asked { transport: Transport::Polling, session: None });
-        let known = Asked::parse("transport=websocket&sid=AAAAAAAAAAAAAAHs&EIO=4").unwrap();
-        assert_eq!(known.session.unwrap().to_string(), "AAAAAAAAAAAAAAHs");
-        let uri = known.request(http::Method::GET, ()).unwrap().uri().to_string();
-        assert_eq!(uri, "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs");
+        for query in ["transport=websocket&sid=AAAAAAAAAAAAAAHs&EIO=4", "transport=websocket&sid=AAAAAAAAAAAAAAHs"] {
+            let known = Asked::parse(query, Method::Other).unwrap();
+            assert_eq!(known.session.unwrap().to_string(), "AAAAAAAAAAAAAAHs");
+            let uri = known.request(http::Method::GET, ()).unwrap().uri().to_string();
+            assert_eq!(uri, "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs");
+        }
     }
 
     #[test]
-    fn a_refusal_names_the_field() {
-        assert_eq!(
-            refusal("EIO=3&transport=polling"),
-            "EIO: got the string \"3\", expected 4, the protocol of Socket.IO clients since version 3"
-        );
-        assert_eq!(refusal("EIO=4"), "transport: got nothing, expected polling or websocket");
-        assert!(refusal("").starts_with("EIO: got nothing"));
-        assert!(refusal("EIO=4&transport=webtransport").starts_with("transport: got the string \"webtransport\""));
-        for sid in ["", "x", "AAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAHsA"] {
-            assert!(refusal(&format!("EIO=4&transport=polling&sid={sid}")).starts_with("sid: got"), "{sid}");
+    fn an_invalid_request_is_refused_for_what_engine_io_finds_first() {
+        for query in ["", "EIO=4", "EIO=4&transport=webtransport", "EIO=3&transport=&sid=x"] {
+            assert_eq!(refusal(query), InvalidRequest::UnknownTransport, "{query}");
+        }
+        for sid in ["x", "AAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAHsA"] {
+            let query = format!("EIO=3&transport=polling&sid={sid}");
+            assert_eq!(refusal(&query), InvalidRequest::UnknownSession, "{sid}");
+        }
+        for query in ["transport=polling", "EIO=3&transport=polling", "EIO=&transport=websocket"] {
+            assert_eq!(refusal(query), InvalidRequest::UnsupportedProtocolVersion, "{query}");
+            let posted = Asked::parse(query, Method::Other);
+            assert_eq!(posted, Err(InvalidRequest::BadHandshakeMethod), "{query}");
         }
     }
 
     proptest! {
         #[test]
         fn any_query_is_read_or_refused(query in "[ -~é]{0,80}|EIO=4&transport=polling&sid=[ -~é]{0,24}") {
-            if let Ok(asked) = Asked::parse(&query) {
+            if let Ok(asked) = Asked::parse(&query, Method::Get) {
                 prop_assert!(asked.request(http::Method::GET, ()).is_ok());
             }
         }

@@ -4,16 +4,22 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::Method;
 use http_body_util::{BodyExt, Full};
 use socketioxide::SocketIo;
 use socketioxide::extract::SocketRef;
+use socketioxide::socket::Sid;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tower_service::Service;
 
-use super::asked::Asked;
+use super::asked::{Asked, Transport};
+use super::refusal::{InvalidRequest, Refusal};
 use super::rooms::{Rooms, Seat};
 use super::{Sockets, Update, argument};
 use crate::http::Problem;
+
+/// A packet that a session of the polling transport refuses without doing anything.
+const NOOP: &str = "6";
 
 /// The entrance of one thread; a clone is the same one.
 #[derive(Clone)]
@@ -53,6 +59,27 @@ impl Entrance {
         let (head, body) = response.into_parts();
         let Ok(body) = body.collect().await;
         http::Response::from_parts(head, body.to_bytes())
+    }
+}
+
+impl Entrance {
+    /// Whether a session is there and still polling.
+    ///
+    /// # Errors
+    /// What engine.io would refuse a request of this session for.
+    pub(super) async fn check_session(&self, session: Sid) -> Result<(), Refusal> {
+        // engineioxide has nothing to say of the packet itself, but that it is a bad one.
+        match InvalidRequest::of(&self.post(session, NOOP).await?) {
+            Some(invalid) => Err(invalid.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Posts a packet to a session in the client's name.
+    pub(super) async fn post(&self, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
+        let asked = Asked { transport: Transport::Polling, session: Some(session) };
+        let request = self.admit(&asked, Method::POST, Full::from(packet))?;
+        Ok(self.ask(request).await)
     }
 }
 

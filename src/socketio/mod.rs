@@ -14,6 +14,7 @@
 mod asked;
 mod entrance;
 mod polling;
+mod refusal;
 mod rooms;
 mod websocket;
 mod wire;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::{HttpResponse, web};
+use actix_web::web;
 use engineioxide::service::NotFoundService;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -37,7 +38,7 @@ use tokio_util::task::TaskTracker;
 
 use entrance::{Entrance, Place};
 
-use crate::http::{Problem, Upgrade, Websockets};
+use crate::http::{Upgrade, Websockets};
 
 /// Where Socket.IO is spoken, with a slash at the end or without.
 const PATHS: [&str; 2] = ["/socket.io", "/socket.io/"];
@@ -149,13 +150,12 @@ impl Sockets {
     /// Adds the polling half of Socket.IO, for every origin; the other half is theirs as [`Websockets`].
     pub fn routes(&self, services: &mut web::ServiceConfig) {
         let cors = Cors::default().allow_any_origin().send_wildcard().allow_any_method().allow_any_header();
-        let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, POST")) };
         let resource = web::resource(PATHS)
             .wrap(cors)
             .app_data(web::Data::new(Entrance::open(self)))
             .route(web::get().to(polling::get))
             .route(web::post().to(polling::post))
-            .default_service(web::to(other));
+            .default_service(web::to(polling::other));
         services.service(resource);
     }
 

@@ -1,47 +1,43 @@
 //! The websocket transport: the connection itself, once HTTP has let go of it.
 
-use actix_web::http::StatusCode;
-use bytes::Bytes;
 use http::Method;
-use http_body_util::Full;
 use socketioxide::socket::Sid;
 use tower_service::Service;
 
 use super::PATHS;
-use super::asked::{Asked, Transport};
+use super::asked::{self, Asked, Transport};
 use super::entrance::Entrance;
-use super::polling::refused;
+use super::refusal::{InvalidRequest, Refusal};
 use super::wire::Wire;
 use crate::http::{Problem, Upgrade};
 
-/// A packet that ends a session of the polling transport, and one that it refuses without doing anything.
+/// A packet that ends a session of the polling transport.
 const CLOSE: &str = "1";
-const NOOP: &str = "6";
 
-/// Answers a request for a websocket: 101 and a session, or a problem.
+/// Answers a request for a websocket: 101 and a session, or a refusal.
 pub(super) async fn take(entrance: Entrance, upgrade: Upgrade) {
     match check(&entrance, &upgrade).await {
         Ok((asked, request)) => open(&entrance, upgrade, &asked, request).await,
-        Err(problem) => upgrade.refuse(&problem).await,
+        Err(refusal) => {
+            let response = refusal.response(upgrade.head().uri.path());
+            upgrade.refuse(response).await;
+        }
     }
 }
 
 /// Everything that can be wrong with a request has to be found before the 101.
-async fn check(entrance: &Entrance, upgrade: &Upgrade) -> Result<(Asked, http::Request<()>), Problem> {
-    let uri = &upgrade.head().uri;
-    if !PATHS.contains(&uri.path()) {
-        return Err(Problem::not_found("There is no websocket at this address."));
+async fn check(entrance: &Entrance, upgrade: &Upgrade) -> Result<(Asked, http::Request<()>), Refusal> {
+    let head = upgrade.head();
+    if !PATHS.contains(&head.uri.path()) {
+        return Err(Problem::not_found("There is no websocket at this address.").into());
+    }
+    let asked = Asked::parse(head.uri.query().unwrap_or_default(), asked::Method::of(&head.method))?;
+    if asked.transport != Transport::Websocket {
+        return Err(InvalidRequest::BadRequest.into());
     }
     upgrade.check()?;
-    let asked = Asked::parse(uri.query().unwrap_or_default())?;
-    if asked.transport != Transport::Websocket {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "A websocket request has to say transport=websocket."));
-    }
     if let Some(session) = asked.session {
-        // It knows the session, and that it is still polling, if it has nothing to say but that the packet is bad.
-        if let Some(problem) = refused(&post(entrance, session, NOOP).await?) {
-            return Err(problem);
-        }
+        entrance.check_session(session).await?;
     }
     let request = entrance.admit(&asked, Method::GET, ())?;
     Ok((asked, request))
@@ -65,13 +61,6 @@ async fn clear(entrance: Entrance, session: Sid, gone: impl Future<Output = ()>)
     let closed = entrance.sockets.0.closed.clone();
     if closed.run_until_cancelled(gone).await.is_some() {
         // One that did take over is closed already, or refuses to be closed this way.
-        let _ = post(&entrance, session, CLOSE).await;
+        let _ = entrance.post(session, CLOSE).await;
     }
-}
-
-/// Posts a packet to a session in the client's name.
-async fn post(entrance: &Entrance, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
-    let asked = Asked { transport: Transport::Polling, session: Some(session) };
-    let request = entrance.admit(&asked, Method::POST, Full::from(packet))?;
-    Ok(entrance.ask(request).await)
 }

@@ -6,6 +6,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::harness::bridge::Bridge;
 use crate::harness::problem::{assert_raw_problem, assert_refused};
+use crate::harness::raw_http::RawAnswer;
 use crate::harness::websocket::{
     BINARY, CLOSE, CONTINUATION, PING, PONG, SocketClient, TEXT, Websocket, frame, request,
 };
@@ -22,51 +23,85 @@ async fn assert_well(bridge: &Bridge, what: &str) {
     client.until_update(&json!([what])).await;
 }
 
+/// The code and the message of a refusal, as the engine.io server gives them.
+const INVALID: [(u64, &str); 5] = [
+    (0, "Transport unknown"),
+    (1, "Session ID unknown"),
+    (2, "Bad handshake method"),
+    (3, "Bad request"),
+    (5, "Unsupported protocol version"),
+];
+
+fn assert_invalid_body(what: &str, status: u16, kind: &str, body: &[u8], code: u64) {
+    let (_, message) = INVALID.into_iter().find(|(known, _)| *known == code).unwrap();
+    let text = String::from_utf8_lossy(body);
+    assert_eq!((status, kind), (400, "application/json"), "{what}: {text}");
+    assert_eq!(text, json!({ "code": code, "message": message }).to_string(), "{what}");
+}
+
+async fn assert_invalid(what: &str, request: reqwest::RequestBuilder, code: u64) {
+    let response = request.send().await.unwrap();
+    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_invalid_body(what, response.status().as_u16(), &kind, &response.bytes().await.unwrap(), code);
+}
+
+fn assert_raw_invalid(what: &str, answer: &RawAnswer, code: u64) {
+    let kind = answer.head.lines().find_map(|line| line.strip_prefix("content-type: ")).unwrap_or_default();
+    assert_invalid_body(what, answer.status, kind, &answer.body, code);
+}
+
 fn http() -> reqwest::Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
 #[tokio::test]
-async fn a_bad_polling_request_is_a_problem_that_says_why() {
+async fn an_invalid_polling_request_is_refused_as_by_engine_io() {
     let bridge = Bridge::start();
     let http = http();
-    for (query, names) in [
-        ("", "EIO: got nothing"),
-        ("EIO=3&transport=polling", "EIO: got the string \"3\", expected 4"),
-        ("EIO=4", "transport: got nothing"),
-        ("EIO=4&transport=carrier-pigeon", "transport: got the string \"carrier-pigeon\""),
-        ("EIO=4&transport=websocket", "transport=websocket needs"),
-        ("EIO=4&transport=polling&sid=", "sid: got the string \"\""),
-        ("EIO=4&transport=polling&sid=garbage", "sid: got the string \"garbage\""),
-        ("EIO=4&transport=polling&sid=AAAAAAAAAAAAAAHs", "Session ID unknown"),
+    for (query, code) in [
+        ("", 0),
+        ("EIO=4", 0),
+        ("EIO=4&transport=carrier-pigeon", 0),
+        ("EIO=3&transport=polling", 5),
+        ("transport=polling", 5),
+        ("EIO=4&transport=websocket", 3),
+        ("EIO=4&transport=polling&sid=garbage", 1),
+        ("EIO=4&transport=polling&sid=AAAAAAAAAAAAAAHs", 1),
+        ("EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs", 1),
     ] {
         let get = http.get(format!("{}/socket.io/?{query}", bridge.url));
-        assert_refused(query, get, 400, names).await;
+        assert_invalid(query, get, code).await;
     }
     let post = |query: &str| http.post(format!("{}{POLLING}{query}", bridge.url)).body("40");
-    assert_refused("POST without a session", post(""), 400, "opened by GET").await;
-    assert_refused("POST to an unknown session", post(UNKNOWN), 400, "Session ID unknown").await;
-    let put = http.put(format!("{}{POLLING}", bridge.url));
-    assert_refused("PUT", put, 405, "GET, POST").await;
+    assert_invalid("POST without a session", post(""), 2).await;
+    assert_invalid("POST to an unknown session", post(UNKNOWN), 1).await;
+    assert_invalid("PUT", http.put(format!("{}{POLLING}", bridge.url)), 2).await;
+    assert_invalid("PUT to an unknown transport", http.put(format!("{}/socket.io/", bridge.url)), 0).await;
     assert_well(&bridge, "bad requests").await;
 }
 
 #[tokio::test]
-async fn a_bad_websocket_request_is_a_problem_and_no_101() {
+async fn a_bad_websocket_request_is_refused_and_no_101() {
     let bridge = Bridge::start();
-    let cases: [(&str, &str, &str, u16, &str); 11] = [
+    for (target, from, to, code) in [
+        ("/socket.io/", "", "", 0),
+        ("/socket.io/?EIO=3&transport=websocket", "", "", 5),
+        (POLLING, "", "", 3),
+        ("/socket.io/?EIO=4&transport=websocket&sid=x", "", "", 1),
+        ("/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs", "", "", 1),
+        (WEBSOCKET, "GET ", "POST ", 2),
+    ] {
+        let request = request(target, |head| if from.is_empty() { head } else { head.replace(from, to) });
+        let Err(answer) = Websocket::request(&bridge.url, &request).await else { panic!("{target}: 101") };
+        assert_raw_invalid(target, &answer, code);
+    }
+    let cases: [(&str, &str, &str, u16, &str); 5] = [
         ("/", "", "", 404, "no websocket"),
-        ("/socket.io/", "", "", 400, "EIO: got nothing"),
-        ("/socket.io/?EIO=3&transport=websocket", "", "", 400, "EIO: got the string \"3\""),
-        (POLLING, "", "", 400, "transport=websocket"),
-        ("/socket.io/?EIO=4&transport=websocket&sid=x", "", "", 400, "sid: got the string \"x\""),
-        ("/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs", "", "", 400, "Session ID unknown"),
         (WEBSOCKET, "AAECAwQFBgcICQoLDA0ODw==", "short", 400, "no websocket request"),
         (WEBSOCKET, "Sec-WebSocket-Key", "X-Other", 400, "no websocket request"),
         (WEBSOCKET, "Version: 13", "Version: 8", 400, "no websocket request"),
         (WEBSOCKET, "Connection: Upgrade", "Connection: close", 400, "no websocket request"),
-        (WEBSOCKET, "GET ", "POST ", 400, "no websocket request"),
     ];
     for (target, from, to, status, names) in cases {
         let what = format!("{target} with {to:?} for {from:?}");
@@ -86,7 +121,7 @@ async fn a_session_has_one_websocket() {
     let connected: serde_json::Value = serde_json::from_str(connected.strip_prefix("40").unwrap()).unwrap();
     let target = format!("{WEBSOCKET}&sid={}", connected["sid"].as_str().unwrap());
     let Err(answer) = Websocket::open(&bridge.url, &target).await else { panic!("a second websocket") };
-    assert_raw_problem("a second websocket", &answer, 400, "Bad request");
+    assert_raw_invalid("a second websocket", &answer, 3);
     bridge.update(&json!(1)).await;
     assert_eq!(client.until_update(&json!(1)).await, 0);
 }
@@ -106,7 +141,7 @@ async fn a_post_of_anything_is_taken_or_refused() {
         [b"garbage", b"\xff\xfe\x00", b"9", b"6", b"0{}", b"\x1e\x1e\x1e", "4€\u{1e}é".as_bytes()];
     for body in garbage {
         let what = String::from_utf8_lossy(body);
-        assert_refused(&what, http.post(open().await).body(body), 400, "packets").await;
+        assert_invalid(&what, http.post(open().await).body(body), 3).await;
     }
     for body in HOSTILE_TEXTS {
         let answer = http.post(open().await).body(*body).send().await.unwrap();

@@ -1,0 +1,102 @@
+//! How a request is refused that is not one of Engine.IO: with the status, code and body of the engine.io server.
+
+use actix_web::HttpResponse;
+use actix_web::http::header;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::http::Problem;
+
+/// An invalid request, by the names and codes of engine.io (`Server.errors` of its server).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InvalidRequest {
+    UnknownTransport,
+    UnknownSession,
+    BadHandshakeMethod,
+    BadRequest,
+    UnsupportedProtocolVersion,
+}
+
+impl InvalidRequest {
+    const ALL: [Self; 5] = [
+        Self::UnknownTransport,
+        Self::UnknownSession,
+        Self::BadHandshakeMethod,
+        Self::BadRequest,
+        Self::UnsupportedProtocolVersion,
+    ];
+
+    fn code(self) -> u8 {
+        match self {
+            Self::UnknownTransport => 0,
+            Self::UnknownSession => 1,
+            Self::BadHandshakeMethod => 2,
+            Self::BadRequest => 3,
+            // 4 is "Forbidden", for applications that check origins.
+            Self::UnsupportedProtocolVersion => 5,
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::UnknownTransport => "Transport unknown",
+            Self::UnknownSession => "Session ID unknown",
+            Self::BadHandshakeMethod => "Bad handshake method",
+            Self::BadRequest => "Bad request",
+            Self::UnsupportedProtocolVersion => "Unsupported protocol version",
+        }
+    }
+
+    /// The reason that engineioxide gives in a response; `None` where it gives none.
+    pub(super) fn of(response: &http::Response<Bytes>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            message: String,
+        }
+        let body: Body = serde_json::from_slice(response.body()).ok()?;
+        Self::ALL.into_iter().find(|reason| reason.message() == body.message).or(Some(Self::BadRequest))
+    }
+
+    fn response(self) -> HttpResponse {
+        HttpResponse::BadRequest()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(json!({ "code": self.code(), "message": self.message() }))
+    }
+}
+
+/// Why a request is refused.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is not valid in Engine.IO.
+    Invalid(InvalidRequest),
+    /// Anything else.
+    Problem(Problem),
+}
+
+impl Refusal {
+    /// The answer of a handler.
+    pub(super) fn answer(self) -> Result<HttpResponse, Problem> {
+        match self {
+            Self::Invalid(invalid) => Ok(invalid.response()),
+            Self::Problem(problem) => Err(problem),
+        }
+    }
+
+    /// The whole response to a request of that path, where no handler answers.
+    pub(super) fn response(self, path: &str) -> HttpResponse {
+        self.answer().unwrap_or_else(|problem| problem.response(path))
+    }
+}
+
+impl From<InvalidRequest> for Refusal {
+    fn from(invalid: InvalidRequest) -> Self {
+        Self::Invalid(invalid)
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(problem)
+    }
+}
