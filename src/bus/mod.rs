@@ -8,6 +8,7 @@
 mod connection;
 pub mod embedded;
 mod guarded_set;
+mod inbox;
 mod publisher;
 mod sorted_set;
 mod subscription;
@@ -29,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use crate::events::{CHANNELS, Event};
 use connection::Link;
 pub use guarded_set::{Guarded, GuardedSet, Outcome, Reading, Transaction};
+pub use inbox::{Heard, Recorder, record};
 use publisher::Publisher;
 pub use sorted_set::{Member, Page, SortedSet, WRONG_TYPE};
 use subscription::Fanout;

@@ -58,7 +58,11 @@ impl<E: Event> Subscription<E> {
         loop {
             let message = match self.deliveries.recv().await {
                 Ok(Delivery::Message(message)) => message,
-                Ok(Delivery::Resync) | Err(RecvError::Lagged(_)) => return Some(Signal::Resync),
+                Ok(Delivery::Resync) => return Some(Signal::Resync),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(topic = ?E::TOPIC, missed, "messages came faster than they were read");
+                    return Some(Signal::Resync);
+                }
                 Err(RecvError::Closed) => return None,
             };
             match E::parse(&message.channel, &message.payload) {

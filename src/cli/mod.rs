@@ -4,6 +4,7 @@
 //! 1 failed, 2 usage or configuration.
 
 mod api;
+mod api_presence;
 mod backoff;
 #[cfg(feature = "client")]
 mod client;

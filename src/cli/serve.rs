@@ -8,14 +8,15 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::FutureExt;
 
+use super::api_presence::ApiPresence;
 use super::domains::domains;
 use super::output;
 use super::process::{Process, drain};
 use super::readiness::{self, check_disk};
 use super::readings::{operators, redis_and_jobs};
-use super::worker::start_picture_intake;
 use crate::admin::{self, Admin};
 use crate::config::{Config, Overrides};
+use crate::db::Location;
 use crate::http::health::{self, Readiness};
 use crate::http::metrics::{self, Kind};
 use crate::http::openapi::{self, OpenApi};
@@ -66,13 +67,32 @@ impl Address {
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
     let mut process = Process::open(config, None)?;
-    // Nobody makes thumbnails here, so the bell rings for nobody; but a picture of another program is taken in.
     let images = process.images(config)?;
-    start_picture_intake(&mut process, images.clone(), Wake::new());
+    // No worker runs here that the bell could wake.
+    start_image_intake(&mut process, config, images.clone(), Wake::new())?;
     let address = start(&mut process, config, images, listener)?;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts the role that records other programs' images. As long as it runs, workers leave that to it.
+pub(super) fn start_image_intake(
+    process: &mut Process,
+    config: &Config,
+    images: Resources,
+    bell: Wake,
+) -> anyhow::Result<()> {
+    let location = Location::new(&config.database.path);
+    let presence = ApiPresence::announce(location.folder())
+        .with_context(|| format!("cannot lock a file below {}", location.folder().display()))?;
+    let intake = images::listen(images, bell, images::Role::Record, process.shutdown.token());
+    process.run_role(Running::spawn("image intake", async move {
+        intake.await;
+        drop(presence);
+        Ok(())
+    }));
+    Ok(())
 }
 
 /// Opens the API server's listener, if others may reach it at all.

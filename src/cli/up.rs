@@ -17,6 +17,7 @@ use super::worker::{self, Work};
 use crate::bus::embedded::{Broker, BrokerFile, discover};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
+use crate::events::Finished;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -63,8 +64,8 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     let images = process.images(config)?;
     let workers = worker::start(&mut process, config, &images, &Work::ALL)?;
-    worker::start_picture_intake(&mut process, images.clone(), workers.bell.clone());
-    worker::start_news(&mut process, workers.bell.clone());
+    worker::start_bell::<Finished>(&mut process, "thumbnail news", &workers.bell);
+    serve::start_image_intake(&mut process, config, images.clone(), workers.bell.clone())?;
     let api = serve::start(&mut process, config, images, listener)?;
     let game = game_server::start(&mut process, config, game_listener, workers.bell)?;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;

@@ -1,24 +1,23 @@
 //! `m3a3 worker`: background jobs.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::output;
 use super::process::{Process, disk_guard, job_policy, patient_job_policy, worker_lock};
-use super::thumbnails;
+use super::{api_presence, output, thumbnails};
 use crate::bus::Bus;
 use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::email::EmailWorker;
-use crate::events::Finished;
+use crate::events::{Event, Finished, ImageUploaded, OrderPlaced};
 use crate::images::{self, Resources, ThumbnailWorker};
 use crate::jobs::{Handler, Policy, Runner, Wake};
 use crate::lifecycle::{RoleError, Running};
-use crate::orders;
 use crate::warehouse::WarehouseWorker;
 
 const EXAMPLES: &str = "\
@@ -169,7 +168,7 @@ impl Worker {
             start_once(&mut process, config, &images, &self.name.works())?;
         } else {
             let started = start(&mut process, config, &images, &self.name.works())?;
-            start_intake(&mut process, config, images, started.bell);
+            start_intake(&mut process, config, images, &started.bell, &self.name.works());
             process.start_pruning(config);
             output::print(&started.ready)?;
         }
@@ -222,30 +221,30 @@ fn start_once(process: &mut Process, config: &Config, images: &Resources, works:
     Ok(())
 }
 
-/// Starts what hears of work: pictures and orders, also of other programs, and thumbnails that have come to their end.
-pub(super) fn start_intake(process: &mut Process, config: &Config, images: Resources, bell: Wake) {
-    let orders = process.orders(config, bell.clone());
-    let shutdown = process.shutdown.token();
-    process.run_role(Running::spawn("order intake", orders::listen(orders, shutdown).map(Ok)));
-    start_news(process, bell.clone());
-    start_picture_intake(process, images, bell);
+/// Starts the roles that hear of work. Orders of other programs are recorded by game servers alone, and their images by
+/// API servers; a thumbnail worker records images in place of API servers.
+fn start_intake(process: &mut Process, config: &Config, images: Resources, bell: &Wake, works: &[Work]) {
+    start_bell::<OrderPlaced>(process, "order news", bell);
+    start_bell::<Finished>(process, "thumbnail news", bell);
+    if works.contains(&Work::Thumbnail) {
+        let folder = Location::new(&config.database.path).folder().to_owned();
+        let role = images::Role::StandIn(Arc::new(move || api_presence::is_served(&folder)));
+        let intake = images::listen(images, bell.clone(), role, process.shutdown.token());
+        process.run_role(Running::spawn("image intake", intake.map(Ok)));
+    } else {
+        start_bell::<ImageUploaded>(process, "image news", bell);
+    }
 }
 
-/// Starts what hears of thumbnails that have come to their end, of which there may be mail.
-pub(super) fn start_news(process: &mut Process, bell: Wake) {
-    let news = ring_when_finished(process.bus.clone(), bell, process.shutdown.token());
-    process.run_role(Running::spawn("thumbnail news", news.map(Ok)));
+/// Starts a role that rings for every message.
+pub(super) fn start_bell<E: Event>(process: &mut Process, name: &'static str, bell: &Wake) {
+    let (bus, bell, shutdown) = (process.bus.clone(), bell.clone(), process.shutdown.token());
+    process.run_role(Running::spawn(name, ring_for_each::<E>(bus, bell, shutdown).map(Ok)));
 }
 
-/// Starts what hears of pictures alone.
-pub(super) fn start_picture_intake(process: &mut Process, images: Resources, bell: Wake) {
-    let shutdown = process.shutdown.token();
-    process.run_role(Running::spawn("picture intake", images::listen(images, bell, shutdown).map(Ok)));
-}
-
-async fn ring_when_finished(bus: Bus, bell: Wake, shutdown: CancellationToken) {
-    let mut finished = bus.subscribe::<Finished>();
-    while let Some(Some(_)) = shutdown.run_until_cancelled(finished.next()).await {
+async fn ring_for_each<E: Event>(bus: Bus, bell: Wake, shutdown: CancellationToken) {
+    let mut messages = bus.subscribe::<E>();
+    while let Some(Some(_)) = shutdown.run_until_cancelled(messages.next()).await {
         bell.ring();
     }
     shutdown.cancelled().await;

@@ -26,6 +26,7 @@ diesel::table! {
         failure -> Nullable<Text>,
         created_at -> BigInt,
         finished_at -> Nullable<BigInt>,
+        from_message -> Bool,
     }
 }
 

@@ -50,7 +50,6 @@ pub(super) async fn post(
             let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
-        Accepted::Waiting => Err(Problem::internal("a submission over HTTP was taken for a repeat")),
     }
 }
 
@@ -106,7 +105,7 @@ async fn by_path(
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
     let mail = resources.mail.clone();
-    Ok(Submission { user_id, path, original_name: None, key, once: false, mail })
+    Ok(Submission { user_id, path, original_name: None, key, from_message: false, mail })
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {

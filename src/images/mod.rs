@@ -1,12 +1,12 @@
 //! Pictures: from the upload to the thumbnail, and to whoever waits for it.
 //!
 //! Owns the tables `images`, `thumbnails` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
-//! other programs' messages become jobs) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
+//! other programs' messages become images) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
 //! answers from a message what a row of its own says.
 //!
 //! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`: the HTTP side
 //! - `waiters`, `long_poll`: requests that are held until there is news
-//! - `intake`: messages of other programs
+//! - `intake`, `occurrences`: messages of other programs
 //! - `worker`: the thumbnail job
 //! - `orphans`: uploads that no row refers to
 //! - `store`, `variants`, `idempotency`: the rows of images, of their thumbnails, and of requests that may be repeated
@@ -16,6 +16,7 @@ mod gallery;
 mod idempotency;
 mod intake;
 mod long_poll;
+mod occurrences;
 mod orphans;
 mod routes;
 mod status;
@@ -34,7 +35,7 @@ use crate::files::Files;
 use crate::jobs::Capacity;
 use crate::tasks::Notices;
 
-pub use intake::listen;
+pub use intake::{Role, listen};
 pub use long_poll::LongPolls;
 pub use orphans::keep_removing_orphans;
 pub use routes::{Api, routes};

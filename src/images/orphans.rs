@@ -189,7 +189,7 @@ mod tests {
             let user_id = UserId::new(1).unwrap();
             let mail = Notices::all();
             let submission =
-                Submission { user_id, path: path.clone(), original_name: None, key: None, once: false, mail };
+                Submission { user_id, path: path.clone(), original_name: None, key: None, from_message: false, mail };
             self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();
         }
     }

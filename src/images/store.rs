@@ -21,8 +21,8 @@ pub(super) struct Submission {
     /// What the client calls its file.
     pub(super) original_name: Option<String>,
     pub(super) key: Option<IdempotencyKey>,
-    /// Whether this is left out while the same picture of the same user waits already.
-    pub(super) once: bool,
+    /// Whether it was submitted by a message of another program.
+    pub(super) from_message: bool,
     /// What the user is told by mail.
     pub(super) mail: Notices,
 }
@@ -30,6 +30,7 @@ pub(super) struct Submission {
 /// A picture as it was accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Receipt {
+    pub(super) image_id: i64,
     pub(super) job_id: JobId,
     pub(super) user_id: UserId,
     pub(super) path: ImagePath,
@@ -44,8 +45,6 @@ pub(super) enum Accepted {
     Before(Receipt),
     /// Its idempotency key belongs to another submission.
     KeyReused,
-    /// The same picture waits already.
-    Waiting,
 }
 
 /// How far an image is.
@@ -82,11 +81,9 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
         id: job_id,
         kind: THUMBNAIL,
         payload: json!({ "userId": user_id, "imagePath": submission.path, "mail": submission.mail }).to_string(),
-        dedup: submission.once.then(|| format!("{user_id}:{}", submission.path)),
+        dedup: None,
     };
-    if !jobs::enqueue(connection, &job, at)? {
-        return Ok(Accepted::Waiting);
-    }
+    jobs::enqueue(connection, &job, at)?;
     users::ensure(connection, user_id)?;
     let image_id = diesel::insert_into(images::table)
         .values((
@@ -94,6 +91,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
             images::user_id.eq(user_id.get()),
             images::path.eq(submission.path.as_str()),
             images::original_name.eq(&submission.original_name),
+            images::from_message.eq(submission.from_message),
             images::created_at.eq(at),
         ))
         .returning(images::id)
@@ -106,7 +104,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     if let Some(key) = &submission.key {
         idempotency::remember(connection, user_id, key, image_id, at)?;
     }
-    Ok(Accepted::New(Receipt { job_id, user_id, path: submission.path.clone() }))
+    Ok(Accepted::New(Receipt { image_id, job_id, user_id, path: submission.path.clone() }))
 }
 
 fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: UnixMillis) -> QueryResult<()> {
@@ -136,7 +134,29 @@ fn called(original_name: Option<&str>, path: &ImagePath) -> String {
 }
 
 fn receipt(image: Image) -> Receipt {
-    Receipt { job_id: image.job_id, user_id: image.user_id, path: image.path }
+    Receipt { image_id: image.id, job_id: image.job_id, user_id: image.user_id, path: image.path }
+}
+
+/// The newest image; 0 where there is none.
+pub(super) fn newest(connection: &mut SqliteConnection) -> QueryResult<i64> {
+    let newest = images::table.select(diesel::dsl::max(images::id)).get_result::<Option<i64>>(connection)?;
+    Ok(newest.unwrap_or(0))
+}
+
+/// The first image after `last` that a message of this content submitted.
+pub(super) fn of_message(
+    connection: &mut SqliteConnection,
+    user_id: UserId,
+    path: &ImagePath,
+    last: i64,
+) -> QueryResult<Option<i64>> {
+    images::table
+        .filter(images::from_message)
+        .filter(images::user_id.eq(user_id.get()))
+        .filter(images::path.eq(path.as_str()))
+        .filter(images::id.gt(last))
+        .select(diesel::dsl::min(images::id))
+        .get_result(connection)
 }
 
 type Row = (i64, String, i64, String, Option<String>, String, Option<String>, Option<String>);

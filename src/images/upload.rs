@@ -48,7 +48,7 @@ pub(super) async fn receive(
     let Form { user_id, picture } = read_form(&resources.files, &resources.limits, request, payload).await?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
     let mail = resources.mail.clone();
-    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, once: false, mail })
+    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, from_message: false, mail })
 }
 
 async fn read_form(

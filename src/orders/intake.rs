@@ -1,55 +1,130 @@
 //! Messages on `order_placed`: a doorbell for the jobs of orders, and other programs' way to place an order.
+//!
+//! Only game servers record orders: they know whether purchases are reported.
 
-use futures_util::{StreamExt, stream};
+use std::collections::VecDeque;
+
 use tokio_util::sync::CancellationToken;
 
 use super::Orders;
-use super::store::{self, Accepted};
-use crate::bus::Signal;
+use super::store::{self, Accepted, Placement};
+use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
 use crate::events::OrderPlaced;
+use crate::jobs::{Full, Place};
 
-/// How many messages are taken in side by side: their writes share the flushes of the disk.
-const AT_ONCE: usize = 64;
+/// How many messages share one write.
+const BATCH: usize = 128;
 
 /// Hears the channel until the shutdown: places the orders of other programs, and rings for every sign of work.
 ///
 /// Our own messages come back too, and several processes may hear the same message; one order comes of it.
 pub async fn listen(orders: Orders, shutdown: CancellationToken) {
-    let placed = orders.bus.subscribe::<OrderPlaced>();
-    let signals = stream::unfold(placed, async |mut placed| Some((placed.next().await?, placed)));
-    let orders = &orders;
-    signals
-        .take_until(shutdown.cancelled())
-        .for_each_concurrent(AT_ONCE, async |signal| {
-            if let Signal::Event(message) = signal {
-                take_in(orders, message).await;
-            }
-            orders.wake.ring();
-        })
-        .await;
-    shutdown.cancelled().await;
+    let (subscription, wake) = (orders.bus.subscribe(), orders.wake.clone());
+    bus::record(subscription, OrderRecorder { orders }, move || wake.ring(), shutdown).await;
 }
 
-async fn take_in(orders: &Orders, message: OrderPlaced) {
-    let order_id = message.order_id.clone();
-    match accept(orders, message).await {
-        Ok(Accepted::New) => tracing::info!(order.id = %order_id, "took in another program's order"),
-        Ok(Accepted::Before) => {}
-        Ok(Accepted::Taken) => {
-            tracing::warn!(order.id = %order_id, "another program's order has the id of another customer's; dropped");
+/// Why orders cannot be recorded now.
+#[derive(Debug, thiserror::Error)]
+enum Obstacle {
+    #[error(transparent)]
+    Database(#[from] DbError),
+    #[error(transparent)]
+    Full(#[from] Full),
+}
+
+struct OrderRecorder {
+    orders: Orders,
+}
+
+impl Recorder for OrderRecorder {
+    type Event = OrderPlaced;
+    type Obstacle = Obstacle;
+
+    fn wants(_: &OrderPlaced) -> bool {
+        true
+    }
+
+    async fn record(&mut self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
+        let unknown = self.remove_known(waiting).await?;
+        if unknown > 0 {
+            self.record_first(unknown, waiting).await?;
         }
-        Err(error) => tracing::error!(order.id = %order_id, error = %error, "another program's order is lost"),
+        self.orders.wake.ring();
+        Ok(())
     }
 }
 
-/// Reads before it writes, since most messages tell of orders that have their rows: those that we placed ourselves.
-async fn accept(orders: &Orders, OrderPlaced { order_id, customer_id }: OrderPlaced) -> Result<Accepted, DbError> {
-    match orders.database.read_point(|connection| store::known(connection, &order_id, &customer_id))? {
-        Some(known) => Ok(known),
-        None => {
-            let placement = orders.placement(order_id, customer_id);
-            orders.database.write(move |connection| store::accept(connection, &placement)).await
+impl OrderRecorder {
+    /// Removes those of the first messages whose orders have their rows, and returns how many are left. Most messages
+    /// are of such orders: those that we placed ourselves.
+    async fn remove_known(&self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<usize, DbError> {
+        let asked: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
+        let count = asked.len();
+        let known: Vec<Option<Accepted>> = self
+            .orders
+            .database
+            .read_soon(move |connection| {
+                let find = |OrderPlaced { order_id, customer_id }: &OrderPlaced| {
+                    store::known(connection, order_id, customer_id)
+                };
+                asked.iter().map(find).collect()
+            })
+            .await?;
+        let mut unknown = Vec::new();
+        for (heard, known) in waiting.drain(..count).zip(known) {
+            match known {
+                Some(accepted) => report(&heard.event, accepted),
+                None => unknown.push(heard),
+            }
+        }
+        let left = unknown.len();
+        unknown.into_iter().rev().for_each(|heard| waiting.push_front(heard));
+        Ok(left)
+    }
+
+    /// Records the first messages, at most `count`: as many as the limit of orders allows.
+    async fn record_first(&self, count: usize, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
+        // Held until the rows are written.
+        let places = self.admit(count).await?;
+        let count = if self.orders.webhook { places.len() } else { count };
+        let placements: Vec<Placement> = waiting
+            .iter()
+            .take(count)
+            .map(|heard| heard.event.clone())
+            .map(|OrderPlaced { order_id, customer_id }| self.orders.placement(order_id, customer_id))
+            .collect();
+        let accepted: Vec<Accepted> = self
+            .orders
+            .database
+            .write(move |connection| placements.iter().map(|placement| store::accept(connection, placement)).collect())
+            .await?;
+        for (heard, accepted) in waiting.drain(..accepted.len()).zip(accepted) {
+            report(&heard.event, accepted);
+        }
+        Ok(())
+    }
+
+    /// Takes places for new webhook jobs, at least one; none where there is no webhook.
+    async fn admit(&self, count: usize) -> Result<Vec<Place>, Obstacle> {
+        let mut places = Vec::new();
+        while self.orders.webhook && places.len() < count {
+            match self.orders.room.admit().await? {
+                Ok(place) => places.push(place),
+                Err(full) if places.is_empty() => return Err(full.into()),
+                Err(_) => break,
+            }
+        }
+        Ok(places)
+    }
+}
+
+fn report(OrderPlaced { order_id, .. }: &OrderPlaced, accepted: Accepted) {
+    match accepted {
+        Accepted::New => tracing::info!(order.id = %order_id, "recorded another program's order"),
+        Accepted::Before => {}
+        Accepted::Taken => {
+            tracing::warn!(order.id = %order_id, "another program's order has the id of another customer's; dropped");
         }
     }
 }

@@ -1,6 +1,10 @@
 //! The bus against a Redis that comes, goes, refuses and floods.
 
-use m3a3::bus::{Bus, BusError, BusTask, Signal, Subscription};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use m3a3::bus::{self, Bus, BusError, BusTask, Heard, Recorder, Signal, Subscription};
 use m3a3::events::{Event, Finished, ImageUploaded, Outcome};
 use m3a3::ids::{ImagePath, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -317,5 +321,115 @@ async fn a_bus_can_be_used_from_another_runtime() {
     });
     assert_eq!(elsewhere.await.unwrap(), Signal::Event(finished(1)));
     assert_eq!(next(&mut subscription).await, Signal::Event(finished(1)));
+    running.stop().await;
+}
+
+/// Records users when it is allowed to, one at a time.
+#[derive(Clone, Default)]
+struct Ledger {
+    is_open: Arc<AtomicBool>,
+    attempts: Arc<AtomicU64>,
+    recorded: Arc<AtomicU64>,
+    heard: Arc<AtomicU64>,
+}
+
+impl Recorder for Ledger {
+    type Event = ImageUploaded;
+    type Obstacle = &'static str;
+
+    fn wants(message: &ImageUploaded) -> bool {
+        message.user_id.get() != 7
+    }
+
+    async fn record(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<(), &'static str> {
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        if !self.is_open.load(Ordering::Relaxed) {
+            return Err("database is locked");
+        }
+        waiting.pop_front();
+        self.recorded.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// Records the messages of a bus, and hears its first signal.
+    async fn start(&self, running: &Running) -> (tokio::task::JoinHandle<()>, CancellationToken) {
+        let (stop, heard) = (CancellationToken::new(), self.heard.clone());
+        let ring = move || {
+            heard.fetch_add(1, Ordering::Relaxed);
+        };
+        let task = tokio::spawn(bus::record(running.bus.subscribe(), self.clone(), ring, stop.clone()));
+        self.until_heard(1).await;
+        (task, stop)
+    }
+
+    async fn until_heard(&self, signals: u64) {
+        until("hearing the messages", || self.heard.load(Ordering::Relaxed) >= signals).await;
+    }
+}
+
+#[tokio::test]
+async fn messages_wait_until_they_can_be_recorded() {
+    let journal = Journal::start();
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let ledger = Ledger::default();
+    let (task, stop) = ledger.start(&running).await;
+    for user in 1..=10 {
+        running.bus.publish(&uploaded(user));
+    }
+    until("two attempts", || ledger.attempts.load(Ordering::Relaxed) >= 2).await;
+    ledger.is_open.store(true, Ordering::Relaxed);
+    until("recording", || ledger.recorded.load(Ordering::Relaxed) == 9).await;
+    assert_eq!(journal.lines_with(&["cannot be recorded", "database is locked"]).len(), 1);
+    stop.cancel();
+    within("the end", task).await.unwrap();
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_recorded_or_counted_as_lost() {
+    for is_open in [true, false] {
+        let journal = Journal::start();
+        let redis = TestRedis::start().await;
+        let running = Running::connected(&redis).await;
+        let ledger = Ledger::default();
+        let (task, stop) = ledger.start(&running).await;
+        for user in 11..=15 {
+            running.bus.publish(&uploaded(user));
+        }
+        ledger.until_heard(6).await;
+        ledger.is_open.store(is_open, Ordering::Relaxed);
+        stop.cancel();
+        within("the end", task).await.unwrap();
+        assert_eq!(ledger.recorded.load(Ordering::Relaxed), if is_open { 5 } else { 0 });
+        assert_eq!(journal.lines_with(&["are lost", "lost=5"]).len(), usize::from(!is_open));
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_log_says_how_many_messages_found_no_room() {
+    let journal = Journal::start();
+    let redis = TestRedis::start().await;
+    let running = Running::connected(&redis).await;
+    let ledger = Ledger::default();
+    let (task, stop) = ledger.start(&running).await;
+    // Twice the room that there is, and never more at once than the subscription holds.
+    const MESSAGES: u64 = 2 * 16_384 + 1000;
+    for sent in 1..=MESSAGES {
+        running.bus.publish(&uploaded(100));
+        if sent % 1000 == 0 {
+            ledger.until_heard(1 + sent).await;
+        }
+    }
+    ledger.until_heard(1 + MESSAGES).await;
+    stop.cancel();
+    within("the end", task).await.unwrap();
+    let lines = journal.lines_with(&["are lost"]);
+    let counts = lines.iter().map(|line| line.rsplit_once("lost=").unwrap().1);
+    let counts = counts.map(|count| count.split(' ').next().unwrap().parse::<u64>().unwrap());
+    assert_eq!(counts.sum::<u64>(), MESSAGES, "{lines:?}");
     running.stop().await;
 }

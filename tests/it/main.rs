@@ -27,6 +27,7 @@ mod leaderboard_feed;
 mod leaderboard_outage;
 mod leaderboard_sockets;
 mod long_polling;
+mod messages;
 mod metrics;
 mod negative_zero;
 mod newest_upload;

@@ -1,0 +1,2 @@
+DROP INDEX images_of_messages;
+ALTER TABLE images DROP COLUMN from_message;
