@@ -10,6 +10,7 @@ pub mod embedded;
 mod guarded_set;
 mod inbox;
 mod publisher;
+mod relay;
 mod sorted_set;
 mod subscription;
 mod throttle;
@@ -32,6 +33,7 @@ use connection::Link;
 pub use guarded_set::{Guarded, GuardedSet, Outcome, Reading, Transaction};
 pub use inbox::{Heard, Recorder, record};
 use publisher::Publisher;
+use relay::{Lookup, Relay};
 pub use sorted_set::{Member, Page, SortedSet, WRONG_TYPE};
 use subscription::Fanout;
 pub use subscription::{Signal, Subscription};
@@ -45,6 +47,9 @@ pub enum BusError {
     /// The user or the password holds characters that the client library cannot send.
     #[error("the user and the password in the Redis URL must not hold spaces, quotes or control characters")]
     Credentials,
+    /// No port can be opened for connections to a broker that is looked up.
+    #[error("cannot open a port for connections to the broker")]
+    Relay(#[source] std::io::Error),
     /// There is no connection just now; the bus keeps trying.
     #[error("Redis is not connected")]
     Disconnected,
@@ -133,23 +138,59 @@ impl Bus {
     pub fn start(url: &str, shutdown: CancellationToken) -> Result<(Self, BusTask), BusError> {
         let config = connection::config(url)?;
         let address = connection::address(&config);
-        let commands = connection::client(&config, connection::FEW_EVENTS)?;
-        let subscriptions = connection::client(&config, connection::MANY_EVENTS)?;
+        Self::start_on(&config, &address, None, shutdown)
+    }
+
+    /// The same with a URL that changes, and is looked up at each connect: that of an embedded broker. Its host is an
+    /// IP address. `find` may block; it returns `None` while there is no broker.
+    ///
+    /// # Errors
+    /// When no port can be opened, by which connections are passed on.
+    ///
+    /// # Panics
+    /// Outside of a Tokio runtime.
+    pub fn start_with_lookup(
+        find: impl Fn() -> Option<String> + Send + Sync + 'static,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, BusTask), BusError> {
+        let lookup = Lookup::new(find);
+        let relay = Relay::open(lookup.clone()).map_err(BusError::Relay)?;
+        let url = format!("redis://{}", relay.address().map_err(BusError::Relay)?);
+        let mut config = connection::config(&url)?;
+        config.credential_provider = Some(Arc::new(lookup));
+        Self::start_on(&config, "looked up", Some(relay), shutdown)
+    }
+
+    fn start_on(
+        config: &Config,
+        address: &str,
+        relay: Option<Relay>,
+        shutdown: CancellationToken,
+    ) -> Result<(Self, BusTask), BusError> {
+        let commands = connection::client(config, connection::FEW_EVENTS)?;
+        let subscriptions = connection::client(config, connection::MANY_EVENTS)?;
         let tasks = TaskTracker::new();
         // The command connection is needed until the publisher has sent its last messages.
         let published = CancellationToken::new();
 
-        let (commands_link, link) = connection::keep(&commands, "commands", &address, published.clone());
+        let (commands_link, link) = connection::keep(&commands, "commands", address, published.clone());
         let (publisher, sending) = Publisher::new(commands.clone(), commands_link.clone(), shutdown.clone());
         let fanout = Arc::new(Fanout::default());
         // Opened before the connection is, so that it misses nothing.
         let messages = subscriptions.message_rx();
         let (subscriptions_link, subscriptions_kept) =
-            connection::keep(&subscriptions, "subscriptions", &address, shutdown.clone());
+            connection::keep(&subscriptions, "subscriptions", address, shutdown.clone());
         let subscribed =
             Arc::clone(&fanout).keep_subscribed(subscriptions, subscriptions_link.clone(), shutdown.clone());
 
-        tasks.spawn(link);
+        let unlinked = CancellationToken::new();
+        if let Some(relay) = relay {
+            tasks.spawn(relay.run(unlinked.clone()));
+        }
+        tasks.spawn(async move {
+            link.await;
+            unlinked.cancel();
+        });
         tasks.spawn(subscriptions_kept);
         tasks.spawn(async move {
             sending.await;
@@ -158,7 +199,7 @@ impl Bus {
         tasks.spawn(subscribed);
         tasks.spawn(Arc::clone(&fanout).dispatch(messages, shutdown));
         tasks.close();
-        let config = Arc::new(config);
+        let config = Arc::new(config.clone());
         Ok((
             Self { config, commands, links: [commands_link, subscriptions_link], publisher, fanout },
             BusTask { tasks },
@@ -226,6 +267,14 @@ impl Bus {
             if link.clone().wait_for(|link| link.is_connected()).await.is_err() {
                 std::future::pending::<()>().await;
             }
+        }
+    }
+
+    /// Waits until both connections were tried at least once, and so stand if Redis is there. Cancel safe.
+    pub async fn tried(&self) {
+        for link in &self.links {
+            // A link whose task has ended is not tried any more.
+            let _ = link.clone().wait_for(|link| *link != Link::Trying).await;
         }
     }
 

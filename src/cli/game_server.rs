@@ -68,6 +68,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
     let mut process = Process::open(config, None)?;
     let address = start(&mut process, config, listener, Wake::all(&[]))?;
+    process.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)

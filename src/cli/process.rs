@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,6 +30,8 @@ const PATIENT_ATTEMPTS: i32 = 20;
 const PATIENT_RETRY_CAP: Duration = Duration::from_secs(6 * 60 * 60);
 /// How often a running process looks whether a newer m3a3 has migrated its database.
 const SCHEMA_INTERVAL: Duration = Duration::from_secs(1);
+/// How long the first attempt to connect to Redis may delay the start.
+const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the last messages and writes may take once every role has ended.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -46,16 +49,19 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Opens everything. `redis_url` says where Redis is; without it, the broker of an `m3a3 up` on the same data is used
-    /// where there is one, and 127.0.0.1:6379 else. Redis need not answer.
+    /// Opens everything. `redis_url` says where Redis is; without it, the configuration does, else it is looked up at
+    /// each connect. Redis need not answer.
     pub(super) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
         let signals = Signals::install()?;
         raise_open_files();
         let location = Location::new(&config.database.path);
         let (database, writer) = Database::open(&location)?;
-        let redis_url = redis_url.unwrap_or_else(|| expected_redis(config));
         let bus_shutdown = CancellationToken::new();
-        let (bus, bus_task) = Bus::start(&redis_url, bus_shutdown.clone())?;
+        let configured = redis_url.or_else(|| config.redis.url.as_ref().map(|url| url.expose().to_owned()));
+        let (bus, bus_task) = match configured {
+            Some(url) => Bus::start(&url, bus_shutdown.clone())?,
+            None => Bus::start_with_lookup(redis_lookup(location.folder().to_owned()), bus_shutdown.clone())?,
+        };
         let shutdown = Shutdown::new();
         let writing = run_until_either(writer.ended(), shutdown.token());
         Ok(Self {
@@ -69,6 +75,13 @@ impl Process {
             bus_shutdown,
             writer,
         })
+    }
+
+    /// Waits for the first attempt to connect to Redis, so that what is asked of a process that says it is ready
+    /// reaches Redis if it is there.
+    pub(super) async fn try_redis(&self) {
+        // A Redis that does not answer is no reason not to start.
+        let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.tried()).await;
     }
 
     /// What the pictures' part of this process works with.
@@ -169,6 +182,19 @@ pub(super) fn expected_redis(config: &Config) -> String {
     let configured = config.redis.url.as_ref().map(|url| url.expose().to_owned());
     let found = || discover(Location::new(&config.database.path).folder());
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
+}
+
+/// Where Redis is when no configuration says it: the broker of an `m3a3 up` on the same data, else 127.0.0.1:6379. Once
+/// there was a broker, its next one is waited for: another Redis would be a stranger.
+fn redis_lookup(folder: PathBuf) -> impl Fn() -> Option<String> + Send + Sync {
+    let had_broker = AtomicBool::new(false);
+    move || match discover(&folder) {
+        Some(url) => {
+            had_broker.store(true, Ordering::Relaxed);
+            Some(url)
+        }
+        None => (!had_broker.load(Ordering::Relaxed)).then(|| DEFAULT_REDIS.to_owned()),
+    }
 }
 
 /// When jobs of this process are given up, repeated and taken for lost; an attempt may take as long as `time_limit`.

@@ -71,6 +71,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     // No worker runs here that the bell could wake.
     start_image_intake(&mut process, config, images.clone(), Wake::new())?;
     let address = start(&mut process, config, images, listener)?;
+    process.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
     Ok(ExitCode::SUCCESS)

@@ -68,6 +68,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     serve::start_image_intake(&mut process, config, images.clone(), workers.bell.clone())?;
     let api = serve::start(&mut process, config, images, listener)?;
     let game = game_server::start(&mut process, config, game_listener, workers.bell)?;
+    process.try_redis().await;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
     let ended = process.run().await;
     if let Some(broker) = embedded {

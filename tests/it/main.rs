@@ -15,6 +15,7 @@ mod client;
 mod database;
 mod doctor;
 mod email;
+mod first_second;
 mod game_server;
 mod harness;
 mod idempotency;
