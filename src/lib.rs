@@ -12,6 +12,7 @@
 //! | the warehouse: assets and fulfilments, each once | [`warehouse`] |
 //! | jobs over HTTP, for operators | [`admin`] |
 //! | is everything well that m3a3 stands on | [`doctor`] |
+//! | comparing rows, files, jobs and the board, and listing what is missing | [`audit`] |
 //! | mail: users are told of their pictures and orders | [`email`] |
 //! | bytes to bytes: what makes a thumbnail of a picture | [`thumbnail`] |
 //! | the leaderboard in a terminal, from a server's Socket.IO (feature `client`) | `client` |
@@ -28,6 +29,7 @@
 //! | settings, logs, signals | [`config`], [`telemetry`], [`lifecycle`] |
 
 pub mod admin;
+pub mod audit;
 pub mod bus;
 pub mod cli;
 #[cfg(feature = "client")]

@@ -72,6 +72,18 @@ impl SortedSet {
         Ok(answers.first().and_then(Value::as_u64).zip(answers.get(1).and_then(Value::as_f64)))
     }
 
+    /// The scores of these members, in their order; `None` for who is not in the set.
+    ///
+    /// # Errors
+    /// When Redis is away, silent, or refuses.
+    pub async fn scores(&self, names: Vec<String>) -> Result<Vec<Option<f64>>, BusError> {
+        let pipeline = self.client()?.pipeline();
+        for name in names {
+            let _: Value = pipeline.zscore(self.key, name).await.map_err(broken)?;
+        }
+        Ok(answers(&pipeline).await?.iter().map(Value::as_f64).collect())
+    }
+
     /// The text at `cursor`, and the scores of these members, in their order, read one right after the other.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 
 mod api;
 mod api_presence;
+mod audit;
 mod backoff;
 #[cfg(feature = "client")]
 mod client;
@@ -51,6 +52,7 @@ Examples:
   m3a3 leaderboard refill                   send every score to Redis again
   m3a3 warehouse report                     what the warehouse holds
   m3a3 doctor                               is everything well, and what to do if not
+  m3a3 audit                                is anything missing, and what
   m3a3 config show                          every setting, and where it came from
   m3a3 completions bash > m3a3.bash         completions for a shell
 
@@ -90,6 +92,7 @@ enum Command {
     #[command(subcommand)]
     Warehouse(warehouse::Warehouse),
     Doctor(doctor::Doctor),
+    Audit(audit::Audit),
     #[command(subcommand)]
     Config(config::ConfigCommand),
     Migrate(migrate::Migrate),
@@ -177,6 +180,7 @@ impl Cli {
             Command::Leaderboard(leaderboard) => block_on(leaderboard.run(&prepare(&overrides)?)),
             Command::Warehouse(warehouse) => block_on(warehouse.run(&prepare(&overrides)?)),
             Command::Doctor(doctor) => block_on(doctor.run(&overrides)),
+            Command::Audit(audit) => block_on(audit.run(&prepare(&overrides)?)),
             Command::Migrate(_) => migrate::run(&prepare(&overrides)?),
             Command::Upload(upload) => {
                 upload.server.add_to(&mut overrides);

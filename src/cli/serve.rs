@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use actix_web::web;
 use anyhow::Context;
 use clap::Args;
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 
 use super::api_presence::ApiPresence;
 use super::domains::domains;
@@ -15,10 +15,11 @@ use super::process::{Process, drain};
 use super::readiness::{self, check_disk};
 use super::readings::{operators, redis_and_jobs};
 use crate::admin::{self, Admin};
+use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::http::health::{self, Readiness};
-use crate::http::metrics::{self, Kind};
+use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, server};
 use crate::images::{self, Api, LongPolls, Resources};
@@ -117,12 +118,13 @@ pub(super) fn start(
     let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
     let readiness = readiness(config, &resources);
     let held = long_polls.clone();
-    let metrics = redis_and_jobs(&resources.database, &resources.bus).with_value(
-        "m3a3_held_polls",
-        "Requests that wait for news",
-        Kind::Gauge,
-        move || held.held() as f64,
-    );
+    let last_audit = start_audits(process, config, &resources);
+    let metrics = redis_and_jobs(&resources.database, &resources.bus)
+        .with_value("m3a3_held_polls", "Requests that wait for news", Kind::Gauge, move || held.held() as f64)
+        .with("m3a3_audit_missing", "How many things the last audit missed", Kind::Gauge, move || {
+            let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
+            future::ready(missing.into_iter().collect()).boxed()
+        });
     let operators = operators(config);
     let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
     let bus = resources.bus.clone();
@@ -151,6 +153,22 @@ pub(super) fn start(
     process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
     process.run_role(Running::spawn("long polls", long_polls.run(resources.bus).map(Ok)));
     Ok(address)
+}
+
+/// Starts the audits, and returns where the result of the last one is. They work a tenth of the time, so that requests do
+/// not notice them.
+fn start_audits(process: &mut Process, config: &Config, resources: &Resources) -> LastAudit {
+    let sources = Sources {
+        database: resources.database.clone(),
+        inventory: resources.files.inventory(),
+        bus: resources.bus.clone(),
+        keep_jobs: config.jobs.keep,
+        share: 0.1,
+    };
+    let last = LastAudit::default();
+    let audits = keep_auditing(sources, last.clone(), process.shutdown.token());
+    process.run_role(Running::spawn("audit", audits.map(Ok)));
+    last
 }
 
 fn readiness(config: &Config, resources: &Resources) -> Readiness {

@@ -8,6 +8,7 @@
 //! Except for [`Upload`], every function blocks.
 
 mod damage;
+mod inventory;
 mod original;
 mod orphans;
 mod outbox;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::ids::{ImagePath, Invalid};
 
 pub use damage::{Sample, sample_uploads};
+pub use inventory::{ContentKey, FOLDERS, Inventory, StoredFile};
 pub use original::{OpenError, Original, SETTLED_AFTER};
 pub use orphans::Discarded;
 pub use outbox::Outbox;

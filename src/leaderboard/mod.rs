@@ -24,10 +24,11 @@ mod store;
 mod upkeep;
 mod view;
 
+pub use board::KEY;
 pub use broadcast::{Audience, Broadcast};
 pub use routes::{Api, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
-pub use store::Mode;
+pub use store::{Mode, scores_of, written_scores};
 pub use upkeep::{Lag, lag, refill, remove};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).

@@ -201,8 +201,21 @@ pub(super) fn without_score(connection: &mut SqliteConnection, names: &[String])
 ///
 /// # Errors
 /// When the query fails.
-pub(super) fn scores_of(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<Option<f64>>> {
+pub fn scores_of(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<Option<f64>>> {
     names.iter().map(|name| score(connection, name)).collect()
+}
+
+/// The players that m3a3 has a score of, in the order of their names, after the name `after`: what Redis must hold.
+///
+/// # Errors
+/// When the query fails.
+pub fn written_scores(connection: &mut SqliteConnection, after: &str, limit: i64) -> QueryResult<Vec<(String, f64)>> {
+    scores::table
+        .filter(scores::username.gt(after).and(scores::score.is_not_null()))
+        .order(scores::username)
+        .limit(limit)
+        .select((scores::username, scores::score.assume_not_null()))
+        .load(connection)
 }
 
 fn score(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<f64>> {

@@ -150,6 +150,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       leaderboard  Refill the board in Redis, remove a player
       warehouse    What the warehouse holds
       doctor       Look at everything that m3a3 stands on, and say what to do about what is wrong
+      audit        Compare rows, files, jobs and the board, and list what is missing
       config       Show the configuration
       migrate      Bring the database's schema up to date
       completions  Print completions for a shell
@@ -180,6 +181,7 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       m3a3 leaderboard refill                   send every score to Redis again
       m3a3 warehouse report                     what the warehouse holds
       m3a3 doctor                               is everything well, and what to do if not
+      m3a3 audit                                is anything missing, and what
       m3a3 config show                          every setting, and where it came from
       m3a3 completions bash > m3a3.bash         completions for a shell
 

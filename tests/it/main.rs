@@ -4,6 +4,7 @@
 
 mod all_workers;
 mod architecture;
+mod audit;
 mod auth;
 mod bad_input;
 mod broker_conformance;

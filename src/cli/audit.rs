@@ -1,0 +1,95 @@
+//! `m3a3 audit`: list what is missing.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
+
+use super::output;
+use super::process::{expected_redis, open_existing};
+use super::table::table;
+use crate::audit::{self, Report, Sources};
+use crate::bus::Bus;
+use crate::config::Config;
+use crate::db::Database;
+use crate::files::Inventory;
+
+const EXAMPLES: &str = "\
+Examples:
+  m3a3 audit
+  m3a3 audit --format json
+
+It compares images with their files and thumbnails, files with their rows, jobs with their images and orders, and the
+scores in the database with the board in Redis. It changes nothing and reads in portions, so run it whenever you like,
+beside running servers and workers too. Exit codes: 0 nothing is missing, 1 something is, 2 usage or configuration.";
+
+/// Compare rows, files, jobs and the board, and list what is missing
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Audit {
+    /// The form of the output
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Aligned columns and a summary.
+    Table,
+    /// JSON with every field.
+    Json,
+}
+
+impl Audit {
+    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let inventory = Inventory::open(&config.images.root)
+            .with_context(|| format!("cannot read the image root {}", config.images.root.display()))?;
+        let (database, writer) = open_existing(config)?;
+        let audited = self.audit(config, database, inventory).await;
+        writer.close().await;
+        let report = audited?;
+        output::print(&match self.format {
+            Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
+            Format::Table => described(&report),
+        })?;
+        Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn audit(&self, config: &Config, database: Database, inventory: Inventory) -> anyhow::Result<Report> {
+        let shutdown = CancellationToken::new();
+        let (bus, task) = Bus::start(&expected_redis(config), shutdown.clone())?;
+        let sources = Sources { database, inventory, bus, keep_jobs: config.jobs.keep, share: 1.0 };
+        let report = audit::audit(&sources).await;
+        shutdown.cancel();
+        task.finished().await;
+        Ok(report?)
+    }
+}
+
+fn described(report: &Report) -> String {
+    let mut text = String::new();
+    if !report.missing.is_empty() {
+        let row =
+            |missing: &audit::Missing| [missing.check.name().to_owned(), missing.of.clone(), missing.detail.clone()];
+        text = table(["MISSING", "OF", "DETAIL"], &report.missing.iter().map(row).collect::<Vec<_>>());
+        text.push('\n');
+    }
+    let checked = &report.checked;
+    text.push_str(&format!(
+        "compared: {} images, {} thumbnails, {} jobs, {} orders, {} files, {} players\n",
+        checked.images, checked.thumbnails, checked.jobs, checked.orders, checked.files, checked.players
+    ));
+    for reason in &report.not_compared {
+        text.push_str(&format!("not compared: {reason}\n"));
+    }
+    let leftovers = &report.leftovers;
+    if leftovers.originals + leftovers.thumbnails > 0 {
+        text.push_str(&format!(
+            "left over by interrupted uploads and jobs: {} originals, {} thumbnails\n",
+            leftovers.originals, leftovers.thumbnails
+        ));
+    }
+    text.push_str(&format!("missing: {}\n", report.missing_count));
+    text
+}
