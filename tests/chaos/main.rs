@@ -183,6 +183,7 @@ async fn perform(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step
         faults.extend(verdict::lost(&installation, &answered, receiver).await);
         faults.extend(verdict::misunderstood(&answered));
         faults.extend(verdict::given_up(&installation, &answered));
+        faults.extend(verdict::doubled(&installation));
         faults.extend(verdict::board_differences(&installation, |command| redis::ask(redis, command)).await);
         faults.extend(verdict::blind_watchers(&clients.http, &watchers).await);
         faults
@@ -190,6 +191,7 @@ async fn perform(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step
     .await;
     let settled = healed.elapsed();
     world.cluster.stop(&world.installation);
+    faults.extend(verdict::panics(&world.installation));
     faults.extend(verdict::audit(&world.installation));
     for crash in &world.cluster.crashes {
         match crash.is_fatal() {

@@ -185,7 +185,8 @@ fn fault(family: Family, nodes: usize, hours: &mut i64, random: &mut Random) -> 
         Family::FullDisk => (Place::Disk, vec![(0, Action::FillDisk), (hold, Action::FreeDisk)]),
         Family::LongReader => (Place::Reader, vec![(0, Action::BeginRead), (hold * 2, Action::EndRead)]),
         Family::Clock => {
-            let choices: Vec<i64> = [-12, 0, 12].into_iter().filter(|choice| choice != hours).collect();
+            // Less than a day between them: so long a key of an upload counts.
+            let choices: Vec<i64> = [-11, 0, 11].into_iter().filter(|choice| choice != hours).collect();
             *hours = *random.one_of(&choices);
             // Long enough for leases and backoffs to meet the jump.
             (Place::Clock, vec![(0, Action::Clock(*hours)), (3_000, Action::Clock(*hours))])

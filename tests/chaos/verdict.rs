@@ -1,6 +1,7 @@
 //! The verdict: everything that was answered with 200 is there, and all sides agree.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -137,6 +138,26 @@ fn scores(connection: &mut SqliteConnection, answered: &Answered) -> Vec<String>
 pub fn misunderstood(answered: &Answered) -> Vec<String> {
     let refused = answered.refused.iter().filter(|(answer, _)| answer.starts_with('4'));
     refused.map(|(answer, count)| format!("MISUNDERSTOOD {count} requests were answered with {answer}")).collect()
+}
+
+/// Pictures that were taken in more than once. Each was sent once, or again with its key until it was answered.
+pub fn doubled(installation: &Installation) -> Vec<String> {
+    let query = "SELECT path AS name, count(*) || ' images' AS value FROM images GROUP BY path HAVING count(*) > 1";
+    let rows: Vec<Named> =
+        diesel::sql_query(query).load(&mut connect(installation).expect("the database can be read")).unwrap();
+    rows.iter().map(|row| format!("DOUBLED {}: {}", row.name, row.value)).collect()
+}
+
+/// What the logs of the processes tell of panics. One that a task or a request has caught ends no process.
+pub fn panics(installation: &Installation) -> Vec<String> {
+    let files = std::fs::read_dir(&installation.logs).unwrap().map(|entry| entry.unwrap().path());
+    let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
+    let of_log = |log: PathBuf| {
+        let text = String::from_utf8_lossy(&std::fs::read(&log).unwrap()).into_owned();
+        let panics = text.lines().filter(|line| line.contains("panicked"));
+        panics.map(|line| format!("PANIC {}: {line}", log.display())).collect::<Vec<_>>()
+    };
+    logs.flat_map(of_log).collect()
 }
 
 /// Jobs that were given up, but for those of bad images.
