@@ -133,11 +133,6 @@ impl Cluster {
         self.nodes.len()
     }
 
-    /// The name of a process.
-    pub fn name(&self, node: usize) -> &str {
-        &self.nodes[node].name
-    }
-
     /// Starts whatever is to be started, and notes whatever has ended.
     pub fn supervise(&mut self, installation: &Installation) {
         for node in &mut self.nodes {

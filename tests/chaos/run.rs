@@ -56,10 +56,13 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Kill(node) => {
-                self.spare_unlucky_jobs(node);
+                self.spare_unlucky_jobs();
                 self.cluster.kill(node);
             }
-            Action::KillAll => (0..self.cluster.len()).for_each(|node| self.cluster.kill(node)),
+            Action::KillAll => {
+                self.spare_unlucky_jobs();
+                (0..self.cluster.len()).for_each(|node| self.cluster.kill(node));
+            }
             Action::Terminate(node) => self.cluster.terminate(node),
             Action::Pause(node) => self.cluster.pause(node),
             Action::Resume(node) => self.cluster.resume(node),
@@ -87,10 +90,7 @@ impl World {
     }
 
     /// A job dies with its fifth worker; chance is not to make one look like an image that kills its workers.
-    fn spare_unlucky_jobs(&mut self, node: usize) {
-        if self.cluster.name(node).starts_with("serve") || self.cluster.name(node).starts_with("game") {
-            return;
-        }
+    fn spare_unlucky_jobs(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let unlucky = "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running') AND crashes > 2";
         while crate::verdict::count(&self.installation, unlucky) > Some(0) && Instant::now() < deadline {
