@@ -20,6 +20,8 @@ use crate::events::Event;
 
 /// How long Redis may take for one round trip, a new connection included.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long Redis may take to answer a PING after it was silent.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The cursor and the kind of the set's key, as they were read under the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,9 @@ pub trait Guarded: Send {
         names: &[String],
     ) -> impl Future<Output = Result<(Outcome, Reading), BusError>> + Send;
 
+    /// Whether Redis answers at all, within a moment: for when it was silent.
+    fn is_answering(&self) -> impl Future<Output = bool> + Send;
+
     /// The ranks of these members, as in [`Outcome::Executed`].
     ///
     /// # Errors
@@ -128,9 +133,11 @@ impl GuardedSet {
             Some(connection) if !connection.driver.is_finished() => connection,
             _ => {
                 let client = self.bus.unkept_client()?;
-                let connected = timeout(REDIS_TIMEOUT, client.init()).await;
-                let driver = connected.map_err(|_| BusError::Timeout)?.map_err(failed)?;
-                Connection { client, driver }
+                // Dropped with the connection, and the driver with it, if it takes too long.
+                let connection = Connection { driver: client.connect(), client };
+                let connected = timeout(REDIS_TIMEOUT, connection.client.wait_for_connect()).await;
+                connected.map_err(|_| BusError::Timeout)?.map_err(failed)?;
+                connection
             }
         };
         Ok(self.connection.insert(connection).client.pipeline())
@@ -198,6 +205,10 @@ impl GuardedSet {
 }
 
 impl Guarded for GuardedSet {
+    async fn is_answering(&self) -> bool {
+        timeout(PROBE_TIMEOUT, self.bus.ping()).await.is_ok_and(|answered| answered.is_ok())
+    }
+
     async fn watch(&mut self) -> Result<Reading, BusError> {
         let pipeline = self.pipeline().await?;
         // DISCARD ends an earlier watch. Both also show that transactions are allowed: where MULTI is refused, the
@@ -227,7 +238,14 @@ impl Guarded for GuardedSet {
         let watched = answers.split_off(commands + names.len());
         let ranks = answers.split_off(commands);
         // The first refusal says why; EXEC only says that there was one.
-        let executed = answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let executed = match answers.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(executed) => executed,
+            Err(error) => {
+                // A server that has become a replica refuses for ever; another connection may lead to its successor.
+                self.connection = None;
+                return Err(error);
+            }
+        };
         let outcome = match executed.last() {
             Some(Value::Array(_)) => Outcome::Executed(ranks.into_iter().map(rank).collect()),
             Some(Value::Null) => Outcome::Conflict,

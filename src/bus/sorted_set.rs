@@ -5,6 +5,7 @@
 use fred::clients::{Client, Pipeline};
 use fred::error::{Error, ErrorKind};
 use fred::interfaces::{KeysInterface, SortedSetsInterface};
+use fred::types::sorted_sets::Ordering;
 use fred::types::{SetOptions, Value};
 
 use super::{Bus, BusError};
@@ -109,9 +110,10 @@ impl SortedSet {
     /// # Errors
     /// When Redis is away, silent, or refuses.
     pub async fn check_writable(&self) -> Result<(), BusError> {
-        let nobody = (0.0, Value::from(""));
-        let only_existing = Some(SetOptions::XX);
-        let asked = self.client()?.zadd::<Value, _, _>(self.key, only_existing, None, false, false, nobody).await;
+        // No score is less than this one, so that it changes even a member of that name only if it cannot.
+        let nobody = (f64::NEG_INFINITY, Value::from(""));
+        let (existing, greater) = (Some(SetOptions::XX), Some(Ordering::GreaterThan));
+        let asked = self.client()?.zadd::<Value, _, _>(self.key, existing, greater, false, false, nobody).await;
         asked.map(|_| ()).map_err(failed)
     }
 

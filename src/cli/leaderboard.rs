@@ -30,7 +30,11 @@ pub(super) enum Leaderboard {
 /// Deletes the cursor that says how far Redis is. A running game server notices that within a second. Players that only
 /// other programs have written stay, unless the board was seeded before.
 #[derive(Args)]
-pub(super) struct Refill {}
+pub(super) struct Refill {
+    /// Empty the board first: after the database was restored from a backup
+    #[arg(long)]
+    replace: bool,
+}
 
 /// Remove a player from the board
 #[derive(Args)]
@@ -43,7 +47,8 @@ pub(super) struct Remove {
 impl Leaderboard {
     pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
         match self {
-            Self::Refill(_) => refill(config).await,
+            Self::Refill(Refill { replace: false }) => refill(config).await,
+            Self::Refill(Refill { replace: true }) => replace(config).await,
             Self::Remove(Remove { name }) => remove(config, name).await,
         }
     }
@@ -60,6 +65,15 @@ async fn refill(config: &Config) -> anyhow::Result<ExitCode> {
     task.finished().await;
     refilled?;
     output::print("the game servers send every score to Redis again\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replace(config: &Config) -> anyhow::Result<ExitCode> {
+    let (database, writer) = open_existing(config)?;
+    let replaced = leaderboard::replace(&database).await;
+    writer.close().await;
+    replaced?;
+    output::print("the game servers replace the board in Redis\n")?;
     Ok(ExitCode::SUCCESS)
 }
 

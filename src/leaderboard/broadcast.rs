@@ -174,11 +174,13 @@ impl Broadcast {
         let (mut filled, mut changed) = (false, false);
         let mut refill = std::pin::pin!(Fuse::terminated());
         let mut connects = self.bus.connects();
+        let mut refilling = self.scoring.refilling();
         let mut earliest = Instant::now();
         let newcomers = Arc::clone(&self.newcomers);
         let mut room = WaitingRoom::default();
         loop {
-            let due = (filled && changed) || !room.waiting.is_empty();
+            let whole = filled && !*refilling.borrow_and_update();
+            let due = (whole && changed) || !room.waiting.is_empty();
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 signal = self.changes.next() => match signal {
@@ -194,19 +196,21 @@ impl Broadcast {
                     refill.set(refilled(self.bus.clone(), self.scoring.clone()).fuse());
                 }
                 () = &mut refill => (filled, changed) = (true, true),
+                Ok(()) = refilling.changed() => {}
                 () = newcomers.came.notified() => room.admit(newcomers.take()),
                 () = sleep_until(earliest), if due => {
                     let begun = Instant::now();
                     let read = self.read().await;
-                    // What is read over a new connection may be half there.
+                    // What is read over a new connection, or while Redis is filled, may be half there.
                     filled &= !connects.is_behind();
+                    let whole = filled && !*refilling.borrow();
                     earliest = begun + if read.is_some() { self.interval } else { RETRY };
                     if let Some(board) = read {
-                        if filled {
+                        if whole {
                             self.sockets.renew(UPDATE, &board.json);
                         }
                         self.greet(std::mem::take(&mut room).waiting, &board);
-                        if filled && std::mem::take(&mut changed) {
+                        if whole && std::mem::take(&mut changed) {
                             self.update(board).await;
                         }
                     }

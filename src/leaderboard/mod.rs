@@ -29,7 +29,7 @@ pub use broadcast::{Audience, Broadcast};
 pub use routes::{Api, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::{Mode, scores_of, written_scores};
-pub use upkeep::{Lag, lag, refill, remove};
+pub use upkeep::{Lag, lag, refill, remove, replace};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");

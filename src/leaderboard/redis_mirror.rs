@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use super::cursor::{BoardVersion, Plan, SyncState};
 use super::store::{self, Commit, Row};
-use crate::bus::{Guarded, Outcome, Reading, Transaction, WRONG_TYPE};
+use crate::bus::{BusError, Guarded, Outcome, Reading, Transaction, WRONG_TYPE};
 use crate::db::{Database, DbError};
 use crate::events::LeaderboardUpdate;
 
@@ -38,6 +38,7 @@ pub(super) struct RedisMirror<G> {
     set: G,
     state: SyncState,
     refusal: watch::Sender<Option<String>>,
+    refilling: watch::Sender<bool>,
 }
 
 /// What to do next.
@@ -56,12 +57,28 @@ struct Portion {
 
 impl<G: Guarded> RedisMirror<G> {
     pub(super) fn new(database: Database, set: G) -> Self {
-        Self { database, set, state: SyncState::Unknown, refusal: watch::Sender::new(None) }
+        Self {
+            database,
+            set,
+            state: SyncState::Unknown,
+            refusal: watch::Sender::new(None),
+            refilling: watch::Sender::new(false),
+        }
     }
 
     /// Why Redis refuses to take scores, from now on.
     pub(super) fn refusal(&self) -> watch::Receiver<Option<String>> {
         self.refusal.subscribe()
+    }
+
+    /// Whether the board in Redis is incomplete, since it takes several transactions to send it.
+    pub(super) fn refilling(&self) -> watch::Receiver<bool> {
+        self.refilling.subscribe()
+    }
+
+    /// Whether Redis has left something unanswered, and has not answered since.
+    pub(super) fn is_silent(&self) -> bool {
+        self.state == SyncState::Silent
     }
 
     /// Whether Redis has refused what was sent last.
@@ -81,12 +98,16 @@ impl<G: Guarded> RedisMirror<G> {
 
     /// Looks what Redis has, and sends what it has missed, at most one transaction.
     pub(super) async fn catch_up(&mut self) -> Progress {
+        if self.is_silent() && !self.set.is_answering().await {
+            return Progress::Stalled;
+        }
         // What was read before may be long out of date.
         self.watch().await;
         self.advance(None, &[]).await
     }
 
     async fn advance(&mut self, commit: Option<&Commit>, names: &[String]) -> Progress {
+        let mut lost = false;
         for _ in 0..MAX_CONFLICTS {
             let Some(reading) = self.reading().await else { return Progress::Stalled };
             let portion = match self.next_portion(&reading, commit).await {
@@ -101,6 +122,10 @@ impl<G: Guarded> RedisMirror<G> {
                     return Progress::Stalled;
                 }
             };
+            if !portion.last {
+                // Before the announcement of this portion makes anyone read the board.
+                self.set_refilling(true);
+            }
             let event = match portion.transaction.clear {
                 true => LeaderboardUpdate::Seeded,
                 false => LeaderboardUpdate::Changed,
@@ -110,9 +135,15 @@ impl<G: Guarded> RedisMirror<G> {
             match result {
                 Ok((Outcome::Executed(ranks), _)) if portion.last => {
                     self.set_refusal(None);
+                    self.set_refilling(false);
                     return Progress::UpToDate(ranks);
                 }
                 Ok((Outcome::Executed(_), _)) if reading.writable => return Progress::Advanced,
+                // A connection may end with a restart of Redis. One that ends again does so at this transaction.
+                Err(BusError::Command(error)) if std::mem::replace(&mut lost, true) => {
+                    self.set_refusal(Some(format!("the connection ends at a transaction: {error}")));
+                    return Progress::Stalled;
+                }
                 // The cursor is where it was put back to, or another server has moved it, or there is none to watch.
                 _ if self.state.is_open() => {}
                 _ => return Progress::Stalled,
@@ -142,6 +173,7 @@ impl<G: Guarded> RedisMirror<G> {
             self.set_state(SyncState::Following(reading.clone()));
         }
         self.set_refusal(None);
+        self.set_refilling(false);
         match self.set.ranks(names).await {
             Ok(ranks) => Progress::UpToDate(ranks),
             Err(_) => {
@@ -169,8 +201,14 @@ impl<G: Guarded> RedisMirror<G> {
     fn set_state(&mut self, state: SyncState) {
         if let SyncState::Refused(reason) = &state {
             self.set_refusal(Some(reason.clone()));
+            // It may last. What Redis has is shown meanwhile.
+            self.set_refilling(false);
         }
         self.state = state;
+    }
+
+    fn set_refilling(&self, refilling: bool) {
+        self.refilling.send_if_modified(|known| std::mem::replace(known, refilling) != refilling);
     }
 
     fn set_refusal(&self, refusal: Option<String>) {

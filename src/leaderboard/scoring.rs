@@ -78,6 +78,7 @@ type Answer<T> = oneshot::Sender<Result<T, ScoringError>>;
 pub struct Scoring {
     queue: mpsc::Sender<Request>,
     refusal: watch::Receiver<Option<String>>,
+    refilling: watch::Receiver<bool>,
 }
 
 impl Scoring {
@@ -85,9 +86,12 @@ impl Scoring {
     pub fn new(database: Database, bus: &Bus) -> (Self, ScoringTask) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let mirror = RedisMirror::new(database.clone(), bus.guarded_set(KEY, CURSOR));
-        let refusal = mirror.refusal();
+        let (refusal, refilling) = (mirror.refusal(), mirror.refilling());
         let (set, connects) = (bus.sorted_set(KEY), bus.connects());
-        (Self { queue, refusal }, ScoringTask { database, requests, mirror, set, connects, waiting: Vec::new() })
+        (
+            Self { queue, refusal, refilling },
+            ScoringTask { database, requests, mirror, set, connects, waiting: Vec::new() },
+        )
     }
 
     /// Changes a player's score, and answers once that is durable.
@@ -109,6 +113,11 @@ impl Scoring {
     /// Why Redis refuses to take scores, where it does.
     pub fn refusal(&self) -> Option<String> {
         self.refusal.borrow().clone()
+    }
+
+    /// Whether the board in Redis is incomplete, since it is being filled.
+    pub(super) fn refilling(&self) -> watch::Receiver<bool> {
+        self.refilling.clone()
     }
 
     /// Waits until Redis has everything that it missed, or refuses it; where it is away, until it is back. Cancel safe.
@@ -241,21 +250,24 @@ impl ScoringTask {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let (version, without) = self
-            .database
-            .read_point(|connection| Ok((store::version(connection)?, store::without_score(connection, &names)?)))?;
-        if without.is_empty() {
+        let names = self.database.read_point(|connection| store::without_score(connection, &names))?;
+        // A Redis that was silent is not waited for.
+        if names.is_empty() || self.mirror.is_silent() {
             return Ok(Vec::new());
         }
-        let names = without.iter().map(|(name, _)| name.clone()).collect();
-        let (cursor, scores) = match timeout(LOOKUP_TIMEOUT, self.set.scores_and_cursor(names, CURSOR)).await {
+        let asked = self.set.scores_and_cursor(names.clone(), CURSOR);
+        let (cursor, scores) = match timeout(LOOKUP_TIMEOUT, asked).await {
             Ok(Ok(found)) => found,
             // What is no sorted set holds no scores.
-            Ok(Err(BusError::Refused(reason))) if reason.starts_with(WRONG_TYPE) => (None, vec![None; without.len()]),
+            Ok(Err(BusError::Refused(reason))) if reason.starts_with(WRONG_TYPE) => (None, vec![None; names.len()]),
             Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
         };
+        // Read after the cursor, which would seem to be ahead where another server has just committed.
+        let (version, removals) = self
+            .database
+            .read_point(|connection| Ok((store::version(connection)?, store::removals(connection, &names)?)))?;
         let seen = version.seen(&Reading { cursor, writable: true });
-        let known = without.into_iter().zip(scores).map(|((name, removed), score)| {
+        let known = names.into_iter().zip(removals).zip(scores).map(|((name, removed), score)| {
             // What Redis still has to remove does not count.
             let score = score.filter(|_| seen.is_some_and(|seen| seen >= removed)).map(Score::nearest);
             (name, InRedis::Known(score))

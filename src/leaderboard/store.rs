@@ -182,19 +182,35 @@ pub(super) fn rows_above(connection: &mut SqliteConnection, seq: i64, limit: i64
     scores::table.filter(scores::seq.gt(seq)).order(scores::seq).limit(limit).select(Row::as_select()).load(connection)
 }
 
-/// Of these players those that have no score of ours, with the commit that removed them, or 0.
+/// Those of these players that have no score of ours.
 ///
 /// # Errors
 /// When the query fails.
-pub(super) fn without_score(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<(String, i64)>> {
-    let mut without = Vec::new();
-    for name in names {
-        match row(connection, name)? {
-            Some((_, Some(_))) => {}
-            row => without.push((name.clone(), row.map_or(0, |(seq, _)| seq))),
-        }
-    }
-    Ok(without)
+pub(super) fn without_score(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<String>> {
+    let scores = scores_of(connection, names)?;
+    Ok(names.iter().zip(scores).filter(|(_, score)| score.is_none()).map(|(name, _)| name.clone()).collect())
+}
+
+/// The commits that removed these players, in their order; 0 of a player that was not removed.
+///
+/// # Errors
+/// When the query fails.
+pub(super) fn removals(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<i64>> {
+    let removal = |row: Option<(i64, Option<f64>)>| row.filter(|(_, score)| score.is_none()).map_or(0, |(seq, _)| seq);
+    names.iter().map(|name| row(connection, name).map(removal)).collect()
+}
+
+/// Makes the board another one, which replaces whatever Redis holds: for a database that was restored from a backup.
+///
+/// # Errors
+/// When a statement fails.
+pub(super) fn renew(connection: &mut SqliteConnection) -> QueryResult<()> {
+    // Every score has a commit of at least 1, so 1 is a reset before them all.
+    diesel::sql_query(
+        "UPDATE leaderboard SET board_id = lower(hex(randomblob(16))), reset_seq = max(reset_seq, 1), seq = max(seq, 1)",
+    )
+    .execute(connection)?;
+    Ok(())
 }
 
 /// The scores of these players, in their order; `None` for a player without one.

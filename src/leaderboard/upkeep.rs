@@ -45,6 +45,14 @@ pub async fn refill(bus: &Bus) -> Result<(), BusError> {
     bus.guarded_set(KEY, CURSOR).delete_cursor().await
 }
 
+/// Makes the game servers replace whatever Redis holds by the scores of the database.
+///
+/// # Errors
+/// When the write fails.
+pub async fn replace(database: &Database) -> Result<(), DbError> {
+    database.write(store::renew).await
+}
+
 /// Removes a player from the database; the game servers remove it from Redis. Whether m3a3 had a score of it.
 ///
 /// # Errors

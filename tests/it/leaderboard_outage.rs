@@ -175,6 +175,26 @@ async fn a_database_that_was_restored_from_a_backup_replaces_the_board() {
 }
 
 #[tokio::test]
+async fn after_a_restore_an_operator_can_replace_a_board_that_the_database_has_overtaken() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    for (name, score) in [("ada", 1), ("lost", 2)] {
+        app.score(server.url(), name, score).await;
+    }
+    drop(server);
+    let seq = app.count("SELECT max(seq) FROM scores");
+    let mut database = app.database();
+    for restore in [format!("DELETE FROM scores WHERE seq = {seq}"), format!("UPDATE leaderboard SET seq = {seq} + 5")]
+    {
+        diesel::sql_query(restore).execute(&mut database).unwrap();
+    }
+    assert!(app.command(&["leaderboard", "refill", "--replace"]).status().unwrap().success());
+    let server = app.ready_game_server().await;
+    app.redis_has_every_score().await;
+    assert_eq!(app.players(server.url()).await, ["ada"]);
+}
+
+#[tokio::test]
 async fn a_redis_that_is_flushed_while_it_runs_is_filled_again() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;

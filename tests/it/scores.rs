@@ -1,5 +1,6 @@
 //! Scores over HTTP: the modes, the pages, exactness, and what is refused.
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::harness::app::{App, eventually};
@@ -47,6 +48,29 @@ async fn best_keeps_the_higher_score_and_add_sums_up() {
     app.redis.ask("ZADD leaderboard 1000 a").await;
     assert_eq!(post("a", "add", 1.0).await, 2.0);
     assert_eq!(app.redis.ask("ZSCORE leaderboard a").await, "$1\r\n2\r\n");
+}
+
+#[tokio::test]
+async fn scores_of_other_programs_count_while_another_server_commits() {
+    let app = App::new(&[]).await;
+    let servers = [app.ready_game_server().await, app.ready_game_server().await];
+    for number in 0..300 {
+        app.redis.ask(&format!("ZADD leaderboard 1000 theirs{number}")).await;
+    }
+    let post = |number: usize| {
+        let (app, url) = (&app, servers[number % 2].url());
+        async move {
+            let body = match number % 2 {
+                0 => json!({ "username": format!("theirs{}", number / 2), "score": 1, "mode": "add" }),
+                _ => json!({ "username": "ours", "score": number }),
+            };
+            let (status, answer) = app.post(url, "/score", &body).await;
+            assert_eq!(status, 200, "{answer}");
+        }
+    };
+    let posts = futures_util::stream::iter(0..600).map(post).buffer_unordered(16);
+    posts.collect::<Vec<()>>().await;
+    assert_eq!(app.count("SELECT count(*) FROM scores WHERE username LIKE 'theirs%' AND score = 1001"), 300);
 }
 
 #[tokio::test]

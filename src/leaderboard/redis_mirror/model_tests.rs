@@ -158,6 +158,10 @@ impl Guarded for ModelConnection {
         Ok((outcome, self.read()))
     }
 
+    async fn is_answering(&self) -> bool {
+        true
+    }
+
     async fn ranks(&mut self, _: &[String]) -> Result<Vec<Option<u64>>, BusError> {
         Ok(Vec::new())
     }
