@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use rustix::fs::OFlags;
+
 const NAME: &str = "api-server.lock";
 
 /// Says that an API server runs, until it is dropped.
@@ -25,6 +27,7 @@ impl ApiPresence {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(folder.join(NAME))?;
         // Waits for a worker that is just looking at most.
         file.lock_shared()?;

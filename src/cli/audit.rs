@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +12,7 @@ use super::table::table;
 use crate::audit::{self, Report, Sources};
 use crate::bus::Bus;
 use crate::config::Config;
-use crate::db::Database;
+use crate::db::{Database, Location, is_up_to_date};
 use crate::files::Inventory;
 
 const EXAMPLES: &str = "\
@@ -45,6 +45,10 @@ impl Audit {
     pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let inventory = Inventory::open(&config.images.root)
             .with_context(|| format!("cannot read the image root {}", config.images.root.display()))?;
+        let location = Location::new(&config.database.path);
+        if location.path().exists() && !is_up_to_date(&location)? {
+            bail!("{} has the schema of another m3a3; use that one, or `m3a3 migrate`", location.path().display());
+        }
         let (database, writer) = open_existing(config)?;
         let audited = self.audit(config, database, inventory).await;
         writer.close().await;

@@ -96,6 +96,14 @@ pub(super) fn schema_of(connection: &mut SqliteConnection) -> Schema {
     }
 }
 
+/// Whether the file's schema is this m3a3's. Blocks.
+///
+/// # Errors
+/// When the file cannot be opened.
+pub fn is_up_to_date(location: &Location) -> Result<bool, DbError> {
+    Ok(schema_of(&mut connection::open_for_reading(location)?) == Schema::Current)
+}
+
 /// Refuses a transaction on a schema that this m3a3 does not know. Nobody can migrate it before the transaction ends.
 pub(super) fn refuse_newer(connection: &mut SqliteConnection) -> QueryResult<()> {
     match newer(connection)? {

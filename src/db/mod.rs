@@ -30,7 +30,7 @@ use tokio::task::JoinError;
 
 pub use condition::{Condition, condition, read_once};
 pub use location::Location;
-pub use migration::{Migrated, migrate, revert_all};
+pub use migration::{Migrated, is_up_to_date, migrate, revert_all};
 use reader::Readers;
 use writer::Writer;
 pub use writer::WriterThread;

@@ -17,6 +17,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use super::Location;
 
 /// How long to wait for a turn. Much longer than a transaction: after it, another process is stopped or hangs.
@@ -89,12 +91,21 @@ impl LockFiles {
         let mode = database.as_ref().map_or(0o600, |database| database.mode() & 0o666);
         let open = |suffix| {
             let path = location.beside(suffix);
-            let file = File::options().write(true).create(true).truncate(false).mode(mode).open(path)?;
-            if let Some(database) = &database {
-                // Only root may do this, and only root has to.
-                let _ = fchown(&file, Some(database.uid()), Some(database.gid()));
+            // A symlink is nothing that m3a3 made, and opening a FIFO would wait for its other end.
+            let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+            let mut options = File::options();
+            options.write(true).mode(mode).custom_flags(flags);
+            match options.clone().create_new(true).open(&path) {
+                Ok(file) => {
+                    if let Some(database) = &database {
+                        // Only root may do this, and only root has to.
+                        let _ = fchown(&file, Some(database.uid()), Some(database.gid()));
+                    }
+                    Ok(file)
+                }
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(path),
+                Err(error) => Err(error),
             }
-            io::Result::Ok(file)
         };
         Ok(Self { queue: open("-queue")?, turn: open("-turn")? })
     }

@@ -111,6 +111,11 @@ impl Files {
         Upload::begin(self.root.path().join(UPLOADS), room).await
     }
 
+    /// Whether a path is of the form that only uploads have.
+    pub fn names_upload(&self, path: &ImagePath) -> bool {
+        upload::stored_hash(path).is_some()
+    }
+
     /// Whether an upload has its name.
     pub fn has_upload(&self, path: &ImagePath) -> bool {
         std::fs::symlink_metadata(self.root.path().join(path.as_str())).is_ok_and(|there| there.is_file())

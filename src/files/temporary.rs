@@ -103,7 +103,7 @@ impl Temporary {
         let is_file = std::fs::symlink_metadata(target).is_ok_and(|there| there.is_file());
         let Some(mut stored) = is_file.then(|| File::open(target).ok()).flatten() else { return Ok(false) };
         if !self.has_content_of(&mut stored)? {
-            tracing::warn!(file = %target.display(), "a stored file was damaged; the same bytes came again and replace it");
+            tracing::warn!(file = %target.display(), "a damaged file is replaced by a new upload of the same content");
             return Ok(false);
         }
         // What cannot be renewed is replaced.

@@ -22,15 +22,15 @@ pub(super) async fn post(
     let key = idempotency_key(&request)?;
     // Held until the row is written.
     let _place = take_place(&resources).await?;
-    let (submission, is_upload) = match body::media_type(&request).as_str() {
-        "application/json" => (by_path(&resources, key, payload).await?, false),
-        "multipart/form-data" => (upload::receive(&resources, key, &request, payload).await?, true),
+    let submission = match body::media_type(&request).as_str() {
+        "application/json" => by_path(&resources, key, payload).await?,
+        "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
     let files = resources.files.clone();
     let accepted = resources.database.try_write(move |connection| {
         // Whoever takes a file away does so in a write transaction too: either it sees the row, or this sees its deed.
-        match is_upload && !files.has_upload(&submission.path) {
+        match files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
             true => Ok(None),
             false => store::accept(connection, &submission).map(Some),
         }
@@ -100,7 +100,12 @@ async fn by_path(
     let (user_id, path) = body::both(("userId", user_id), ("imagePath", path))?;
     let checked = {
         let (files, path) = (resources.files.clone(), path.clone());
-        web::block(move || files.check_original(&path)).await.map_err(Problem::internal)?
+        let check = move || match files.names_upload(&path) && !files.has_upload(&path) {
+            // A job would wait for it for ever, as for a disk that is away.
+            true => Err(OpenError::Missing),
+            false => files.check_original(&path),
+        };
+        web::block(check).await.map_err(Problem::internal)?
     };
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));

@@ -100,6 +100,7 @@ impl Recorder for ImageRecorder {
 
     async fn record(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<(), Obstacle> {
         self.leave_to_servers(waiting).await;
+        self.drop_missing_uploads(waiting).await;
         let unknown = self.remove_known(waiting).await?;
         if unknown > 0 {
             self.record_first(unknown, waiting).await?;
@@ -117,6 +118,25 @@ impl ImageRecorder {
             && is_served()
         {
             self.shutdown.run_until_cancelled(sleep_until(*at + STAND_IN_DELAY)).await;
+        }
+    }
+
+    /// Drops the messages that name an upload that does not exist: their jobs would wait for it for ever.
+    async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Heard<ImageUploaded>>) {
+        let files = self.resources.files.clone();
+        let uploads = waiting.iter().map(|heard| heard.event.image_path.clone());
+        let uploads: Vec<ImagePath> = uploads.filter(|path| files.names_upload(path)).collect();
+        if uploads.is_empty() {
+            return;
+        }
+        let looked = tokio::task::spawn_blocking(move || {
+            uploads.into_iter().filter(|path| !files.has_upload(path)).collect::<HashSet<_>>()
+        });
+        // Without an answer they are recorded.
+        let missing = looked.await.unwrap_or_default();
+        waiting.retain(|heard| !missing.contains(&heard.event.image_path));
+        if !missing.is_empty() {
+            tracing::warn!(uploads = missing.len(), "messages that name uploads that do not exist are dropped");
         }
     }
 

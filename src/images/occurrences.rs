@@ -122,10 +122,10 @@ mod tests {
         ) {
             // Each message reaches a random part of two processes, at least one, the other process late.
             let (mut images, mut processes) = (Vec::new(), [0; 2].map(|_| Occurrences::after(0)));
-            for process in 0..2 {
+            for (number, process) in processes.iter_mut().enumerate() {
                 for (message, heard_by) in &messages {
-                    if heard_by & (1 << process) != 0 {
-                        hear(&mut processes[process], &mut images, *message);
+                    if heard_by & (1 << number) != 0 {
+                        hear(process, &mut images, *message);
                     }
                 }
             }

@@ -66,7 +66,7 @@ impl Handler for ThumbnailWorker {
         match thumbnails {
             Ok(thumbnails) => Ok((image, thumbnails)),
             Err(Unmade::Failed(failure)) => Err(failure),
-            Err(Unmade::Damaged(original)) => Err(self.quarantine(image.path, original).await),
+            Err(Unmade::Damaged(original)) => Err(self.quarantine(image.path, *original).await),
         }
     }
 
@@ -125,7 +125,7 @@ impl ThumbnailWorker {
 enum Unmade {
     Failed(Failure),
     /// The bytes are not those that were uploaded.
-    Damaged(Original),
+    Damaged(Box<Original>),
 }
 
 impl From<Failure> for Unmade {
@@ -157,7 +157,7 @@ fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
         return Failure::environment(error, error.message()).into();
     }
     match original.is_damaged() {
-        Ok(true) => return Unmade::Damaged(original),
+        Ok(true) => return Unmade::Damaged(Box::new(original)),
         Ok(false) => {}
         Err(error) => return Failure::environment(error, UNREADABLE).into(),
     }
