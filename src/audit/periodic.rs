@@ -59,10 +59,10 @@ pub async fn keep_auditing(sources: Sources, last: LastAudit, shutdown: Cancella
 
 fn log(report: &Report) {
     for missing in report.missing.iter().take(MAX_LOGGED) {
-        tracing::error!(check = missing.check.name(), of = %missing.of, detail = %missing.detail, "the audit misses something");
+        tracing::error!(check = missing.check.name(), of = %missing.of, detail = %missing.detail, "the audit found something missing");
     }
     if report.missing_count > MAX_LOGGED as u64 {
-        tracing::error!(missing = report.missing_count, "the audit misses more; `m3a3 audit` lists it");
+        tracing::error!(missing = report.missing_count, "the audit found more missing; `m3a3 audit` lists it");
     }
 }
 

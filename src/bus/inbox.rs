@@ -144,7 +144,7 @@ impl Lost {
     fn report(&mut self) {
         let Self { count: lost, .. } = std::mem::take(self);
         if lost > 0 {
-            tracing::error!(lost, "messages of other programs are lost: they came faster than they were recorded");
+            tracing::error!(lost, "messages of other programs are lost: the buffer is full");
         }
     }
 }

@@ -52,7 +52,7 @@ Examples:
   m3a3 leaderboard refill                   send every score to Redis again
   m3a3 warehouse report                     what the warehouse holds
   m3a3 doctor                               is everything well, and what to do if not
-  m3a3 audit                                is anything missing, and what
+  m3a3 audit                                list missing rows, files and scores
   m3a3 config show                          every setting, and where it came from
   m3a3 completions bash > m3a3.bash         completions for a shell
 

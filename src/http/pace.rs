@@ -72,7 +72,7 @@ impl Pace {
 }
 
 fn stalled() -> Problem {
-    let detail = format!("The body stalled: nothing came for {} seconds.", STALL_TIMEOUT.as_secs());
+    let detail = format!("The body stalled: no data received for {} seconds.", STALL_TIMEOUT.as_secs());
     Problem::new(StatusCode::REQUEST_TIMEOUT, detail)
 }
 
@@ -121,7 +121,7 @@ mod tests {
         let mut pace = Pace::default();
         pace.received().add(50 << 20);
         let problem = pace.wait(std::future::pending::<()>()).await.unwrap_err();
-        assert!(problem.to_string().contains("nothing came"), "{problem}");
+        assert!(problem.to_string().contains("no data received"), "{problem}");
     }
 
     #[tokio::test(start_paused = true)]
