@@ -1,7 +1,7 @@
 //! Permanent proof: real processes and a real Redis under a seeded schedule of faults, while clients use them. Once
 //! everything is quiet, nothing that was answered with 200 may be missing.
 //!
-//! `cargo test --test chaos` runs a short schedule. `M3A3_CHAOS_SEED` and `M3A3_CHAOS_SECONDS` make it another or a longer
+//! `cargo test --test chaos` runs a short schedule. `M3A3_TEST_CHAOS_SEED` and `M3A3_TEST_CHAOS_SECONDS` make it another or a longer
 //! one; a seed gives the same schedule and the same clients every time, on machines that allow the same faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
@@ -61,11 +61,11 @@ struct Plan {
 
 impl Plan {
     fn of_environment() -> Self {
-        let seed = match std::env::var("M3A3_CHAOS_SEED").as_deref() {
+        let seed = match std::env::var("M3A3_TEST_CHAOS_SEED").as_deref() {
             Ok("random") => rand::random_range(0..1_000_000),
-            _ => number("M3A3_CHAOS_SEED").unwrap_or(SEED),
+            _ => number("M3A3_TEST_CHAOS_SEED").unwrap_or(SEED),
         };
-        let length = Duration::from_secs(number("M3A3_CHAOS_SECONDS").unwrap_or(SECONDS));
+        let length = Duration::from_secs(number("M3A3_TEST_CHAOS_SECONDS").unwrap_or(SECONDS));
         let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("chaos-{seed}"));
         let _ = std::fs::remove_dir_all(&logs);
         std::fs::create_dir_all(&logs).unwrap();
@@ -76,10 +76,12 @@ impl Plan {
 impl Plan {
     /// The command that runs the same again.
     fn replay(&self) -> String {
-        let kept = ["M3A3_CHAOS_FAULTS", "M3A3_TEST_REDIS"].into_iter();
+        let kept = ["M3A3_TEST_CHAOS_FAULTS", "M3A3_TEST_REDIS"].into_iter();
         let kept = kept.filter_map(|name| Some(format!("{name}={} ", std::env::var(name).ok()?))).collect::<String>();
         let (seed, seconds) = (self.seed, self.length.as_secs());
-        format!("{kept}M3A3_CHAOS_SEED={seed} M3A3_CHAOS_SECONDS={seconds} cargo test --test chaos -- --nocapture")
+        format!(
+            "{kept}M3A3_TEST_CHAOS_SEED={seed} M3A3_TEST_CHAOS_SECONDS={seconds} cargo test --test chaos -- --nocapture"
+        )
     }
 }
 
@@ -105,7 +107,7 @@ async fn build(plan: &Plan, receiver: &Receiver) -> (World, Vec<Family>) {
     if let Redis::Embedded(_) = redis {
         eprintln!("chaos: on the embedded broker: NO SNAPSHOTS, NO FAIL-OVERS, NO REFUSALS of Redis in this run");
     }
-    if let Ok(only) = std::env::var("M3A3_CHAOS_FAULTS") {
+    if let Ok(only) = std::env::var("M3A3_TEST_CHAOS_FAULTS") {
         families.retain(|family| only.split(',').any(|name| format!("{family:?}") == name.trim()));
     }
     let proxy = Proxy::start(redis.address()).await;
