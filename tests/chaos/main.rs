@@ -184,6 +184,7 @@ async fn perform(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step
         let mut faults = verdict::until_quiet(&installation).await;
         faults.extend(verdict::lost(&installation, &answered, receiver).await);
         faults.extend(verdict::misunderstood(&answered));
+        faults.extend(verdict::unproven(&answered));
         faults.extend(verdict::given_up(&installation, &answered));
         faults.extend(verdict::doubled(&installation));
         faults.extend(verdict::board_differences(&installation, |command| redis::ask(redis, command)).await);

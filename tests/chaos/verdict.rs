@@ -140,6 +140,19 @@ pub fn misunderstood(answered: &Answered) -> Vec<String> {
     refused.map(|(answer, count)| format!("MISUNDERSTOOD {count} requests were answered with {answer}")).collect()
 }
 
+/// Kinds of requests of which none was answered with 200: of these the run proves nothing.
+pub fn unproven(answered: &Answered) -> Vec<String> {
+    let added: i64 = answered.added.values().map(|points| points.answered).sum();
+    let kinds = [
+        ("upload", answered.uploads.is_empty()),
+        ("order", answered.orders.is_empty()),
+        ("score that is set", answered.set.is_empty()),
+        ("score that is added", added == 0),
+    ];
+    let unproven = kinds.into_iter().filter(|(_, none)| *none);
+    unproven.map(|(kind, _)| format!("UNPROVEN no {kind} was answered with 200")).collect()
+}
+
 /// Pictures that were taken in more than once. Each was sent once, or again with its key until it was answered.
 pub fn doubled(installation: &Installation) -> Vec<String> {
     let query = "SELECT path AS name, count(*) || ' images' AS value FROM images GROUP BY path HAVING count(*) > 1";
