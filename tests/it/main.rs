@@ -15,6 +15,7 @@ mod cli;
 mod client;
 mod database;
 mod doctor;
+mod documentation;
 mod email;
 mod first_second;
 mod game_server;
