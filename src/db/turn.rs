@@ -211,4 +211,14 @@ mod tests {
         let mut turns = Turns::open(&Location::new(folder.path().join("missing/m3a3.db")));
         assert!(turns.take().is_none());
     }
+
+    #[test]
+    fn a_symlink_in_the_place_of_a_lock_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        std::os::unix::fs::symlink(&target, folder.path().join("m3a3.db-queue")).unwrap();
+        let mut turns = Turns::open(&Location::new(folder.path().join("m3a3.db")));
+        assert!(turns.take().is_none());
+        assert!(!target.exists());
+    }
 }

@@ -165,6 +165,23 @@ async fn an_audit_of_a_place_without_data_fails_and_creates_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_audit_migrates_no_database() {
+    let (app, mut up) = installation().await;
+    assert!(up.stop().success());
+    let versions = "SELECT count(*) FROM __diesel_schema_migrations";
+    let all = app.count(versions);
+    change(
+        &app,
+        "DELETE FROM __diesel_schema_migrations \
+         WHERE version = (SELECT max(version) FROM __diesel_schema_migrations)",
+    );
+    let ran = run(app.command(&["audit"])).await;
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+    assert!(ran.stderr.contains("has the schema of another m3a3"), "{ran:?}");
+    assert_eq!(app.count(versions), all - 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_api_server_audits_by_itself_and_tells_prometheus() {
     let (app, mut up) = installation().await;
     assert!(up.stop().success());

@@ -85,6 +85,28 @@ async fn the_warehouse_waits_for_the_good_bytes_of_a_damaged_original() {
 }
 
 #[tokio::test]
+async fn an_upload_that_does_not_exist_is_refused_by_its_path_and_dropped_from_a_message() {
+    let app = App::new(&[]).await;
+    let up = app.up();
+    let missing = format!("uploads/0f/{}.jpg", "0f".repeat(32));
+    let (status, answer) = app.enqueue(up.url(), &json!({ "userId": 1, "imagePath": missing })).await;
+    assert_eq!(status, 400, "{answer}");
+    let detail = answer["detail"].as_str().unwrap();
+    assert!(detail.contains("imagePath") && detail.contains(&missing) && detail.contains("file"), "{answer}");
+
+    let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
+    app.outcome(up.url(), &accepted).await;
+    let stored = accepted["imagePath"].as_str().unwrap();
+    for path in [&missing, stored] {
+        app.redis.publish("image_uploaded", json!({ "userId": 2, "imagePath": path }).to_string()).await;
+    }
+    let of_messages = "SELECT count(*) FROM images WHERE user_id = 2";
+    eventually("the image that exists is recorded", || async { (app.count(of_messages) == 1).then_some(()) }).await;
+    assert_eq!(app.count(&format!("SELECT count(*) FROM images WHERE path = '{missing}'")), 0);
+    app.assert_no_job_is_left().await;
+}
+
+#[tokio::test]
 async fn an_upload_without_a_row_is_removed_after_a_day_and_nothing_else_is() {
     let app = App::new(&[]).await;
     let mut serve = app.serve();
