@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use diesel::connection::SimpleConnection;
+use diesel::connection::{SimpleConnection, TransactionManager};
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 use diesel::sql_types::Integer;
@@ -122,7 +122,7 @@ impl Writer {
 
 /// A queued write, without its types.
 trait Write: Send {
-    /// Runs the closure and keeps its result. An error means that the savepoint is to be rolled back.
+    /// Runs the closure and keeps its result. An error means that its changes are to be rolled back.
     fn run(&mut self, connection: &mut SqliteConnection) -> QueryResult<()>;
     /// Answers the requester: with the kept result if the transaction is durable, else with the commit's error.
     fn answer(self: Box<Self>, committed: Result<(), DbError>);
@@ -286,10 +286,14 @@ fn refused(error: DieselError) -> DbError {
     }
 }
 
-/// Runs a batch in one transaction.
+/// Runs a batch in one transaction; an error means that none of it is stored.
 fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> QueryResult<()> {
-    connection.immediate_transaction(|connection| {
+    let committed = connection.immediate_transaction(|connection| {
         migration::refuse_newer(connection)?;
+        if let [write] = batch {
+            // Alone, it needs no savepoint, for which SQLite would copy every page that it changes.
+            return write.run(connection);
+        }
         for write in batch.iter_mut() {
             match connection.transaction(|connection| write.run(connection)) {
                 Ok(()) | Err(DieselError::RollbackTransaction) => {}
@@ -298,7 +302,17 @@ fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> 
             }
         }
         Ok(())
-    })
+    });
+    match committed {
+        // The only write of the batch has failed, and keeps its own error.
+        Err(DieselError::RollbackTransaction) if !is_broken(connection) => Ok(()),
+        committed => committed,
+    }
+}
+
+/// Whether Diesel no longer knows if a transaction is open.
+fn is_broken(connection: &mut SqliteConnection) -> bool {
+    <SqliteConnection as Connection>::TransactionManager::is_broken_transaction_manager(connection)
 }
 
 /// Writes the database's first page as it is.

@@ -154,10 +154,13 @@ fn put_all(
     let mut rows = Vec::new();
     for (username, score) in players {
         version.seq += 1;
-        // Replaces the row of the same name, whose commit was an earlier one.
-        diesel::replace_into(scores::table)
-            .values((scores::seq.eq(version.seq), scores::username.eq(&username), scores::score.eq(score)))
-            .execute(connection)?;
+        // Not one REPLACE: SQLite copies every page that it changes to a statement journal first.
+        let values = (scores::seq.eq(version.seq), scores::score.eq(score));
+        let row = scores::table.filter(scores::username.eq(&username));
+        if diesel::update(row).set(values).execute(connection)? == 0 {
+            let values = (values, scores::username.eq(&username));
+            diesel::insert_into(scores::table).values(values).execute(connection)?;
+        }
         rows.push(Row { seq: version.seq, username, score });
     }
     diesel::update(leaderboard::table.find(BOARD)).set(leaderboard::seq.eq(version.seq)).execute(connection)?;
