@@ -91,8 +91,10 @@ pub fn unkept_client(config: &Config) -> Result<Client, BusError> {
 
 /// A client that is not connected yet. `events` is how many messages and changes of state may wait for their readers.
 pub fn client(config: &Config, events: usize) -> Result<Client, BusError> {
-    // For ever; from 50 ms to 2 s.
-    build(config, Some(ReconnectPolicy::new_exponential(0, 50, 2000, 2)), events)
+    // For ever; from 1 ms to 2 s. The library waits before the first attempt too, which delays the start of the process.
+    let mut policy = ReconnectPolicy::new_exponential(0, 1, 2000, 2);
+    policy.set_jitter(5);
+    build(config, Some(policy), events)
 }
 
 fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> Result<Client, BusError> {
