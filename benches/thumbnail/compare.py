@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Our thumbnails beside those of sharp and of vipsthumbnail: the same files, in one run, taking turns.
+"""Compares thumbnails of m3a3, sharp and vipsthumbnail: the same files, in alternation, in one run.
 
     pip install pillow numpy scikit-image && apt-get install libvips-tools && npm ci --prefix benches/thumbnail
     python3 benches/thumbnail/inputs.py
     python3 benches/thumbnail/compare.py [--rounds N] [FILE...]
 
-`fine` is our high-quality mode. For each file it prints thumbnails per CPU-second (user and kernel mode of all threads; medians), peak resident memory of
-a process that makes only these, and the structural similarity (SSIM) of the finished file to a reference: Pillow's full
-decode, resized with Lanczos3 and not compressed. sharp and ours are measured within their processes, after warm-ups;
-vipsthumbnail is a process for each thumbnail, from whose time that of `vips --version` is taken off.
+`fine` is the high-quality mode of m3a3. For each file it prints thumbnails per CPU-second (user and kernel mode of all
+threads; medians), peak resident memory of a process that makes only these, and the structural similarity (SSIM) of the
+result to a reference: Pillow's full decode, resized with Lanczos3 and not compressed. sharp and m3a3 are measured
+inside their processes, after warm-up rounds; vipsthumbnail runs one process per thumbnail, and the time of
+`vips --version` is subtracted.
 """
 
 import argparse
@@ -26,11 +27,11 @@ from skimage.metrics import structural_similarity
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-WARM_UPS, TURNS = 2, 5
+WARM_UPS, ROUNDS = 2, 5
 
 
 def built():
-    """The benchmark's own program, which knows how to make one thumbnail again and again."""
+    """Builds the benchmark executable, which can make one thumbnail repeatedly."""
     command = ["cargo", "bench", "--bench", "thumbnail", "--no-run", "--message-format=json"]
     lines = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout.splitlines()
     artifacts = [json.loads(line) for line in lines if line.startswith("{")]
@@ -39,12 +40,13 @@ def built():
 
 
 def reported(command):
-    """What a process says of itself: CPU milliseconds of each round, and its peak memory."""
-    done = subprocess.run([*command, str(WARM_UPS), str(TURNS)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    """The report of a process: CPU milliseconds of each round, and its peak memory."""
+    command = [*command, str(WARM_UPS), str(ROUNDS)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
-# A small process of its own starts and waits for it: a child's peak memory begins with that of the process that forks.
+# A small separate process starts the command: the peak memory of a child starts with that of the process that forks.
 WAIT = """
 import json, os, sys
 child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
@@ -64,9 +66,9 @@ class Vips:
 
     def __init__(self):
         os.environ["VIPS_CONCURRENCY"] = "1"
-        self.start = statistics.median(waited(["vips", "--version"])["cpu"][0] for _ in range(TURNS))
+        self.start = statistics.median(waited(["vips", "--version"])["cpu"][0] for _ in range(ROUNDS))
 
-    def turn(self, file, output):
+    def run(self, file, output):
         options = "[strip]" if output.endswith(".png") else "[Q=80,strip]"
         command = ["vipsthumbnail", file, "--size", "300x300", "--smartcrop", "centre", "-o", output + options]
         report = waited(command)
@@ -96,19 +98,19 @@ def reference(file):
 
 
 def measure(file, programs, rounds, folder):
-    """Everyone's turns, medians of CPU time and peak memory, and the similarity of the last output."""
+    """Medians of CPU time and peak memory of each program, and the similarity of its last output."""
     ideal = reference(file)
     extension = ".png" if ideal.mode == "RGBA" else ".jpg"
     outputs = {name: os.path.join(folder, name + extension) for name in programs}
-    turns = {name: [] for name in programs}
+    reports = {name: [] for name in programs}
     for _ in range(rounds):
-        for name, turn in programs.items():
-            turns[name].append(turn(str(file), outputs[name]))
+        for name, run in programs.items():
+            reports[name].append(run(str(file), outputs[name]))
     results = {}
-    for name, reports in turns.items():
-        if all(reports):
-            cpu = statistics.median(cpu for report in reports for cpu in report["cpu"])
-            peak = statistics.median(report["peak"] for report in reports) / 1024
+    for name, runs in reports.items():
+        if all(runs):
+            cpu = statistics.median(cpu for report in runs for cpu in report["cpu"])
+            peak = statistics.median(report["peak"] for report in runs) / 1024
             results[name] = (cpu, peak, similarity(outputs[name], ideal))
     return results
 
@@ -124,7 +126,7 @@ def header():
 
 
 def row(file, results):
-    """One line of the table; a ratio above 1 is in our favour."""
+    """One row of the table; a ratio above 1 means that the left program is faster."""
     cells = [f"`{file.name}`"]
     cells += [f"{1000 / results[name][0]:.1f}" if name in results else "–" for name in NAMES]
     for left, right in RATIOS:
@@ -137,8 +139,8 @@ def row(file, results):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each program on each file")
-    parser.add_argument("--ours", help="the built benchmark, if it is not to be built")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each program on each file")
+    parser.add_argument("--ours", help="path of a built benchmark executable; built if absent")
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     arguments = parser.parse_args()
     files = arguments.files or sorted(p for p in (ROOT / "target" / "thumbnail-inputs").iterdir() if p.is_file())
@@ -147,7 +149,7 @@ def main():
         "ours": lambda file, output: reported([ours, "--again", "whole", file, output]),
         "fine": lambda file, output: reported([ours, "--again", "fine", file, output]),
         "sharp": lambda file, output: reported(["node", str(HERE / "sharp.mjs"), file, output]),
-        "vips": vips.turn,
+        "vips": vips.run,
     }
     print(header(), flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Makes the pictures that thumbnails are measured on, below target/thumbnail-inputs.
+"""Creates the images of the thumbnail benchmarks, below target/thumbnail-inputs.
 
     pip install pillow numpy mozjpeg-lossless-optimization
     python3 benches/thumbnail/inputs.py
 
-The photographs come from Debian's lomiri-wallpapers packages, which are fetched with apt-get and unpacked without being
-installed. Wallpapers were denoised and compressed once before; so that they cost what a camera's files do (3 to 6 MB for
-12 megapixels), each is brought to size and gets a sensor's noise, stronger in the shadows and coarser in its colours.
-Besides the Python packages it needs dpkg-deb, and cjpeg of libjpeg-turbo-progs.
+The photos come from Debian's lomiri-wallpapers packages, which are downloaded with apt-get and unpacked without being
+installed. Wallpapers are denoised and already compressed. To match the cost of camera files (3 to 6 MB for 12
+megapixels), each photo is resized and gets sensor noise, stronger in shadows and coarser in chroma. Requires dpkg-deb,
+and cjpeg of libjpeg-turbo-progs, besides the Python packages.
 """
 
 import io
@@ -29,7 +29,7 @@ NUTHATCH = "Kleiber_by_Lukas_Baubkus.jpg"
 
 
 def sources():
-    """The unpacked packages' photographs, by name."""
+    """Unpacks the packages and returns the folder of their photos."""
     folder = TARGET / "sources"
     folder.mkdir(parents=True, exist_ok=True)
     for package in PACKAGES:
@@ -40,8 +40,8 @@ def sources():
     return folder / BACKGROUNDS
 
 
-def photograph(path, width, height, noise=3.2):
-    """The photograph's centre at this size, with noise (sigma in levels, at middle grey)."""
+def photo(path, width, height, noise=3.2):
+    """The centre of the photo at this size, with noise (sigma in levels, at middle grey)."""
     image = Image.open(path).convert("RGB")
     scale = max(width / image.width, height / image.height)
     across, down = width / scale, height / scale
@@ -57,7 +57,7 @@ def photograph(path, width, height, noise=3.2):
 
 
 def cjpeg(image, *options):
-    """As libjpeg-turbo's own program writes it, by default baseline, 4:2:0 and with the standard Huffman tables."""
+    """Encodes with cjpeg of libjpeg-turbo; the default is baseline, 4:2:0 and the standard Huffman tables."""
     bitmap = io.BytesIO()
     image.save(bitmap, "PPM")
     return subprocess.run(["cjpeg", *options], input=bitmap.getvalue(), stdout=subprocess.PIPE, check=True).stdout
@@ -70,46 +70,46 @@ def pillow(image, kind, **options):
 
 
 def with_alpha(image):
-    """Opaque on the left, clear on the right."""
+    """Opaque on the left, transparent on the right."""
     alpha = np.clip(np.linspace(1.6, -0.4, image.width), 0, 1) * 255
     image = image.convert("RGBA")
     image.putalpha(Image.fromarray(np.tile(alpha.astype(np.uint8), (image.height, 1))))
     return image
 
 
-def keep(name, content):
+def write(name, content):
     (TARGET / name).write_bytes(content)
     print(f"{name}: {len(content):,} bytes", file=sys.stderr)
 
 
 def jpegs(folder):
-    six = photograph(folder / MOUNTAINS, 2725, 2225)
-    keep("6mp-420.jpg", cjpeg(six, "-quality", "90"))
-    keep("3mp-420.jpg", cjpeg(photograph(folder / GREEN, 1920, 1567), "-quality", "90"))
-    twelve = photograph(folder / DRAGONFLY, 4000, 3000)
-    keep("12mp-420.jpg", cjpeg(twelve, "-quality", "92"))
-    keep("12mp-444.jpg", cjpeg(twelve, "-quality", "92", "-sample", "1x1"))
-    keep("12mp-422-restart.jpg", cjpeg(twelve, "-quality", "90", "-sample", "2x1", "-restart", "4"))
-    keep("12mp-grey.jpg", cjpeg(twelve, "-quality", "92", "-grayscale"))
-    keep("12mp-progressive.jpg", cjpeg(twelve, "-quality", "92", "-progressive"))
-    keep("12mp-mozjpeg.jpg", mozjpeg.optimize(cjpeg(twelve, "-quality", "85")))
-    large = photograph(folder / NUTHATCH, 6000, 4000)
-    keep("24mp-420.jpg", cjpeg(large, "-quality", "90"))
-    keep("24mp-progressive.jpg", cjpeg(large, "-quality", "90", "-progressive"))
+    six = photo(folder / MOUNTAINS, 2725, 2225)
+    write("6mp-420.jpg", cjpeg(six, "-quality", "90"))
+    write("3mp-420.jpg", cjpeg(photo(folder / GREEN, 1920, 1567), "-quality", "90"))
+    twelve = photo(folder / DRAGONFLY, 4000, 3000)
+    write("12mp-420.jpg", cjpeg(twelve, "-quality", "92"))
+    write("12mp-444.jpg", cjpeg(twelve, "-quality", "92", "-sample", "1x1"))
+    write("12mp-422-restart.jpg", cjpeg(twelve, "-quality", "90", "-sample", "2x1", "-restart", "4"))
+    write("12mp-grey.jpg", cjpeg(twelve, "-quality", "92", "-grayscale"))
+    write("12mp-progressive.jpg", cjpeg(twelve, "-quality", "92", "-progressive"))
+    write("12mp-mozjpeg.jpg", mozjpeg.optimize(cjpeg(twelve, "-quality", "85")))
+    large = photo(folder / NUTHATCH, 6000, 4000)
+    write("24mp-420.jpg", cjpeg(large, "-quality", "90"))
+    write("24mp-progressive.jpg", cjpeg(large, "-quality", "90", "-progressive"))
     return six
 
 
 def others(six):
-    keep("6mp-rgb.png", pillow(six, "PNG"))
+    write("6mp-rgb.png", pillow(six, "PNG"))
     half = six.resize((1362, 1112), Image.Resampling.LANCZOS)
-    keep("1.5mp-rgba.png", pillow(with_alpha(half), "PNG"))
-    keep("6mp-palette.png", pillow(six.quantize(256), "PNG"))
-    keep("6mp-lossy.webp", pillow(six, "WEBP", quality=80))
-    keep("1.5mp-lossy-alpha.webp", pillow(with_alpha(half), "WEBP", quality=80))
-    keep("1.5mp-lossless.webp", pillow(half, "WEBP", lossless=True))
-    keep("1.5mp.gif", pillow(half.quantize(256), "GIF"))
-    keep("6mp-deflate.tiff", pillow(six, "TIFF", compression="tiff_adobe_deflate"))
-    keep("6mp.bmp", pillow(six, "BMP"))
+    write("1.5mp-rgba.png", pillow(with_alpha(half), "PNG"))
+    write("6mp-palette.png", pillow(six.quantize(256), "PNG"))
+    write("6mp-lossy.webp", pillow(six, "WEBP", quality=80))
+    write("1.5mp-lossy-alpha.webp", pillow(with_alpha(half), "WEBP", quality=80))
+    write("1.5mp-lossless.webp", pillow(half, "WEBP", lossless=True))
+    write("1.5mp.gif", pillow(half.quantize(256), "GIF"))
+    write("6mp-deflate.tiff", pillow(six, "TIFF", compression="tiff_adobe_deflate"))
+    write("6mp.bmp", pillow(six, "BMP"))
 
 
 def main():

@@ -1,9 +1,9 @@
-// Makes the thumbnail of one file again and again with sharp, and says what each cost.
+// Makes the thumbnail of one file repeatedly with sharp, and reports the cost of each.
 //
 //     node sharp.mjs FILE OUTPUT WARM-UPS ROUNDS
 //
-// Bytes in, bytes out, on one thread of libvips and without its cache of operations: every round does all of the work.
-// Prints CPU milliseconds of this process a round, user and kernel mode, and its peak resident memory in KiB.
+// Bytes in, bytes out, with one libvips thread and without its operation cache, so that every round does all of the work.
+// Prints the CPU milliseconds of this process per round, in user and kernel mode, and its peak resident memory in KiB.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import sharp from "sharp";
@@ -15,7 +15,7 @@ sharp.cache(false);
 
 const { hasAlpha } = await sharp(input).metadata();
 
-// The least that gives what the job asks for: none of the inputs needs to be turned.
+// The minimal pipeline: none of the inputs needs rotation.
 function thumbnail() {
     const image = sharp(input).resize(300, 300);
     return (hasAlpha ? image.png() : image.jpeg({ quality: 80 })).toBuffer();

@@ -1,4 +1,4 @@
-//! The stages: all of it from the file, as a worker does it, and its parts from memory.
+//! The stages: the whole pipeline from a file, as in a worker, and its parts from memory.
 
 use std::fs::{self, File};
 use std::hint::black_box;
@@ -6,30 +6,30 @@ use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use m3a3::thumbnail::stages::{self, Small};
+use m3a3::thumbnail::bench_hooks::{self, ResizedImage};
 use m3a3::thumbnail::{Limits, Spec, probe, variants_of_file};
 
-/// What the server allows by default.
+/// The default limit of the server.
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 
-/// A part of the way, or all of it. Decoding and resizing take turns, row by row, so the resize cannot be had alone: it is
-/// what the others leave of the whole.
+/// A part of the pipeline, or all of it. Decoding and resizing alternate row by row, so the resize cannot be measured
+/// alone: it is the whole without the other stages.
 #[derive(Debug, Clone, Copy)]
 pub enum Stage {
-    /// The header.
+    /// Reads the header.
     Probe,
-    /// The pixels, as far as they are needed, thrown away.
+    /// Decodes the needed pixels and discards them.
     Decode,
-    /// Colours, direction and file of a picture that is resized already.
+    /// Converts, rotates and encodes a resized image.
     Encode,
     /// From the file to the thumbnail's bytes.
     Whole,
-    /// The same, for a thumbnail of high quality.
+    /// The whole, for a spec with `fine`.
     Fine,
 }
 
 impl Stage {
-    /// As an argument.
+    /// Name as a command-line argument.
     pub fn name(self) -> &'static str {
         match self {
             Self::Probe => "probe",
@@ -40,13 +40,13 @@ impl Stage {
         }
     }
 
-    /// From an argument.
+    /// Parses a command-line argument.
     pub fn named(name: &str) -> anyhow::Result<Self> {
         let all = [Self::Probe, Self::Decode, Self::Encode, Self::Whole, Self::Fine];
         all.into_iter().find(|stage| stage.name() == name).with_context(|| format!("no stage {name}"))
     }
 
-    /// What is to be done again and again; it gives the thumbnail, if it makes one.
+    /// The work to repeat; returns the thumbnail, if the stage produces one.
     pub fn prepared(self, file: &Path) -> anyhow::Result<Box<dyn FnMut() -> anyhow::Result<Vec<u8>>>> {
         Ok(match self {
             Self::Probe => {
@@ -59,13 +59,13 @@ impl Stage {
             Self::Decode => {
                 let bytes = fs::read(file)?;
                 Box::new(move || {
-                    stages::decode(&bytes, &Spec::default(), &LIMITS)?;
+                    bench_hooks::decode(&bytes, &Spec::default(), &LIMITS)?;
                     Ok(Vec::new())
                 })
             }
             Self::Encode => {
-                let small = Small::new(&fs::read(file)?, &Spec::default(), &LIMITS)?;
-                Box::new(move || Ok(small.finish()?.bytes))
+                let resized = ResizedImage::new(&fs::read(file)?, &Spec::default(), &LIMITS)?;
+                Box::new(move || Ok(resized.finish()?.bytes))
             }
             Self::Whole => of_file(file, Spec::default()),
             Self::Fine => of_file(file, Spec { fine: true, ..Spec::default() }),
@@ -81,7 +81,7 @@ fn of_file(file: &Path, spec: Spec) -> Box<dyn FnMut() -> anyhow::Result<Vec<u8>
     })
 }
 
-/// How many pixels a file has.
+/// Number of pixels of an image.
 pub fn pixels(bytes: &[u8]) -> anyhow::Result<u64> {
     let probe = probe(Cursor::new(bytes), &LIMITS)?;
     match u64::from(probe.width) * u64::from(probe.height) {

@@ -1,35 +1,35 @@
-//! The figures, as a Markdown table and as one JSON object.
+//! The results as a Markdown table and as one JSON object.
 
 use serde_json::{Map, Value, json};
 
-use super::again::Report;
+use super::repeat::Report;
 
-/// One file's.
+/// The results of one file.
 pub struct Line {
-    /// The file's name.
+    /// File name.
     pub name: String,
     /// Width times height.
     pub pixels: u64,
-    /// The file's length.
+    /// File size.
     pub bytes: u64,
-    /// The header.
+    /// The stage `probe`.
     pub probe: Report,
-    /// The pixels.
+    /// The stage `decode`.
     pub decode: Report,
-    /// The thumbnail's file.
+    /// The stage `encode`.
     pub encode: Report,
-    /// Everything.
+    /// The stage `whole`.
     pub whole: Report,
 }
 
 impl Line {
-    /// What is left of the whole when its other stages are taken off.
+    /// The whole without the other stages.
     fn resize(&self) -> f64 {
         (self.whole.cpu() - self.decode.cpu() - self.encode.cpu()).max(0.0)
     }
 }
 
-/// All files'.
+/// The results of all files.
 #[derive(Default)]
 pub struct Table {
     rows: Vec<String>,
@@ -40,7 +40,7 @@ const HEADER: &str = "| input | MP | MB | probe ms | decode ms | resize ms | enc
                       | decode, peak MB | whole, peak MB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 impl Table {
-    /// Adds a file's figures.
+    /// Adds the results of a file.
     pub fn add(&mut self, line: Line) {
         let millions = |number: u64| number as f64 / 1e6;
         let whole = line.whole.cpu();
@@ -79,7 +79,7 @@ impl Table {
     /// Prints everything to stdout.
     pub fn print(&self) {
         println!(
-            "\nCPU time on one thread, medians; peak memory above that of the idle process, the file's bytes included.\n"
+            "\nCPU time on one thread, medians; peak memory above the idle process, including the bytes of the file.\n"
         );
         println!("{HEADER}\n{}\n\n{}", self.rows.join("\n"), Value::Object(self.values.clone()));
     }

@@ -1,23 +1,23 @@
 #!/usr/bin/env python3
-"""What uploads cost from end to end: CPU seconds per 100 of one photo, of m3a3 and of Node, taking turns in one run.
+"""End-to-end cost of uploads: CPU seconds per 100 uploads of one photo, for m3a3 and Node, in alternation in one run.
 
     pip install pillow && apt-get install redis-server && npm ci --prefix benches/thumbnail
     python3 benches/thumbnail/inputs.py
     cargo build --release
     python3 benches/thumbnail/uploads.py [--rounds N] [--uploads N] [--photo FILE] [STACK...]
 
-The stacks, all of which are measured unless some are named:
+The stacks (default: all):
 
-    separate  `m3a3 serve` and `m3a3 worker thumbnail`, on a redis-server
-    up        `m3a3 up`, which is its own Redis, and keeps each picture as an asset, too
-    node      what is usual without m3a3: Express with multer, a worker with sharp (below peer/), and a redis-server
+    separate  `m3a3 serve` and `m3a3 worker thumbnail`, with a redis-server
+    up        `m3a3 up`, with its embedded broker; also stores each image as an asset
+    node      the usual stack without m3a3: Express with multer, a worker with sharp (below peer/), and a redis-server
 
-In every turn a stack starts in an empty folder and warms up; then N users upload the photo, four at a time, and each
-waits for the thumbnail in a long poll. Counted is what all of the stack's processes use until nothing is left to do, in
-user and kernel mode, and nothing of the client. Printed are the medians of the turns, and the lowest and highest.
+In each round, a stack starts in an empty folder and warms up. Then N users upload the photo, four at a time, and each
+waits for the thumbnail in a long poll. The result is the CPU time of all processes of the stack until no job is left,
+in user and kernel mode, without the client. Prints the median, the minimum and the maximum of the rounds.
 
-The Node stack is spared some of the work: it flushes nothing to the disk, does not look at what was uploaded before it
-takes it, and loses a job whose message or worker is lost.
+The Node stack does less work: it does not flush to disk, accepts uploads without inspecting them, and loses a job if
+its message or worker is lost.
 """
 
 import argparse
@@ -40,27 +40,27 @@ from PIL import Image
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-AT_ONCE = 4
-# By then V8 has compiled what it is going to.
+MAX_CONCURRENT = 4
+# Enough for the JIT compiler of V8.
 WARM_UPS = 40
 
 
 def stats():
-    """What the kernel says of every process, from the state on (proc_pid_stat(5))."""
+    """The fields of every process from the state on (proc_pid_stat(5))."""
     for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-        # Any of them may end meanwhile.
+        # A process can exit meanwhile.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             yield stat.read_text().rsplit(")", 1)[1].split()
 
 
 class Stack:
-    """The processes that take uploads together, in a folder of their own."""
+    """The processes of a stack, in a folder of their own."""
 
     def __init__(self, folder):
         self.folder, self.processes = folder, []
 
     def started(self, *command, **environment):
-        """Starts a process, and returns the line by which it says that it is ready."""
+        """Starts a process, and returns the line that it prints when it is ready."""
         process = subprocess.Popen(
             command,
             cwd=self.folder,
@@ -82,7 +82,7 @@ class Stack:
         return f"redis://127.0.0.1:{port}"
 
     def cpu_seconds(self):
-        """Of all threads, in user and kernel mode; also of children, whether they live or were waited for."""
+        """CPU time of all threads, in user and kernel mode, including live and reaped children."""
         sessions = {str(process.pid) for process in self.processes}
         ours = [fields[11:15] for fields in stats() if fields[3] in sessions]
         return sum(int(ticks) for fields in ours for ticks in fields) / os.sysconf("SC_CLK_TCK")
@@ -111,7 +111,7 @@ def node(stack, _):
     return url
 
 
-# What each is called, how it is started, and the jobs that its workers do in m3a3's database.
+# Title, start function, and the job kinds in the database of m3a3.
 STACKS = {
     "separate": ("m3a3: API server, worker, Redis", separate, ["thumbnail"]),
     "up": ("`m3a3 up`", up, ["thumbnail", "warehouse", "email"]),
@@ -119,20 +119,20 @@ STACKS = {
 }
 
 
-def picture_of(user, photo):
-    """The photo, with a comment in it: users' pictures differ, and m3a3 does not store one twice."""
+def image_of(user, photo):
+    """The photo with a comment of its own per user, because m3a3 stores identical images once."""
     comment = f"of user {user}".encode()
     return photo[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + photo[2:]
 
 
 def upload(url, user, photo):
-    """Uploads the photo, and returns where the thumbnail is once it is there."""
+    """Uploads the photo, waits for the thumbnail, and returns its URL."""
     boundary = uuid.uuid4().hex
     head = (
         f'--{boundary}\r\nContent-Disposition: form-data; name="userId"\r\n\r\n{user}\r\n--{boundary}\r\n'
         f'Content-Disposition: form-data; name="image"; filename="photo.jpg"\r\n\r\n'
     )
-    body = head.encode() + picture_of(user, photo) + f"\r\n--{boundary}--\r\n".encode()
+    body = head.encode() + image_of(user, photo) + f"\r\n--{boundary}--\r\n".encode()
     form = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
     with urllib.request.urlopen(urllib.request.Request(f"{url}/enqueue", body, form)) as answer:
         assert json.load(answer)["userId"] == user
@@ -143,7 +143,7 @@ def upload(url, user, photo):
 
 
 def upload_all(url, users, photo):
-    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+    with concurrent.futures.ThreadPoolExecutor(MAX_CONCURRENT) as pool:
         return list(pool.map(lambda user: upload(url, user, photo), users))
 
 
@@ -153,8 +153,8 @@ def check(thumbnail_url):
     assert (thumbnail.format, thumbnail.size) == ("JPEG", (300, 300)), thumbnail
 
 
-def wait_for_the_rest(folder, kinds):
-    # Node has told of a thumbnail last of all.
+def wait_for_jobs(folder, kinds):
+    # In the Node stack, publishing the thumbnail is the last step.
     if not kinds:
         return
     with contextlib.closing(sqlite3.connect(f"{folder}/data/m3a3.db")) as database:
@@ -164,8 +164,8 @@ def wait_for_the_rest(folder, kinds):
             time.sleep(0.05)
 
 
-def turn(name, options):
-    """CPU seconds per 100 uploads."""
+def run_round(name, options):
+    """CPU seconds per 100 uploads in one round."""
     _, start, kinds = STACKS[name]
     photo = options.photo.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
@@ -173,10 +173,10 @@ def turn(name, options):
         try:
             url = start(stack, options.binary.resolve()).removeprefix("listening on ")
             upload_all(url, range(1, WARM_UPS + 1), photo)
-            wait_for_the_rest(folder, kinds)
+            wait_for_jobs(folder, kinds)
             before = stack.cpu_seconds()
             thumbnails = upload_all(url, range(WARM_UPS + 1, WARM_UPS + options.uploads + 1), photo)
-            wait_for_the_rest(folder, kinds)
+            wait_for_jobs(folder, kinds)
             used = stack.cpu_seconds() - before
             for thumbnail in thumbnails:
                 check(thumbnail)
@@ -185,32 +185,32 @@ def turn(name, options):
             stack.stop()
 
 
-def table(turns):
-    """A ratio above 1 is in our favour."""
-    medians = {name: statistics.median(used) for name, used in turns.items()}
-    yield "| | CPU seconds per 100 uploads | lowest and highest | Node : this |"
+def table(rounds):
+    """A ratio above 1 means that the row is faster than Node."""
+    medians = {name: statistics.median(used) for name, used in rounds.items()}
+    yield "| | CPU seconds per 100 uploads | minimum, maximum | Node : this |"
     yield "|---|--:|--:|--:|"
-    for name, used in turns.items():
-        ratio = f"**{medians['node'] / medians[name]:.2f}**" if "node" in turns else "–"
+    for name, used in rounds.items():
+        ratio = f"**{medians['node'] / medians[name]:.2f}**" if "node" in rounds else "–"
         yield f"| {STACKS[name][0]} | {medians[name]:.2f} | {min(used):.2f}, {max(used):.2f} | {ratio} |"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each stack")
-    parser.add_argument("--uploads", type=int, default=200, help="in each turn")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of each stack")
+    parser.add_argument("--uploads", type=int, default=200, help="uploads in each round")
     photo = ROOT / "target/thumbnail-inputs/6mp-420.jpg"
     parser.add_argument("--photo", type=pathlib.Path, default=photo, help="a JPEG")
     parser.add_argument("--binary", type=pathlib.Path, default=ROOT / "target/release/m3a3")
     parser.add_argument("stacks", nargs="*", metavar="STACK", help=", ".join(STACKS))
     options = parser.parse_args()
     if unknown := set(options.stacks) - set(STACKS):
-        parser.error(f"no such stack: {', '.join(unknown)}")
-    turns = {name: [] for name in options.stacks or STACKS}
+        parser.error(f"unknown stack: {', '.join(unknown)}")
+    rounds = {name: [] for name in options.stacks or STACKS}
     for _ in range(options.rounds):
-        for name, used in turns.items():
-            used.append(turn(name, options))
-    print("\n".join(table(turns)))
+        for name, used in rounds.items():
+            used.append(run_round(name, options))
+    print("\n".join(table(rounds)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-//! Any bytes have a header, or a reason why not; the reason is one for the uploader.
+//! Any bytes have a valid header or return an error with a message for the uploader.
 #![no_main]
 
 use std::io::Cursor;

@@ -1,13 +1,13 @@
-//! Any bytes give a thumbnail of the wanted size, or say why not.
+//! Any bytes give a thumbnail of the requested size or return an error.
 #![no_main]
 
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use m3a3_fuzz::thumbnail::{Fit, variants, variants_of_file};
-use m3a3_fuzz::{LIMITS, forgive_others, spec};
+use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
 
-fuzz_target!(init: forgive_others(), |bytes: &[u8]| {
+fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
     let spec = spec(bytes.len());
     let made = variants(bytes, &[spec], &LIMITS);
     let of_file = variants_of_file(Cursor::new(bytes), &[spec], &LIMITS);

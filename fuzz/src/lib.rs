@@ -1,4 +1,4 @@
-//! Looks for bytes that thumbnails cannot stand: a panic, a hang, more memory than is allowed.
+//! Fuzz targets for the thumbnail pipeline: inputs that crash, hang, or exceed the memory limit.
 //!
 //! ```text
 //! cargo install cargo-fuzz
@@ -6,11 +6,11 @@
 //!     -max_total_time=600 -max_len=40000 -timeout=10 -rss_limit_mb=1024
 //! ```
 //!
-//! The targets are `probe`, `decode` and `thumbnail`. It runs with overflow checks. The Rust that we use is safe throughout,
-//! so no sanitizer is needed; one for libwebp's sake is `--sanitizer address`. What is found lies in `fuzz/artifacts`:
-//! make it small with `cargo fuzz tmin`, mend the cause, and keep the bytes among `src/thumbnail`'s tests.
+//! The targets are `probe`, `decode` and `thumbnail`; overflow checks are enabled. All Rust code is safe, so no
+//! sanitizer is required; use `--sanitizer address` for libwebp. Findings are in `fuzz/artifacts`: minimise them with
+//! `cargo fuzz tmin`, fix the cause, and add the bytes to the tests of `src/thumbnail`.
 //!
-//! It owns no code of the server: `src/thumbnail`, which imports nothing of the rest, is compiled into it.
+//! The crate compiles `src/thumbnail`, which imports nothing else of the server, as a module.
 
 use std::panic;
 
@@ -19,12 +19,12 @@ use crate::thumbnail::{Fit, Limits, Output, Spec};
 #[path = "../../src/thumbnail/mod.rs"]
 pub mod thumbnail;
 
-/// Few pixels, so that inputs are quick.
+/// A small limit keeps each run short.
 pub const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 
-/// Aborts where our own code panics, as libFuzzer's hook does for any. A panic of another decoder is contained, and costs
-/// its picture only.
-pub fn forgive_others() {
+/// Aborts on panics of `src/thumbnail` only, instead of on all panics like the hook of libFuzzer: panics of third-party
+/// decoders are caught by the pipeline.
+pub fn ignore_third_party_panics() {
     let abort = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         if info.location().is_some_and(|location| location.file().contains("src/thumbnail/")) {
@@ -33,7 +33,7 @@ pub fn forgive_others() {
     }));
 }
 
-/// Some wish for a small thumbnail, another for each length of the input.
+/// A spec of a small thumbnail that depends on the length of the input.
 pub fn spec(length: usize) -> Spec {
     let pick = |divisor: usize, choices: usize| length / divisor % choices;
     Spec {

@@ -1,4 +1,4 @@
-//! From a picture's own colours to sRGB: by its ICC profile, or by what its model means without one.
+//! Conversion from the colour model of an image to sRGB, with its ICC profile or by a default per model.
 
 use image::metadata::Orientation;
 
@@ -6,7 +6,7 @@ use super::orientation::{swaps, upright};
 use super::profile;
 use super::resize::Resized;
 
-/// What the channels of a picture are.
+/// Colour model: the meaning of the channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Model {
     Grey,
@@ -15,11 +15,11 @@ pub(super) enum Model {
     Rgba,
     /// ITU-T T.871 (JFIF): BT.601 with the full range.
     YCbCr,
-    /// Ink: 1 is full, or none where inverted.
+    /// 1 is full ink, or no ink if inverted.
     Cmyk {
         inverted: bool,
     },
-    /// Adobe's: inverted CMYK, of which CMY is stored as YCbCr of its complement.
+    /// Adobe's YCCK: inverted CMYK, with the complement of CMY stored as YCbCr.
     Ycck,
 }
 
@@ -34,12 +34,12 @@ impl Model {
     }
 
     /// Whether the last channel is alpha.
-    pub(super) fn alpha(self) -> bool {
+    pub(super) fn has_alpha(self) -> bool {
         matches!(self, Self::GreyAlpha | Self::Rgba)
     }
 }
 
-/// Finished pixels: sRGB, alpha not multiplied in, rows from the top.
+/// Final pixels: sRGB, not premultiplied, rows from the top.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Srgb {
     pub(super) width: usize,
@@ -48,18 +48,19 @@ pub(super) struct Srgb {
 }
 
 impl Srgb {
-    pub(super) fn opaque(&self) -> bool {
+    pub(super) fn is_opaque(&self) -> bool {
         self.rgba.iter().all(|&[_, _, _, alpha]| alpha == u8::MAX)
     }
 
-    /// Turned upright.
+    /// Applies the orientation.
     pub(super) fn upright(self, orientation: Orientation) -> Self {
         let Self { width, height, rgba } = self;
-        let (wide, tall) = if swaps(orientation) { (height, width) } else { (width, height) };
-        Self { width: wide, height: tall, rgba: upright(rgba, width, orientation) }
+        let rgba = upright(rgba, width, orientation);
+        let (width, height) = if swaps(orientation) { (height, width) } else { (width, height) };
+        Self { width, height, rgba }
     }
 
-    /// In the middle of a larger canvas of this colour.
+    /// Centres the pixels on a larger canvas of this colour.
     pub(super) fn centred(self, (width, height): (usize, usize), colour: [u8; 4]) -> Self {
         let (left, top) = ((width - self.width) / 2, (height - self.height) / 2);
         let mut rgba = vec![colour; width * height];
@@ -70,7 +71,7 @@ impl Srgb {
     }
 }
 
-/// Finished pixels as JPEG stores them: luma in full, both chromas at half the width and height, from 0 to 1.
+/// Final pixels in the layout of 4:2:0 JPEG: full-size luma, chroma at half the width and height, from 0 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Subsampled {
     pub(super) width: usize,
@@ -78,21 +79,23 @@ pub(super) struct Subsampled {
     pub(super) planes: [Vec<f32>; 3],
 }
 
-/// Converts to sRGB; a profile that is broken, or not of this model, is ignored.
+/// Converts to sRGB. A profile that is broken or belongs to another model is ignored.
 pub(super) fn to_srgb(pixels: Resized, model: Model, icc: Option<&[u8]>) -> Srgb {
     let Resized { width, height, mut samples } = pixels;
-    plain(&mut samples, model);
-    let alphas: Vec<u8> = match model.alpha() {
-        true => samples.iter().skip(model.channels() - 1).step_by(model.channels()).map(|&alpha| byte(alpha)).collect(),
+    decode_storage(&mut samples, model);
+    let alphas: Vec<u8> = match model.has_alpha() {
+        true => {
+            samples.iter().skip(model.channels() - 1).step_by(model.channels()).map(|&alpha| to_u8(alpha)).collect()
+        }
         false => vec![u8::MAX; width * height],
     };
-    let rgb = icc.and_then(|icc| profile::convert(&samples, model, icc)).unwrap_or_else(|| by_model(&samples, model));
+    let rgb = icc.and_then(|icc| profile::convert(&samples, model, icc)).unwrap_or_else(|| by_default(&samples, model));
     let rgba = rgb.iter().zip(alphas).map(|(&[red, green, blue], alpha)| [red, green, blue, alpha]).collect();
     Srgb { width, height, rgba }
 }
 
-/// Undoes what is only a way of storing: YCbCr becomes RGB, YCCK and inverted CMYK become ink.
-fn plain(samples: &mut [f32], model: Model) {
+/// Reverts storage encodings: YCbCr becomes RGB, YCCK and inverted CMYK become CMYK.
+fn decode_storage(samples: &mut [f32], model: Model) {
     match model {
         Model::Grey | Model::GreyAlpha | Model::Rgb | Model::Rgba | Model::Cmyk { inverted: false } => {}
         Model::Cmyk { inverted: true } => samples.iter_mut().for_each(|sample| *sample = 1.0 - *sample),
@@ -100,7 +103,7 @@ fn plain(samples: &mut [f32], model: Model) {
         Model::Ycck => {
             for pixel in samples.as_chunks_mut::<4>().0 {
                 let [y, cb, cr, key] = *pixel;
-                // RGB, the complement of the stored CMY, which is itself the complement of ink.
+                // The RGB values are the complement of the stored CMY, which is the complement of ink.
                 let [cyan, magenta, yellow] = from_ycbcr([y, cb, cr]);
                 *pixel = [cyan, magenta, yellow, 1.0 - key];
             }
@@ -115,20 +118,20 @@ fn from_ycbcr([y, cb, cr]: [f32; 3]) -> [f32; 3] {
     rgb.map(|channel| channel.clamp(0.0, 1.0))
 }
 
-/// Without a profile: grey and RGB are taken for sRGB, ink for what [`printed`] makes of it.
-fn by_model(samples: &[f32], model: Model) -> Vec<[u8; 3]> {
+/// Conversion without a profile: grey and RGB are sRGB, CMYK is converted by [`printed`].
+fn by_default(samples: &[f32], model: Model) -> Vec<[u8; 3]> {
     let pixels = samples.chunks_exact(model.channels());
     match model {
-        Model::Grey | Model::GreyAlpha => pixels.map(|pixel| [byte(pixel[0]); 3]).collect(),
-        Model::Rgb | Model::Rgba | Model::YCbCr => pixels.map(|pixel| [0, 1, 2].map(|at| byte(pixel[at]))).collect(),
+        Model::Grey | Model::GreyAlpha => pixels.map(|pixel| [to_u8(pixel[0]); 3]).collect(),
+        Model::Rgb | Model::Rgba | Model::YCbCr => pixels.map(|pixel| [0, 1, 2].map(|at| to_u8(pixel[at]))).collect(),
         Model::Cmyk { .. } | Model::Ycck => {
-            pixels.map(|ink| printed([ink[0], ink[1], ink[2], ink[3]]).map(byte)).collect()
+            pixels.map(|ink| printed([ink[0], ink[1], ink[2], ink[3]]).map(to_u8)).collect()
         }
     }
 }
 
-/// The sRGB values of paper, and of cyan, magenta and yellow over each other in full, as offset printing on coated paper
-/// (SWOP) has them: without a profile, most CMYK pictures were made for a press of that kind.
+/// The sRGB values of paper and of all overprints of full cyan, magenta and yellow, in offset printing on coated paper
+/// (SWOP), for which most CMYK images without a profile were made.
 const OVERPRINTS: [[f32; 3]; 8] = [
     [255.0, 255.0, 255.0],
     [0.0, 174.0, 239.0],
@@ -140,11 +143,11 @@ const OVERPRINTS: [[f32; 3]; 8] = [
     [54.0, 53.0, 52.0],
 ];
 
-/// Full black ink on paper, likewise.
+/// The sRGB values of full black ink on paper, likewise.
 const BLACK: [f32; 3] = [35.0, 31.0, 32.0];
 
-/// The Neugebauer equations: each overprint covers the share of the paper that random dots of its inks would. Mixing
-/// sRGB values and not light takes the place of the Yule-Nielsen correction for the spread of dots.
+/// The Neugebauer equations: random dots determine the share of the paper that each overprint covers. sRGB values are
+/// mixed instead of light, which approximates the Yule-Nielsen correction for dot gain.
 fn printed(inks: [f32; 4]) -> [f32; 3] {
     let [cyan, magenta, yellow, black] = inks;
     let mut mixed = [0.0; 3];
@@ -158,8 +161,8 @@ fn printed(inks: [f32; 4]) -> [f32; 3] {
     std::array::from_fn(|at| mixed[at] * (1.0 - black + black * BLACK[at] / 255.0))
 }
 
-/// From 0 to 1 to the nearest of 256 levels.
-pub(super) fn byte(sample: f32) -> u8 {
+/// Maps 0 to 1 to the nearest of 256 levels.
+pub(super) fn to_u8(sample: f32) -> u8 {
     (sample * 255.0 + 0.5) as u8
 }
 
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wide_gamut_profile_makes_colours_stronger_and_keeps_grey_and_alpha() {
+    fn a_wide_gamut_profile_increases_saturation_and_keeps_grey_and_alpha() {
         let p3 = ColorProfile::new_display_p3().encode().unwrap();
         // (0.8, 0.4, 0.3) of Display P3 is (0.858, 0.370, 0.268) of sRGB, by CSS Color 4's matrices.
         let converted = convert(&[0.8, 0.4, 0.3, 0.5], Model::Rgba, Some(&p3));
@@ -190,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn a_grey_profile_changes_the_tone() {
+    fn a_grey_profile_is_applied() {
         let linear = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
         assert!(near(convert(&[0.214], Model::Grey, Some(&linear)), [127, 127, 127, 255]));
         assert!(near(convert(&[0.214, 0.5], Model::GreyAlpha, Some(&linear)), [127, 127, 127, 128]));
     }
 
     #[test]
-    fn a_broken_or_foreign_profile_is_ignored() {
+    fn a_broken_profile_or_one_of_another_model_is_ignored() {
         let grey = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
         let p3 = ColorProfile::new_display_p3().encode().unwrap();
         for icc in [&b""[..], b"not a profile", &p3[..p3.len() / 2], &grey] {
@@ -206,19 +209,19 @@ mod tests {
     }
 
     #[test]
-    fn ink_without_a_profile_looks_printed() {
+    fn cmyk_without_a_profile_simulates_print() {
         let cmyk = Model::Cmyk { inverted: false };
         let adobe = Model::Cmyk { inverted: true };
         assert_eq!(convert(&[0.0, 0.0, 0.0, 0.0], cmyk, None), [255, 255, 255, 255]);
         assert_eq!(convert(&[1.0, 1.0, 1.0, 1.0], adobe, None), [255, 255, 255, 255]);
         assert_eq!(convert(&[1.0, 0.0, 0.0, 0.0], cmyk, None), [0, 174, 239, 255]);
         assert_eq!(convert(&[0.0, 0.0, 0.0, 1.0], cmyk, None), [35, 31, 32, 255]);
-        // YCCK of Adobe: luma 1 means CMY ink 1 - 0 in the complement's complement.
+        // In Adobe's YCCK, luma 1 is no ink.
         assert_eq!(convert(&[0.0, 128.0 / 255.0, 128.0 / 255.0, 1.0], Model::Ycck, None), [255, 255, 255, 255]);
     }
 
     #[test]
-    fn ycbcr_is_that_of_jfif() {
+    fn ycbcr_follows_jfif() {
         let pixel = [76.0 / 255.0, 85.0 / 255.0, 1.0];
         assert!(near(convert(&pixel, Model::YCbCr, None), [254, 0, 0, 255]));
     }

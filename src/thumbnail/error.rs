@@ -1,70 +1,69 @@
-//! What can be wrong with a picture, told to the person who sent it.
+//! Reasons for which an image has no thumbnail, with messages for uploaders.
 
 use std::io;
 
-/// The longest side in pixels that is accepted: the most that JPEG, GIF and the BMP decoder can express anyway.
+/// Maximum width and height in pixels, as JPEG, GIF and the BMP decoder have it.
 pub const MAX_SIDE: u32 = 65_535;
 
-/// Why there is no thumbnail.
+/// The reason for which an image has no thumbnail.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There are no bytes at all.
+    /// The file has no bytes.
     #[error("the file is empty")]
     Empty,
-    /// The bytes begin like no format that is known here.
+    /// The first bytes match no known format.
     #[error("the file is not a picture")]
-    NotAPicture,
-    /// A picture, but of a format or variant that is not read here; the name is one an uploader knows.
+    NotAnImage,
+    /// An image of an unsupported format or variant; the name is one that uploaders know.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
-    /// The header is cut off or contradicts itself; the text says which part.
+    /// The header is truncated or inconsistent.
     #[error("bad header: {0}")]
     BadHeader(&'static str),
-    /// A side is longer than [`MAX_SIDE`].
-    #[error("{width}x{height} pixels: a side is longer than {MAX_SIDE}")]
+    /// The width or height exceeds [`MAX_SIDE`].
+    #[error("{width}x{height} pixels: the width or height exceeds {MAX_SIDE}")]
     TooWide {
-        /// In pixels, as the header says.
+        /// In pixels, from the header.
         width: u32,
-        /// In pixels, as the header says.
+        /// In pixels, from the header.
         height: u32,
     },
     /// More pixels than [`Limits::max_pixels`](super::Limits::max_pixels).
-    #[error("{width}x{height} pixels are more than {max_pixels}")]
+    #[error("{width}x{height} pixels exceed the limit of {max_pixels}")]
     TooManyPixels {
-        /// In pixels, as the header says.
+        /// In pixels, from the header.
         width: u32,
-        /// In pixels, as the header says.
+        /// In pixels, from the header.
         height: u32,
-        /// What is allowed.
+        /// The limit.
         max_pixels: u64,
     },
     /// Decoding would take more than [`Limits::max_bytes`](super::Limits::max_bytes).
-    #[error("decoding takes more memory than is allowed")]
+    #[error("decoding exceeds the memory limit")]
     TooMuchMemory,
-    /// The file ends before its picture does.
+    /// The file ends before its image does.
     #[error("the file is cut off")]
     Truncated,
-    /// The content contradicts the header, or itself.
+    /// The content is invalid or contradicts the header.
     #[error("the file is damaged")]
     Corrupt {
-        /// What the decoder said.
+        /// The error of the decoder.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The reader failed; nothing is known about the picture.
+    /// The reader failed; the image may be valid.
     #[error("cannot read")]
     Read {
-        /// What the reader said.
+        /// The error of the reader.
         source: io::Error,
     },
 }
 
 impl Error {
-    /// Whether the header alone shows it: true for all that [`probe()`](super::probe()) says about a picture, false for
-    /// what only decoding shows.
+    /// Whether [`probe()`](super::probe()) detects this error from the header alone.
     pub fn shows_in_header(&self) -> bool {
         match self {
             Self::Empty
-            | Self::NotAPicture
+            | Self::NotAnImage
             | Self::Unsupported(_)
             | Self::BadHeader(_)
             | Self::TooWide { .. }
@@ -73,18 +72,18 @@ impl Error {
         }
     }
 
-    /// Whether the system failed to read: nothing is known about the picture, and another attempt may succeed.
+    /// Whether the operating system failed to read: the image may be valid, and another attempt may succeed.
     pub fn is_of_storage(&self) -> bool {
         matches!(self, Self::Read { source } if source.raw_os_error().is_some())
     }
 
-    /// One sentence for the uploader: what is wrong with the picture, and what would be right.
+    /// One sentence for the uploader: the problem and the remedy.
     pub fn message(&self) -> String {
         const FORMATS: &str = "JPEG, PNG, WebP, GIF, TIFF or BMP";
         match self {
             Self::Empty => format!("The file is empty; send a {FORMATS} picture."),
-            Self::NotAPicture => format!("The file is not a picture; send a {FORMATS} picture."),
-            Self::Unsupported(what) => format!("{what} is not supported; send a {FORMATS} picture."),
+            Self::NotAnImage => format!("The file is not a picture; send a {FORMATS} picture."),
+            Self::Unsupported(name) => format!("{name} is not supported; send a {FORMATS} picture."),
             Self::BadHeader(_) => {
                 "The picture's header is damaged or cut off; send the file again or export it anew.".into()
             }
@@ -105,7 +104,6 @@ impl Error {
         }
     }
 
-    /// A [`Error::Corrupt`] that says why.
     pub(super) fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Corrupt { source: source.into() }
     }
@@ -116,10 +114,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_sentence_that_says_nothing_of_the_inside() {
+    fn a_message_is_one_sentence_without_internal_details() {
         let errors = [
             Error::Empty,
-            Error::NotAPicture,
+            Error::NotAnImage,
             Error::Unsupported("AVIF"),
             Error::BadHeader("IHDR"),
             Error::TooWide { width: 70_000, height: 1 },

@@ -1,19 +1,19 @@
-//! Which format a file is in, by its first bytes and never by its name.
+//! Detects the format of a file from its first bytes, never from its name.
 
 use super::Error;
 
-/// A format that is read; [`Format::Jpeg`], [`Format::Png`] and [`Format::WebP`] are written too.
+/// A supported input format; [`Format::Jpeg`], [`Format::Png`] and [`Format::WebP`] are also output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
-    /// ITU-T T.81: baseline and progressive, Huffman coded, 8 bit; grey, YCbCr, RGB, CMYK, YCCK.
+    /// ITU-T T.81: baseline and progressive, Huffman coding, 8 bits; grey, YCbCr, RGB, CMYK, YCCK.
     Jpeg,
-    /// Every colour type and depth, interlaced or not; the still picture of an animated one.
+    /// Every colour type and depth, interlaced or not; the default image of an animation.
     Png,
-    /// Lossy, lossless, with and without alpha; the first frame of an animated one.
+    /// Lossy, lossless, with and without alpha; the first frame of an animation.
     WebP,
     /// The first frame.
     Gif,
-    /// Grey of 1 to 16 bits; RGB, CMYK, YCbCr of 8 or 16, or 32 as floats; strips, tiles, planes; the first page.
+    /// Grey of 1 to 16 bits; RGB, CMYK, YCbCr of 8 or 16 bits, or 32-bit floats; strips, tiles, planes; the first page.
     Tiff,
     /// Windows and OS/2 bitmaps.
     Bmp,
@@ -45,10 +45,10 @@ impl Format {
     }
 }
 
-/// How many bytes [`sniff`] wants to see; an SVG may begin with a long comment.
-pub(super) const SNIFFED: usize = 1024;
+/// Number of bytes for [`sniff`]; an SVG can begin with a long comment.
+pub(super) const SNIFF_BYTES: usize = 1024;
 
-/// Tells the format by a file's first [`SNIFFED`] bytes (all of them, if there are fewer).
+/// Detects the format from the first [`SNIFF_BYTES`] bytes, or from the whole of a shorter file.
 pub(super) fn sniff(head: &[u8]) -> Result<Format, Error> {
     match head {
         [] => Err(Error::Empty),
@@ -59,16 +59,16 @@ pub(super) fn sniff(head: &[u8]) -> Result<Format, Error> {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(Format::Gif),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(Format::Tiff),
         [b'B', b'M', ..] if is_bmp(head) => Ok(Format::Bmp),
-        _ => Err(unsupported(head).map_or(Error::NotAPicture, Error::Unsupported)),
+        _ => Err(unsupported(head).map_or(Error::NotAnImage, Error::Unsupported)),
     }
 }
 
-/// "BM" alone would make a picture of many a text: the information header must have one of the known sizes.
+/// Many texts start with "BM", so the information header must have a known size.
 fn is_bmp(head: &[u8]) -> bool {
     matches!(head.get(14..18), Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
 }
 
-/// The names of formats that people send and that are not read here.
+/// The name of a common format that is not supported.
 fn unsupported(head: &[u8]) -> Option<&'static str> {
     match head {
         [0, 0, 0, _, b'f', b't', b'y', b'p', brand @ ..] => brands(head, brand),
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_read_is_called_by_its_name() {
+    fn unsupported_formats_are_named() {
         let table: [(&[u8], &str); 13] = [
             (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1", "AVIF"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
@@ -130,11 +130,11 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_not_pictures() {
+    fn texts_are_not_images() {
         for text in
             [&b"hello"[..], b"BM is how this text begins, but it is no bitmap", b"<html></html>", b"\0", b"GIF89"]
         {
-            assert!(matches!(sniff(text), Err(Error::NotAPicture)));
+            assert!(matches!(sniff(text), Err(Error::NotAnImage)));
         }
         assert!(matches!(sniff(b""), Err(Error::Empty)));
     }

@@ -1,4 +1,4 @@
-//! What is cut off, damaged, or made to exhaust memory.
+//! Truncated and damaged files, and files that attempt to exhaust memory.
 
 use std::fs;
 use std::io::Cursor;
@@ -11,18 +11,18 @@ use super::*;
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 
-/// Pictures of these tests are small; what a changed header makes of them must stay so.
+/// Bounds the size of the small test images with a modified header.
 const SMALL: Limits = Limits { max_pixels: 1_000_000 };
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
-    let pictures = paths.filter(|path| !matches!(path.extension().unwrap().to_str(), Some("csv" | "md" | "py")));
-    pictures.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
+    let images = paths.filter(|path| !matches!(path.extension().unwrap().to_str(), Some("csv" | "md" | "py")));
+    images.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()
 }
 
-/// Makes a thumbnail for which the fixtures are decoded in full, and one for which they are shrunk while they are decoded.
-/// From memory or from a file, the outcome must be the same.
+/// Makes a thumbnail that requires full-size decoding of the fixtures, and one that allows shrinking. The result must
+/// be the same from memory and from a file.
 fn opened(bytes: &[u8], limits: &Limits) -> Result<(), Error> {
     let spec = |side| [Spec { width: side, height: side, ..Spec::default() }];
     let small = variants(bytes, &spec(12), limits);
@@ -34,7 +34,7 @@ fn outcome(made: &Result<Vec<Thumbnail>, Error>) -> Result<&[Thumbnail], String>
     made.as_deref().map_err(|error| format!("{error:?}"))
 }
 
-/// A PNG of these chunks.
+/// A PNG with these chunks.
 pub(super) fn png(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
     for (name, data) in chunks {
@@ -72,20 +72,20 @@ fn bmp_header(width: i32, height: i32) -> Vec<u8> {
 
 fn webp_header(canvas: u32) -> Vec<u8> {
     let side = &(canvas - 1).to_le_bytes()[..3];
-    let picture = b"VP8L\x08\0\0\0\x2f\0\0\0\0\0\0\0";
-    [b"RIFF\x26\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0", side, side, picture].concat()
+    let image = b"VP8L\x08\0\0\0\x2f\0\0\0\0\0\0\0";
+    [b"RIFF\x26\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0", side, side, image].concat()
 }
 
 fn both(bytes: &[u8]) -> Error {
-    let probed = probe(Cursor::new(bytes), &LIMITS).expect_err("the header shows it");
-    let error = thumbnail(bytes, &LIMITS).expect_err("so there is no thumbnail");
+    let probed = probe(Cursor::new(bytes), &LIMITS).expect_err("the header is rejected");
+    let error = thumbnail(bytes, &LIMITS).expect_err("no thumbnail");
     assert_eq!(probed.to_string(), error.to_string());
     assert!(probed.shows_in_header());
     error
 }
 
 #[test]
-fn a_bomb_is_refused_by_its_header() {
+fn a_decompression_bomb_is_rejected_by_its_header() {
     let wide = png(&[(b"IHDR", &ihdr(65_536, 1)), (b"IEND", b"")]);
     assert!(matches!(both(&wide), Error::TooWide { width: 65_536, height: 1 }));
     let large = png(&[(b"IHDR", &ihdr(50_000, 50_000)), (b"IEND", b"")]);
@@ -98,14 +98,14 @@ fn a_bomb_is_refused_by_its_header() {
     assert!(matches!(both(&bmp_header(60_000, -60_000)), Error::TooManyPixels { .. }));
     assert!(matches!(both(&bmp_header(i32::MAX, i32::MIN)), Error::TooWide { .. }));
     assert!(matches!(both(&bmp_header(-1, 1)), Error::BadHeader(_)));
-    assert!(matches!(both(&webp_header(1 << 24)), Error::BadHeader(_)), "the picture is 1x1 and the canvas is not");
+    assert!(matches!(both(&webp_header(1 << 24)), Error::BadHeader(_)), "an image of 1x1 on a larger canvas");
     for empty in [png(&[(b"IHDR", &ihdr(0, 5))]), jpeg_header(0xc0, 5, 0), bmp_header(0, 0), tiff_header(0, 1)] {
         assert!(matches!(both(&empty), Error::BadHeader(_)));
     }
 }
 
 #[test]
-fn what_a_jpeg_header_asks_for_and_is_not_there_is_unsupported() {
+fn unsupported_variants_are_rejected_by_their_header() {
     for marker in [0xc3, 0xc5, 0xc9, 0xca] {
         assert!(matches!(both(&jpeg_header(marker, 8, 8)), Error::Unsupported(_)));
     }
@@ -114,7 +114,7 @@ fn what_a_jpeg_header_asks_for_and_is_not_there_is_unsupported() {
 }
 
 #[test]
-fn a_profile_that_unpacks_without_end_is_cut_short() {
+fn a_profile_that_is_a_zip_bomb_is_rejected() {
     let mut file = Cursor::new(Vec::new());
     GrayImage::new(8192, 8192).write_to(&mut file, ImageFormat::Png).unwrap();
     let zeros = file.into_inner();
@@ -126,21 +126,21 @@ fn a_profile_that_unpacks_without_end_is_cut_short() {
 }
 
 #[test]
-fn a_cut_picture_is_refused_wherever_it_is_cut() {
+fn a_file_truncated_anywhere_is_rejected() {
     for (name, bytes) in fixtures() {
-        // Of these only the first frame or page is needed; what is checked is that it comes whole or not at all.
+        // Only the first frame or page of these is needed; it must be complete or rejected.
         let several =
             ["animated.webp", "partial-first-frame.gif", "two-pages.tiff", "palette.tiff"].contains(&name.as_str());
-        // Their directory or trailer comes last, and holds nothing of the picture.
+        // The trailer of a GIF is at the end and has no pixels.
         let last_matters = !name.ends_with(".gif");
         for percent in 0..100 {
             let cut = &bytes[..bytes.len() * percent / 100];
             match opened(cut, &LIMITS) {
-                Ok(()) => assert!(several || (percent == 99 && !last_matters), "{name} cut at {percent} %"),
+                Ok(()) => assert!(several || (percent == 99 && !last_matters), "{name} truncated at {percent} %"),
                 Err(error) => {
-                    let plain =
-                        matches!(error, Error::Truncated | Error::BadHeader(_) | Error::NotAPicture | Error::Empty);
-                    assert!(several || plain, "{name} cut at {percent} %: {error:?}");
+                    let expected =
+                        matches!(error, Error::Truncated | Error::BadHeader(_) | Error::NotAnImage | Error::Empty);
+                    assert!(several || expected, "{name} truncated at {percent} %: {error:?}");
                 }
             }
         }
@@ -150,19 +150,19 @@ fn a_cut_picture_is_refused_wherever_it_is_cut() {
 }
 
 #[test]
-fn a_jpeg_that_was_cut_off_and_closed_again_is_refused() {
+fn a_truncated_jpeg_with_an_appended_end_marker_is_rejected() {
     for (name, bytes) in
         fixtures().into_iter().filter(|(name, _)| name.ends_with(".jpg") && !name.contains("progressive"))
     {
         for percent in [60, 80, 95] {
             let closed = [&bytes[..bytes.len() * percent / 100], b"\xff\xd9"].concat();
-            assert!(opened(&closed, &LIMITS).is_err(), "{name} cut at {percent} %");
+            assert!(opened(&closed, &LIMITS).is_err(), "{name} truncated at {percent} %");
         }
     }
 }
 
 #[test]
-fn damage_that_a_checksum_or_a_code_shows_is_refused() {
+fn damage_detected_by_a_checksum_or_code_is_rejected() {
     for (name, mut bytes) in fixtures().into_iter().filter(|(name, _)| name.ends_with(".png")) {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x55;
@@ -174,7 +174,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
 
     #[test]
-    fn any_bytes_after_any_beginning_are_answered(kind in 0_usize..8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn any_bytes_after_any_signature_do_not_crash(kind in 0_usize..8, tail in prop::collection::vec(any::<u8>(), 0..300)) {
         let heads: [&[u8]; 8] = [
             b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", b"RIFF\xff\0\0\0WEBPVP8X\x0a\0\0\0", b"GIF89a", b"II*\0\x08\0\0\0",
             b"MM\0+\0\x08\0\0\0\0\0\0\0\0\0\x10", b"BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0",
@@ -185,7 +185,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_bytes_are_answered(at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+    fn modified_bytes_do_not_crash(at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
         for (_, mut bytes) in fixtures() {
             for (index, value) in &at {
                 let index = index.index(bytes.len());
@@ -196,7 +196,7 @@ proptest! {
     }
 
     #[test]
-    fn changed_headers_are_answered(at in prop::collection::vec((0_usize..160, any::<u8>()), 1..4)) {
+    fn modified_headers_do_not_crash(at in prop::collection::vec((0_usize..160, any::<u8>()), 1..4)) {
         for (_, mut bytes) in fixtures() {
             for &(index, value) in &at {
                 let index = index % bytes.len();
@@ -208,7 +208,7 @@ proptest! {
 }
 
 #[test]
-fn an_offset_that_no_file_can_have_is_a_bad_header_in_a_file_too() {
+fn an_offset_out_of_range_is_a_bad_header_in_a_file_too() {
     let bytes = [&b"II\x2b\0\x08\0\0\0"[..], &u64::MAX.to_le_bytes(), &[0; 64]].concat();
     let mut file = tempfile::tempfile().unwrap();
     std::io::Write::write_all(&mut file, &bytes).unwrap();

@@ -1,54 +1,56 @@
-//! Pictures in, thumbnails out: bytes to bytes.
+//! Images in, thumbnails out: bytes to bytes.
 //!
-//! Owns the way from a file's bytes to its thumbnail, and what is refused on that way. Consumes bytes, publishes
-//! nothing, and imports nothing of the crate. It never opens a file, never looks at a name, and never does more than
-//! one thing at a time: who calls it decides on which thread, and on how many.
+//! Owns the pipeline from the bytes of an image to its thumbnails, and the rules for rejecting images. Consumes bytes
+//! or a reader, publishes nothing, and imports nothing of the crate. Never opens a file, never looks at a file name,
+//! and never starts a thread: callers choose threads and concurrency.
 //!
-//! The way: [`probe()`] the header and refuse what is too large before anything is allocated → check that the container
-//! is whole → decode to rows of planes, shrunk as far as the wanted sizes allow → resize the rows as they come (Lanczos3,
-//! in the picture's own colour model), for every wanted thumbnail at once → convert the few pixels that are left to sRGB
-//! → turn them upright → encode.
+//! Pipeline: [`probe()`] the header and reject oversized images before anything is allocated → check that the container
+//! is complete → decode to rows of planes, shrunk as far as the requested sizes allow → resize the rows as they arrive
+//! (Lanczos3, in the colour model of the file), for all thumbnails at once → convert the resized pixels to sRGB → apply
+//! the orientation → encode.
 //!
-//! # What is made
-//! What a [`Spec`] says: by default [`SIDE`] pixels square, filled and centred, enlarged when the picture is smaller; JPEG
-//! of quality 80, 4:2:0, at most [`MAX_JPEG_BYTES`], or PNG of at most [`MAX_PNG_BYTES`] if a pixel of the result is not
-//! opaque. Always upright by EXIF orientation; in sRGB, converted by the embedded ICC profile, or by a printer's model where
-//! CMYK has none; without metadata. The same bytes give the same bytes on the same machine. Of several frames or pages the
-//! first is taken. A malformed EXIF block or ICC profile is ignored.
+//! # Output
+//! Defined by a [`Spec`]. The default is [`SIDE`] pixels square, cropped equally on both sides, enlarged if the image
+//! is smaller: JPEG of quality 80, 4:2:0, at most [`MAX_JPEG_BYTES`], or PNG of at most [`MAX_PNG_BYTES`] if a pixel is
+//! not opaque. Thumbnails are upright by EXIF orientation, in sRGB, and have no metadata. Colours are converted with
+//! the embedded ICC profile; CMYK without a profile is converted with a model of offset printing. The same bytes give
+//! the same result on the same machine. Of several frames or pages, the first is used. Malformed EXIF blocks and ICC
+//! profiles are ignored.
 //!
-//! # What is refused
-//! Every pixel of the first frame must be there and must decode, in every format alike: there is no partial thumbnail.
-//! A file that ends early is [`Error::Truncated`], where that can be told, and else [`Error::Corrupt`]. JPEG and PNG
-//! must have their end marker (EOI, IEND) and WebP the length that its header states. A JPEG that lacks nothing but its
-//! EOI is refused too: only the EOI tells it from a progressive one that lost its last scans. Of a JPEG that is shrunk
-//! while it is decoded, all codes must make sense, but for those of progressive scans that bring nothing to the small
-//! size: these are not looked at. A GIF must be whole up to the end of its first frame, a TIFF in its first page, a BMP in
-//! its pixels. What follows after the end is ignored.
+//! # Rejected images
+//! All pixels of the first frame must be present and valid, in every format: there are no partial thumbnails. A
+//! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG must have
+//! their end marker (EOI, IEND), and WebP the length that its header states. A JPEG without EOI is rejected even if it
+//! is otherwise complete, because only EOI distinguishes it from a progressive one without its last scans. A JPEG that
+//! is shrunk while decoding must consist of valid codes, except for progressive scans that contribute nothing to the
+//! decoded size: these are not read. A GIF must be complete up to the end of its first frame, a TIFF in its first page,
+//! a BMP in its pixels. Trailing bytes are ignored.
 //!
-//! # What it costs
-//! A few megabytes: rows come and go, and of a progressive JPEG only the coefficients are held that are needed. A JPEG's
-//! or PNG's file is read in parts, any other is held too ([`variants_of_file`]). Held as pixels, within [`Limits::max_bytes`], are GIF with interlacing (a byte for each pixel), WebP that is lossless, animated, or
-//! lossy with alpha, TIFF pages of one strip, and BMP with run lengths; a picture that would take more is refused. A panic
-//! of a decoder is caught and is [`Error::Corrupt`].
+//! # Memory
+//! A few megabytes: rows are processed one by one, and of a progressive JPEG only the needed coefficients are stored.
+//! JPEG and PNG files are read in parts, others are loaded ([`variants_of_file`]). The pixels of these are buffered,
+//! within [`Limits::max_bytes`]: interlaced GIF (one byte per pixel), WebP that is lossless, animated, or lossy with
+//! alpha, TIFF pages with a single strip, and BMP with run-length encoding. Images that exceed the limit are rejected.
+//! A panic of a decoder is caught and becomes [`Error::Corrupt`].
 
+#[doc(hidden)]
+pub mod bench_hooks;
 mod colour;
-mod complete;
 mod decode;
 mod encode;
 mod error;
 mod format;
 #[cfg(test)]
 mod hostile_tests;
-mod make;
 mod orientation;
+mod pipeline;
 mod probe;
 mod profile;
 mod resize;
 mod spec;
-#[doc(hidden)]
-pub mod stages;
 #[cfg(test)]
 mod tests;
+mod truncation;
 
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,30 +61,30 @@ pub use format::Format;
 pub use probe::Probe;
 pub use spec::{Fit, Output, Spec};
 
-/// The thumbnail's width and height in pixels.
+/// Width and height in pixels of the default thumbnail.
 pub const SIDE: usize = 300;
 
-/// What a picture may cost.
+/// Limits for an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The most pixels, width times height.
+    /// Maximum number of pixels, width times height.
     pub max_pixels: u64,
 }
 
 impl Limits {
-    /// The most bytes that decoding may allocate at once: 8 a pixel, what 16-bit RGBA takes, and 32 MiB for tables,
-    /// metadata and the like.
+    /// Maximum memory in bytes for decoding: 8 bytes per pixel, as 16-bit RGBA takes, and 32 MiB for tables and
+    /// metadata.
     pub fn max_bytes(&self) -> u64 {
         self.max_pixels.saturating_mul(8).saturating_add(32 << 20)
     }
 }
 
-/// A finished thumbnail.
+/// An encoded thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Thumbnail {
     /// The encoded file.
     pub bytes: Vec<u8>,
-    /// What was wanted: with [`Output::Jpeg`], [`Format::Png`] if a pixel is not opaque.
+    /// The format that the [`Output`] selected.
     pub format: Format,
     /// In pixels.
     pub width: u32,
@@ -90,65 +92,66 @@ pub struct Thumbnail {
     pub height: u32,
 }
 
-/// Reads format and dimensions from the header, in bounded memory; the pixels are not looked at.
+/// Reads the format and the dimensions from the header in bounded memory, without decoding pixels.
 ///
-/// The reader is read from its current position, which must be the file's start, and left anywhere.
+/// The reader must be at the start of the file; its final position is unspecified.
 ///
 /// # Errors
-/// When the header shows that there will be no thumbnail (then [`Error::shows_in_header`]), or the reader fails.
+/// When the header rules out a thumbnail (see [`Error::shows_in_header`]), or the reader fails.
 pub fn probe<R: BufRead + Seek>(reader: R, limits: &Limits) -> Result<Probe, Error> {
-    contained(|| probe::probe(reader, limits))
+    catch_panics(|| probe::probe(reader, limits))
 }
 
-/// Makes the thumbnail that [`Spec::default`] wants. Blocking and CPU-bound: call it on a thread that may block.
+/// Makes the thumbnail of [`Spec::default`]. Blocking and CPU-bound: call it on a thread that may block.
 ///
 /// # Errors
-/// When the picture is refused, cut off or damaged.
+/// When the image is rejected, truncated or damaged.
 pub fn thumbnail(bytes: &[u8], limits: &Limits) -> Result<Thumbnail, Error> {
     let mut made = variants(bytes, &[Spec::default()], limits)?;
-    made.pop().ok_or_else(|| Error::corrupt("a decoder gave nothing"))
+    made.pop().ok_or_else(|| Error::corrupt("no thumbnail"))
 }
 
-/// Makes a thumbnail for each of the specs, in their order, from one decode. Blocking and CPU-bound, like [`thumbnail()`].
+/// Makes a thumbnail for each of the specs, in their order, from one decode. Blocking and CPU-bound, like
+/// [`thumbnail()`].
 ///
 /// # Errors
-/// When the picture is refused, cut off or damaged.
+/// When the image is rejected, truncated or damaged.
 pub fn variants(bytes: &[u8], specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
-    contained(|| make::make(open(bytes, limits)?.as_mut(), specs))
+    catch_panics(|| pipeline::run(open(bytes, limits)?.as_mut(), specs))
 }
 
-/// The same for a file, of which no more than a part is held at any time if it is a JPEG or a PNG; others are read whole.
+/// [`variants`] of a file. JPEG and PNG files are read in parts, others are loaded.
 ///
 /// # Errors
-/// When the picture is refused, cut off or damaged, or the file cannot be read ([`Error::Read`]).
+/// When the image is rejected, truncated or damaged, or the file cannot be read ([`Error::Read`]).
 pub fn variants_of_file<F: Read + Seek>(mut file: F, specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
-    contained(|| {
+    catch_panics(|| {
         let probe = probe::probe(BufReader::new(&mut file), limits)?;
         if probe.format == Format::Png {
-            complete::png(BufReader::new(&mut file))?;
+            truncation::png(BufReader::new(&mut file))?;
         }
-        let failed = |source| Error::Read { source };
-        file.rewind().map_err(failed)?;
-        if let Some(mut source) = decode::stream(&mut file, &probe, limits)? {
-            return make::make(source.as_mut(), specs);
+        let read_error = |source| Error::Read { source };
+        file.rewind().map_err(read_error)?;
+        if let Some(mut decoder) = decode::stream(&mut file, &probe, limits)? {
+            return pipeline::run(decoder.as_mut(), specs);
         }
-        let length = file.seek(SeekFrom::End(0)).map_err(failed)?;
-        file.rewind().map_err(failed)?;
+        let length = file.seek(SeekFrom::End(0)).map_err(read_error)?;
+        file.rewind().map_err(read_error)?;
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(length.try_into().unwrap_or(usize::MAX)).map_err(|_| Error::TooMuchMemory)?;
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        make::make(open(&bytes, limits)?.as_mut(), specs)
+        file.read_to_end(&mut bytes).map_err(read_error)?;
+        pipeline::run(open(&bytes, limits)?.as_mut(), specs)
     })
 }
 
-/// Opens what passes the looks at its header and its end.
-fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Box<dyn decode::Source + 'a>, Error> {
+/// Opens a file after checking its header and its end.
+fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Box<dyn decode::RowDecoder + 'a>, Error> {
     let probe = probe::probe(Cursor::new(bytes), limits)?;
-    complete::check(bytes, probe.format)?;
+    truncation::check(bytes, probe.format)?;
     decode::open(bytes, &probe, limits)
 }
 
-/// Runs `work`; its panic becomes an error, so that a decoder's bug costs one picture and not the process.
-fn contained<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+/// Runs `work` and converts a panic to an error, so that a bug in a decoder affects one image and not the process.
+fn catch_panics<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::corrupt("a decoder panicked")))
 }

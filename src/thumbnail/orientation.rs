@@ -1,21 +1,21 @@
-//! Which way is up, by EXIF (CIPA DC-008, tag 274), and turning a picture so that it is.
+//! EXIF orientation (CIPA DC-008, tag 274): reads it and rotates pixels upright.
 
 use image::metadata::Orientation;
 
-/// The orientation in an EXIF block; a missing or malformed one says nothing.
+/// The orientation in an EXIF block; none if the block is missing or malformed.
 pub(super) fn from_exif(exif: Option<&[u8]>) -> Orientation {
-    // WebP files of some programs carry the prefix that belongs into JPEG only.
+    // Some programs write the prefix of JPEG's APP1 segment into WebP files.
     let block = exif.map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
     block.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Whether width and height change places.
+/// Whether width and height are swapped.
 pub(super) fn swaps(orientation: Orientation) -> bool {
     use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
     matches!(orientation, Rotate90 | Rotate90FlipH | Rotate270 | Rotate270FlipH)
 }
 
-/// Whether the stored columns, and the stored rows, run against the upright ones that they become.
+/// Whether the stored columns and the stored rows are in reverse order of the upright ones.
 pub(super) fn mirrored(orientation: Orientation) -> (bool, bool) {
     use Orientation::{FlipHorizontal, FlipVertical, Rotate90, Rotate180, Rotate270, Rotate270FlipH};
     let columns = matches!(orientation, FlipHorizontal | Rotate180 | Rotate270FlipH | Rotate270);
@@ -23,7 +23,7 @@ pub(super) fn mirrored(orientation: Orientation) -> (bool, bool) {
     (columns, rows)
 }
 
-/// Turns and mirrors rows of pixels, `width` of them each, so that the picture stands upright.
+/// Rotates and mirrors rows of `width` pixels upright.
 pub(super) fn upright<T: Copy>(pixels: Vec<T>, width: usize, orientation: Orientation) -> Vec<T> {
     if orientation == Orientation::NoTransforms {
         return pixels;
@@ -48,7 +48,7 @@ pub(super) fn upright<T: Copy>(pixels: Vec<T>, width: usize, orientation: Orient
 mod tests {
     use super::*;
 
-    /// The letter F, of three by five pixels, stored so that EXIF `value` turns it upright.
+    /// The letter F in three by five pixels, stored with EXIF orientation `value`.
     fn stored(value: u8) -> [&'static str; 5] {
         match value {
             1 => ["###", "#..", "##.", "#..", "#.."],
@@ -63,18 +63,18 @@ mod tests {
     }
 
     #[test]
-    fn all_eight_orientations_come_out_upright() {
+    fn all_eight_orientations_become_upright() {
         for value in 1..=8 {
             let rows: Vec<&str> = stored(value).into_iter().filter(|row| !row.is_empty()).collect();
             let orientation = Orientation::from_exif(value).unwrap();
             assert_eq!(swaps(orientation), rows.len() == 3, "EXIF orientation {value}");
-            let turned = upright(rows.concat().into_bytes(), rows[0].len(), orientation);
-            assert_eq!(turned, stored(1).concat().into_bytes(), "EXIF orientation {value}");
+            let rotated = upright(rows.concat().into_bytes(), rows[0].len(), orientation);
+            assert_eq!(rotated, stored(1).concat().into_bytes(), "EXIF orientation {value}");
         }
     }
 
     #[test]
-    fn a_malformed_block_says_nothing() {
+    fn a_malformed_block_is_ignored() {
         for exif in
             [None, Some(&b""[..]), Some(b"Exif\0\0"), Some(b"II*\0\xff\xff\xff\xff"), Some(b"MM\0*\0\0\0\x08\xff\xff")]
         {

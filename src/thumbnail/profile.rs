@@ -1,32 +1,33 @@
-//! Embedded ICC profiles: whether one changes anything, and the conversion by it.
+//! Embedded ICC profiles: whether they change the colours, and conversion to sRGB.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, ToneReprCurve, TransformOptions, Xyzd};
 
-use super::colour::{Model, byte};
+use super::colour::{Model, to_u8};
 
-/// Whether pixels of this model look other with the profile than without: not if it is broken, or of another model, or
-/// says sRGB, as those of most cameras do.
-pub(super) fn matters(model: Model, icc: &[u8]) -> bool {
+/// Whether the profile changes pixels of this model: not if it is broken, belongs to another model, or is sRGB, as in
+/// most photos.
+pub(super) fn changes_colours(model: Model, icc: &[u8]) -> bool {
     profile(model, icc).is_some_and(|profile| !is_srgb(&profile))
 }
 
-/// How finely colours are converted, in bits: results have 8, and a conversion's tables take longer than its pixels.
+/// Precision of the conversion in bits: results have 8, and building tables takes longer than converting the pixels.
 const BITS: u32 = 10;
 
-/// Converts pixels from 0 to 1; alpha is left out. `None` if that cannot be done.
+/// Converts pixels from 0 to 1, without alpha. `None` if the profile cannot be applied.
 pub(super) fn convert(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[u8; 3]>> {
-    let most = ((1 << BITS) - 1) as f32;
-    let (layout, kept) = match space(model) {
+    let max = ((1 << BITS) - 1) as f32;
+    let (layout, channels) = match space(model) {
         DataColorSpace::Gray => (Layout::Gray, 1),
         DataColorSpace::Cmyk => (Layout::Rgba, 4),
         _ => (Layout::Rgb, 3),
     };
     let profile = profile(model, icc)?;
     let pixels = samples.chunks_exact(model.channels());
-    let source: Vec<u16> = pixels.flat_map(|pixel| &pixel[..kept]).map(|sample| (sample * most + 0.5) as u16).collect();
-    let mut target = vec![0_u16; source.len() / kept * 3];
+    let source: Vec<u16> =
+        pixels.flat_map(|pixel| &pixel[..channels]).map(|sample| (sample * max + 0.5) as u16).collect();
+    let mut target = vec![0_u16; source.len() / channels * 3];
     let converted = catch_unwind(AssertUnwindSafe(|| {
         let options = TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() };
         let transform = profile.create_transform_10bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
@@ -34,7 +35,7 @@ pub(super) fn convert(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[
         Some(target)
     }));
     let target = converted.ok().flatten()?;
-    Some(target.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|sample| byte(f32::from(sample) / most))).collect())
+    Some(target.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|sample| to_u8(f32::from(sample) / max))).collect())
 }
 
 fn space(model: Model) -> DataColorSpace {
@@ -50,7 +51,7 @@ fn profile(model: Model, icc: &[u8]) -> Option<ColorProfile> {
     read.filter(|profile| profile.color_space == space(model))
 }
 
-/// Whether primaries and curves are those of sRGB, closer than a level of 8 bits.
+/// Whether primaries and curves match sRGB within one level of 8 bits.
 fn is_srgb(profile: &ColorProfile) -> bool {
     let srgb = ColorProfile::new_srgb();
     let near = |one: Xyzd, other: Xyzd| {
@@ -64,26 +65,26 @@ fn is_srgb(profile: &ColorProfile) -> bool {
         && near(profile.red_colorant, srgb.red_colorant)
         && near(profile.green_colorant, srgb.green_colorant)
         && near(profile.blue_colorant, srgb.blue_colorant)
-        && curves.iter().all(|curve| curve.as_ref().is_some_and(is_curve_of_srgb))
+        && curves.iter().all(|curve| curve.as_ref().is_some_and(is_srgb_curve))
 }
 
-fn is_curve_of_srgb(curve: &ToneReprCurve) -> bool {
+fn is_srgb_curve(curve: &ToneReprCurve) -> bool {
     let encoded = |light: f64| match light {
         light if light <= 0.003_130_8 => light * 12.92,
         light => 1.055 * light.powf(1.0 / 2.4) - 0.055,
     };
-    (0..=64).map(|at| f64::from(at) / 64.0).all(|x| light(curve, x).is_some_and(|y| (encoded(y) - x).abs() < 0.004))
+    (0..=64).map(|at| f64::from(at) / 64.0).all(|x| linear(curve, x).is_some_and(|y| (encoded(y) - x).abs() < 0.004))
 }
 
-/// What a curve makes of a value from 0 to 1 (ICC.1, 10.6 and 10.18).
-fn light(curve: &ToneReprCurve, x: f64) -> Option<f64> {
+/// Applies a curve to a value from 0 to 1 (ICC.1, 10.6 and 10.18).
+fn linear(curve: &ToneReprCurve, x: f64) -> Option<f64> {
     match curve {
         ToneReprCurve::Lut(table) if table.len() > 1 => {
             let place = x * (table.len() - 1) as f64;
             let (low, high) = (f64::from(table[place as usize]), f64::from(table[place.ceil() as usize]));
             Some((low + (high - low) * place.fract()) / 65535.0)
         }
-        // A power alone comes near, but not near enough.
+        // A pure power curve is close to sRGB, but not close enough.
         ToneReprCurve::Lut(_) => None,
         ToneReprCurve::Parametric(parameters) => {
             let [power, scale, shift, slope, limit] = *parameters.first_chunk()?;
@@ -102,29 +103,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_profile_that_says_srgb_changes_nothing() {
+    fn an_srgb_profile_changes_nothing() {
         let mut srgb = ColorProfile::new_srgb();
-        // As it is written by most programs: without the newer tag that names it.
+        // Most programs write sRGB without the newer cicp tag.
         srgb.cicp = None;
-        assert!(!matters(Model::YCbCr, &srgb.encode().unwrap()));
+        assert!(!changes_colours(Model::YCbCr, &srgb.encode().unwrap()));
         let curve = |x: f64| if x <= 0.04045 { x / 12.92 } else { ((x + 0.055) / 1.055).powf(2.4) };
         let table: Vec<u16> = (0..1024).map(|at| (curve(f64::from(at) / 1023.0) * 65535.0).round() as u16).collect();
         for trc in [&mut srgb.red_trc, &mut srgb.green_trc, &mut srgb.blue_trc] {
             *trc = Some(ToneReprCurve::Lut(table.clone()));
         }
-        assert!(!matters(Model::YCbCr, &srgb.encode().unwrap()));
-        assert!(!matters(Model::Grey, &srgb.encode().unwrap()), "it is of another model");
-        assert!(!matters(Model::YCbCr, b"no profile"));
+        assert!(!changes_colours(Model::YCbCr, &srgb.encode().unwrap()));
+        assert!(!changes_colours(Model::Grey, &srgb.encode().unwrap()), "another model");
+        assert!(!changes_colours(Model::YCbCr, b"no profile"));
     }
 
     #[test]
-    fn other_primaries_or_another_curve_matter() {
+    fn other_primaries_or_curves_change_colours() {
         let mut linear = ColorProfile::new_srgb();
         linear.cicp = None;
         linear.green_trc = Some(ToneReprCurve::Lut(vec![0, 65535]));
         let others = [ColorProfile::new_display_p3(), ColorProfile::new_adobe_rgb(), linear];
-        assert!(others.iter().all(|other| matters(Model::YCbCr, &other.encode().unwrap())));
+        assert!(others.iter().all(|other| changes_colours(Model::YCbCr, &other.encode().unwrap())));
         let grey = ColorProfile::new_gray_with_gamma(2.2).encode().unwrap();
-        assert!(matters(Model::Grey, &grey));
+        assert!(changes_colours(Model::Grey, &grey));
     }
 }

@@ -1,36 +1,36 @@
-//! What is wanted of a thumbnail, and where its pixels then lie on the picture.
+//! Specification of a thumbnail, and the position of its pixels on the image.
 
 use image::metadata::Orientation;
 
 use super::orientation::{mirrored, swaps};
 use super::resize::Grid;
 
-/// How a picture is fitted into the wanted width and height; it is enlarged where it is smaller.
+/// How an image is fitted into a width and height; smaller images are enlarged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
-    /// Fills the size, and cuts off what reaches over it, the same on both sides.
+    /// Fills the size; the image is cropped equally on both sides.
     Cover,
-    /// Lies whole within the size, centred; what is left is clear if the thumbnail has alpha, and else black.
+    /// Fits within the size, centred; the margin is transparent if the thumbnail has alpha, otherwise black.
     Contain,
-    /// As large as the size allows at the picture's own ratio, so that one side may be shorter.
+    /// Fits within the size without a margin, so that one side can be shorter.
     Inside,
 }
 
-/// Which format a thumbnail gets.
+/// Output format of a thumbnail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// JPEG; PNG if a pixel is not opaque.
     Jpeg,
-    /// PNG, whatever the pixels are.
+    /// Always PNG.
     Png,
     /// Lossy WebP, with alpha if a pixel is not opaque.
     WebP,
-    /// JPEG; WebP if a pixel is not opaque, which takes a fraction of a PNG's bytes.
+    /// JPEG; WebP if a pixel is not opaque, which is much smaller than PNG.
     Auto,
 }
 
 impl Output {
-    /// Whether this build can write it: WebP needs the feature `libwebp`.
+    /// Whether this build can write the format: WebP requires the feature `libwebp`.
     pub fn is_available(self) -> bool {
         match self {
             Self::Jpeg | Self::Png => true,
@@ -39,73 +39,75 @@ impl Output {
     }
 }
 
-/// What is wanted of one thumbnail.
+/// Specification of one thumbnail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spec {
-    /// How the picture is fitted into the size.
+    /// How the image is fitted into the size.
     pub fit: Fit,
     /// In pixels, from 1 to [`MAX_SIDE`](super::MAX_SIDE).
     pub width: u32,
     /// In pixels, from 1 to [`MAX_SIDE`](super::MAX_SIDE).
     pub height: u32,
-    /// Which format.
+    /// Output format.
     pub output: Output,
-    /// JPEG's, from 1 to 100, on the scale of the Independent JPEG Group; WebP's, on libwebp's.
+    /// From 1 to 100: for JPEG on the scale of the Independent JPEG Group, for WebP on that of libwebp.
     pub quality: u8,
-    /// Whether the picture is decoded at no less than 1.5 times the size, which costs time and gains little.
+    /// Decodes at 1.5 times the usual minimum size: slower, and slightly sharper.
     pub fine: bool,
 }
 
 impl Default for Spec {
-    /// [`SIDE`](super::SIDE) pixels square, filled: JPEG of quality 80.
+    /// [`SIDE`](super::SIDE) pixels square, cropped; JPEG of quality 80.
     fn default() -> Self {
         let side = super::SIDE as u32;
         Self { fit: Fit::Cover, width: side, height: side, output: Output::Jpeg, quality: 80, fine: false }
     }
 }
 
-/// A spec applied to one picture: the pixels to make, in the picture's own direction.
+/// A spec applied to an image: the pixels to produce, in the stored orientation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Plan {
-    pub(super) across: Grid,
-    pub(super) down: Grid,
-    /// The upright size that the pixels are centred in; larger than they are only for [`Fit::Contain`].
+    pub(super) horizontal: Grid,
+    pub(super) vertical: Grid,
+    /// Upright size of the thumbnail; larger than the pixels only with a margin ([`Fit::Contain`]).
     pub(super) canvas: (usize, usize),
     orientation: Orientation,
 }
 
 impl Plan {
-    /// For a picture of this size as it is stored.
+    /// For an image of this stored size.
     pub(super) fn new(spec: &Spec, width: usize, height: usize, orientation: Orientation) -> Self {
         let wanted = (spec.width.max(1) as usize, spec.height.max(1) as usize);
-        let (tall, wide) = if swaps(orientation) { wanted } else { (wanted.1, wanted.0) };
-        let ratios = (width as f64 / wide as f64, height as f64 / tall as f64);
-        let (across, down) = match spec.fit {
+        let (target_height, target_width) = if swaps(orientation) { wanted } else { (wanted.1, wanted.0) };
+        let ratios = (width as f64 / target_width as f64, height as f64 / target_height as f64);
+        let (horizontal, vertical) = match spec.fit {
             Fit::Cover => {
                 let step = ratios.0.min(ratios.1);
-                (Grid::centred(width, step, wide), Grid::centred(height, step, tall))
+                (Grid::centred(width, step, target_width), Grid::centred(height, step, target_height))
             }
             Fit::Contain | Fit::Inside => {
                 let step = ratios.0.max(ratios.1);
-                let side = |source: usize, most: usize| ((source as f64 / step).round() as usize).clamp(1, most);
-                (Grid::whole(width, side(width, wide)), Grid::whole(height, side(height, tall)))
+                let side = |source: usize, max: usize| ((source as f64 / step).round() as usize).clamp(1, max);
+                let (columns, rows) = (side(width, target_width), side(height, target_height));
+                (Grid::spanning(width, columns), Grid::spanning(height, rows))
             }
         };
-        let upright = if swaps(orientation) { (down.count, across.count) } else { (across.count, down.count) };
+        let stored = (horizontal.count, vertical.count);
+        let upright = if swaps(orientation) { (stored.1, stored.0) } else { stored };
         let canvas = if spec.fit == Fit::Contain { wanted } else { upright };
-        Self { across, down, canvas, orientation }
+        Self { horizontal, vertical, canvas, orientation }
     }
 
-    /// Whether the canvas is larger than the picture on it.
-    pub(super) fn padded(&self) -> bool {
-        self.canvas.0 * self.canvas.1 > self.across.count * self.down.count
+    /// Whether the thumbnail has a margin.
+    pub(super) fn has_margin(&self) -> bool {
+        self.canvas.0 * self.canvas.1 > self.horizontal.count * self.vertical.count
     }
 
-    /// The grids of chroma at half the resolution, whose first sample shares its place with the first two pixels of the
-    /// upright picture.
+    /// The grids of chroma at half the resolution. The first chroma sample covers the first two pixels of the upright
+    /// image.
     pub(super) fn halved(&self) -> (Grid, Grid) {
-        let (across, down) = mirrored(self.orientation);
-        (self.across.halved(across), self.down.halved(down))
+        let (columns, rows) = mirrored(self.orientation);
+        (self.horizontal.halved(columns), self.vertical.halved(rows))
     }
 }
 
@@ -118,38 +120,38 @@ mod tests {
     }
 
     fn counts(plan: &Plan) -> (usize, usize) {
-        (plan.across.count, plan.down.count)
+        (plan.horizontal.count, plan.vertical.count)
     }
 
     #[test]
-    fn cover_cuts_the_longer_side_off_in_the_middle() {
+    fn cover_crops_the_longer_side_equally() {
         let plan = plan(Fit::Cover, 1000, 500, Orientation::NoTransforms);
         assert_eq!((counts(&plan), plan.canvas), ((300, 200), (300, 200)));
-        assert_eq!(plan.across, Grid { origin: 125.0, step: 2.5, count: 300 });
-        assert_eq!(plan.down, Grid { origin: 0.0, step: 2.5, count: 200 });
+        assert_eq!(plan.horizontal, Grid { origin: 125.0, step: 2.5, count: 300 });
+        assert_eq!(plan.vertical, Grid { origin: 0.0, step: 2.5, count: 200 });
     }
 
     #[test]
-    fn inside_keeps_the_ratio_and_contain_the_size() {
+    fn inside_keeps_the_ratio_and_contain_keeps_the_size() {
         let inside = plan(Fit::Inside, 1000, 500, Orientation::NoTransforms);
         assert_eq!((counts(&inside), inside.canvas), ((300, 150), (300, 150)));
         let contain = plan(Fit::Contain, 1000, 500, Orientation::NoTransforms);
         assert_eq!((counts(&contain), contain.canvas), ((300, 150), (300, 200)));
-        assert!(contain.padded() && !inside.padded());
+        assert!(contain.has_margin() && !inside.has_margin());
         assert_eq!(counts(&plan(Fit::Inside, 60_000, 1, Orientation::NoTransforms)), (300, 1));
     }
 
     #[test]
-    fn a_picture_that_lies_on_its_side_is_measured_upright() {
-        let turned = plan(Fit::Inside, 500, 1000, Orientation::Rotate90);
-        assert_eq!((counts(&turned), turned.canvas), ((150, 300), (300, 150)));
+    fn a_rotated_image_is_fitted_upright() {
+        let rotated = plan(Fit::Inside, 500, 1000, Orientation::Rotate90);
+        assert_eq!((counts(&rotated), rotated.canvas), ((150, 300), (300, 150)));
     }
 
     #[test]
-    fn halves_begin_where_the_upright_picture_does() {
+    fn halved_grids_start_at_the_origin_of_the_upright_image() {
         let spec = Spec { fit: Fit::Inside, width: 5, height: 3, ..Spec::default() };
-        let (across, down) = Plan::new(&spec, 10, 6, Orientation::FlipHorizontal).halved();
-        assert_eq!(across, Grid { origin: -2.0, step: 4.0, count: 3 });
-        assert_eq!(down, Grid { origin: 0.0, step: 4.0, count: 2 });
+        let (horizontal, vertical) = Plan::new(&spec, 10, 6, Orientation::FlipHorizontal).halved();
+        assert_eq!(horizontal, Grid { origin: -2.0, step: 4.0, count: 3 });
+        assert_eq!(vertical, Grid { origin: 0.0, step: 4.0, count: 2 });
     }
 }

@@ -1,4 +1,4 @@
-//! The whole way, over files that other programs made (`tests/fixtures/`), and over what can be made of them.
+//! The whole pipeline, with files of other programs (`tests/fixtures/`) and files derived from them.
 
 use std::fs;
 use std::io::{self, Cursor};
@@ -14,7 +14,7 @@ fn fixture(name: &str) -> Vec<u8> {
     fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
 }
 
-/// File, the format of its thumbnail, and the mean colours of its quadrants and its middle.
+/// File name, thumbnail format, and the mean colours of the quadrants and the centre.
 fn expected() -> Vec<(String, String, Vec<f64>)> {
     let lines = String::from_utf8(fixture("expected.csv")).unwrap();
     let row = |line: &str| {
@@ -25,58 +25,58 @@ fn expected() -> Vec<(String, String, Vec<f64>)> {
     lines.lines().map(row).collect()
 }
 
-/// The thumbnail over white.
-fn shown(thumbnail: &Thumbnail) -> RgbImage {
-    let picture = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let [red, green, blue, alpha] = picture.get_pixel(x, y).0;
+/// The thumbnail on a white background.
+fn on_white(thumbnail: &Thumbnail) -> RgbImage {
+    let image = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
+    RgbImage::from_fn(image.width(), image.height(), |x, y| {
+        let [red, green, blue, alpha] = image.get_pixel(x, y).0;
         let over = |channel: u8| (u32::from(channel) * u32::from(alpha) + 255 * (255 - u32::from(alpha))).div_ceil(255);
         Rgb([red, green, blue].map(|channel| over(channel).min(255) as u8))
     })
 }
 
-fn means(picture: &RgbImage) -> Vec<f64> {
+fn means(image: &RgbImage) -> Vec<f64> {
     let boxes = [(0, 0, 150), (150, 0, 150), (0, 150, 150), (150, 150, 150), (130, 130, 40)];
     let mean = |(left, top, side): (u32, u32, u32), channel: usize| {
         let pixels = (top..top + side).flat_map(|y| (left..left + side).map(move |x| (x, y)));
-        let sum: f64 = pixels.map(|(x, y)| f64::from(picture.get_pixel(x, y).0[channel])).sum();
+        let sum: f64 = pixels.map(|(x, y)| f64::from(image.get_pixel(x, y).0[channel])).sum();
         sum / f64::from(side * side)
     };
     boxes.into_iter().flat_map(|area| (0..3).map(move |channel| mean(area, channel))).collect()
 }
 
-fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+fn encoded(image: &DynamicImage, format: ImageFormat) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
-    picture.write_to(&mut file, format).unwrap();
+    image.write_to(&mut file, format).unwrap();
     file.into_inner()
 }
 
 #[test]
-fn every_fixture_looks_as_pillow_would_show_it() {
+fn every_fixture_matches_pillow() {
     for (name, format, expected) in expected() {
         let bytes = fixture(&name);
         probe(Cursor::new(&bytes), &LIMITS).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         let thumbnail = thumbnail(&bytes, &LIMITS).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_eq!(thumbnail.format.extension(), format, "{name}");
-        let picture = shown(&thumbnail);
-        assert_eq!((picture.width(), picture.height()), (thumbnail.width, thumbnail.height));
-        assert_eq!(picture.dimensions(), (300, 300), "{name}");
+        let image = on_white(&thumbnail);
+        assert_eq!((image.width(), image.height()), (thumbnail.width, thumbnail.height));
+        assert_eq!(image.dimensions(), (300, 300), "{name}");
         let tolerance = match name.as_str() {
-            // Pillow converts ink without a profile by its complement; here it looks printed.
+            // Pillow converts CMYK without a profile to its complement instead of simulating print.
             "cmyk.jpg" | "cmyk.tiff" | "ycck.jpg" => 45.0,
-            // Pillow cuts what overshoots off between its two passes, which shows where all is black or white.
+            // Pillow clamps overshoot between its two passes, which is visible in black and white images.
             "1.bmp" | "fax4.tiff" | "grey-1.png" => 5.0,
-            // Two engines interpolate the same coarse table.
+            // Two colour engines interpolate the same coarse table.
             "cmyk-icc.jpg" | "cmyk-icc.tiff" => 7.0,
             _ => 1.5,
         };
-        for (is, expected) in means(&picture).iter().zip(&expected) {
-            assert!((is - expected).abs() <= tolerance, "{name}: {:.1?} instead of {expected:?}", means(&picture));
+        for (is, expected) in means(&image).iter().zip(&expected) {
+            assert!((is - expected).abs() <= tolerance, "{name}: {:.1?} instead of {expected:?}", means(&image));
         }
     }
 }
 
-/// The JPEG with an EXIF block that says nothing but this orientation.
+/// The JPEG with an EXIF block of only this orientation.
 fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
     let exif =
         [&b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[value], &[0; 6]].concat();
@@ -84,9 +84,9 @@ fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
 }
 
 #[test]
-fn a_jpeg_comes_out_upright_whichever_way_it_was_held() {
+fn a_jpeg_of_any_orientation_becomes_upright() {
     let upright = image::load_from_memory(&fixture("lossless.webp")).unwrap();
-    let expected = means(&shown(&thumbnail(&encoded(&upright, ImageFormat::Jpeg), &LIMITS).unwrap()));
+    let expected = means(&on_white(&thumbnail(&encoded(&upright, ImageFormat::Jpeg), &LIMITS).unwrap()));
     for value in 1..=8 {
         let stored = match value {
             1 => upright.clone(),
@@ -99,31 +99,31 @@ fn a_jpeg_comes_out_upright_whichever_way_it_was_held() {
             _ => upright.rotate90(),
         };
         let bytes = oriented(&encoded(&stored, ImageFormat::Jpeg), value);
-        let turned = means(&shown(&thumbnail(&bytes, &LIMITS).unwrap()));
-        for (is, expected) in turned.iter().zip(&expected) {
+        let rotated = means(&on_white(&thumbnail(&bytes, &LIMITS).unwrap()));
+        for (is, expected) in rotated.iter().zip(&expected) {
             assert!((is - expected).abs() < 2.0, "EXIF orientation {value}");
         }
     }
 }
 
 #[test]
-fn an_embedded_profile_is_applied_and_not_passed_on() {
+fn an_embedded_profile_is_applied_and_not_copied() {
     let p3 = moxcms::ColorProfile::new_display_p3().encode().unwrap();
-    let picture = RgbImage::from_pixel(64, 64, Rgb([204, 102, 77]));
-    let jpeg = encoded(&picture.into(), ImageFormat::Jpeg);
+    let image = RgbImage::from_pixel(64, 64, Rgb([204, 102, 77]));
+    let jpeg = encoded(&image.into(), ImageFormat::Jpeg);
     let length = (p3.len() as u16 + 16).to_be_bytes();
     let bytes = [&jpeg[..2], b"\xff\xe2", &length, b"ICC_PROFILE\0\x01\x01", &p3, &jpeg[2..]].concat();
     let thumbnail = thumbnail(&bytes, &LIMITS).unwrap();
-    let middle = shown(&thumbnail).get_pixel(150, 150).0;
+    let middle = on_white(&thumbnail).get_pixel(150, 150).0;
     assert!(middle.iter().zip([219, 94, 68]).all(|(is, expected)| is.abs_diff(expected) <= 3), "{middle:?}");
     assert!(!thumbnail.bytes.windows(11).any(|window| window == b"ICC_PROFILE"));
 }
 
 #[test]
-fn what_is_clear_gives_none_of_its_colour_away() {
-    let picture =
+fn transparent_pixels_contribute_no_colour() {
+    let image =
         RgbaImage::from_fn(200, 200, |x, _| image::Rgba(if x < 100 { [255, 0, 0, 255] } else { [0, 255, 0, 0] }));
-    let thumbnail = thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap();
+    let thumbnail = thumbnail(&encoded(&image.into(), ImageFormat::Png), &LIMITS).unwrap();
     assert_eq!(thumbnail.format, Format::Png);
     let small = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
     assert!(small.pixels().any(|pixel| (1..255).contains(&pixel.0[3])), "there is an edge");
@@ -132,25 +132,25 @@ fn what_is_clear_gives_none_of_its_colour_away() {
 }
 
 #[test]
-fn alpha_counts_only_where_it_is_seen() {
-    let seen = |clear: u32| {
-        let pixel = move |x: u32, _| image::Rgba([9, 99, 199, if x == clear { 0 } else { 255 }]);
-        let picture = RgbaImage::from_fn(900, 300, pixel);
-        thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap().format
+fn only_visible_alpha_selects_png() {
+    let format = |transparent: u32| {
+        let pixel = move |x: u32, _| image::Rgba([9, 99, 199, if x == transparent { 0 } else { 255 }]);
+        let image = RgbaImage::from_fn(900, 300, pixel);
+        thumbnail(&encoded(&image.into(), ImageFormat::Png), &LIMITS).unwrap().format
     };
-    assert_eq!(seen(10), Format::Jpeg, "the margin is cut off");
-    assert_eq!(seen(450), Format::Png);
+    assert_eq!(format(10), Format::Jpeg, "the edge is cropped");
+    assert_eq!(format(450), Format::Png);
 }
 
 #[test]
-fn the_extremest_shapes_fill_the_square() {
+fn extreme_shapes_fill_the_square() {
     for (width, height) in [(1, 1), (1, 2), (2, 1), (10_000, 1), (1, 10_000), (65_535, 2), (299, 301)] {
-        let picture = RgbImage::from_pixel(width, height, Rgb([40, 120, 200]));
-        let thumbnail = thumbnail(&encoded(&picture.into(), ImageFormat::Png), &LIMITS).unwrap();
-        let picture = shown(&thumbnail);
-        assert_eq!(picture.dimensions(), (300, 300));
+        let image = RgbImage::from_pixel(width, height, Rgb([40, 120, 200]));
+        let thumbnail = thumbnail(&encoded(&image.into(), ImageFormat::Png), &LIMITS).unwrap();
+        let image = on_white(&thumbnail);
+        assert_eq!(image.dimensions(), (300, 300));
         let even =
-            picture.pixels().all(|pixel| pixel.0.iter().zip([40, 120, 200]).all(|(&is, was)| is.abs_diff(was) < 4));
+            image.pixels().all(|pixel| pixel.0.iter().zip([40, 120, 200]).all(|(&is, was)| is.abs_diff(was) < 4));
         assert!(even, "{width}x{height}");
     }
 }
@@ -164,7 +164,7 @@ fn the_same_bytes_give_the_same_thumbnail() {
 }
 
 #[test]
-fn several_thumbnails_come_from_one_decode_each_as_if_alone() {
+fn each_of_several_thumbnails_equals_a_single_one() {
     let bytes = fixture("420.jpg");
     let spec = |fit, width, height| Spec { fit, width, height, ..Spec::default() };
     let specs =
@@ -174,18 +174,18 @@ fn several_thumbnails_come_from_one_decode_each_as_if_alone() {
     assert_eq!(sizes, [(300, 300), (90, 68), (64, 96), (7, 3)]);
     assert_eq!(made[0], thumbnail(&bytes, &LIMITS).unwrap());
     for thumbnail in &made {
-        let picture = image::load_from_memory(&thumbnail.bytes).unwrap();
-        assert_eq!((picture.width(), picture.height()), (thumbnail.width, thumbnail.height));
+        let image = image::load_from_memory(&thumbnail.bytes).unwrap();
+        assert_eq!((image.width(), image.height()), (thumbnail.width, thumbnail.height));
     }
 }
 
 #[test]
-fn what_is_contained_has_black_around_it_or_nothing() {
+fn the_margin_of_contain_is_black_or_transparent() {
     let corner_and_middle = |name: &str, output| {
         let spec = Spec { fit: Fit::Contain, width: 100, height: 200, output, ..Spec::default() };
         let thumbnail = variants(&fixture(name), &[spec], &LIMITS).unwrap().remove(0);
-        let picture = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
-        (thumbnail.format, picture.get_pixel(3, 3).0, picture.get_pixel(20, 100).0[3])
+        let image = image::load_from_memory(&thumbnail.bytes).unwrap().to_rgba8();
+        (thumbnail.format, image.get_pixel(3, 3).0, image.get_pixel(20, 100).0[3])
     };
     assert_eq!(corner_and_middle("420.jpg", Output::Jpeg), (Format::Jpeg, [0, 0, 0, 255], 255));
     assert_eq!(corner_and_middle("420.jpg", Output::Png), (Format::Png, [0, 0, 0, 0], 255));
@@ -194,7 +194,7 @@ fn what_is_contained_has_black_around_it_or_nothing() {
 }
 
 #[test]
-fn what_goes_into_the_file_as_it_is_lies_where_converted_pixels_do() {
+fn directly_encoded_ycbcr_is_aligned_with_converted_pixels() {
     for value in 1..=8 {
         let bytes = oriented(&fixture("odd-size.jpg"), value);
         for (width, height) in [(101, 77), (64, 99), (37, 37)] {
@@ -215,7 +215,7 @@ fn what_goes_into_the_file_as_it_is_lies_where_converted_pixels_do() {
     }
 }
 
-/// A picture that compresses badly.
+/// An image that compresses badly.
 fn noisy(width: u32, height: u32) -> DynamicImage {
     let noise =
         |x: u32, y: u32| (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503)).wrapping_mul(2_246_822_519) >> 24;
@@ -223,9 +223,9 @@ fn noisy(width: u32, height: u32) -> DynamicImage {
 }
 
 #[test]
-fn a_file_that_is_read_in_parts_gives_the_thumbnails_of_its_bytes() {
-    let picture = noisy(1000, 700);
-    let large = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp].map(|format| encoded(&picture, format));
+fn a_streamed_file_gives_the_same_thumbnails_as_its_bytes() {
+    let image = noisy(1000, 700);
+    let large = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp].map(|format| encoded(&image, format));
     assert!(large.iter().all(|bytes| bytes.len() > 300 << 10));
     let fixtures = expected().into_iter().map(|(name, ..)| fixture(&name));
     let small = Spec { width: 20, height: 20, ..Spec::default() };
@@ -237,7 +237,7 @@ fn a_file_that_is_read_in_parts_gives_the_thumbnails_of_its_bytes() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_no_damaged_picture() {
+fn a_read_error_is_not_reported_as_a_damaged_image() {
     struct Failing<'a>(Cursor<&'a [u8]>);
     impl Read for Failing<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

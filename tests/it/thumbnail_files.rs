@@ -1,4 +1,4 @@
-//! Pictures and thumbnails as files: what is served, what is stored, what is left.
+//! Images and thumbnails as files: serving, storage, cleanup.
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ fn files(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_thumbnail_may_be_cached_for_ever_and_read_in_parts() {
+async fn a_thumbnail_is_immutable_and_supports_range_requests() {
     let app = App::new(&[]).await;
     let up = app.up();
     let thumbnail = thumbnail_of(&app, up.url(), &jpeg(1)).await;
@@ -45,7 +45,7 @@ async fn a_thumbnail_may_be_cached_for_ever_and_read_in_parts() {
 }
 
 #[tokio::test]
-async fn a_photo_taken_with_the_camera_on_its_side_is_upright() {
+async fn a_photo_with_exif_orientation_becomes_upright() {
     let app = App::new(&[]).await;
     let up = app.up();
     let thumbnail = thumbnail_of(&app, up.url(), &jpeg_with_exif_orientation_6()).await;
@@ -58,7 +58,7 @@ async fn a_photo_taken_with_the_camera_on_its_side_is_upright() {
 }
 
 #[tokio::test]
-async fn what_is_transparent_stays_so() {
+async fn transparency_is_preserved() {
     let app = App::new(&[]).await;
     let up = app.up();
     let thumbnail = thumbnail_of(&app, up.url(), &half_transparent_png()).await;
@@ -70,7 +70,7 @@ async fn what_is_transparent_stays_so() {
 }
 
 #[tokio::test]
-async fn the_same_picture_is_stored_once() {
+async fn identical_images_are_stored_once() {
     let app = App::new(&[]).await;
     let up = app.up();
     for user in 1..=3 {
@@ -83,7 +83,7 @@ async fn the_same_picture_is_stored_once() {
 }
 
 #[tokio::test]
-async fn an_upload_that_breaks_off_leaves_nothing() {
+async fn an_aborted_upload_leaves_no_file() {
     let app = App::new(&[]).await;
     let up = app.up();
     let begun = "POST /enqueue HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n\
@@ -91,14 +91,14 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
     let mut stream = raw_http::connect(up.url()).await;
     tokio::io::AsyncWriteExt::write_all(&mut stream, begun.as_bytes()).await.unwrap();
     let temporary = app.dir.path().join("data/uploads/.tmp");
-    eventually("the upload has begun", || async { (files(&temporary) == 1).then_some(()) }).await;
+    eventually("the upload has started", || async { (files(&temporary) == 1).then_some(()) }).await;
     drop(stream);
-    eventually("nothing is left", || async { (files(&temporary) == 0).then_some(()) }).await;
+    eventually("no file is left", || async { (files(&temporary) == 0).then_some(()) }).await;
     assert_eq!(app.count("SELECT count(*) FROM images"), 0);
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_waited_for_and_then_given_up() {
+async fn a_missing_file_is_retried_until_the_attempts_are_exhausted() {
     let app = App::new(&["jobs.max_attempts=3"]).await;
     let up = app.up();
     let (status, accepted) = app.enqueue(up.url(), &json!({ "userId": 1, "imagePath": "no/such.jpg" })).await;
@@ -110,7 +110,7 @@ async fn a_file_that_is_not_there_is_waited_for_and_then_given_up() {
 }
 
 #[tokio::test]
-async fn a_file_that_comes_later_is_taken_when_it_is_there() {
+async fn a_file_that_appears_later_is_processed() {
     let app = App::new(&["jobs.max_attempts=1000", "jobs.retry_base_s=0.01"]).await;
     let up = app.up();
     app.enqueue(up.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;

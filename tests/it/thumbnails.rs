@@ -1,4 +1,4 @@
-//! From an upload to its thumbnail: the main job.
+//! From an upload to its thumbnail.
 
 use image::ImageFormat;
 
@@ -24,7 +24,7 @@ async fn an_upload_becomes_a_thumbnail_of_300_by_300() {
 }
 
 #[tokio::test]
-async fn a_server_and_two_workers_in_processes_of_their_own_do_the_same() {
+async fn a_server_and_two_separate_workers_make_all_thumbnails() {
     let app = App::new(&[]).await;
     let (serve, _one, _two) = (app.serve(), app.worker(), app.worker());
     for user in 1..=20 {

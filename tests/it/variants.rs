@@ -1,4 +1,4 @@
-//! Several thumbnails of one picture: as they are asked for, named, listed and served.
+//! Several thumbnails of one image: configuration, naming, listing and serving.
 
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::harness::app::App;
 use crate::harness::binary::{Ran, Workdir};
 use crate::harness::pictures::{jpeg, truncated_jpeg};
 
-/// A thumbnail as a client gets it.
+/// A thumbnail response.
 struct File {
     content_type: String,
     caching: String,
@@ -32,7 +32,7 @@ async fn file(app: &App, url: &str, variant: &Value) -> File {
     File { content_type, caching, bytes: response.bytes().await.unwrap().to_vec() }
 }
 
-/// Uploads a picture for a user, and gives the variants that its job then tells of.
+/// Uploads an image for a user, and returns the variants of the finished job.
 async fn variants(app: &App, url: &str, user: i64, picture: &[u8]) -> Value {
     let accepted = app.upload(url, user, picture).await;
     let outcome = app.outcome(url, &accepted).await;
@@ -40,7 +40,7 @@ async fn variants(app: &App, url: &str, user: i64, picture: &[u8]) -> Value {
     outcome["variants"].clone()
 }
 
-/// A picture of 300 by 200 that is red on the left and blue on the right.
+/// An image of 300x200 pixels, red on the left and blue on the right.
 fn red_and_blue() -> Vec<u8> {
     let picture = RgbImage::from_fn(300, 200, |x, _| if x < 150 { Rgb([220, 20, 20]) } else { Rgb([20, 20, 220]) });
     let mut bytes = std::io::Cursor::new(Vec::new());
@@ -49,7 +49,7 @@ fn red_and_blue() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn every_variant_has_the_size_the_fit_and_the_format_that_it_asks_for() {
+async fn every_variant_has_the_configured_size_fit_and_format() {
     let wanted = "images.variants=cover=100x100, contain=100x100 contain png, inside=100x100 inside q95, \
                   coarse=100x100 inside q10, tall=40x120";
     let app = App::new(&[wanted]).await;
@@ -65,22 +65,22 @@ async fn every_variant_has_the_size_the_fit_and_the_format_that_it_asks_for() {
         let variant = &made[name];
         let file = file(&app, up.url(), variant).await;
         assert_eq!((file.size(), file.content_type.as_str()), (size, content_type), "{name}");
-        let told = json!({ "url": variant["url"], "width": size.0, "height": size.1, "bytes": file.bytes.len() });
-        assert_eq!(variant, &told, "{name}");
+        let listed = json!({ "url": variant["url"], "width": size.0, "height": size.1, "bytes": file.bytes.len() });
+        assert_eq!(variant, &listed, "{name}");
         assert!(file.caching.contains("immutable"), "{name}: {}", file.caching);
         let (pixels, middle) = (file.pixels(), size.1 / 2);
         let (left, right) = (pixels.get_pixel(5, middle).0, pixels.get_pixel(size.0 - 6, middle).0);
         assert!(left[0] > 150 && left[2] < 100 && right[2] > 150 && right[0] < 100, "{name}: {left:?} {right:?}");
     }
     let contained = file(&app, up.url(), &made["contain"]).await.pixels();
-    assert_eq!(contained.get_pixel(50, 2).0[3], 0, "what a PNG's picture leaves is transparent");
+    assert_eq!(contained.get_pixel(50, 2).0[3], 0, "the margin of a PNG is transparent");
     assert!(made["coarse"]["bytes"].as_i64() < made["inside"]["bytes"].as_i64(), "{made}");
     app.assert_no_job_is_left().await;
 }
 
 #[cfg(feature = "libwebp")]
 #[tokio::test]
-async fn the_format_of_variants_that_name_none_is_that_of_all() {
+async fn variants_without_a_format_use_the_configured_output() {
     use crate::harness::pictures::half_transparent_png;
 
     let variants_setting =
@@ -100,8 +100,8 @@ async fn the_format_of_variants_that_name_none_is_that_of_all() {
             for (name, format) in [("own", own), ("png", png), ("jpeg", jpeg), ("webp", webp), ("auto", auto)] {
                 let file = file(&app, up.url(), &made[name]).await;
                 assert_eq!((file.content_type.as_str(), file.size()), (format, (50, 50)), "{output} {name}");
-                let is_clear = file.pixels().get_pixel(5, 25).0[3] == 0;
-                assert_eq!(is_clear, picture == half_transparent_png(), "{output} {name}");
+                let is_transparent = file.pixels().get_pixel(5, 25).0[3] == 0;
+                assert_eq!(is_transparent, picture == half_transparent_png(), "{output} {name}");
             }
         }
         app.assert_no_job_is_left().await;
@@ -109,7 +109,7 @@ async fn the_format_of_variants_that_name_none_is_that_of_all() {
 }
 
 #[tokio::test]
-async fn all_variants_are_listed_wherever_the_picture_is_and_the_first_stands_for_it() {
+async fn all_variants_are_listed_everywhere_and_the_first_is_the_thumbnail() {
     let app = App::new(&["images.variants=wide=200x100, thumb=300x300, alpha=10x10"]).await;
     let up = app.up();
     let url = up.url();
@@ -129,7 +129,7 @@ async fn all_variants_are_listed_wherever_the_picture_is_and_the_first_stands_fo
     app.assert_no_job_is_left().await;
     let (_, gallery) = app.get(url, "/users/1/images").await;
     let images = gallery["images"].as_array().unwrap();
-    assert_eq!(images.len(), 3, "one entry for each picture that was accepted: {gallery}");
+    assert_eq!(images.len(), 3, "one entry for each accepted image: {gallery}");
     assert_eq!(images[2]["variants"], job["variants"]);
     assert_eq!((&images[1]["status"], images[1].get("variants")), (&json!("failed"), None));
     for image in [&images[0], &images[2]] {
@@ -142,7 +142,7 @@ async fn all_variants_are_listed_wherever_the_picture_is_and_the_first_stands_fo
 }
 
 #[tokio::test]
-async fn the_same_thumbnail_under_two_names_is_one_file() {
+async fn identical_thumbnails_with_two_names_share_one_file() {
     let app = App::new(&["images.variants=thumb=300x300, same=300x300 q80 jpeg cover, other=299x300"]).await;
     let up = app.up();
     for user in 1..=2 {
@@ -159,7 +159,7 @@ async fn the_same_thumbnail_under_two_names_is_one_file() {
 }
 
 #[tokio::test]
-async fn what_was_made_before_the_setting_changed_stays_as_it_was() {
+async fn existing_thumbnails_are_kept_when_the_setting_changes() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let old = {
@@ -168,13 +168,13 @@ async fn what_was_made_before_the_setting_changed_stays_as_it_was() {
     };
     let _worker = app.worker();
     let new = variants(&app, serve.url(), 2, &jpeg(1)).await;
-    assert_eq!(new["thumb"]["width"], 300, "without a setting: {new}");
+    assert_eq!(new["thumb"]["width"], 300, "the default variant: {new}");
     assert_eq!(app.get(serve.url(), "/status/1").await.1["variants"], old);
     assert_eq!((old["old"]["width"].as_i64(), old.as_object().unwrap().len()), (Some(10), 1));
 }
 
 #[test]
-fn a_wrong_text_is_refused_with_what_is_wrong_and_what_would_be_right() {
+fn an_invalid_setting_is_rejected_with_the_problem_and_the_expected_syntax() {
     let workdir = Workdir::new();
     for (key, value, wrong) in [
         ("variants", "thumb=300", "got \"300\" in \"thumb=300\", expected a size such as 600x400"),
@@ -200,7 +200,7 @@ fn a_wrong_text_is_refused_with_what_is_wrong_and_what_would_be_right() {
 }
 
 #[test]
-fn a_list_may_come_from_the_environment_and_may_have_lines() {
+fn a_list_can_be_set_in_the_environment_and_can_have_line_breaks() {
     let workdir = Workdir::new();
     let set = "card=600x400 inside q70";
     let ran = Ran::of(workdir.command(&["config", "show"]).env("M3A3_IMAGES__VARIANTS", set));

@@ -1,13 +1,13 @@
-// The peer's database, one SQLite file for both processes: how each user's newest upload stands.
+// The database of the peer, one SQLite file for both processes: the status of each user's newest upload.
 //
-// libsql has the interface of better-sqlite3, and brings its binary within the package: nothing is compiled or fetched.
+// libsql has the interface of better-sqlite3, and its package contains the binary: nothing is compiled or downloaded.
 
 import Database from "libsql";
 
 const database = new Database("peer.db");
 database.pragma("busy_timeout = 5000");
 database.pragma("journal_mode = WAL");
-// What is usual with WAL: a commit does not wait for the disk.
+// The usual setting with WAL: a commit does not wait for the disk.
 database.pragma("synchronous = NORMAL");
 database.exec("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, status TEXT NOT NULL) STRICT");
 
@@ -16,7 +16,7 @@ const put = database.prepare(
 );
 const get = database.prepare("SELECT status FROM users WHERE id = ?");
 
-/** A status is what the client is answered with. */
+/** The status is the response body. */
 export function setStatus(userId, status) {
     put.run(userId, JSON.stringify(status));
 }

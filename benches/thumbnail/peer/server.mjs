@@ -1,8 +1,8 @@
-// The API server of the Node stack that uploads.py measures beside m3a3: takes pictures, holds polls for thumbnails.
+// The API server of the Node stack of uploads.py: accepts uploads, and holds long polls for thumbnails.
 //
 //     REDIS_URL=redis://… node server.mjs
 //
-// Keeps everything below the current folder, where worker.mjs has to run, too.
+// Stores everything below the current folder, which worker.mjs must share.
 
 import { EventEmitter } from "node:events";
 import express from "express";

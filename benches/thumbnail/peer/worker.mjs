@@ -1,4 +1,4 @@
-// The thumbnail worker of the Node stack that uploads.py measures beside m3a3.
+// The thumbnail worker of the Node stack of uploads.py.
 //
 //     REDIS_URL=redis://… node worker.mjs
 

@@ -1,26 +1,26 @@
-//! GIF by the `gif` crate, row by row, as indices into the palette. The rows of an interlaced frame come in no order: its
-//! indices are held in memory.
+//! GIF through the `gif` crate, row by row, as palette indices. The rows of an interlaced frame are not in order, so
+//! all of its indices are buffered.
 
 use std::io::Cursor;
 
 use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
 use image::metadata::Orientation;
 
-use super::{Area, Depth, Goal, Header, Plane, Sink, Source, buffer, ended};
+use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, buffer, io_error};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::{Error, Limits};
 
 /// A GIF that is read up to the pixels of its first frame.
-pub(super) struct Gif<'a> {
+pub(super) struct GifDecoder<'a> {
     header: Header,
     decoder: Decoder<Cursor<&'a [u8]>>,
     frame: Frame,
-    /// What each index stands for; nothing where the palette has no such colour.
+    /// RGBA by palette index; transparent beyond the palette.
     colours: [[u8; 4]; 256],
     limits: Limits,
 }
 
-/// Where the frame lies on the screen, which is clear elsewhere.
+/// Position of the frame on the logical screen, which is transparent elsewhere.
 struct Frame {
     left: usize,
     top: usize,
@@ -29,25 +29,25 @@ struct Frame {
     interlaced: bool,
 }
 
-/// Reads what stands before the pixels.
-pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Gif<'a>, Error> {
+/// Reads the headers.
+pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<GifDecoder<'a>, Error> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
-    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(refused)?;
-    let info = decoder.next_frame_info().map_err(refused)?.ok_or_else(|| Error::corrupt("no frame"))?;
+    let mut decoder = options.read_info(Cursor::new(bytes)).map_err(decode_error)?;
+    let info = decoder.next_frame_info().map_err(decode_error)?.ok_or_else(|| Error::corrupt("no frame"))?;
     let [left, top, width, height] = [info.left, info.top, info.width, info.height].map(usize::from);
-    let (frame, clear) = (Frame { left, top, width, height, interlaced: info.interlaced }, info.transparent);
-    // The header gave the screen's size, not the frame's.
+    let (frame, transparent) = (Frame { left, top, width, height, interlaced: info.interlaced }, info.transparent);
+    // The probed size is that of the screen, not of the frame.
     if (width * height) as u64 > limits.max_pixels {
         return Err(Error::TooMuchMemory);
     }
     if width * height == 0 {
-        return Err(Error::corrupt("a frame of no pixels"));
+        return Err(Error::corrupt("an empty frame"));
     }
     let mut colours = [[0; 4]; 256];
-    let palette = decoder.palette().map_err(refused)?;
+    let palette = decoder.palette().map_err(decode_error)?;
     for (index, (colour, rgb)) in colours.iter_mut().zip(palette.as_chunks::<3>().0).enumerate() {
-        let alpha = if clear.map(usize::from) == Some(index) { 0 } else { u8::MAX };
+        let alpha = if transparent.map(usize::from) == Some(index) { 0 } else { u8::MAX };
         *colour = [rgb[0], rgb[1], rgb[2], alpha];
     }
     let screen = (usize::from(decoder.width()), usize::from(decoder.height()));
@@ -61,7 +61,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Gif<'a>, Erro
         icc: decoder.icc_profile().map(<[u8]>::to_vec),
         orientation: Orientation::NoTransforms,
     };
-    Ok(Gif { header, decoder, frame, colours, limits: *limits })
+    Ok(GifDecoder { header, decoder, frame, colours, limits: *limits })
 }
 
 impl Frame {
@@ -70,8 +70,8 @@ impl Frame {
     }
 }
 
-impl Gif<'_> {
-    /// Colours the frame's next row, as far as it lies on the screen.
+impl GifDecoder<'_> {
+    /// Writes the visible part of a frame row.
     fn paint(&self, indices: &[u8], row: &mut [u8]) {
         let colours = indices.iter().map(|&index| self.colours[usize::from(index)]);
         let channels = self.header.model.channels();
@@ -81,15 +81,15 @@ impl Gif<'_> {
         }
     }
 
-    /// All indices of an interlaced frame.
+    /// Palette indices of an interlaced frame.
     fn deinterlaced(&mut self) -> Result<Vec<u8>, Error> {
         let mut indices = buffer((self.frame.width * self.frame.height) as u64, &self.limits)?;
-        self.decoder.read_into_buffer(&mut indices).map_err(refused)?;
+        self.decoder.read_into_buffer(&mut indices).map_err(decode_error)?;
         Ok(indices)
     }
 }
 
-impl Source for Gif<'_> {
+impl RowDecoder for GifDecoder<'_> {
     fn header(&self) -> &Header {
         &self.header
     }
@@ -98,9 +98,9 @@ impl Source for Gif<'_> {
         vec![self.header.plane()]
     }
 
-    fn read(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+    fn decode(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let indices = if self.frame.interlaced { self.deinterlaced()? } else { Vec::new() };
-        let mut whole = indices.chunks_exact(self.frame.width);
+        let mut buffered = indices.chunks_exact(self.frame.width);
         let mut next = vec![0; self.frame.width];
         let mut row = vec![0; self.header.stride()];
         let mut painted = 0;
@@ -108,12 +108,12 @@ impl Source for Gif<'_> {
             sink.row(0, &row);
             painted += 1;
         }
-        // Those below the screen are not seen, but they must be there.
+        // Rows below the screen are not visible, but must be present.
         for _ in 0..self.frame.height {
-            if let Some(indices) = whole.next() {
+            if let Some(indices) = buffered.next() {
                 next.copy_from_slice(indices);
-            } else if !self.decoder.fill_buffer(&mut next).map_err(refused)? {
-                return Err(Error::corrupt("a frame of too few pixels"));
+            } else if !self.decoder.fill_buffer(&mut next).map_err(decode_error)? {
+                return Err(Error::corrupt("too few pixels in the frame"));
             }
             if painted < self.header.height {
                 self.paint(&next, &mut row);
@@ -129,9 +129,9 @@ impl Source for Gif<'_> {
     }
 }
 
-fn refused(error: DecodingError) -> Error {
+fn decode_error(error: DecodingError) -> Error {
     match error {
-        DecodingError::Io(source) => ended(source),
+        DecodingError::Io(source) => io_error(source),
         DecodingError::UnexpectedEof => Error::Truncated,
         DecodingError::OutOfMemory | DecodingError::MemoryLimit => Error::TooMuchMemory,
         other => Error::corrupt(other),

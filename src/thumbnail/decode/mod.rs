@@ -1,6 +1,7 @@
-//! From a file's bytes to the rows of its picture, in the file's own colour model.
+//! Decoders: from the bytes of a file to rows of samples in its colour model.
 
 mod bmp;
+mod buffered;
 mod gif;
 mod jpeg;
 mod png;
@@ -9,7 +10,6 @@ mod tests;
 mod tiff;
 #[cfg(feature = "libwebp")]
 mod webp;
-mod whole;
 
 use std::io::{self, BufReader, Cursor};
 use std::ops::Range;
@@ -18,16 +18,16 @@ use image::codecs::{bmp::BmpDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{ColorType, ImageError};
 
-pub(super) use jpeg::Seekable;
+pub(super) use jpeg::ReadSeek;
 
 use super::colour::Model;
 use super::{Error, Format, Limits, Probe};
-use whole::whole;
+use buffered::decode_all;
 
-/// How much of a file is read at once.
+/// Read buffer of a streamed file.
 const READ_BYTES: usize = 64 << 10;
 
-/// What is known of a picture before its pixels are decoded.
+/// Properties of an image that are known before its pixels are decoded.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
     /// In pixels, as stored.
@@ -36,84 +36,84 @@ pub(super) struct Header {
     pub(super) height: usize,
     pub(super) model: Model,
     pub(super) depth: Depth,
-    /// Whether colours are already multiplied by alpha.
+    /// Whether colours are multiplied by alpha.
     pub(super) premultiplied: bool,
-    /// The embedded profile, unchecked.
+    /// The embedded ICC profile, not validated.
     pub(super) icc: Option<Vec<u8>>,
     pub(super) orientation: Orientation,
 }
 
 impl Header {
-    /// How many bytes a row of the whole picture has, all channels interleaved.
+    /// Bytes of a row at full size, all channels interleaved.
     fn stride(&self) -> usize {
         self.width * self.model.channels() * self.depth.bytes()
     }
 
-    /// The whole picture, not shrunk.
+    /// The image at full size as one plane.
     fn plane(&self) -> Plane {
         let Self { width, height, model, .. } = *self;
-        Plane { width, height, across: 1.0, down: 1.0, channels: model.channels() }
+        Plane { width, height, x_step: 1.0, y_step: 1.0, channels: model.channels() }
     }
 
     fn check(&self, probe: &Probe) -> Result<(), Error> {
         if (self.width, self.height) != (probe.width as usize, probe.height as usize) {
-            return Err(Error::corrupt("the decoder reads other dimensions than the header states"));
+            return Err(Error::corrupt("the decoder and the header disagree on the dimensions"));
         }
         Ok(())
     }
 }
 
-/// A picture whose header is read, and whose pixels are not.
-pub(super) trait Source {
+/// An image whose header is read and whose pixels are not decoded yet.
+pub(super) trait RowDecoder {
     fn header(&self) -> &Header;
 
-    /// Chooses how much to shrink while decoding: as much as the goal allows, if at all. Either one plane comes, of all
-    /// channels interleaved, or as many as there are channels.
+    /// Chooses how much to shrink while decoding, at most as far as the goal allows. Returns either one plane with all
+    /// channels interleaved, or one plane per channel.
     fn shrink(&mut self, goal: Goal) -> Vec<Plane>;
 
-    /// Decodes, and gives all rows of each plane from the top; planes may take turns. Of each plane no more is used than
-    /// `needed`: what lies outside may come as anything, but it must be there and must decode.
-    fn read(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error>;
+    /// Decodes and emits all rows of each plane from the top; planes may alternate. `needed` has the area of each plane
+    /// that is used: samples outside of it are arbitrary, but their data must be present and valid.
+    fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error>;
 }
 
-/// Takes what a source decodes.
+/// Receives decoded rows.
 pub(super) trait Sink {
-    /// The next row of a plane: its `width` pixels, numbers in the machine's byte order.
+    /// The next row of a plane: `width` pixels in native byte order.
     fn row(&mut self, plane: usize, bytes: &[u8]);
 }
 
-/// How far apart the samples may lie that a source gives, in pixels of the picture.
+/// The largest useful distance between decoded samples, in pixels of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Goal {
     pub(super) step: f64,
-    /// The same for chroma.
+    /// For chroma samples.
     pub(super) chroma: f64,
 }
 
-/// One plane that a source gives. Planes of one picture differ where chroma is subsampled, and a picture that is shrunk
-/// while it is decoded is nothing else.
+/// Geometry of a decoded plane. The planes of an image differ where chroma is subsampled; an image that is shrunk while
+/// decoding is represented in the same way.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Plane {
-    /// In samples; one that lies less than half on the picture is not counted.
+    /// In samples, without those that lie less than half within the image.
     pub(super) width: usize,
     /// In samples, likewise.
     pub(super) height: usize,
-    /// How many pixels of the picture a sample covers across.
-    pub(super) across: f64,
-    /// How many pixels of the picture a sample covers down.
-    pub(super) down: f64,
-    /// How many lie interleaved: all of the model's, or one.
+    /// Width of a sample in pixels of the image.
+    pub(super) x_step: f64,
+    /// Height of a sample in pixels of the image.
+    pub(super) y_step: f64,
+    /// Interleaved channels: all channels of the model, or one.
     pub(super) channels: usize,
 }
 
-/// Columns and rows of a plane.
+/// A rectangle of samples of a plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Area {
-    pub(super) across: Range<usize>,
-    pub(super) down: Range<usize>,
+    pub(super) columns: Range<usize>,
+    pub(super) rows: Range<usize>,
 }
 
-/// How the samples of a row are to be read.
+/// How to convert the samples of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Layout {
     pub(super) depth: Depth,
@@ -121,14 +121,14 @@ pub(super) struct Layout {
     pub(super) multiply: bool,
 }
 
-/// How a channel's number is stored.
+/// Sample type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Depth {
     /// 0 to 255.
     U8,
     /// 0 to 65535.
     U16,
-    /// 0 to 1, though nothing keeps a file from other values.
+    /// 0 to 1; a file can contain other values.
     F32,
 }
 
@@ -142,46 +142,46 @@ impl Depth {
     }
 }
 
-/// Opens the first frame or page. `probe` must be of the same bytes.
-pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
-    let source: Box<dyn Source + 'a> = match probe.format {
-        Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes, limits)?),
+/// Opens the first frame or page. `probe` is the result for the same bytes.
+pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
+    let decoder: Box<dyn RowDecoder + 'a> = match probe.format {
+        Format::Jpeg => Box::new(jpeg::JpegDecoder::open(bytes, limits)?),
         Format::Tiff => Box::new(tiff::open(bytes, limits)?),
         Format::Png => Box::new(png::open(Cursor::new(bytes), limits)?),
         Format::WebP => webp(bytes, probe, limits)?,
         Format::Gif => Box::new(gif::open(bytes, limits)?),
         Format::Bmp => match bmp::open(bytes)? {
             Some(uncompressed) => Box::new(uncompressed),
-            None => Box::new(whole(BmpDecoder::new(Cursor::new(bytes)).map_err(refused)?, probe, limits)?),
+            None => Box::new(decode_all(BmpDecoder::new(Cursor::new(bytes)).map_err(decode_error)?, probe, limits)?),
         },
     };
-    source.header().check(probe)?;
-    Ok(source)
+    decoder.header().check(probe)?;
+    Ok(decoder)
 }
 
-/// Opens a file that stands at its start, if its format can be decoded without holding all of it. `probe` must be of the
+/// Opens a file at its start, if its format can be decoded without loading all of it. `probe` is the result for the
 /// same file.
 pub(super) fn stream<'a>(
-    file: &'a mut dyn Seekable,
+    file: &'a mut dyn ReadSeek,
     probe: &Probe,
     limits: &Limits,
-) -> Result<Option<Box<dyn Source + 'a>>, Error> {
-    let source: Box<dyn Source + 'a> = match probe.format {
-        Format::Jpeg => Box::new(jpeg::Jpeg::stream(file, limits)?),
+) -> Result<Option<Box<dyn RowDecoder + 'a>>, Error> {
+    let decoder: Box<dyn RowDecoder + 'a> = match probe.format {
+        Format::Jpeg => Box::new(jpeg::JpegDecoder::stream(file, limits)?),
         Format::Png => Box::new(png::open(BufReader::with_capacity(READ_BYTES, file), limits)?),
         Format::Tiff | Format::WebP | Format::Gif | Format::Bmp => return Ok(None),
     };
-    source.header().check(probe)?;
-    Ok(Some(source))
+    decoder.header().check(probe)?;
+    Ok(Some(decoder))
 }
 
-/// With libwebp where it is there, if it can.
-fn webp<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn Source + 'a>, Error> {
+/// Uses libwebp if it is built in and supports the image.
+fn webp<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
     #[cfg(feature = "libwebp")]
     if let Some(still) = webp::open(bytes, limits)? {
         return Ok(Box::new(still));
     }
-    Ok(Box::new(whole(WebPDecoder::new(Cursor::new(bytes)).map_err(refused)?, probe, limits)?))
+    Ok(Box::new(decode_all(WebPDecoder::new(Cursor::new(bytes)).map_err(decode_error)?, probe, limits)?))
 }
 
 fn layout(color: ColorType) -> Option<(Model, Depth)> {
@@ -200,7 +200,7 @@ fn layout(color: ColorType) -> Option<(Model, Depth)> {
     })
 }
 
-/// A zeroed buffer, or an error where the allocator would abort the process.
+/// A zeroed buffer. Returns an error where a failed allocation would abort the process.
 fn buffer(bytes: u64, limits: &Limits) -> Result<Vec<u8>, Error> {
     let length = usize::try_from(bytes).map_err(|_| Error::TooMuchMemory)?;
     let mut buffer = Vec::new();
@@ -211,20 +211,19 @@ fn buffer(bytes: u64, limits: &Limits) -> Result<Vec<u8>, Error> {
     Ok(buffer)
 }
 
-/// What `image` says, in our words.
-fn refused(error: ImageError) -> Error {
+/// Maps an error of the `image` crate.
+fn decode_error(error: ImageError) -> Error {
     match error {
         ImageError::Limits(_) => Error::TooMuchMemory,
         ImageError::Unsupported(_) => Error::Unsupported("This variant of the format"),
-        ImageError::IoError(source) => ended(source),
-        other if ends_early(&other) => Error::Truncated,
+        ImageError::IoError(source) => io_error(source),
+        other if is_unexpected_eof(&other) => Error::Truncated,
         other => Error::corrupt(other),
     }
 }
 
-/// A failed read is no fault of the picture only where the system says so; else it is the end of the bytes, or what a
-/// decoder says of them.
-fn ended(source: io::Error) -> Error {
+/// Maps an I/O error of a decoder: only errors of the operating system are failed reads, others report invalid data.
+fn io_error(source: io::Error) -> Error {
     match source.kind() {
         io::ErrorKind::UnexpectedEof => Error::Truncated,
         _ if source.raw_os_error().is_some() => Error::Read { source },
@@ -232,8 +231,8 @@ fn ended(source: io::Error) -> Error {
     }
 }
 
-/// Some decoders wrap the end of the file into an error of their own.
-fn ends_early(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether an end of file is wrapped in the error of a decoder.
+fn is_unexpected_eof(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
         let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);

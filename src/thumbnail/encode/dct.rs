@@ -1,40 +1,40 @@
-//! The forward transform and quantisation of 8x8 blocks (ITU-T T.81, A.3.3 and A.3.4).
+//! Forward DCT and quantisation of 8x8 blocks (ITU-T T.81, A.3.3 and A.3.4).
 
-/// Where the coefficients of a block stand in the file (ITU-T T.81, figure 5).
+/// Row-major index by zigzag position (ITU-T T.81, figure 5).
 pub(in crate::thumbnail) const ZIGZAG: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
     28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
     47, 55, 62, 63,
 ];
 
-/// ITU-T T.81, table K.1.
+/// Luma quantisers (ITU-T T.81, table K.1).
 pub(super) const LUMA: [u8; 64] = [
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51,
     87, 80, 62, 18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101,
     72, 92, 95, 98, 112, 100, 103, 99,
 ];
 
-/// ITU-T T.81, table K.2.
+/// Chroma quantisers (ITU-T T.81, table K.2).
 pub(super) const CHROMA: [u8; 64] = [
     17, 18, 24, 47, 99, 99, 99, 99, 18, 21, 26, 66, 99, 99, 99, 99, 24, 26, 56, 99, 99, 99, 99, 99, 47, 66, 99, 99, 99,
     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
     99, 99, 99, 99, 99, 99,
 ];
 
-/// The table for a quality of 1 to 100, as the Independent JPEG Group scales it.
+/// The table for a quality of 1 to 100, on the scale of the Independent JPEG Group.
 pub(super) fn quantisers(table: &[u8; 64], quality: u8) -> [u8; 64] {
     let quality = u32::from(quality.clamp(1, 100));
     let scale = if quality < 50 { 5000 / quality } else { 200 - 2 * quality };
     table.map(|entry| ((u32::from(entry) * scale + 50) / 100).clamp(1, 255) as u8)
 }
 
-/// One component's quantisation.
+/// Quantisation of one component.
 pub(super) struct Quantisation {
-    /// What a coefficient is multiplied by, columns and rows exchanged.
+    /// Reciprocals of the quantisers, transposed.
     reciprocals: [f32; 64],
 }
 
-/// The coefficients of a block in zigzag order, and a bit for each that is not zero.
+/// The coefficients of a block in zigzag order, and a bit for each non-zero one.
 pub(super) struct Quantised {
     pub(super) values: [i16; 64],
     pub(super) nonzero: u64,
@@ -42,14 +42,14 @@ pub(super) struct Quantised {
 
 impl Quantisation {
     pub(super) fn new(quantisers: &[u8; 64]) -> Self {
-        Self { reciprocals: std::array::from_fn(|at| 1.0 / f32::from(quantisers[exchanged(at)])) }
+        Self { reciprocals: std::array::from_fn(|at| 1.0 / f32::from(quantisers[transposed_index(at)])) }
     }
 
     /// Transforms samples from -128 to 127 and rounds them to multiples of the quantisers.
     pub(super) fn quantised(&self, samples: &[[f32; 8]; 8]) -> Quantised {
-        // With this added, a number of 22 bits has its nearest integer in the lowest bits.
+        // Adding this to a number of 22 bits puts its nearest integer into the lowest bits.
         const ROUNDING: f32 = 12_582_912.0;
-        let columns = pass(&transposed(&pass(samples)));
+        let columns = dct_pass(&transposed(&dct_pass(samples)));
         let mut rounded = [0_i16; 64];
         for ((rounded, coefficient), reciprocal) in
             rounded.iter_mut().zip(columns.as_flattened()).zip(&self.reciprocals)
@@ -58,30 +58,30 @@ impl Quantisation {
         }
         let mut quantised = Quantised { values: [0; 64], nonzero: 0 };
         for (at, value) in quantised.values.iter_mut().enumerate() {
-            *value = rounded[ZIGZAG_EXCHANGED[at] as usize];
+            *value = rounded[TRANSPOSED_ZIGZAG[at] as usize];
             quantised.nonzero |= u64::from(*value != 0) << at;
         }
         quantised
     }
 }
 
-/// [`ZIGZAG`] for columns and rows exchanged.
-const ZIGZAG_EXCHANGED: [u8; 64] = {
+/// [`ZIGZAG`] for a transposed block.
+const TRANSPOSED_ZIGZAG: [u8; 64] = {
     let (mut zigzag, mut at) = ([0; 64], 0);
     while at < 64 {
-        zigzag[at] = exchanged(ZIGZAG[at] as usize) as u8;
+        zigzag[at] = transposed_index(ZIGZAG[at] as usize) as u8;
         at += 1;
     }
     zigzag
 };
 
-const fn exchanged(at: usize) -> usize {
+const fn transposed_index(at: usize) -> usize {
     at % 8 * 8 + at / 8
 }
 
-/// Eight transforms down, side by side.
-fn pass(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
-    // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled as the mean is.
+/// One-dimensional eight-point transforms of eight columns.
+fn dct_pass(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
+    // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled like the DC coefficient.
     const C: [f32; 8] =
         [0.353_553_4, 0.490_392_64, 0.461_939_77, 0.415_734_8, 0.353_553_4, 0.277_785_12, 0.191_341_71, 0.097_545_16];
     let mut out = [[0.0; 8]; 8];
@@ -114,13 +114,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flat_block_has_a_mean_and_nothing_else() {
+    fn a_constant_block_has_only_a_dc_coefficient() {
         let quantised = Quantisation::new(&[1; 64]).quantised(&[[-100.0; 8]; 8]);
         assert_eq!((quantised.values[0], quantised.nonzero), (-800, 1));
     }
 
     #[test]
-    fn it_is_the_transform_of_the_standard() {
+    fn the_result_matches_the_formula_of_the_standard() {
         let samples: [[f32; 8]; 8] =
             std::array::from_fn(|y| std::array::from_fn(|x| ((x * x * 7 + y * 31 + x * y * 5) % 256) as f32 - 128.0));
         let quantisers: [u8; 64] = std::array::from_fn(|at| 1 + at as u8 % 5);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn quality_80_is_the_table_everyone_else_uses() {
+    fn quantisers_match_the_common_tables() {
         assert_eq!(quantisers(&LUMA, 80)[..8], [6, 4, 4, 6, 10, 16, 20, 24]);
         assert_eq!(quantisers(&LUMA, 50), LUMA);
         assert_eq!(quantisers(&CHROMA, 100), [1; 64]);

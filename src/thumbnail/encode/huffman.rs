@@ -1,17 +1,17 @@
-//! Huffman tables made for one picture, and the bits they write (ITU-T T.81, annexes C, F.1.2 and K.2).
+//! Optimised Huffman tables, and the bit writer (ITU-T T.81, annexes C, F.1.2 and K.2).
 
-/// One code of one of the four tables, and the bits that follow it as they are.
+/// A symbol of one of the four tables, and the raw bits that follow its code.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Token {
-    /// Which table: an index that the writer and the counter agree on.
+    /// Index of the table.
     pub(super) table: u8,
     pub(super) symbol: u8,
-    /// How many bits follow, at most 15.
+    /// Number of raw bits, at most 15.
     pub(super) length: u8,
     pub(super) bits: u16,
 }
 
-/// How often each symbol comes; one more than there are, for the code of all ones that must not be used.
+/// Frequency of each symbol, with a reserved symbol for the code of all ones, which must not be used.
 pub(super) struct Counts([u32; 257]);
 
 impl Counts {
@@ -26,9 +26,9 @@ impl Counts {
     }
 }
 
-/// A code of at most 16 bits for each symbol that occurs.
+/// Codes of at most 16 bits for all symbols that occur.
 pub(super) struct Table {
-    /// How many codes there are of each length from 1 to 16.
+    /// Number of codes of each length from 1 to 16.
     pub(super) lengths: [u8; 16],
     /// The symbols by ascending code.
     pub(super) symbols: Vec<u8>,
@@ -36,20 +36,20 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// The shortest codes for these counts, in the form that the standard's procedure gives them (K.2).
+    /// Optimal codes for these frequencies (K.2).
     pub(super) fn new(counts: Counts) -> Self {
         let sizes = code_sizes(counts.0);
-        let mut numbers = vec![0_u32; 258];
+        let mut length_counts = vec![0_u32; 258];
         for &size in sizes.iter().filter(|&&size| size > 0) {
-            numbers[size] += 1;
+            length_counts[size] += 1;
         }
-        let lengths = limited(numbers);
+        let lengths = limited(length_counts);
         let mut symbols: Vec<u8> = (0..=255).filter(|&symbol| sizes[usize::from(symbol)] > 0).collect();
         symbols.sort_by_key(|&symbol| sizes[usize::from(symbol)]);
         let mut codes = [(0, 0); 256];
-        let (mut code, mut left) = (0_u16, symbols.iter());
+        let (mut code, mut remaining) = (0_u16, symbols.iter());
         for (length, &count) in (1..).zip(&lengths) {
-            for &symbol in left.by_ref().take(count.into()) {
+            for &symbol in remaining.by_ref().take(count.into()) {
                 codes[usize::from(symbol)] = (code, length);
                 code += 1;
             }
@@ -59,11 +59,11 @@ impl Table {
     }
 }
 
-/// Figure K.1: joins the two rarest trees until one is left; all symbols of both are then one bit further down.
+/// Figure K.1: joins the two rarest trees until one remains; each join adds one bit to the codes of all their symbols.
 fn code_sizes(counts: [u32; 257]) -> [usize; 257] {
     let mut sizes = [0; 257];
-    // Only what occurs, the later symbols first: of equal counts they are the rarer, and the reserved one gets the longest
-    // code.
+    // Only symbols that occur, in descending order: among equal frequencies, later symbols count as rarer, and the
+    // reserved symbol gets the longest code.
     let mut trees: Vec<(u32, Vec<usize>)> =
         (0..257).rev().filter(|&symbol| counts[symbol] > 0).map(|symbol| (counts[symbol], vec![symbol])).collect();
     while trees.len() > 1 {
@@ -79,25 +79,25 @@ fn code_sizes(counts: [u32; 257]) -> [usize; 257] {
     sizes
 }
 
-/// Figure K.3: moves pairs of codes longer than 16 bits up the tree, and takes the reserved code, one of the longest,
-/// away.
-fn limited(mut numbers: Vec<u32>) -> [u8; 16] {
-    for length in (17..numbers.len()).rev() {
-        while numbers[length] > 0 {
-            let Some(shorter) = (1..length - 1).rev().find(|&shorter| numbers[shorter] > 0) else { break };
-            numbers[length] -= 2;
-            numbers[length - 1] += 1;
-            numbers[shorter + 1] += 2;
-            numbers[shorter] -= 1;
+/// Figure K.3: limits codes to 16 bits by moving pairs up the tree, and removes the reserved code, one of the longest.
+fn limited(mut counts: Vec<u32>) -> [u8; 16] {
+    for length in (17..counts.len()).rev() {
+        while counts[length] > 0 {
+            let Some(shorter) = (1..length - 1).rev().find(|&shorter| counts[shorter] > 0) else { break };
+            counts[length] -= 2;
+            counts[length - 1] += 1;
+            counts[shorter + 1] += 2;
+            counts[shorter] -= 1;
         }
     }
-    if let Some(longest) = (1..=16).rev().find(|&length| numbers[length] > 0) {
-        numbers[longest] -= 1;
+    if let Some(longest) = (1..=16).rev().find(|&length| counts[length] > 0) {
+        counts[longest] -= 1;
     }
-    std::array::from_fn(|length| numbers[length + 1] as u8)
+    std::array::from_fn(|length| counts[length + 1] as u8)
 }
 
-/// The entropy-coded segment: every token's code and bits, 0 stuffed behind 0xff, ones up to the last byte's end.
+/// Writes the entropy-coded segment: the code and bits of each token, a zero byte after each 0xff, and ones to fill the
+/// last byte.
 pub(super) fn write(tokens: &[Token], tables: &[Table], file: &mut Vec<u8>) {
     let (mut buffer, mut filled) = (0_u64, 0_u32);
     let mut put = |bits: u16, length: u8| {
@@ -128,7 +128,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_symbol_has_a_code_of_at_most_16_bits_that_no_other_begins_with(
+        fn every_symbol_has_a_prefix_free_code_of_at_most_16_bits(
             counts in prop::collection::vec((any::<u8>(), 0_u32..24), 1..200),
         ) {
             let mut table = Counts::new();

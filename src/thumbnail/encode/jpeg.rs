@@ -1,23 +1,23 @@
-//! Baseline JPEG (ITU-T T.81) in a JFIF file (ITU-T T.871): 4:2:0, Huffman tables made for the picture.
+//! Baseline JPEG (ITU-T T.81) in a JFIF file (ITU-T T.871): 4:2:0, optimised Huffman tables.
 
 use super::dct::{self, Quantisation, Quantised, ZIGZAG};
 use super::huffman::{self, Counts, Table, Token};
 use crate::thumbnail::colour::{Srgb, Subsampled};
 
-/// A picture in JPEG's own terms: Y in full, Cb and Cr at half the size.
+/// The components of an image: full-size Y, Cb and Cr at half the width and height.
 pub(super) struct Components {
     width: usize,
     height: usize,
-    planes: [Plane; 3],
+    planes: [PaddedPlane; 3],
 }
 
-/// One component's samples from -128 to 127, its sides padded to whole blocks of a 16x16 MCU.
-struct Plane {
+/// The samples of one component from -128 to 127, padded to whole MCUs of 16x16 pixels.
+struct PaddedPlane {
     stride: usize,
     samples: Vec<f32>,
 }
 
-impl Plane {
+impl PaddedPlane {
     fn block(&self, column: usize, row: usize) -> [[f32; 8]; 8] {
         let mut block = [[0.0; 8]; 8];
         let lines = self.samples[row * 8 * self.stride + column * 8..].chunks(self.stride);
@@ -27,8 +27,9 @@ impl Plane {
         block
     }
 
-    /// Repeats the edges of rows of `width` samples from 0 to 1 up to whole blocks.
-    fn padded(samples: &[f32], width: usize, blocks: usize) -> Self {
+    /// Converts rows of `width` samples from 0 to 1, and repeats the edges up to whole MCUs of `blocks` x `blocks`
+    /// blocks.
+    fn new(samples: &[f32], width: usize, blocks: usize) -> Self {
         let stride = width.next_multiple_of(8 * blocks);
         let rows = (samples.len() / width).next_multiple_of(8 * blocks);
         let mut padded = Vec::with_capacity(stride * rows);
@@ -44,16 +45,16 @@ impl Plane {
 }
 
 impl From<&Subsampled> for Components {
-    fn from(picture: &Subsampled) -> Self {
-        let &Subsampled { width, height, planes: [ref y, ref cb, ref cr] } = picture;
+    fn from(image: &Subsampled) -> Self {
+        let &Subsampled { width, height, planes: [ref y, ref cb, ref cr] } = image;
         let half = width.div_ceil(2);
-        let planes = [Plane::padded(y, width, 2), Plane::padded(cb, half, 1), Plane::padded(cr, half, 1)];
+        let planes = [PaddedPlane::new(y, width, 2), PaddedPlane::new(cb, half, 1), PaddedPlane::new(cr, half, 1)];
         Self { width, height, planes }
     }
 }
 
 impl From<&Srgb> for Components {
-    /// Each chroma sample is the mean of four pixels (ITU-T T.871, 7); edges are repeated. Alpha is not looked at.
+    /// Each chroma sample is the mean of four pixels (ITU-T T.871, 7); edges are repeated. Alpha is ignored.
     fn from(pixels: &Srgb) -> Self {
         let (width, height) = (pixels.width.next_multiple_of(16), pixels.height.next_multiple_of(16));
         let at = |x: usize, y: usize| {
@@ -72,59 +73,59 @@ impl From<&Srgb> for Components {
                 cr.push((mean[0] - luma(mean)) / 1.402);
             }
         }
-        let half = |samples| Plane { stride: width / 2, samples };
-        let planes = [Plane { stride: width, samples: full }, half(cb), half(cr)];
+        let half = |samples| PaddedPlane { stride: width / 2, samples };
+        let planes = [PaddedPlane { stride: width, samples: full }, half(cb), half(cr)];
         Self { width: pixels.width, height: pixels.height, planes }
     }
 }
 
-/// Encodes at a quality of 1 to 100. Neither side may be over 65,535.
-pub(super) fn encode(picture: &Components, quality: u8) -> Vec<u8> {
+/// Encodes at a quality of 1 to 100. Width and height are at most 65,535.
+pub(super) fn encode(image: &Components, quality: u8) -> Vec<u8> {
     let quantisers = [dct::quantisers(&dct::LUMA, quality), dct::quantisers(&dct::CHROMA, quality)];
-    let tokens = tokens(&picture.planes, &quantisers);
+    let tokens = tokens(&image.planes, &quantisers);
     let mut counts: [Counts; 4] = std::array::from_fn(|_| Counts::new());
     for token in &tokens {
         counts[usize::from(token.table)].add(token.symbol);
     }
     let tables = counts.map(Table::new);
     let mut file = Vec::new();
-    header(&mut file, picture, &quantisers, &tables);
+    header(&mut file, image, &quantisers, &tables);
     huffman::write(&tokens, &tables, &mut file);
     file.extend([0xff, 0xd9]);
     file
 }
 
-/// All blocks in the order of the scan: for each MCU four of Y, one of Cb, one of Cr (A.2.3).
-fn tokens([luma, cb, cr]: &[Plane; 3], quantisers: &[[u8; 64]; 2]) -> Vec<Token> {
+/// All blocks in scan order: per MCU four of Y, one of Cb, one of Cr (A.2.3).
+fn tokens([luma, cb, cr]: &[PaddedPlane; 3], quantisers: &[[u8; 64]; 2]) -> Vec<Token> {
     let [of_luma, of_chroma] = quantisers.each_ref().map(Quantisation::new);
-    let (across, down) = (cb.stride / 8, cb.samples.len() / cb.stride / 8);
-    let mut tokens = Vec::with_capacity(across * down * 64);
-    let mut means = [0; 3];
-    for row in 0..down {
-        for column in 0..across {
+    let (columns, rows) = (cb.stride / 8, cb.samples.len() / cb.stride / 8);
+    let mut tokens = Vec::with_capacity(columns * rows * 64);
+    let mut dc_preds = [0; 3];
+    for row in 0..rows {
+        for column in 0..columns {
             for (x, y) in [(0, 0), (1, 0), (0, 1), (1, 1)] {
                 let block = luma.block(column * 2 + x, row * 2 + y);
-                block_tokens(&of_luma.quantised(&block), 0, &mut means[0], &mut tokens);
+                block_tokens(&of_luma.quantised(&block), 0, &mut dc_preds[0], &mut tokens);
             }
-            for (plane, mean) in [cb, cr].into_iter().zip(&mut means[1..]) {
-                block_tokens(&of_chroma.quantised(&plane.block(column, row)), 2, mean, &mut tokens);
+            for (plane, dc_pred) in [cb, cr].into_iter().zip(&mut dc_preds[1..]) {
+                block_tokens(&of_chroma.quantised(&plane.block(column, row)), 2, dc_pred, &mut tokens);
             }
         }
     }
     tokens
 }
 
-/// F.1.2: the mean as difference to the block before, then runs of zeros, each with the coefficient that ends it.
-/// Means are coded by `table`, the rest by the one after it.
-fn block_tokens(block: &Quantised, table: u8, mean: &mut i16, tokens: &mut Vec<Token>) {
+/// F.1.2: the DC coefficient as a difference from the previous block, then the AC coefficients as run-length pairs. The
+/// DC table is `table`, the AC table is `table + 1`.
+fn block_tokens(block: &Quantised, table: u8, dc_pred: &mut i16, tokens: &mut Vec<Token>) {
     let mut put = |table: u8, run: u8, value: i16| {
         let length = 16 - value.unsigned_abs().leading_zeros() as u8;
-        // A negative value is written as its ones' complement.
+        // Negative values are written as their ones' complement.
         let bits = if value < 0 { value - 1 } else { value } as u16 & ((1 << length) - 1);
         tokens.push(Token { table, symbol: run << 4 | length, length, bits });
     };
-    put(table, 0, block.values[0] - *mean);
-    *mean = block.values[0];
+    put(table, 0, block.values[0] - *dc_pred);
+    *dc_pred = block.values[0];
     let (mut nonzero, mut next) = (block.nonzero >> 1 << 1, 1);
     while nonzero != 0 {
         let at = nonzero.trailing_zeros() as usize;
@@ -142,15 +143,15 @@ fn block_tokens(block: &Quantised, table: u8, mean: &mut i16, tokens: &mut Vec<T
     }
 }
 
-/// Everything up to the entropy-coded data (B.2).
-fn header(file: &mut Vec<u8>, picture: &Components, quantisers: &[[u8; 64]; 2], tables: &[Table; 4]) {
+/// All segments before the entropy-coded data (B.2).
+fn header(file: &mut Vec<u8>, image: &Components, quantisers: &[[u8; 64]; 2], tables: &[Table; 4]) {
     file.extend([0xff, 0xd8]);
     segment(file, 0xe0, b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
     for (id, table) in (0..).zip(quantisers) {
         let zigzag = ZIGZAG.map(|at| table[usize::from(at)]);
         segment(file, 0xdb, &[&[id], &zigzag[..]].concat());
     }
-    let [height, width] = [picture.height, picture.width].map(|side| (side as u16).to_be_bytes());
+    let [height, width] = [image.height, image.width].map(|side| (side as u16).to_be_bytes());
     let components = [3, 1, 0x22, 0, 2, 0x11, 1, 3, 0x11, 1];
     segment(file, 0xc0, &[&[8], &height[..], &width, &components].concat());
     for (id, table) in [0x00, 0x10, 0x01, 0x11].into_iter().zip(tables) {
@@ -159,10 +160,10 @@ fn header(file: &mut Vec<u8>, picture: &Components, quantisers: &[[u8; 64]; 2], 
     segment(file, 0xda, &[3, 1, 0x00, 2, 0x11, 3, 0x11, 0, 63, 0]);
 }
 
-fn segment(file: &mut Vec<u8>, marker: u8, content: &[u8]) {
+fn segment(file: &mut Vec<u8>, marker: u8, payload: &[u8]) {
     file.extend([0xff, marker]);
-    file.extend((content.len() as u16 + 2).to_be_bytes());
-    file.extend(content);
+    file.extend((payload.len() as u16 + 2).to_be_bytes());
+    file.extend(payload);
 }
 
 #[cfg(test)]
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_smooth_picture_of_any_size_comes_back_nearly_as_it_was() {
+    fn a_smooth_image_of_any_size_survives_a_round_trip() {
         for (width, height) in [(300, 300), (1, 1), (17, 5), (16, 33)] {
             let pixels = smooth(width, height);
             let back = decoded(&encode(&(&pixels).into(), 80));
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn chroma_is_subsampled_and_nothing_but_jfif_precedes_the_tables() {
+    fn chroma_is_subsampled_and_only_jfif_precedes_the_tables() {
         let file = encode(&(&smooth(300, 300)).into(), 80);
         assert_eq!(file[..20], *b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0");
         let frame = file.windows(4).position(|window| window == [0xff, 0xc0, 0, 17]).unwrap();
@@ -207,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_of_one_colour_is_only_headers() {
+    fn an_image_of_one_colour_takes_few_bytes() {
         let pixels = Srgb { width: 300, height: 300, rgba: vec![[200, 30, 90, 255]; 90_000] };
         let file = encode(&(&pixels).into(), 80);
         assert!(file.len() < 1000, "{}", file.len());

@@ -1,4 +1,4 @@
-//! From finished pixels to a file: JPEG, WebP, or PNG; never larger than promised.
+//! Encoders: final pixels to JPEG, WebP or PNG, with a bounded file size.
 
 mod dct;
 mod huffman;
@@ -12,44 +12,44 @@ pub(super) use dct::ZIGZAG;
 use super::colour::{Srgb, Subsampled};
 use super::{Error, Format, Output, SIDE, Spec, Thumbnail};
 
-/// The largest JPEG or opaque WebP in bytes of [`SIDE`] pixels square; a larger one may have more in proportion. Photographs take about
-/// 20,000 at quality 80, and noise, the worst that can come, about 70,000; the quality is lowered for what would take
-/// more.
+/// Maximum bytes of a JPEG or an opaque WebP of [`SIDE`] pixels square; the limit of a larger one grows with its area.
+/// Photos take about 20,000 at quality 80, and noise, the worst case, about 70,000. Above the limit, the quality is
+/// lowered.
 pub const MAX_JPEG_BYTES: usize = 100_000;
 
-/// The largest PNG, or WebP that is not opaque, in bytes, likewise. A PNG's colours are coarsened, bit by bit, for what would take more.
+/// Maximum bytes of a PNG or a WebP with alpha, likewise. Above the limit, the bit depth of a PNG is reduced.
 pub const MAX_PNG_BYTES: usize = 200_000;
 
-/// The qualities below the wanted one that are tried. At the last one, noise takes a few thousand bytes.
-const QUALITIES: [u8; 4] = [65, 50, 25, 5];
+/// Qualities to try below the requested one. At the last one, noise takes a few thousand bytes.
+const FALLBACK_QUALITIES: [u8; 4] = [65, 50, 25, 5];
 
-/// Encodes the pixels; where the output leaves a choice, alpha decides the format.
+/// Encodes the pixels. For outputs with a choice of formats, alpha determines the format.
 pub(super) fn encode(pixels: &Srgb, spec: &Spec) -> Result<Thumbnail, Error> {
     let (width, height) = (pixels.width, pixels.height);
     match spec.output {
-        Output::Jpeg | Output::Auto if pixels.opaque() => Ok(jpeg(&pixels.into(), width, height, spec)),
+        Output::Jpeg | Output::Auto if pixels.is_opaque() => Ok(jpeg(&pixels.into(), width, height, spec)),
         Output::WebP | Output::Auto => webp(pixels, spec),
         Output::Jpeg | Output::Png => {
-            let most = allowed(MAX_PNG_BYTES, width, height);
-            let bytes = smallest_loss(png::DEPTHS, most, |bits| png::encode(pixels, bits))?;
+            let max = max_bytes(MAX_PNG_BYTES, width, height);
+            let bytes = first_within(png::DEPTHS, max, |bits| png::encode(pixels, bits))?;
             Ok(Thumbnail { bytes, format: Format::Png, width: width as u32, height: height as u32 })
         }
     }
 }
 
-/// Encodes as JPEG what is already as JPEG stores it.
-pub(super) fn encode_subsampled(picture: &Subsampled, spec: &Spec) -> Thumbnail {
-    jpeg(&picture.into(), picture.width, picture.height, spec)
+/// Encodes subsampled YCbCr as JPEG.
+pub(super) fn encode_subsampled(image: &Subsampled, spec: &Spec) -> Thumbnail {
+    jpeg(&image.into(), image.width, image.height, spec)
 }
 
-fn jpeg(picture: &jpeg::Components, width: usize, height: usize, spec: &Spec) -> Thumbnail {
-    let most = allowed(MAX_JPEG_BYTES, width, height);
-    let mut bytes = jpeg::encode(picture, spec.quality);
-    for quality in lower(spec.quality) {
-        if bytes.len() <= most {
+fn jpeg(components: &jpeg::Components, width: usize, height: usize, spec: &Spec) -> Thumbnail {
+    let max = max_bytes(MAX_JPEG_BYTES, width, height);
+    let mut bytes = jpeg::encode(components, spec.quality);
+    for quality in fallback_qualities(spec.quality) {
+        if bytes.len() <= max {
             break;
         }
-        bytes = jpeg::encode(picture, quality);
+        bytes = jpeg::encode(components, quality);
     }
     Thumbnail { bytes, format: Format::Jpeg, width: width as u32, height: height as u32 }
 }
@@ -57,10 +57,10 @@ fn jpeg(picture: &jpeg::Components, width: usize, height: usize, spec: &Spec) ->
 #[cfg(feature = "libwebp")]
 fn webp(pixels: &Srgb, spec: &Spec) -> Result<Thumbnail, Error> {
     let (width, height) = (pixels.width, pixels.height);
-    let most = allowed(if pixels.opaque() { MAX_JPEG_BYTES } else { MAX_PNG_BYTES }, width, height);
+    let max = max_bytes(if pixels.is_opaque() { MAX_JPEG_BYTES } else { MAX_PNG_BYTES }, width, height);
     let mut bytes = webp::encode(pixels, spec.quality)?;
-    for quality in lower(spec.quality) {
-        if bytes.len() <= most {
+    for quality in fallback_qualities(spec.quality) {
+        if bytes.len() <= max {
             break;
         }
         bytes = webp::encode(pixels, quality)?;
@@ -73,25 +73,26 @@ fn webp(_: &Srgb, _: &Spec) -> Result<Thumbnail, Error> {
     Err(Error::Unsupported("WebP as output"))
 }
 
-/// The qualities to try after this one.
-fn lower(wanted: u8) -> impl Iterator<Item = u8> {
-    QUALITIES.into_iter().filter(move |&quality| quality < wanted)
+/// The qualities to try after the requested one.
+fn fallback_qualities(requested: u8) -> impl Iterator<Item = u8> {
+    FALLBACK_QUALITIES.into_iter().filter(move |&quality| quality < requested)
 }
 
-fn allowed(most: usize, width: usize, height: usize) -> usize {
-    most.max((most as u64 * (width * height) as u64 / (SIDE * SIDE) as u64) as usize)
+/// Scales a limit for [`SIDE`] pixels square up to a larger thumbnail.
+fn max_bytes(limit: usize, width: usize, height: usize) -> usize {
+    limit.max((limit as u64 * (width * height) as u64 / (SIDE * SIDE) as u64) as usize)
 }
 
-/// The first result that is small enough, or the last.
-fn smallest_loss<const N: usize>(
+/// The first result within the limit, or the last result.
+fn first_within<const N: usize>(
     settings: [u8; N],
-    most: usize,
+    max: usize,
     mut encode: impl FnMut(u8) -> Result<Vec<u8>, Error>,
 ) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     for setting in settings {
         bytes = encode(setting)?;
-        if bytes.len() <= most {
+        if bytes.len() <= max {
             break;
         }
     }
@@ -115,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_stays_within_the_promised_sizes() {
+    fn noise_stays_within_the_size_limits() {
         let jpeg = encode(&noise(false), &Spec::default()).unwrap();
         assert_eq!(jpeg.format, Format::Jpeg);
         assert!(jpeg.bytes.len() <= MAX_JPEG_BYTES, "{}", jpeg.bytes.len());
@@ -129,11 +130,11 @@ mod tests {
 
     #[cfg(feature = "libwebp")]
     #[test]
-    fn a_webp_keeps_its_size_its_colours_and_its_alpha() {
-        for (alpha, most) in [(false, MAX_JPEG_BYTES), (true, MAX_PNG_BYTES)] {
+    fn a_webp_keeps_the_size_limit_the_colours_and_alpha() {
+        for (alpha, max) in [(false, MAX_JPEG_BYTES), (true, MAX_PNG_BYTES)] {
             let made = encode(&noise(alpha), &Spec { output: Output::WebP, ..Spec::default() }).unwrap();
             assert_eq!(made.format, Format::WebP);
-            assert!(made.bytes.len() <= most, "{}", made.bytes.len());
+            assert!(made.bytes.len() <= max, "{}", made.bytes.len());
         }
         let half = |x: usize| if x < 16 { [200, 40, 90, 255] } else { [0, 0, 0, 0] };
         let pixels = Srgb { width: 32, height: 20, rgba: (0..640).map(|at| half(at % 32)).collect() };
@@ -146,14 +147,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_opaque_is_jpeg_unless_another_format_is_wanted() {
+    fn opaque_pixels_become_jpeg_unless_the_output_is_another_format() {
         let format = |output| encode(&noise(false), &Spec { output, ..Spec::default() }).unwrap().format;
         assert_eq!([Output::Jpeg, Output::Auto, Output::Png].map(format), [Format::Jpeg, Format::Jpeg, Format::Png]);
     }
 
     #[test]
-    fn the_coarsest_settings_are_small_enough_for_anything() {
-        assert!(jpeg::encode(&(&noise(false)).into(), *QUALITIES.last().unwrap()).len() < MAX_JPEG_BYTES / 4);
+    fn the_last_fallback_settings_are_within_the_limits_for_noise() {
+        assert!(jpeg::encode(&(&noise(false)).into(), *FALLBACK_QUALITIES.last().unwrap()).len() < MAX_JPEG_BYTES / 4);
         assert!(png::encode(&noise(true), *png::DEPTHS.last().unwrap()).unwrap().len() < MAX_PNG_BYTES * 2 / 3);
     }
 }

@@ -1,11 +1,11 @@
-//! The segments of a JPEG up to its frame header (ITU-T T.81, annex B).
+//! JPEG: the segments up to the frame header (ITU-T T.81, annex B).
 
 use std::io::{BufRead, Seek};
 
-use super::{failed, read};
+use super::{header_error, read};
 use crate::thumbnail::Error;
 
-/// What the frame header says, and what the segments before it say about its colours.
+/// The frame header, and the segments before it that determine the colour model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thumbnail) struct Frame {
     pub(in crate::thumbnail) width: u16,
@@ -13,21 +13,21 @@ pub(in crate::thumbnail) struct Frame {
     pub(in crate::thumbnail) progressive: bool,
     /// 1 to 4.
     pub(in crate::thumbnail) components: u8,
-    /// Each component's identifier.
+    /// Component identifiers.
     pub(in crate::thumbnail) ids: [u8; 4],
-    /// Each component's samples across and down, relative to the others'.
+    /// Horizontal and vertical sampling factor of each component.
     pub(in crate::thumbnail) sampling: [(u8, u8); 4],
-    /// Whether a JFIF segment says that three components are YCbCr.
+    /// Whether there is a JFIF segment, which declares three components as YCbCr.
     pub(in crate::thumbnail) jfif: bool,
     pub(in crate::thumbnail) adobe: Option<Adobe>,
 }
 
-/// The APP14 segment that Adobe's programs write; it tells how the components are to be read.
+/// The APP14 segment of Adobe software, which states the colour model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::thumbnail) struct Adobe {
-    /// 0: RGB or CMYK as they are, 1: YCbCr, 2: YCCK.
+    /// 0: RGB or CMYK unchanged, 1: YCbCr, 2: YCCK.
     pub(in crate::thumbnail) transform: u8,
-    /// Where the transform stands in the file.
+    /// File offset of the transform flag.
     pub(in crate::thumbnail) offset: u64,
 }
 
@@ -37,7 +37,7 @@ const SOS: u8 = 0xda;
 const APP0: u8 = 0xe0;
 const APP14: u8 = 0xee;
 
-/// Reads from behind the SOI marker up to the frame header.
+/// Reads from after the SOI marker up to the frame header.
 pub(in crate::thumbnail) fn frame<R: BufRead + Seek>(reader: &mut R) -> Result<Frame, Error> {
     let mut jfif = false;
     let mut adobe = None;
@@ -49,7 +49,7 @@ pub(in crate::thumbnail) fn frame<R: BufRead + Seek>(reader: &mut R) -> Result<F
             _ => {}
         }
         let length = u16::from_be_bytes(read(reader)?);
-        let rest = length.checked_sub(2).ok_or(Error::BadHeader("a segment shorter than its length"))?;
+        let rest = length.checked_sub(2).ok_or(Error::BadHeader("a segment length below 2"))?;
         match marker {
             0xc0..=0xc2 => return start_of_frame(reader, marker == 0xc2, jfif, adobe),
             0xc3 | 0xc5..=0xc7 => return Err(Error::Unsupported("Lossless or hierarchical JPEG")),
@@ -60,7 +60,7 @@ pub(in crate::thumbnail) fn frame<R: BufRead + Seek>(reader: &mut R) -> Result<F
             }
             APP14 if rest >= 12 => {
                 let fields = read::<12>(reader)?;
-                let offset = reader.stream_position().map_err(failed)? - 1;
+                let offset = reader.stream_position().map_err(header_error)? - 1;
                 if fields.starts_with(b"Adobe") {
                     adobe = Some(Adobe { transform: fields[11], offset });
                 }
@@ -71,7 +71,7 @@ pub(in crate::thumbnail) fn frame<R: BufRead + Seek>(reader: &mut R) -> Result<F
     }
 }
 
-/// The next marker's second byte; fill bytes and stray bytes before it are passed over.
+/// The second byte of the next marker; skips fill bytes and stray bytes before it.
 fn next_marker<R: BufRead>(reader: &mut R) -> Result<u8, Error> {
     loop {
         while read::<1>(reader)? != [0xff] {}
@@ -86,7 +86,7 @@ fn next_marker<R: BufRead>(reader: &mut R) -> Result<u8, Error> {
 }
 
 fn skip<R: Seek>(reader: &mut R, bytes: u16) -> Result<(), Error> {
-    reader.seek_relative(bytes.into()).map_err(failed)
+    reader.seek_relative(bytes.into()).map_err(header_error)
 }
 
 fn start_of_frame<R: BufRead>(
@@ -97,13 +97,13 @@ fn start_of_frame<R: BufRead>(
 ) -> Result<Frame, Error> {
     let [precision] = read(reader)?;
     if precision != 8 {
-        return Err(Error::Unsupported("JPEG with more than 8 bits a channel"));
+        return Err(Error::Unsupported("JPEG with more than 8 bits per channel"));
     }
     let height = u16::from_be_bytes(read(reader)?);
     let width = u16::from_be_bytes(read(reader)?);
     let [components] = read(reader)?;
     if !matches!(components, 1 | 3 | 4) {
-        return Err(Error::Unsupported("JPEG of two or more than four channels"));
+        return Err(Error::Unsupported("JPEG with two or more than four channels"));
     }
     let (mut ids, mut sampling) = ([0; 4], [(0, 0); 4]);
     for (id, sampling) in ids.iter_mut().zip(&mut sampling).take(components.into()) {

@@ -1,4 +1,5 @@
-//! The header alone: format and dimensions, read without any allocation, so that a bomb is refused before it is opened.
+//! Reads the format and the dimensions from the header in bounded memory, so that decompression bombs are rejected
+//! before decoding starts.
 
 pub(super) mod jpeg;
 mod tiff;
@@ -7,28 +8,28 @@ mod webp;
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
 use super::error::MAX_SIDE;
-use super::format::{SNIFFED, sniff};
+use super::format::{SNIFF_BYTES, sniff};
 use super::{Error, Format, Limits};
 
-/// What the header says.
+/// Properties that the header states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Probe {
-    /// By the first bytes.
+    /// Detected from the first bytes.
     pub format: Format,
-    /// In pixels, at least 1, as stored (before any rotation by EXIF).
+    /// In pixels, at least 1, before any EXIF rotation.
     pub width: u32,
-    /// In pixels, at least 1, as stored (before any rotation by EXIF).
+    /// In pixels, at least 1, before any EXIF rotation.
     pub height: u32,
 }
 
 /// Reads the header and checks it against the limits.
 pub(super) fn probe<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Result<Probe, Error> {
-    let mut head = Vec::with_capacity(SNIFFED);
-    reader.by_ref().take(SNIFFED as u64).read_to_end(&mut head).map_err(failed)?;
+    let mut head = Vec::with_capacity(SNIFF_BYTES);
+    reader.by_ref().take(SNIFF_BYTES as u64).read_to_end(&mut head).map_err(header_error)?;
     let format = sniff(&head)?;
     let size = match format {
         Format::Jpeg => {
-            reader.seek(SeekFrom::Start(2)).map_err(failed)?;
+            reader.seek(SeekFrom::Start(2)).map_err(header_error)?;
             let frame = jpeg::frame(&mut reader)?;
             Size { width: frame.width.into(), height: frame.height.into() }
         }
@@ -42,7 +43,7 @@ pub(super) fn probe<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Result
     Ok(Probe { format, width: size.width, height: size.height })
 }
 
-/// Pixels across and down.
+/// Dimensions in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Size {
     width: u32,
@@ -53,7 +54,7 @@ impl Size {
     fn check(self, limits: &Limits) -> Result<(), Error> {
         let Self { width, height } = self;
         if width == 0 || height == 0 {
-            return Err(Error::BadHeader("a side of no pixels"));
+            return Err(Error::BadHeader("a width or height of 0"));
         }
         if width > MAX_SIDE || height > MAX_SIDE {
             return Err(Error::TooWide { width, height });
@@ -65,7 +66,7 @@ impl Size {
     }
 }
 
-/// The `IHDR` chunk, which must come first (PNG specification, 11.2.1).
+/// The `IHDR` chunk, which must be the first one (PNG specification, 11.2.1).
 fn png(head: &[u8]) -> Result<Size, Error> {
     let mut header = head.get(8..).unwrap_or_default();
     if read::<8>(&mut header)? != *b"\0\0\0\x0dIHDR" {
@@ -84,7 +85,7 @@ fn gif(head: &[u8]) -> Result<Size, Error> {
     Ok(Size { width, height })
 }
 
-/// `BITMAPCOREHEADER` has 16-bit sides, all later ones 32-bit; a negative height means rows from the top.
+/// `BITMAPCOREHEADER` has 16-bit dimensions, all later headers 32-bit; a negative height means top-down rows.
 fn bmp(head: &[u8]) -> Result<Size, Error> {
     let mut header = head.get(14..).unwrap_or_default();
     if u32::from_le_bytes(read(&mut header)?) == 12 {
@@ -101,16 +102,16 @@ fn bmp(head: &[u8]) -> Result<Size, Error> {
 /// The next `N` bytes of a header.
 fn read<const N: usize>(reader: &mut impl Read) -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
-    reader.read_exact(&mut bytes).map_err(failed)?;
+    reader.read_exact(&mut bytes).map_err(header_error)?;
     Ok(bytes)
 }
 
-/// A file that ends within its header is a bad header; anything else is no fault of the picture.
-fn failed(source: io::Error) -> Error {
+/// Maps an I/O error: the end of the file within the header is a bad header, anything else is a failed read.
+fn header_error(source: io::Error) -> Error {
     match source.kind() {
-        io::ErrorKind::UnexpectedEof => Error::BadHeader("cut off"),
-        // What the system says of an offset that no file can have.
-        io::ErrorKind::InvalidInput => Error::BadHeader("an offset beyond all files"),
+        io::ErrorKind::UnexpectedEof => Error::BadHeader("truncated"),
+        // The error of the operating system for an offset beyond any file size.
+        io::ErrorKind::InvalidInput => Error::BadHeader("an offset out of range"),
         _ => Error::Read { source },
     }
 }

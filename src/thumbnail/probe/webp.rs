@@ -1,16 +1,15 @@
-//! The dimensions of a WebP (RFC 9649, 2): of its canvas, and of the picture that stands in its first image chunk.
+//! WebP: the dimensions of the canvas and of the first image chunk (RFC 9649, 2).
 
 use std::io::{BufRead, Seek, SeekFrom};
 
-use super::{Size, failed, read};
+use super::{Size, header_error, read};
 use crate::thumbnail::Error;
 
-/// Reads a WebP from its start.
 pub(super) fn size<R: BufRead + Seek>(reader: &mut R) -> Result<Size, Error> {
-    reader.seek(SeekFrom::Start(12)).map_err(failed)?;
+    reader.seek(SeekFrom::Start(12)).map_err(header_error)?;
     let (name, length) = chunk(reader)?;
     if name != *b"VP8X" {
-        return picture(reader, name)?.ok_or(Error::BadHeader("a WebP without a picture"));
+        return image_size(reader, name)?.ok_or(Error::BadHeader("a WebP without an image"));
     }
     let [flags, _, _, _] = read(reader)?;
     let canvas = Size { width: 1 + u24(reader)?, height: 1 + u24(reader)? };
@@ -18,8 +17,8 @@ pub(super) fn size<R: BufRead + Seek>(reader: &mut R) -> Result<Size, Error> {
     let animated = flags & 0b10 != 0;
     loop {
         let (name, length) = chunk(reader)?;
-        // The frame lies within the canvas; the picture within the frame repeats its size, so both are held against
-        // the canvas, or a small canvas could hide a large picture.
+        // The frame must lie within the canvas, and its image chunk repeats the size of the frame. Both are compared
+        // with the canvas: a small canvas could otherwise hide a large image.
         if animated && name == *b"ANMF" {
             let _position = [u24(reader)?, u24(reader)?];
             let frame = Size { width: 1 + u24(reader)?, height: 1 + u24(reader)? };
@@ -30,23 +29,23 @@ pub(super) fn size<R: BufRead + Seek>(reader: &mut R) -> Result<Size, Error> {
                 (name, _) = chunk(reader)?;
             }
             let fits = frame.width <= canvas.width && frame.height <= canvas.height;
-            return match picture(reader, name)? {
-                Some(picture) if picture == frame && fits => Ok(canvas),
+            return match image_size(reader, name)? {
+                Some(image) if image == frame && fits => Ok(canvas),
                 _ => Err(Error::BadHeader("a frame that does not fit its canvas")),
             };
         }
-        match picture(reader, name)? {
-            Some(picture) if picture == canvas => return Ok(canvas),
-            Some(_) => return Err(Error::BadHeader("a picture that is not of its canvas's size")),
+        match image_size(reader, name)? {
+            Some(image) if image == canvas => return Ok(canvas),
+            Some(_) => return Err(Error::BadHeader("an image chunk that does not have the size of the canvas")),
             None => skip(reader, length, 0)?,
         }
     }
 }
 
-/// The dimensions in an image chunk's own header; `None` for a chunk of another kind.
-fn picture<R: BufRead>(reader: &mut R, name: [u8; 4]) -> Result<Option<Size>, Error> {
+/// The dimensions in the header of an image chunk; `None` for other chunks.
+fn image_size<R: BufRead>(reader: &mut R, name: [u8; 4]) -> Result<Option<Size>, Error> {
     match &name {
-        // RFC 6386, 9.1: frame tag, start code, then 14 bits each, with the upscaling hint above them.
+        // RFC 6386, 9.1: frame tag, start code, then 14 bits each, with scaling hints in the higher bits.
         b"VP8 " => {
             let [_, _, _, start @ .., w0, w1, h0, h1] = read::<10>(reader)?;
             if start != [0x9d, 0x01, 0x2a] {
@@ -72,10 +71,10 @@ fn chunk<R: BufRead>(reader: &mut R) -> Result<([u8; 4], u32), Error> {
     Ok((read(reader)?, u32::from_le_bytes(read(reader)?)))
 }
 
-/// Passes over what is left of a chunk of which `done` bytes are read, and its padding to an even length.
+/// Skips the rest of a chunk of which `done` bytes are read, and its padding to an even length.
 fn skip<R: Seek>(reader: &mut R, length: u32, done: u32) -> Result<(), Error> {
     let padded = i64::from(length) + i64::from(length & 1);
-    reader.seek_relative(padded - i64::from(done)).map_err(failed)
+    reader.seek_relative(padded - i64::from(done)).map_err(header_error)
 }
 
 fn u24<R: BufRead>(reader: &mut R) -> Result<u32, Error> {

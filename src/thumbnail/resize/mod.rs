@@ -1,23 +1,22 @@
-//! Lanczos3 resize of planes, row by row as a decoder gives them: nothing is held but the rows that are worked on, and
-//! one decode serves any number of targets.
+//! Lanczos3 resize of planes, row by row as the decoder emits them. Only the rows in progress are held, and one decode
+//! serves any number of targets.
 //!
-//! Targets are given in pixels of the picture, so a plane that is shrunk or subsampled needs no care. Taps are clamped to
-//! a plane's true samples. Alpha is multiplied into the colours first, so that what is invisible has no colour to give
-//! away.
+//! Targets are given in pixels of the image, so shrunk and subsampled planes need no special case. Taps are clamped to
+//! the samples of a plane. Colours are multiplied by alpha first, so that invisible pixels do not contribute colour.
 
-mod feed;
+mod accumulator;
 mod grid;
-mod rows;
+mod resizer;
 #[cfg(test)]
 mod tests;
 
-use feed::Feed;
+use accumulator::Accumulator;
 pub(super) use grid::Grid;
 
 use super::Error;
 use super::decode::{Area, Header, Layout, Plane, Sink};
 
-/// Resized samples of one plane, from 0 to 1, channels interleaved, alpha not multiplied in.
+/// Resized samples of one plane, from 0 to 1, channels interleaved, not premultiplied.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Resized {
     pub(super) width: usize,
@@ -25,39 +24,40 @@ pub(super) struct Resized {
     pub(super) samples: Vec<f32>,
 }
 
-/// Resizes all planes of a picture to all targets at once.
+/// Resizes all planes of an image to all targets at once.
 pub(super) struct Resize {
-    feeds: Vec<Feed>,
-    /// Of each plane, each target's width and height.
+    accumulators: Vec<Accumulator>,
+    /// By plane and target: width and height.
     sizes: Vec<Vec<(usize, usize)>>,
-    /// The channels of a pixel, if the last one is alpha.
+    /// Channels per pixel, if the last one is alpha.
     alpha: Option<usize>,
 }
 
 impl Resize {
-    /// `targets` has of each plane the grids across and down of each target.
+    /// `targets` has the horizontal and vertical grid by plane and target.
     pub(super) fn new(header: &Header, planes: &[Plane], targets: &[Vec<(Grid, Grid)>]) -> Self {
-        let alpha = header.model.alpha();
+        let alpha = header.model.has_alpha();
         let layout = Layout { depth: header.depth, multiply: alpha && !header.premultiplied };
-        let feeds = planes.iter().zip(targets).map(|(plane, targets)| Feed::new(plane, layout, targets)).collect();
-        let size = |(across, down): &(Grid, Grid)| (across.count, down.count);
+        let accumulator = |(plane, targets): (_, &Vec<_>)| Accumulator::new(plane, layout, targets);
+        let accumulators = planes.iter().zip(targets).map(accumulator).collect();
+        let size = |(horizontal, vertical): &(Grid, Grid)| (horizontal.count, vertical.count);
         let sizes = targets.iter().map(|targets| targets.iter().map(size).collect()).collect();
-        Self { feeds, sizes, alpha: alpha.then(|| header.model.channels()) }
+        Self { accumulators, sizes, alpha: alpha.then(|| header.model.channels()) }
     }
 
-    /// The columns and rows of a plane that any target needs.
+    /// The columns and rows of each plane that any target needs.
     pub(super) fn needed(&self) -> Vec<Area> {
-        self.feeds.iter().map(Feed::needed).collect()
+        self.accumulators.iter().map(Accumulator::needed).collect()
     }
 
-    /// Of each target all planes.
+    /// The resized planes of each target.
     pub(super) fn finish(self) -> Result<Vec<Vec<Resized>>, Error> {
         let mut targets: Vec<Vec<Resized>> = Vec::new();
-        for (feed, sizes) in self.feeds.into_iter().zip(self.sizes) {
-            let planes = feed.finish().ok_or_else(|| Error::corrupt("the decoder gives too few rows"))?;
+        for (accumulator, sizes) in self.accumulators.into_iter().zip(self.sizes) {
+            let planes = accumulator.finish().ok_or_else(|| Error::corrupt("too few decoded rows"))?;
             targets.resize_with(planes.len(), Vec::new);
             for ((target, mut samples), (width, height)) in targets.iter_mut().zip(planes).zip(sizes) {
-                bounded(&mut samples, self.alpha);
+                unmultiply_and_clamp(&mut samples, self.alpha);
                 target.push(Resized { width, height, samples });
             }
         }
@@ -67,14 +67,14 @@ impl Resize {
 
 impl Sink for Resize {
     fn row(&mut self, plane: usize, bytes: &[u8]) {
-        if let Some(feed) = self.feeds.get_mut(plane) {
-            feed.push(bytes);
+        if let Some(accumulator) = self.accumulators.get_mut(plane) {
+            accumulator.push(bytes);
         }
     }
 }
 
-/// Takes alpha out of the colours again, and what overshoots off.
-fn bounded(samples: &mut [f32], alpha: Option<usize>) {
+/// Divides colours by alpha and clamps overshoot.
+fn unmultiply_and_clamp(samples: &mut [f32], alpha: Option<usize>) {
     if let Some(channels) = alpha {
         for pixel in samples.chunks_exact_mut(channels) {
             let Some((alpha, colours)) = pixel.split_last_mut() else { continue };

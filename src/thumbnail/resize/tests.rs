@@ -1,4 +1,4 @@
-//! The resize against another one, over all depths, and over planes as decoders shrink them.
+//! Comparison with another Lanczos implementation, all depths, and shrunk planes.
 
 use image::imageops::{FilterType, resize};
 use image::metadata::Orientation;
@@ -18,8 +18,8 @@ fn cover(width: usize, height: usize, depth: Depth, bytes: &[u8], (wide, tall): 
     let header = header(width, height, Model::Rgb, depth);
     let spec = Spec { width: wide, height: tall, ..Spec::default() };
     let plan = Plan::new(&spec, width, height, header.orientation);
-    let plane = Plane { width, height, across: 1.0, down: 1.0, channels: 3 };
-    let mut resize = Resize::new(&header, &[plane], &[vec![(plan.across, plan.down)]]);
+    let plane = Plane { width, height, x_step: 1.0, y_step: 1.0, channels: 3 };
+    let mut resize = Resize::new(&header, &[plane], &[vec![(plan.horizontal, plan.vertical)]]);
     bytes.chunks_exact(width * 3 * depth.bytes()).for_each(|row| resize.row(0, row));
     resize.finish().unwrap().remove(0).remove(0).samples
 }
@@ -37,19 +37,19 @@ fn reference(source: &RgbImage) -> Vec<f32> {
 }
 
 #[test]
-fn it_agrees_with_another_lanczos() {
+fn the_result_matches_another_lanczos_implementation() {
     for side in [1, 2, 40, 299, 300, 301, 731, 1199] {
         let source = drawn(side, side);
         let reference = reference(&source);
         let resized = cover(side, side, Depth::U8, source.as_raw(), (300, 300));
-        let furthest = resized.iter().zip(&reference).map(|(is, other)| (is - other).abs());
-        let furthest = furthest.fold(0.0, f32::max) * 255.0;
-        assert!(furthest < 1.0, "{side}: {furthest}");
+        let errors = resized.iter().zip(&reference).map(|(is, other)| (is - other).abs());
+        let max_error = errors.fold(0.0, f32::max) * 255.0;
+        assert!(max_error < 1.0, "{side}: {max_error}");
     }
 }
 
 #[test]
-fn averaging_boxes_first_changes_little_and_nothing_that_is_even() {
+fn box_averaging_changes_little_and_keeps_constant_channels() {
     for side in [1201, 1799, 2725] {
         let source = RgbImage::from_fn(side, side, |x, y| {
             let wave = |at: u32, period: f32| (128.0 + 100.0 * (at as f32 / period).sin()) as u8;
@@ -64,7 +64,7 @@ fn averaging_boxes_first_changes_little_and_nothing_that_is_even() {
 }
 
 #[test]
-fn all_depths_give_the_same() {
+fn all_depths_give_the_same_result() {
     for size in [(30, 20), (7, 5)] {
         let source = drawn(70, 50).into_raw();
         let wide: Vec<u8> = source.iter().flat_map(|&byte| (u16::from(byte) * 257).to_ne_bytes()).collect();
@@ -77,8 +77,8 @@ fn all_depths_give_the_same() {
 }
 
 #[test]
-fn what_is_cut_off_is_the_same_on_both_sides() {
-    // Thirds of red, green and blue, of which the middle one and half a pixel of its neighbours is square.
+fn both_sides_are_cropped_equally() {
+    // Thirds of red, green and blue: the centred square covers the green third and half a pixel of its neighbours.
     let source =
         RgbImage::from_fn(301, 100, |x, _| image::Rgb([[255, 0, 0], [0, 255, 0], [0, 0, 255]][(x / 101) as usize]));
     let resized = cover(301, 100, Depth::U8, source.as_raw(), (50, 50));
@@ -88,7 +88,7 @@ fn what_is_cut_off_is_the_same_on_both_sides() {
 }
 
 #[test]
-fn a_plane_of_every_second_sample_lands_where_the_full_one_does() {
+fn a_subsampled_plane_is_aligned_with_the_full_plane() {
     let header = header(100, 80, Model::YCbCr, Depth::U8);
     let plan = Plan::new(&Spec { width: 20, height: 20, ..Spec::default() }, 100, 80, header.orientation);
     let ramp = |step: usize| -> Vec<Vec<u8>> {
@@ -96,17 +96,17 @@ fn a_plane_of_every_second_sample_lands_where_the_full_one_does() {
         (0..80 / step).map(|y| (0..100 / step).map(|x| value(x, y)).collect()).collect()
     };
     let plane = |step: usize| {
-        let covered = step as f64;
-        Plane { width: 100 / step, height: 80 / step, across: covered, down: covered, channels: 1 }
+        let pixels = step as f64;
+        Plane { width: 100 / step, height: 80 / step, x_step: pixels, y_step: pixels, channels: 1 }
     };
     let planes = [1, 2, 4].map(plane);
-    let mut resize = Resize::new(&header, &planes, &[1, 2, 4].map(|_| vec![(plan.across, plan.down)]));
+    let mut resize = Resize::new(&header, &planes, &[1, 2, 4].map(|_| vec![(plan.horizontal, plan.vertical)]));
     for (index, step) in [1, 2, 4].into_iter().enumerate() {
         ramp(step).iter().for_each(|row| resize.row(index, row));
     }
     let [full, half, quarter] = resize.finish().unwrap().remove(0).try_into().unwrap();
     for other in [half, quarter] {
-        // The edges differ: there is less beyond them to see.
+        // The edges differ, because taps beyond them are dropped.
         let inner = (2..18).flat_map(|y| (2..18).map(move |x| y * 20 + x));
         assert!(inner.into_iter().all(|at| (full.samples[at] - other.samples[at]).abs() < 1.5 / 255.0));
     }

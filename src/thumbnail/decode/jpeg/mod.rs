@@ -1,114 +1,111 @@
-//! JPEG (ITU-T T.81): Huffman coded, 8 bit, sequential and progressive; decoded no larger than is needed.
+//! JPEG decoder (ITU-T T.81): Huffman coding, 8 bits, sequential and progressive; decodes no more than the thumbnail
+//! needs.
 //!
-//! Each component becomes a plane of its own, at the size in which it is stored or at a half, a quarter or an eighth of
-//! it, whichever the goal allows: of each 8x8 block then only the lowest frequencies are transformed, and what is between
-//! them and the next block is passed over without being understood. At an eighth, that is all but the means. Samples are
-//! given in the components as they are stored: the conversion to RGB waits for the few pixels that the resize leaves, and
-//! CMYK reaches its profile.
+//! Each component becomes a plane of its own, in full size or scaled by 1/2, 1/4 or 1/8 as the goal allows. Scaled
+//! blocks use only the lowest frequencies: the remaining AC coefficients are skipped without being decoded, and at 1/8
+//! only the DC coefficients are used. Samples keep the colour model of the file: only the few resized pixels are
+//! converted to RGB, and CMYK reaches its ICC profile.
 //!
-//! What is passed over must still be there and consist of codes. Of a progressive picture, scans that bring nothing that
-//! is needed are not looked at.
+//! Skipped data must still be present and consist of valid codes. In a progressive image, scans that contribute nothing
+//! to the decoded size are not read.
 
-mod band;
-mod bits;
-mod coefficients;
+mod app_segments;
+mod bit_reader;
+mod default_tables;
 mod frame;
 mod huffman;
-mod means;
-mod notes;
+mod idct;
+mod mcu_row;
 mod progressive;
 mod restart;
 mod segments;
 mod sequential;
-mod standard;
+mod source;
 #[cfg(test)]
 mod tests;
-mod transform;
-mod window;
 
-use bits::Bits;
+use app_segments::Metadata;
 use frame::Frame;
-use notes::Notes;
-use segments::{Scan, Segments};
-pub(in crate::thumbnail) use window::Seekable;
-use window::Window;
+use segments::{Scan, SegmentReader};
+pub(in crate::thumbnail) use source::ReadSeek;
+use source::Source;
 
-use super::{Area, Depth, Goal, Header, Plane, Sink, Source};
+use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::{Error, Limits, orientation};
 
-/// Progressive files have about ten scans; each costs a pass over the whole picture, however small it is in the file.
+/// Progressive files have about ten scans. Each one is a pass over the whole image, even if it has few bytes.
 const MAX_SCANS: usize = 64;
 
-/// An opened JPEG.
-pub(super) struct Jpeg<'a> {
-    window: Window<'a>,
+/// A JPEG that is read up to its first scan.
+pub(super) struct JpegDecoder<'a> {
+    source: Source<'a>,
     limits: Limits,
     header: Header,
     frame: Frame,
-    /// Stands at the data of the first scan.
-    segments: Segments,
-    first: Scan,
+    /// Positioned at the data of the first scan.
+    segments: SegmentReader,
+    first_scan: Scan,
 }
 
-impl<'a> Jpeg<'a> {
-    /// Reads up to the first scan of what lies in memory.
+impl<'a> JpegDecoder<'a> {
+    /// Opens a file in memory.
     pub(super) fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self, Error> {
-        Self::read_from(Window::Whole(bytes), limits)
+        Self::new(Source::Memory(bytes), limits)
     }
 
-    /// Reads up to the first scan of a file, of which no more than a window is then held at any time.
-    pub(super) fn stream(file: &'a mut dyn Seekable, limits: &Limits) -> Result<Self, Error> {
-        Self::read_from(Window::on(file), limits)
+    /// Opens a file that is read through a sliding buffer.
+    pub(super) fn stream(file: &'a mut dyn ReadSeek, limits: &Limits) -> Result<Self, Error> {
+        Self::new(Source::file(file), limits)
     }
 
-    fn read_from(mut window: Window<'a>, limits: &Limits) -> Result<Self, Error> {
-        let mut segments = Segments::new();
-        let first = segments.next_scan(&mut window)?.ok_or_else(|| Error::corrupt("a JPEG without a scan"))?;
+    fn new(mut source: Source<'a>, limits: &Limits) -> Result<Self, Error> {
+        let mut segments = SegmentReader::new();
+        let first_scan = segments.next_scan(&mut source)?.ok_or_else(|| Error::corrupt("a JPEG without a scan"))?;
         let frame = segments.frame.clone().ok_or(Error::BadHeader("a JPEG without a frame header"))?;
         let header = Header {
             width: frame.width,
             height: frame.height,
-            model: model(&frame, &segments.notes),
+            model: model(&frame, &segments.metadata),
             depth: Depth::U8,
             premultiplied: false,
-            icc: segments.notes.take_profile(),
-            orientation: orientation::from_exif(segments.notes.exif.take().as_deref()),
+            icc: segments.metadata.take_profile(),
+            orientation: orientation::from_exif(segments.metadata.exif.take().as_deref()),
         };
-        Ok(Self { window, limits: *limits, header, frame, segments, first })
+        Ok(Self { source, limits: *limits, header, frame, segments, first_scan })
     }
 
-    /// Each component must come in one scan, alone or with others.
-    fn sequential(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+    /// Each component must have exactly one scan, its own or one of several components.
+    fn decode_sequential(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let mut done = [false; 4];
-        let mut next = Some(self.first.clone());
+        let mut next = Some(self.first_scan.clone());
         while let Some(scan) = next {
-            for &(index, ..) in &scan.parts[..scan.count] {
-                if std::mem::replace(&mut done[index], true) {
-                    return Err(Error::corrupt("a component comes twice"));
+            for component in scan.components() {
+                if std::mem::replace(&mut done[component.index], true) {
+                    return Err(Error::corrupt("two scans of one component"));
                 }
             }
-            let end = sequential::decode(&mut self.window, &self.frame, &scan, needed, sink)?;
-            self.segments.pass_data(end);
-            next = self.segments.next_scan(&mut self.window)?;
+            let end = sequential::decode(&mut self.source, &self.frame, &scan, needed, sink)?;
+            self.segments.resume_at(end);
+            next = self.segments.next_scan(&mut self.source)?;
         }
         let all = done[..self.frame.components.len()].iter().all(|&done| done);
         if all { Ok(()) } else { Err(Error::corrupt("a component without a scan")) }
     }
 
-    fn progressive(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        let mut scans = vec![self.first.clone()];
-        while let Some(scan) = self.segments.next_scan(&mut self.window)? {
+    fn decode_progressive(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        let mut scans = vec![self.first_scan.clone()];
+        while let Some(scan) = self.segments.next_scan(&mut self.source)? {
             if scans.len() == MAX_SCANS {
                 return Err(Error::corrupt("too many scans"));
             }
             scans.push(scan);
         }
-        progressive::decode(&mut self.window, &self.frame, &scans, needed, &self.limits, sink)
+        progressive::decode(&mut self.source, &self.frame, &scans, needed, &self.limits, sink)
     }
 }
 
-impl Source for Jpeg<'_> {
+impl RowDecoder for JpegDecoder<'_> {
     fn header(&self) -> &Header {
         &self.header
     }
@@ -119,31 +116,25 @@ impl Source for Jpeg<'_> {
         self.frame.components.iter().map(|component| self.frame.plane(component)).collect()
     }
 
-    fn read(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        if self.frame.progressive { self.progressive(needed, sink) } else { self.sequential(needed, sink) }
+    fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        match self.frame.progressive {
+            true => self.decode_progressive(needed, sink),
+            false => self.decode_sequential(needed, sink),
+        }
     }
 }
 
-/// How the components are to be read: by Adobe's marker, else by JFIF, else by their names, as libjpeg does it. Adobe's
-/// programs store ink inverted.
-fn model(frame: &Frame, notes: &Notes) -> Model {
+/// Colour model of the components: from the Adobe segment, else from JFIF, else from the component ids, like libjpeg.
+/// Adobe software stores CMYK inverted.
+fn model(frame: &Frame, metadata: &Metadata) -> Model {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
-    match (frame.components.len(), notes.adobe) {
+    match (frame.components.len(), metadata.adobe) {
         (1, _) => Model::Grey,
-        (3, Some(0)) if !notes.jfif => Model::Rgb,
-        (3, None) if !notes.jfif && ids == *b"RGB" => Model::Rgb,
+        (3, Some(0)) if !metadata.jfif => Model::Rgb,
+        (3, None) if !metadata.jfif && ids == *b"RGB" => Model::Rgb,
         (3, _) => Model::YCbCr,
         (_, None) => Model::Cmyk { inverted: false },
         (_, Some(0)) => Model::Cmyk { inverted: true },
         _ => Model::Ycck,
     }
-}
-
-/// What is wrong where a code makes no sense: behind the end, zeros were read.
-fn damaged(bits: &Bits) -> Error {
-    if bits.overran() { Error::Truncated } else { Error::corrupt("entropy-coded data that makes no sense") }
-}
-
-fn missing() -> Error {
-    Error::corrupt("a table that is not defined")
 }

@@ -1,42 +1,42 @@
-//! Restart intervals (ITU-T T.81, E.2.4): markers between MCUs, numbered, where decoding begins anew.
+//! Restart intervals (ITU-T T.81, E.2.4): numbered markers between MCUs that reset the decoder.
 
-use super::bits::Bits;
+use super::bit_reader::BitReader;
 use crate::thumbnail::Error;
 
-/// Counts the MCUs of a scan.
-pub(super) struct Restarts {
-    /// MCUs between two markers, or 0 if there are none.
+/// Counts the MCUs of a scan between restart markers.
+pub(super) struct RestartCounter {
+    /// MCUs between two markers, or 0 without markers.
     interval: usize,
-    left: usize,
-    /// The number of the next marker.
-    number: u8,
+    remaining: usize,
+    /// Number of the next marker.
+    next_marker: u8,
 }
 
-impl Restarts {
+impl RestartCounter {
     pub(super) fn new(interval: usize) -> Self {
-        Self { interval, left: interval, number: 0 }
+        Self { interval, remaining: interval, next_marker: 0 }
     }
 
-    /// Whether a marker must come before the next MCU, which is counted.
+    /// Counts the next MCU and returns whether a marker must precede it.
     #[inline(always)]
     pub(super) fn due(&mut self) -> bool {
         if self.interval == 0 {
             return false;
         }
-        let due = self.left == 0;
-        self.left = if due { self.interval } else { self.left } - 1;
+        let due = self.remaining == 0;
+        self.remaining = if due { self.interval } else { self.remaining } - 1;
         due
     }
 
-    /// Passes over the marker, which must be the right one and come at once.
+    /// Skips the marker, which must have the right number and follow immediately.
     #[cold]
     #[inline(never)]
-    pub(super) fn pass<'a>(&mut self, bits: Bits<'a>) -> Result<Bits<'a>, Error> {
-        let after = bits.after_marker(0xd0 + self.number);
-        self.number = (self.number + 1) % 8;
+    pub(super) fn skip_marker<'a>(&mut self, bits: BitReader<'a>) -> Result<BitReader<'a>, Error> {
+        let after = bits.after_marker(0xd0 + self.next_marker);
+        self.next_marker = (self.next_marker + 1) % 8;
         after.ok_or_else(|| match bits.overran() || bits.exhausted() {
             true => Error::Truncated,
-            false => Error::corrupt("a restart marker is not where it should be"),
+            false => Error::corrupt("misplaced restart marker"),
         })
     }
 }

@@ -1,118 +1,122 @@
-//! A scan of a baseline or extended sequential picture (ITU-T T.81, F.2): each block comes once and whole, so that rows
-//! are given as they come and nothing is kept.
+//! A scan of a baseline or extended sequential image (ITU-T T.81, F.2). Each block is complete in one scan, so rows are
+//! emitted immediately and no coefficients are stored.
 
 use std::ops::Range;
 
-use super::band::Band;
-use super::bits::{Bits, Reading, within};
+use super::bit_reader::{BitReader, BitReaderState, batches};
 use super::frame::Frame;
-use super::huffman::{Numbers, Skips};
-use super::restart::Restarts;
-use super::segments::Scan;
-use super::transform::Kept;
-use super::window::Window;
-use super::{damaged, missing};
+use super::huffman::{AcDecoder, DcDecoder, SkipTable};
+use super::idct::LowFrequencies;
+use super::mcu_row::McuRow;
+use super::restart::RestartCounter;
+use super::segments::{Scan, undefined_table};
+use super::source::Source;
 use crate::thumbnail::Error;
 use crate::thumbnail::decode::{Area, Sink};
 
-/// The tables of a scan, made ready.
-struct Tables {
-    dc: [Option<Box<Numbers>>; 4],
-    ac: [Option<Box<(Numbers, Skips)>>; 4],
+/// The decoders of a scan, by table number.
+struct Decoders {
+    dc: [Option<Box<DcDecoder>>; 4],
+    ac: [Option<Box<(AcDecoder, SkipTable)>>; 4],
 }
 
-impl Tables {
+impl Decoders {
     fn new(scan: &Scan) -> Result<Self, Error> {
-        let mut tables = Self { dc: [const { None }; 4], ac: [const { None }; 4] };
-        for &(_, dc, ac) in &scan.parts[..scan.count] {
-            let (means, rest) = (scan.tables.dc(dc)?, scan.tables.ac(ac)?);
-            if tables.dc[dc].is_none() {
-                tables.dc[dc] = Some(Box::new(Numbers::dc(means)?));
+        let mut decoders = Self { dc: [const { None }; 4], ac: [const { None }; 4] };
+        for component in scan.components() {
+            let (dc, ac) = (component.dc_table, component.ac_table);
+            let (dc_spec, ac_spec) = (scan.tables.dc(dc)?, scan.tables.ac(ac)?);
+            if decoders.dc[dc].is_none() {
+                decoders.dc[dc] = Some(Box::new(DcDecoder::new(dc_spec)?));
             }
-            if tables.ac[ac].is_none() {
-                let numbers = Numbers::ac(rest)?;
-                let skips = Skips::new(&numbers.codes);
-                tables.ac[ac] = Some(Box::new((numbers, skips)));
+            if decoders.ac[ac].is_none() {
+                let decoder = AcDecoder::new(ac_spec)?;
+                let skip = SkipTable::new(&decoder.symbols);
+                decoders.ac[ac] = Some(Box::new((decoder, skip)));
             }
         }
-        Ok(tables)
+        Ok(decoders)
     }
 }
 
-/// One component of the scan.
-struct Part<'t> {
-    dc: &'t Numbers,
-    ac: &'t Numbers,
-    skips: &'t Skips,
+/// Decodes one component of the scan.
+struct ComponentDecoder<'t> {
+    dc: &'t DcDecoder,
+    ac: &'t AcDecoder,
+    skip: &'t SkipTable,
     quantisers: [i32; 64],
     side: usize,
     /// Its blocks in each MCU of this scan.
-    across: usize,
-    down: usize,
-    /// The mean of the block before.
-    mean: i32,
-    band: Band,
+    horizontal: usize,
+    vertical: usize,
+    /// The DC coefficient of the previous block.
+    dc_pred: i32,
+    mcu_row: McuRow,
 }
 
-/// Decodes the scan and gives the planes of its components; tells where its data ends.
+/// Decodes the scan and emits the planes of its components; returns the offset where its data ends.
 pub(super) fn decode(
-    window: &mut Window,
+    source: &mut Source,
     frame: &Frame,
     scan: &Scan,
     needed: &[Area],
     sink: &mut dyn Sink,
 ) -> Result<usize, Error> {
-    let tables = Tables::new(scan)?;
-    let (columns, rows) = match scan.count {
-        1 => (frame.components[scan.parts[0].0].columns, frame.components[scan.parts[0].0].rows),
+    let decoders = Decoders::new(scan)?;
+    let (columns, rows) = match scan.components() {
+        [single] => (frame.components[single.index].columns, frame.components[single.index].rows),
         _ => frame.mcus(),
     };
-    let mut parts = Vec::new();
-    for &(index, dc, ac) in &scan.parts[..scan.count] {
-        let component = &frame.components[index];
-        let (across, down) = if scan.count == 1 { (1, 1) } else { (component.across, component.down) };
+    let mut components = Vec::new();
+    for selector in scan.components() {
+        let component = &frame.components[selector.index];
+        let (horizontal, vertical) =
+            if scan.components().len() == 1 { (1, 1) } else { (component.horizontal, component.vertical) };
         let quantisers = *scan.tables.quantisers(component.quantisers)?;
-        let band = Band::new(index, component, &frame.plane(component), &needed[index], (columns * across, down));
-        let (Some(dc), Some(ac)) = (&tables.dc[dc], &tables.ac[ac]) else { return Err(missing()) };
-        let (side, mean) = (component.side, 0);
-        parts.push(Part { dc, ac: &ac.0, skips: &ac.1, quantisers, side, across, down, mean, band });
+        let (plane, needed) = (frame.plane(component), &needed[selector.index]);
+        let mcu_row = McuRow::new(selector.index, component, &plane, needed, (columns * horizontal, vertical));
+        let (Some(dc), Some(ac)) = (&decoders.dc[selector.dc_table], &decoders.ac[selector.ac_table]) else {
+            return Err(undefined_table());
+        };
+        let (ac, skip, side) = (&ac.0, &ac.1, component.side);
+        components.push(ComponentDecoder { dc, ac, skip, quantisers, side, horizontal, vertical, dc_pred: 0, mcu_row });
     }
-    let mut reading = Reading::new(scan.start);
-    let mut restarts = Restarts::new(scan.tables.restart);
+    let mut state = BitReaderState::new(scan.start);
+    let mut restarts = RestartCounter::new(scan.tables.restart_interval);
     for row in 0..rows {
-        for some in within(columns, parts.iter().map(|part| part.across * part.down).sum()) {
-            let bits = reading.bits(window)?;
-            reading = mcus(bits, &mut parts, some, row, &mut restarts)?.reading()?;
+        for batch in batches(columns, components.iter().map(|one| one.horizontal * one.vertical).sum()) {
+            let bits = state.resume(source)?;
+            state = decode_mcus(bits, &mut components, batch, row, &mut restarts)?.suspend()?;
         }
-        parts.iter_mut().for_each(|part| part.band.give(sink));
+        components.iter_mut().for_each(|component| component.mcu_row.emit(sink));
     }
-    Ok(reading.position())
+    Ok(state.file_offset())
 }
 
-/// Some MCUs of a row.
-fn mcus<'a>(
-    mut bits: Bits<'a>,
-    parts: &mut [Part],
+/// Decodes some MCUs of a row.
+fn decode_mcus<'a>(
+    mut bits: BitReader<'a>,
+    components: &mut [ComponentDecoder],
     columns: Range<usize>,
     row: usize,
-    restarts: &mut Restarts,
-) -> Result<Bits<'a>, Error> {
+    restarts: &mut RestartCounter,
+) -> Result<BitReader<'a>, Error> {
     for column in columns {
         if restarts.due() {
-            bits = restarts.pass(bits)?;
-            parts.iter_mut().for_each(|part| part.mean = 0);
+            bits = restarts.skip_marker(bits)?;
+            components.iter_mut().for_each(|component| component.dc_pred = 0);
         }
-        for part in &mut *parts {
-            for y in 0..part.down {
-                for x in 0..part.across {
-                    let place = (column * part.across + x, row * part.down + y, y);
-                    match part.side {
-                        1 => part.mean(&mut bits, place),
-                        2 => part.block::<2, 8>(&mut bits, place),
-                        4 => part.block::<4, 32>(&mut bits, place),
-                        _ => part.block::<8, 64>(&mut bits, place),
+        for component in &mut *components {
+            for y in 0..component.vertical {
+                for x in 0..component.horizontal {
+                    let place = (column * component.horizontal + x, row * component.vertical + y, y);
+                    match component.side {
+                        1 => component.dc_only_block(&mut bits, place),
+                        2 => component.block::<2, 8>(&mut bits, place),
+                        4 => component.block::<4, 32>(&mut bits, place),
+                        _ => component.block::<8, 64>(&mut bits, place),
                     }
-                    .ok_or_else(|| damaged(&bits))?;
+                    .ok_or_else(|| bits.invalid_code())?;
                 }
             }
         }
@@ -120,62 +124,69 @@ fn mcus<'a>(
     Ok(bits)
 }
 
-impl Part<'_> {
-    /// Takes the mean of the next block. Of a damaged file it may be anything, and then wraps around.
+impl ComponentDecoder<'_> {
+    /// Reads the DC coefficient of the next block. In a damaged file it can overflow and wraps around.
     #[inline(always)]
-    fn next_mean(&mut self, bits: &mut Bits) -> Option<i32> {
+    fn next_dc(&mut self, bits: &mut BitReader) -> Option<i32> {
         bits.refill();
-        let difference = self.dc.take(bits)?.number();
-        self.mean = i32::from((self.mean + difference) as i16);
-        Some(self.mean * self.quantisers[0])
+        let difference = self.dc.read(bits)?;
+        self.dc_pred = i32::from((self.dc_pred + difference) as i16);
+        Some(self.dc_pred * self.quantisers[0])
     }
 
-    /// A block of which only the mean is kept.
+    /// A block of which only the DC coefficient is used.
     #[inline(always)]
-    fn mean(&mut self, bits: &mut Bits, (column, _, y): (usize, usize, usize)) -> Option<()> {
-        let mean = self.next_mean(bits)?;
-        self.skips.rest(bits, self.ac, 1)?;
-        self.band.put::<1>(column, y, &[mean]);
+    fn dc_only_block(&mut self, bits: &mut BitReader, (column, _, y): (usize, usize, usize)) -> Option<()> {
+        let dc = self.next_dc(bits)?;
+        self.skip.skip_block(bits, self.ac, 1)?;
+        self.mcu_row.put::<1>(column, y, &[dc]);
         Some(())
     }
 
-    /// A block of `SIDE` samples across and down, of which `N` coefficients are kept, with those that share a place.
+    /// A block of `SIDE` x `SIDE` samples. `N` is the number of stored coefficients, rounded up to a power of two with
+    /// room for the index that all others share.
     #[inline(always)]
     fn block<const SIDE: usize, const N: usize>(
         &mut self,
-        bits: &mut Bits,
+        bits: &mut BitReader,
         (column, row, y): (usize, usize, usize),
     ) -> Option<()> {
-        let mean = self.next_mean(bits)?;
-        if !self.band.needs(column, row) {
-            return self.skips.rest(bits, self.ac, 1);
+        let dc = self.next_dc(bits)?;
+        if !self.mcu_row.needs(column, row) {
+            return self.skip.skip_block(bits, self.ac, 1);
         }
         let mut coefficients = [0; N];
-        coefficients[0] = mean;
-        self.coefficients(bits, const { &Kept::new(SIDE) }, &mut coefficients)?;
-        self.band.put::<SIDE>(column, y, &coefficients);
+        coefficients[0] = dc;
+        self.ac_coefficients(bits, const { &LowFrequencies::new(SIDE) }, &mut coefficients)?;
+        self.mcu_row.put::<SIDE>(column, y, &coefficients);
         Some(())
     }
 
-    /// Takes the coefficients that are kept, and passes over the others. The bits that a mean leaves must be ready.
+    /// Reads the AC coefficients of the low frequencies and skips all others. The bits that remain after a DC
+    /// coefficient must be available.
     #[inline(always)]
-    fn coefficients<const N: usize>(&self, bits: &mut Bits, kept: &Kept, coefficients: &mut [i32; N]) -> Option<()> {
-        let (mut next, mut few) = (1, false);
-        while next <= kept.last {
-            // The bits last for two numbers, of which the first is the mean.
-            if few {
+    fn ac_coefficients<const N: usize>(
+        &self,
+        bits: &mut BitReader,
+        frequencies: &LowFrequencies,
+        coefficients: &mut [i32; N],
+    ) -> Option<()> {
+        let (mut next, mut low) = (1, false);
+        while next <= frequencies.last {
+            // A refill is enough for two coefficients, the first of which is the DC coefficient.
+            if low {
                 bits.refill();
             }
-            few = !few;
-            let found = self.ac.take(bits)?;
-            if found.last() {
+            low = !low;
+            let found = self.ac.read(bits)?;
+            if found.is_end_of_block() {
                 return Some(());
             }
             next += found.advance();
-            let at = next - 1;
-            let value = self.quantisers.get(at)? * found.number();
-            coefficients[kept.slot(at) % N] = value;
+            let zigzag = next - 1;
+            let value = self.quantisers.get(zigzag)? * found.value();
+            coefficients[frequencies.index(zigzag) % N] = value;
         }
-        self.skips.rest(bits, self.ac, next)
+        self.skip.skip_block(bits, self.ac, next)
     }
 }

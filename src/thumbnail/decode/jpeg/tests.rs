@@ -1,19 +1,19 @@
-//! Whole files, against other decoders and against what they must not take.
+//! Whole files: comparison with another decoder, and rejection of invalid files.
 
 use std::fs;
 use std::path::PathBuf;
 
 use proptest::prelude::*;
-use zune_jpeg::JpegDecoder;
+use zune_jpeg::JpegDecoder as ReferenceDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::*;
 
-/// The fixtures are small; what a changed header makes of them must stay so.
+/// Bounds the size of fixtures with a modified header.
 const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 
-/// Collects planes.
+/// Collects the rows of all planes.
 #[derive(Default)]
 struct Planes(Vec<Vec<Vec<u8>>>);
 
@@ -27,16 +27,16 @@ impl Sink for Planes {
 }
 
 fn decoded(bytes: &[u8], step: f64, limits: &Limits) -> Result<(Vec<Plane>, Planes), Error> {
-    let mut jpeg = Jpeg::open(bytes, limits)?;
+    let mut jpeg = JpegDecoder::open(bytes, limits)?;
     let planes = jpeg.shrink(Goal { step, chroma: step });
-    let all = |plane: &Plane| Area { across: 0..plane.width, down: 0..plane.height };
+    let all = |plane: &Plane| Area { columns: 0..plane.width, rows: 0..plane.height };
     let mut sink = Planes::default();
-    jpeg.read(&planes.iter().map(all).collect::<Vec<Area>>(), &mut sink)?;
+    jpeg.decode(&planes.iter().map(all).collect::<Vec<Area>>(), &mut sink)?;
     Ok((planes, sink))
 }
 
 #[test]
-fn a_progressive_picture_that_takes_more_memory_than_its_pixels_may_is_refused_if_it_is_needed_in_full() {
+fn a_progressive_image_over_the_memory_limit_is_rejected_at_full_size_only() {
     let frame =
         [b"\xff\xd8\xff\xc2\0\x14\x08\x27\x10\x27\x10\x04", &b"\x01\x11\0\x02\x11\0\x03\x11\0\x04\x11\0"[..]].concat();
     let bytes = [&frame[..], b"\xff\xda\0\x0e\x04\x01\0\x02\0\x03\0\x04\0\0\0\0\xff\xd9"].concat();
@@ -45,28 +45,28 @@ fn a_progressive_picture_that_takes_more_memory_than_its_pixels_may_is_refused_i
     assert!(matches!(decoded(&bytes, 8.0, &small), Err(Error::Truncated)));
 }
 
-/// The file's components side by side, none subsampled any more, as another decoder gives them.
+/// The components of the file, interleaved and upsampled, from another decoder.
 fn reference(bytes: &[u8]) -> Vec<u8> {
-    let mut decoder = JpegDecoder::new(ZCursor::new(bytes));
+    let mut decoder = ReferenceDecoder::new(ZCursor::new(bytes));
     decoder.decode_headers().unwrap();
     let stored = decoder.input_colorspace().unwrap();
     decoder.set_options(DecoderOptions::default().jpeg_set_out_colorspace(stored));
     decoder.decode().unwrap()
 }
 
-/// One sample of a plane between its four neighbours, weighted by their distances, at a pixel's middle.
-fn between(rows: &[Vec<u8>], plane: &Plane, x: usize, y: usize) -> f64 {
+/// Bilinear interpolation of a plane at the centre of a pixel.
+fn interpolated(rows: &[Vec<u8>], plane: &Plane, x: usize, y: usize) -> f64 {
     let place = |at: usize, step: f64, samples: usize| {
         let place = ((at as f64 + 0.5) / step - 0.5).clamp(0.0, samples as f64 - 1.0);
         (place as usize, (place as usize + 1).min(samples - 1), place.fract())
     };
-    let (left, right, across) = place(x, plane.across, plane.width);
-    let (top, bottom, down) = place(y, plane.down, plane.height);
-    let row = |row: usize| f64::from(rows[row][left]) * (1.0 - across) + f64::from(rows[row][right]) * across;
-    row(top) * (1.0 - down) + row(bottom) * down
+    let (left, right, x_weight) = place(x, plane.x_step, plane.width);
+    let (top, bottom, y_weight) = place(y, plane.y_step, plane.height);
+    let row = |row: usize| f64::from(rows[row][left]) * (1.0 - x_weight) + f64::from(rows[row][right]) * x_weight;
+    row(top) * (1.0 - y_weight) + row(bottom) * y_weight
 }
 
-/// The files of `tests/fixtures/jpeg/` that can be decoded, each with its name.
+/// The decodable files of `tests/fixtures/jpeg/`, with their names.
 fn fixtures() -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -79,12 +79,12 @@ fn fixture(name: &str) -> Vec<u8> {
     found.unwrap().1
 }
 
-/// Where a marker stands.
+/// Offset of a marker.
 fn find(bytes: &[u8], marker: u8) -> usize {
     bytes.windows(2).position(|window| window == [0xff, marker]).unwrap()
 }
 
-/// The file without its segments of this kind.
+/// The file without the segments of a marker.
 fn without(bytes: &[u8], marker: u8) -> Vec<u8> {
     let (mut rest, mut kept) = (&bytes[2..], bytes[..2].to_vec());
     while rest[1] != 0xda {
@@ -102,19 +102,19 @@ fn rows(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 #[test]
-fn in_full_it_agrees_with_another_decoder() {
+fn full_size_samples_match_another_decoder() {
     for (name, bytes) in fixtures() {
-        // The other one has no factor of 3, mixes up the rows of components that come one by one or whose luma is
-        // subsampled, and does not interpolate over four pixels.
+        // The reference decoder does not support a factor of 3, swaps rows of non-interleaved scans and of subsampled
+        // luma, and does not interpolate over four pixels.
         if ["3x1", "2x2-one-by-one", "2x2-two-scans", "luma-subsampled"].contains(&name.as_str()) {
             continue;
         }
         let (planes, rows) = decoded(&bytes, 1.0, &LIMITS).unwrap();
         let reference = reference(&bytes);
-        let smooth = |plane: &&(usize, &Plane)| plane.1.across <= 2.0 && plane.1.down <= 2.0;
+        let smooth = |plane: &&(usize, &Plane)| plane.1.x_step <= 2.0 && plane.1.y_step <= 2.0;
         for (index, plane) in planes.iter().enumerate().filter(|plane| smooth(&plane)) {
             for (x, y) in (0..61).flat_map(|y| (0..83).map(move |x| (x, y))) {
-                let is = between(&rows.0[index], plane, x, y);
+                let is = interpolated(&rows.0[index], plane, x, y);
                 let other = reference[(y * 83 + x) * planes.len() + index];
                 assert!((is - f64::from(other)).abs() <= 2.0, "{name}: {is} and {other} at {x}, {y} of {index}");
             }
@@ -123,7 +123,7 @@ fn in_full_it_agrees_with_another_decoder() {
 }
 
 #[test]
-fn the_same_numbers_in_another_order_give_the_same_samples() {
+fn the_scan_order_does_not_change_the_samples() {
     for sampling in ["1x1", "2x2"] {
         let plain = rows(&fixture(sampling));
         for (name, bytes) in fixtures().iter().filter(|(name, _)| name.starts_with(sampling)) {
@@ -139,15 +139,15 @@ fn the_same_numbers_in_another_order_give_the_same_samples() {
 }
 
 #[test]
-fn shrunk_it_is_the_mean_of_what_it_is_in_full() {
+fn shrunk_samples_are_the_mean_of_the_full_size_samples() {
     for (name, bytes) in fixtures() {
         let (full, full_rows) = decoded(&bytes, 1.0, &LIMITS).unwrap();
         for step in [2.0, 4.0, 8.0] {
             let (planes, rows) = decoded(&bytes, step, &LIMITS).unwrap();
             for (index, plane) in planes.iter().enumerate() {
-                let shrink = (plane.across / full[index].across) as usize;
+                let shrink = (plane.x_step / full[index].x_step) as usize;
                 let (mut squares, mut count) = (0.0, 0);
-                // The last samples may lie partly beyond the picture.
+                // The last samples may extend beyond the image.
                 for (x, y) in (0..plane.height - 1).flat_map(|y| (0..plane.width - 1).map(move |x| (x, y))) {
                     let places = (0..shrink * shrink).map(|at| (x * shrink + at % shrink, y * shrink + at / shrink));
                     let sum: f64 = places.map(|(x, y)| f64::from(full_rows.0[index][y][x])).sum();
@@ -162,21 +162,21 @@ fn shrunk_it_is_the_mean_of_what_it_is_in_full() {
 }
 
 #[test]
-fn tables_that_no_one_expects_are_read() {
+fn default_tables_wide_quantisers_and_fill_bytes_are_supported() {
     let plain = fixture("2x2");
     let expected = rows(&plain);
-    assert!(rows(&without(&plain, 0xc4)) == expected, "the standard's codes are known");
+    assert!(rows(&without(&plain, 0xc4)) == expected, "default Huffman tables");
     let start = find(&plain, 0xdb);
     let wide = plain[start + 5..start + 69].iter().flat_map(|&quantiser| [0, quantiser]);
     let wide = [&[0xff, 0xdb, 0, 131, 0x10][..], &wide.collect::<Vec<u8>>(), &plain[start + 69..]].concat();
     assert!(rows(&[&plain[..start], &wide].concat()) == expected, "quantisers of 16 bits");
     let filled =
         [&plain[..start], &[0xff; 5], &plain[start..plain.len() - 2], &[0xff; 3], b"\xff\xd9 and more"].concat();
-    assert!(rows(&filled) == expected, "fill bytes, and bytes behind the end");
+    assert!(rows(&filled) == expected, "fill bytes, and bytes after EOI");
 }
 
 #[test]
-fn what_is_not_decoded_is_named() {
+fn arithmetic_coding_and_12_bit_samples_are_unsupported() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
     let arithmetic = fs::read(folder.join("arithmetic.jpg")).unwrap();
     assert!(matches!(decoded(&arithmetic, 1.0, &LIMITS), Err(Error::Unsupported(_))));
@@ -187,7 +187,7 @@ fn what_is_not_decoded_is_named() {
 }
 
 #[test]
-fn a_restart_marker_must_be_the_right_one_at_the_right_place() {
+fn a_misplaced_or_misnumbered_restart_marker_is_rejected() {
     let plain = fixture("2x2-restart");
     let second = find(&plain, 0xd1);
     let outcome = |bytes: &[u8]| decoded(bytes, 8.0, &LIMITS).map(|_| ());
@@ -202,7 +202,7 @@ fn a_restart_marker_must_be_the_right_one_at_the_right_place() {
 }
 
 #[test]
-fn a_picture_of_more_scans_than_anyone_makes_is_refused() {
+fn too_many_scans_are_rejected() {
     let plain = fixture("grey-progressive");
     let scan = &plain[find(&plain, 0xda)..plain.len() - 2];
     let many = [&plain[..plain.len() - 2], &scan.repeat(100), &[0xff, 0xd9]].concat();
@@ -214,14 +214,14 @@ fn a_picture_of_more_scans_than_anyone_makes_is_refused() {
 }
 
 #[test]
-fn a_component_that_never_comes_is_missed() {
+fn a_component_without_a_scan_is_rejected() {
     for name in ["2x2-one-by-one", "2x2-progressive"] {
         let plain = fixture(name);
         let second = find(&plain, 0xda) + 2;
         let next = second + find(&plain[second..], if name.ends_with("one") { 0xda } else { 0xc4 });
         let cut = [&plain[..next], &[0xff, 0xd9]].concat();
         let all = name == "2x2-progressive";
-        assert_eq!(decoded(&cut, 8.0, &LIMITS).is_ok(), all, "{name}: the first scan is of all components or not");
+        assert_eq!(decoded(&cut, 8.0, &LIMITS).is_ok(), all, "{name}: whether the first scan has all components");
     }
 }
 
@@ -229,7 +229,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a_damaged_file_is_answered_and_at_every_size_alike(
+    fn a_damaged_sequential_file_has_the_same_result_at_every_size(
         file in any::<prop::sample::Index>(),
         at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<prop::sample::Index>(),

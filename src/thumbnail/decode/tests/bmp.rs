@@ -1,9 +1,9 @@
-//! BMP of every depth, from the top and from the bottom.
+//! BMP: every depth, bottom-up and top-down.
 
 use super::{by_image, fixtures, rows};
 use crate::thumbnail::decode::layout;
 
-/// A bitmap of as many bands as it takes, whose information header has this size.
+/// A BMP with an information header of this size.
 fn drawn_bmp(information: u32, bits: u16, masks: &[u32], width: usize, height: i32) -> Vec<u8> {
     let colours = if bits > 8 { 0 } else { 4 << bits };
     let offset = 14 + information + if information == 40 { masks.len() as u32 * 4 } else { 0 } + colours;
@@ -21,7 +21,7 @@ fn drawn_bmp(information: u32, bits: u16, masks: &[u32], width: usize, height: i
 }
 
 #[test]
-fn a_bmp_by_bands_is_that_of_a_full_decode() {
+fn bmp_rows_match_a_full_decode() {
     let mut files = fixtures("bmp", &[]);
     for height in [700, -700, 1] {
         let rgb565 = [0xf800, 0x07e0, 0x001f];

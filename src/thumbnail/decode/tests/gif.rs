@@ -1,10 +1,10 @@
-//! GIF, whose frame may lie anywhere on its screen.
+//! GIF: frames at any position of the logical screen.
 
 use super::{by_image, fixtures, rows};
 use crate::thumbnail::colour::Model;
 
 #[test]
-fn a_gif_by_rows_is_that_of_a_full_decode() {
+fn gif_rows_match_a_full_decode() {
     let files = fixtures("gif", &[]).into_iter().chain(drawn_gifs());
     for (name, bytes) in files {
         let (samples, plane, header) = rows(&bytes, 1.0);
@@ -18,7 +18,7 @@ fn a_gif_by_rows_is_that_of_a_full_decode() {
     }
 }
 
-/// GIFs of 7x5 pixels whose frame lies elsewhere than on the screen, with the palettes of every size; each interlaced, too.
+/// GIFs with a screen of 7x5 pixels and frames of other positions and sizes, with several palettes, some interlaced.
 fn drawn_gifs() -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     for (left, top, width, height) in [(0, 0, 7, 5), (2, 1, 3, 2), (3, 2, 9, 20), (9, 9, 2, 2), (0, 3, 7, 1)] {

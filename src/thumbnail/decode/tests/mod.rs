@@ -1,4 +1,4 @@
-//! What comes by rows is what `image` makes of the whole file.
+//! Comparison of the emitted rows with a full decode by the `image` crate.
 
 mod bmp;
 mod gif;
@@ -19,7 +19,7 @@ use crate::thumbnail::probe::probe;
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 
-/// The rows of a single plane, one after another.
+/// The rows of a single plane, concatenated.
 #[derive(Default)]
 struct Rows(Vec<u8>);
 
@@ -30,24 +30,24 @@ impl Sink for Rows {
     }
 }
 
-/// All rows at this step, their plane, and their header.
+/// All rows at this step, with their plane and header.
 fn rows(bytes: &[u8], step: f64) -> (Vec<u8>, Plane, Header) {
-    rows_of(bytes, step, |plane| Area { across: 0..plane.width, down: 0..plane.height })
+    rows_of(bytes, step, |plane| Area { columns: 0..plane.width, rows: 0..plane.height })
 }
 
-/// The same, where no more than an area of the plane is needed.
+/// [`rows`], of which only an area is needed.
 fn rows_of(bytes: &[u8], step: f64, needed: impl Fn(&Plane) -> Area) -> (Vec<u8>, Plane, Header) {
     let probe = probe(Cursor::new(bytes), &LIMITS).unwrap();
-    let mut source = open(bytes, &probe, &LIMITS).unwrap();
-    let planes = source.shrink(Goal { step, chroma: step });
+    let mut decoder = open(bytes, &probe, &LIMITS).unwrap();
+    let planes = decoder.shrink(Goal { step, chroma: step });
     let area = needed(&planes[0]);
     let mut rows = Rows::default();
-    source.read(&[area], &mut rows).unwrap();
+    decoder.decode(&[area], &mut rows).unwrap();
     assert_eq!(planes.len(), 1);
-    (rows.0, planes[0], source.header().clone())
+    (rows.0, planes[0], decoder.header().clone())
 }
 
-/// The fixtures of a format whose names hold no part that is excepted.
+/// The fixtures of a format, without those whose names contain an excluded part.
 fn fixtures(extension: &str, except: &[&str]) -> Vec<(String, Vec<u8>)> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

@@ -1,4 +1,4 @@
-//! TIFF of every cut into strips, tiles and planes.
+//! TIFF: strips, tiles, planes, and the workarounds.
 
 use std::io::Cursor;
 
@@ -7,8 +7,8 @@ use crate::thumbnail::decode::layout;
 use crate::thumbnail::{Limits, Spec};
 
 #[test]
-fn a_tiff_by_bands_is_that_of_a_full_decode() {
-    // What `image` converts on its way, or does not read.
+fn tiff_rows_match_a_full_decode() {
+    // Excluded: files that the `image` crate converts or does not support.
     for (name, bytes) in fixtures("tiff", &["cmyk", "grey-4", "jpeg", "palette"]) {
         let (samples, plane, header) = rows(&bytes, 1.0);
         let whole = by_image(&bytes);
@@ -18,29 +18,30 @@ fn a_tiff_by_bands_is_that_of_a_full_decode() {
     }
 }
 
-/// An uncompressed TIFF of three planes, cut into chunks of this size: tiles, or strips if they are as wide as the page.
+/// An uncompressed TIFF of three planes with chunks of this size: tiles, or strips if they are as wide as the page.
 fn planar_tiff(planes: &[Vec<u8>; 3], size: (usize, usize), chunk: (usize, usize)) -> Vec<u8> {
     written(planes, size, chunk, (1, 1), |chunk, _| chunk.to_vec())
 }
 
-/// The same with another compression and fill order, by what makes a chunk's bytes and of how many it is told.
+/// [`planar_tiff`] with another compression and fill order; `compressed` gets the bytes and the index of a chunk.
 fn written(
     planes: &[Vec<u8>; 3],
     (width, height): (usize, usize),
-    (across, down): (usize, usize),
+    (chunk_width, chunk_height): (usize, usize),
     (compression, fill_order): (usize, usize),
     compressed: impl Fn(&[u8], usize) -> Vec<u8>,
 ) -> Vec<u8> {
-    let tiled = across != width;
+    let tiled = chunk_width != width;
     let mut file = b"II*\0\0\0\0\0".to_vec();
     let (mut offsets, mut lengths) = (Vec::new(), Vec::new());
     for plane in planes {
-        for (top, left) in
-            (0..height).step_by(down).flat_map(|top| (0..width).step_by(across).map(move |left| (top, left)))
+        for (top, left) in (0..height)
+            .step_by(chunk_height)
+            .flat_map(|top| (0..width).step_by(chunk_width).map(move |left| (top, left)))
         {
-            let rows = if tiled { down } else { down.min(height - top) };
+            let rows = if tiled { chunk_height } else { chunk_height.min(height - top) };
             let start = file.len() as u32;
-            let places = (top..top + rows).flat_map(|y| (left..left + across).map(move |x| (y, x)));
+            let places = (top..top + rows).flat_map(|y| (left..left + chunk_width).map(move |x| (y, x)));
             let pixels = places.map(|(y, x)| if y < height && x < width { plane[y * width + x] } else { 99 });
             file.extend(compressed(&pixels.collect::<Vec<u8>>(), offsets.len()));
             offsets.push(start);
@@ -65,8 +66,8 @@ fn written(
         (284, one(2)),
     ];
     match tiled {
-        true => tags.extend([(322, one(across)), (323, one(down)), (324, offsets), (325, lengths)]),
-        false => tags.extend([(273, offsets), (278, one(down)), (279, lengths)]),
+        true => tags.extend([(322, one(chunk_width)), (323, one(chunk_height)), (324, offsets), (325, lengths)]),
+        false => tags.extend([(273, offsets), (278, one(chunk_height)), (279, lengths)]),
     }
     tags.sort_unstable();
     let directory = (file.len() as u32).to_le_bytes();
@@ -81,7 +82,7 @@ fn written(
 }
 
 #[test]
-fn planes_of_any_cut_are_put_together() {
+fn planes_of_any_chunk_size_are_interleaved() {
     let size = (20, 37);
     let planes = [3, 5, 7].map(|factor| (0..20 * 37).map(|at| (at * factor % 251) as u8).collect::<Vec<u8>>());
     let expected: Vec<u8> = (0..20 * 37).flat_map(|at| [0, 1, 2].map(|plane| planes[plane][at])).collect();
@@ -92,19 +93,19 @@ fn planes_of_any_cut_are_put_together() {
 }
 
 #[test]
-fn where_the_lowest_bit_comes_first_the_bits_are_exchanged() {
+fn the_bits_are_reversed_for_a_fill_order_of_lowest_bit_first() {
     let size = (20, 37);
     let planes = [3, 5, 7].map(|factor| (0..20 * 37).map(|at| (at * factor % 251) as u8).collect::<Vec<u8>>());
     let (expected, ..) = rows(&planar_tiff(&planes, size, (20, 5)), 1.0);
-    let exchanged = |chunk: &[u8], _| chunk.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>();
+    let reversed = |chunk: &[u8], _| chunk.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>();
     for chunk in [(20, 5), (16, 16)] {
-        let (samples, ..) = rows(&written(&planes, size, chunk, (1, 2), exchanged), 1.0);
+        let (samples, ..) = rows(&written(&planes, size, chunk, (1, 2), reversed), 1.0);
         assert!(samples == expected, "{chunk:?}");
     }
 }
 
 #[test]
-fn strips_that_are_all_of_the_file_again_and_again_are_refused() {
+fn strips_that_all_span_the_whole_file_are_rejected() {
     let planes = [1, 2, 3].map(|colour| vec![colour; 20 * 37]);
     let mut file = written(&planes, (20, 37), (20, 1), (1, 2), |chunk, _| chunk.to_vec());
     let (strips, end) = (3 * 37, file.len() as u32);
@@ -114,11 +115,11 @@ fn strips_that_are_all_of_the_file_again_and_again_are_refused() {
         file[lengths..lengths + 4].copy_from_slice(&(end - 8 - 20 * strip as u32).to_le_bytes());
     }
     let limits = Limits { max_pixels: 1 << 20 };
-    let refused = crate::thumbnail::variants(&file, &[Spec::default()], &limits).unwrap_err();
-    assert!(refused.to_string().contains("damaged"), "{refused}");
+    let error = crate::thumbnail::variants(&file, &[Spec::default()], &limits).unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
 }
 
-/// Bytes that are all alike, by LZW (TIFF 6.0, section 13): each code stands for one byte more than the one before.
+/// LZW of identical bytes (TIFF 6.0, section 13): each code represents one byte more than the previous one.
 fn lzw_of_one_colour(bytes: &[u8]) -> Vec<u8> {
     const CLEAR: u64 = 256;
     const END: u64 = 257;
@@ -135,7 +136,7 @@ fn lzw_of_one_colour(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn tiles_by_lzw_may_reach_over_the_edge() {
+fn lzw_tiles_can_extend_beyond_the_page() {
     for width in 1..80 {
         let size = (width, 20);
         let planes = [99, 7, 200].map(|colour| vec![colour; width * 20]);
@@ -150,7 +151,7 @@ fn tiles_by_lzw_may_reach_over_the_edge() {
 }
 
 #[test]
-fn strips_of_any_height_are_put_together() {
+fn strips_of_any_height_are_decoded() {
     let pixels: Vec<u16> = (0..23 * 31 * 3).map(|at| (at * 7919 % 65521) as u16).collect();
     for strip in [1, 4, 30, 31, 100] {
         let mut file = Cursor::new(Vec::new());

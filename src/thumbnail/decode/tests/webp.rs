@@ -1,9 +1,9 @@
-//! WebP by libwebp, beside what the other decoder makes of it.
+//! WebP: comparison of libwebp with the decoder of the `image` crate.
 
 use super::{by_image, fixtures, rows};
 use crate::thumbnail::decode::layout;
 
-/// How much two pictures differ, in decibels.
+/// Peak signal-to-noise ratio in decibels.
 fn psnr(left: &[u8], right: &[f64]) -> f64 {
     assert_eq!(left.len(), right.len());
     let squares: f64 = left.iter().zip(right).map(|(&left, right)| (f64::from(left) - right).powi(2)).sum();
@@ -11,7 +11,7 @@ fn psnr(left: &[u8], right: &[f64]) -> f64 {
 }
 
 #[test]
-fn a_webp_that_is_shrunk_is_the_mean_of_its_boxes() {
+fn a_shrunk_webp_has_the_means_of_its_boxes() {
     let (width, height) = (600, 402);
     let wave = |at: f64| (128.0 + 90.0 * at.sin()) as u8;
     let pixel = |x: f64, y: f64| [wave(x / 9.0), wave(y / 5.0), wave((x + y) / 30.0)];
@@ -19,9 +19,9 @@ fn a_webp_that_is_shrunk_is_the_mean_of_its_boxes() {
     for encoder in [webpx::EncoderConfig::new().quality(90.0), webpx::EncoderConfig::new_lossless()] {
         let bytes = encoder.encode_rgb(&rgb, width as u32, height as u32, webpx::Unstoppable).unwrap();
         let (whole, ..) = rows(&bytes, 1.0);
-        // A step of 12 pixels leaves two samples for each: boxes of 6x6.
+        // A step of 12 pixels gives boxes of 6x6.
         let (small, plane, _) = rows(&bytes, 12.0);
-        assert_eq!((plane.width, plane.height, plane.across, plane.down), (100, 67, 6.0, 6.0));
+        assert_eq!((plane.width, plane.height, plane.x_step, plane.y_step), (100, 67, 6.0, 6.0));
         let mean = |at: usize| {
             let (left, top, channel) = (at / 3 % 100 * 6, at / 300 * 6, at % 3);
             let of_box = (0..36).map(|at| whole[((top + at / 6) * width + left + at % 6) * 3 + channel]);
@@ -33,12 +33,12 @@ fn a_webp_that_is_shrunk_is_the_mean_of_its_boxes() {
 }
 
 #[test]
-fn a_webp_is_nearly_that_of_another_decoder() {
+fn webp_rows_match_another_decoder() {
     for (name, bytes) in fixtures("webp", &["animated"]) {
         let (samples, _, header) = rows(&bytes, 1.0);
         let whole = by_image(&bytes);
         assert_eq!(layout(whole.color()), Some((header.model, header.depth)), "{name}");
-        let furthest = samples.iter().zip(whole.as_bytes()).map(|(is, other)| is.abs_diff(*other)).max();
-        assert!(samples.len() == whole.as_bytes().len() && furthest <= Some(1), "{name}: {furthest:?}");
+        let max_error = samples.iter().zip(whole.as_bytes()).map(|(is, other)| is.abs_diff(*other)).max();
+        assert!(samples.len() == whole.as_bytes().len() && max_error <= Some(1), "{name}: {max_error:?}");
     }
 }

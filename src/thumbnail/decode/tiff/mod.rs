@@ -1,8 +1,8 @@
-//! TIFF by the `tiff` crate, band by band, so that CMYK comes as it is stored and reaches its profile. A page that is one
-//! strip is held whole.
+//! TIFF through the `tiff` crate, band by band, without colour conversion, so that CMYK reaches its ICC profile. A page
+//! with a single strip is buffered.
 
 mod bands;
-mod mended;
+mod workarounds;
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -13,16 +13,16 @@ use tiff::decoder::{Decoder, Limits as TiffLimits};
 use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
-use super::{Area, Depth, Goal, Header, Plane, Sink, Source, ended};
+use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, io_error};
 use crate::thumbnail::colour::Model;
 use crate::thumbnail::probe::jpeg::frame;
 use crate::thumbnail::{Error, Limits};
 
-/// The most that a tag's value may take in memory, where a byte of it, such as of a profile, takes 32.
-const VALUE_BYTES: usize = 128 << 20;
+/// Limit for the value of a tag in memory, where each byte of a profile takes 32.
+const MAX_VALUE_BYTES: usize = 128 << 20;
 
 /// A TIFF whose first directory is read.
-pub(super) struct Tiff<'a> {
+pub(super) struct TiffDecoder<'a> {
     header: Header,
     decoder: Decoder<Cursor<Cow<'a, [u8]>>>,
     bands: Bands,
@@ -30,42 +30,42 @@ pub(super) struct Tiff<'a> {
 }
 
 /// Reads the first directory.
-pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Tiff<'a>, Error> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(refused)?;
-    let (width, height) = decoder.dimensions().map_err(refused)?;
-    let layout = layout(&mut decoder)?;
-    let (across, down) = decoder.chunk_dimensions();
+pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'a>, Error> {
+    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(decode_error)?;
+    let (width, height) = decoder.dimensions().map_err(decode_error)?;
+    let format = pixel_format(&mut decoder)?;
+    let (chunk_width, chunk_height) = decoder.chunk_dimensions();
     let bands = Bands {
         page: (width as usize, height as usize),
-        chunk: (across as usize, down as usize),
-        planes: decoder.image_buffer_layout().map_err(refused)?.planes,
-        bits: layout.bits.into(),
-        channels: layout.model.channels(),
+        chunk: (chunk_width as usize, chunk_height as usize),
+        planes: decoder.image_buffer_layout().map_err(decode_error)?.planes,
+        bits: format.bits.into(),
+        channels: format.model.channels(),
     };
-    if across == 0 || down == 0 || ![1, bands.channels].contains(&bands.planes) {
-        return Err(Error::corrupt("strips or tiles of no pixels"));
+    if chunk_width == 0 || chunk_height == 0 || ![1, bands.channels].contains(&bands.planes) {
+        return Err(Error::corrupt("empty strips or tiles"));
     }
     let rest = limits.max_bytes().checked_sub(bands.bytes()).ok_or(Error::TooMuchMemory)?;
     let mut bounds = TiffLimits::default();
-    bounds.decoding_buffer_size = VALUE_BYTES;
+    bounds.decoding_buffer_size = MAX_VALUE_BYTES;
     bounds.intermediate_buffer_size = usize::try_from(rest).unwrap_or(usize::MAX);
-    bounds.ifd_value_size = VALUE_BYTES;
+    bounds.ifd_value_size = MAX_VALUE_BYTES;
     decoder = decoder.with_limits(bounds.clone());
     check_jpegs(bytes, &mut decoder)?;
     let header = Header {
         width: width as usize,
         height: height as usize,
-        model: layout.model,
-        depth: layout.depth,
+        model: format.model,
+        depth: format.depth,
         icc: icc(&mut decoder)?,
         orientation: orientation(&mut decoder),
         premultiplied: premultiplied(&mut decoder),
     };
-    let decoder = Decoder::new(Cursor::new(mended::mended(bytes, &mut decoder)?)).map_err(refused)?;
-    Ok(Tiff { header, decoder: decoder.with_limits(bounds), bands, limits: *limits })
+    let decoder = Decoder::new(Cursor::new(workarounds::patched(bytes, &mut decoder)?)).map_err(decode_error)?;
+    Ok(TiffDecoder { header, decoder: decoder.with_limits(bounds), bands, limits: *limits })
 }
 
-impl Source for Tiff<'_> {
+impl RowDecoder for TiffDecoder<'_> {
     fn header(&self) -> &Header {
         &self.header
     }
@@ -74,7 +74,7 @@ impl Source for Tiff<'_> {
         vec![self.header.plane()]
     }
 
-    fn read(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+    fn decode(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let bits = self.bands.bits;
         let mut expanded = vec![0; if bits < 8 { self.header.width } else { 0 }];
         self.bands.read(&mut self.decoder, &self.limits, |row| {
@@ -88,15 +88,15 @@ impl Source for Tiff<'_> {
     }
 }
 
-struct Layout {
+struct PixelFormat {
     model: Model,
     depth: Depth,
     bits: u8,
 }
 
-fn layout(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Layout, Error> {
+fn pixel_format(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<PixelFormat, Error> {
     const UNKNOWN: Error = Error::Unsupported("TIFF of this colour type");
-    let (model, bits) = match decoder.colortype().map_err(refused)? {
+    let (model, bits) = match decoder.colortype().map_err(decode_error)? {
         ColorType::Gray(bits) => (Model::Grey, bits),
         ColorType::GrayA(bits) => (Model::GreyAlpha, bits),
         ColorType::Multiband { bit_depth, num_samples: 2 } => (Model::GreyAlpha, bit_depth),
@@ -106,7 +106,7 @@ fn layout(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Layout, Error> {
         ColorType::CMYK(bits) => (Model::Cmyk { inverted: false }, bits),
         _ => return Err(UNKNOWN),
     };
-    let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(refused)?.unwrap_or_default();
+    let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(decode_error)?.unwrap_or_default();
     let all = |format: SampleFormat| formats.iter().all(|&found| found == format.to_u16());
     let depth = match bits {
         1 | 2 | 4 if model == Model::Grey && all(SampleFormat::Uint) => Depth::U8,
@@ -115,13 +115,15 @@ fn layout(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Layout, Error> {
         32 if !formats.is_empty() && all(SampleFormat::IEEEFP) => Depth::F32,
         _ => return Err(UNKNOWN),
     };
-    Ok(Layout { model, depth, bits })
+    Ok(PixelFormat { model, depth, bits })
 }
 
-/// A JPEG inside must not be larger than its strip or tile: its decoder would believe it, and allocate. A header among
-/// the shared tables would escape this look, so there must be none.
+/// Rejects an embedded JPEG that is larger than its strip or tile: its decoder would allocate for the larger size. A
+/// frame header among the shared tables would bypass this check and is rejected too.
 fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(), Error> {
-    if decoder.find_tag_unsigned(Tag::Compression).map_err(refused)? != Some(CompressionMethod::ModernJPEG.to_u16()) {
+    if decoder.find_tag_unsigned(Tag::Compression).map_err(decode_error)?
+        != Some(CompressionMethod::ModernJPEG.to_u16())
+    {
         return Ok(());
     }
     let tables = decoder.get_tag_u8_vec(Tag::JPEGTables).unwrap_or_default();
@@ -129,28 +131,28 @@ fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(),
         return Err(Error::corrupt("a frame header among the JPEG tables"));
     }
     let (width, height) = decoder.chunk_dimensions();
-    for chunk in mended::chunks(bytes, decoder)? {
+    for chunk in workarounds::chunks(bytes, decoder)? {
         let frame = frame(&mut Cursor::new(&bytes[chunk]))?;
         if u32::from(frame.width) > width || u32::from(frame.height) > height {
-            return Err(Error::corrupt("a JPEG that is larger than its strip or tile"));
+            return Err(Error::corrupt("a JPEG larger than its strip or tile"));
         }
     }
     Ok(())
 }
 
-/// Samples of 1, 2 or 4 bits become bytes of the full range.
+/// Expands samples of 1, 2 or 4 bits to bytes of the full range.
 fn expand(packed: &[u8], bits: usize, bytes: &mut [u8]) {
-    let most = (1_u8 << bits) - 1;
+    let max = (1_u8 << bits) - 1;
     for (x, byte) in bytes.iter_mut().enumerate() {
         let bit = x * bits;
-        *byte = (packed[bit / 8] >> (8 - bits - bit % 8) & most) * (255 / most);
+        *byte = (packed[bit / 8] >> (8 - bits - bit % 8) & max) * (255 / max);
     }
 }
 
-/// A malformed profile is none; one that lies beyond the file's end shows that the file is cut off.
+/// Ignores a malformed profile. A profile beyond the end of the file means that the file is truncated.
 fn icc(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Option<Vec<u8>>, Error> {
     match decoder.get_tag_u8_vec(Tag::IccProfile) {
-        Err(TiffError::IoError(source)) => Err(ended(source)),
+        Err(TiffError::IoError(source)) => Err(io_error(source)),
         other => Ok(other.ok()),
     }
 }
@@ -160,15 +162,15 @@ fn orientation(decoder: &mut Decoder<Cursor<&[u8]>>) -> Orientation {
     value.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
 }
 
-/// Whether the colours are already multiplied by alpha (TIFF 6.0, section 18).
+/// Whether colours are multiplied by alpha (TIFF 6.0, section 18).
 fn premultiplied(decoder: &mut Decoder<Cursor<&[u8]>>) -> bool {
     let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).ok().flatten().unwrap_or_default();
     extra.first() == Some(&ExtraSamples::AssociatedAlpha.to_u16())
 }
 
-fn refused(error: TiffError) -> Error {
+fn decode_error(error: TiffError) -> Error {
     match error {
-        TiffError::IoError(source) => ended(source),
+        TiffError::IoError(source) => io_error(source),
         TiffError::LimitsExceeded => Error::TooMuchMemory,
         TiffError::UnsupportedError(_) => Error::Unsupported("This variant of TIFF"),
         other => Error::corrupt(other),

@@ -1,4 +1,4 @@
-//! A process that does one thing again and again, and says what that costs. Measured on Linux only.
+//! A child process that runs one stage repeatedly and reports its cost. Measures on Linux only.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,32 +9,32 @@ use serde::{Deserialize, Serialize};
 
 use super::stage::Stage;
 
-/// What such a process says on its last line.
+/// The report on the last line of the child's output.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Report {
     /// CPU milliseconds of each round, in user and kernel mode.
     cpu: Vec<f64>,
     /// Resident memory in KiB before the file was read, 0 if unknown.
     idle: u64,
-    /// The most resident memory in KiB, 0 if unknown.
+    /// Peak resident memory in KiB, 0 if unknown.
     peak: u64,
 }
 
 impl Report {
-    /// The median of the rounds' CPU milliseconds.
+    /// Median CPU milliseconds of the rounds.
     pub fn cpu(&self) -> f64 {
         let mut sorted = self.cpu.clone();
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
 
-    /// The most memory in MB that the work took, the file's own bytes among it.
+    /// Peak memory of the work in MB, including the bytes of the file.
     pub fn above_idle(&self) -> f64 {
         self.peak.saturating_sub(self.idle) as f64 / 1024.0
     }
 }
 
-/// Lets such a process measure a stage; `rounds` says how many do not count, and how many do.
+/// Measures a stage in a child process; `rounds` are the numbers of warm-up rounds and of measured rounds.
 pub fn measure(stage: Stage, file: &Path, rounds: (usize, usize)) -> anyhow::Result<Report> {
     let mut process = Command::new(std::env::current_exe()?);
     process
@@ -47,10 +47,10 @@ pub fn measure(stage: Stage, file: &Path, rounds: (usize, usize)) -> anyhow::Res
     Ok(serde_json::from_slice(&done.stdout)?)
 }
 
-/// Is such a process: `STAGE FILE OUTPUT WARM-UPS ROUNDS`, where an output of `-` is none.
+/// Runs the child process: `STAGE FILE OUTPUT WARM-UPS ROUNDS`, where the output `-` discards the thumbnail.
 pub fn run(request: &[String]) -> anyhow::Result<()> {
     let [stage, file, output, warm_ups, rounds] = request else {
-        anyhow::bail!("STAGE FILE OUTPUT WARM-UPS ROUNDS are needed")
+        anyhow::bail!("expected STAGE FILE OUTPUT WARM-UPS ROUNDS")
     };
     let idle = memory("VmRSS:").unwrap_or(0);
     let mut work = Stage::named(stage)?.prepared(Path::new(file))?;
@@ -71,13 +71,13 @@ pub fn run(request: &[String]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Milliseconds that this process has used.
+/// CPU milliseconds of this process.
 fn cpu_time() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 * 1e3 + time.tv_nsec as f64 / 1e6
 }
 
-/// A line of this process's status, in KiB (proc_pid_status(5)).
+/// A memory field of this process's status in KiB (proc_pid_status(5)).
 fn memory(name: &str) -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;

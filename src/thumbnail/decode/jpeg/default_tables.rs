@@ -1,19 +1,19 @@
-//! The tables that a file without any is meant to be read with, such as a frame of motion JPEG (ITU-T T.81, K.3.3).
+//! Default Huffman tables for files without a DHT segment, such as frames of motion JPEG (ITU-T T.81, K.3.3).
 
 use std::borrow::Cow;
 
-use super::huffman::Definition;
+use super::huffman::HuffmanSpec;
 
-/// For luma and for chroma.
-pub(super) const DC: [Definition; 2] = [
-    Definition { lengths: [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], symbols: Cow::Borrowed(&SIZES) },
-    Definition { lengths: [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], symbols: Cow::Borrowed(&SIZES) },
+/// Luma and chroma.
+pub(super) const DC: [HuffmanSpec; 2] = [
+    HuffmanSpec { lengths: [0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0], symbols: Cow::Borrowed(&SIZES) },
+    HuffmanSpec { lengths: [0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0], symbols: Cow::Borrowed(&SIZES) },
 ];
 
-/// For luma and for chroma.
-pub(super) const AC: [Definition; 2] = [
-    Definition { lengths: [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d], symbols: Cow::Borrowed(&LUMA) },
-    Definition { lengths: [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77], symbols: Cow::Borrowed(&CHROMA) },
+/// Luma and chroma.
+pub(super) const AC: [HuffmanSpec; 2] = [
+    HuffmanSpec { lengths: [0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 0x7d], symbols: Cow::Borrowed(&LUMA) },
+    HuffmanSpec { lengths: [0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4, 4, 0, 1, 2, 0x77], symbols: Cow::Borrowed(&CHROMA) },
 ];
 
 const SIZES: [u8; 12] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];

@@ -1,4 +1,4 @@
-//! Files that the decoder takes for others, written as it reads them.
+//! Workarounds for files that the `tiff` crate misreads: the file is patched before it is decoded.
 
 use std::borrow::Cow;
 use std::io::Cursor;
@@ -7,77 +7,75 @@ use std::ops::Range;
 use tiff::decoder::{ChunkType, Decoder};
 use tiff::tags::{CompressionMethod, Tag};
 
-use super::refused;
+use super::decode_error;
 use crate::thumbnail::Error;
 
-/// The width's tag.
+/// Tag of the width.
 const WIDTH: u16 = 256;
-/// Tiles that reach further over the page's edge are nobody's, and would be much to hold.
-pub(super) const FURTHEST: u32 = 4096;
-/// The numbers of a tag's types that a width may have.
+/// The most pixels that a tile extends beyond the edge of the page; real files have less, and larger tiles take too
+/// much memory.
+pub(super) const MAX_TILE_OVERHANG: u32 = 4096;
+/// Field types that a width can have.
 const SHORT: u16 = 3;
 const LONG: u16 = 4;
 
-/// The file, of which as much is copied as has to be changed.
+/// The file with all workarounds applied; copied only if one is needed.
 ///
-/// The decoder does not know the fill order: where the lowest bit comes first, the bits of every byte are exchanged. And it
-/// skips the rest of a row of tiles beyond the page's edge in a way that takes LZW for ended too early (as of 0.11.3); a
-/// page as wide as its tiles has no such rest. What is drawn remains as wide as the page.
-pub(super) fn mended<'a>(bytes: &'a [u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Cow<'a, [u8]>, Error> {
-    let mut mended = Cow::Borrowed(bytes);
-    let compression = decoder.find_tag_unsigned(Tag::Compression).map_err(refused)?.unwrap_or(1);
+/// The decoder ignores the fill order: for the lowest bit first, the bits of every byte are reversed. Its way of
+/// skipping tile columns beyond the page edge makes LZW data appear truncated (as of 0.11.3): the page is declared as
+/// wide as its tiles, and the extra columns are dropped later.
+pub(super) fn patched<'a>(bytes: &'a [u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Cow<'a, [u8]>, Error> {
+    let mut patched = Cow::Borrowed(bytes);
+    let compression = decoder.find_tag_unsigned(Tag::Compression).map_err(decode_error)?.unwrap_or(1);
     let compression = CompressionMethod::from_u16_exhaustive(compression);
-    let fill_order = decoder.find_tag_unsigned::<u16>(Tag::FillOrder).map_err(refused)?;
-    // The bits of a JPEG have an order of their own.
+    let fill_order = decoder.find_tag_unsigned::<u16>(Tag::FillOrder).map_err(decode_error)?;
+    // The fill order does not apply to JPEG data.
     if fill_order == Some(2) && compression != CompressionMethod::ModernJPEG {
-        exchange_bits(bytes, &chunks(bytes, decoder)?, mended.to_mut());
+        reverse_bits(bytes, &chunks(bytes, decoder)?, patched.to_mut());
     }
     let is_tiled = matches!(decoder.get_chunk_type(), ChunkType::Tile);
     if is_tiled && compression == CompressionMethod::LZW {
-        let (width, across) = (decoder.dimensions().map_err(refused)?.0, decoder.chunk_dimensions().0);
-        let over = |padded: &u32| (1..FURTHEST).contains(&(padded - width));
-        if let Some(padded) = width.checked_next_multiple_of(across).filter(over) {
-            widen(mended.to_mut(), padded);
+        let (width, tile_width) = (decoder.dimensions().map_err(decode_error)?.0, decoder.chunk_dimensions().0);
+        let within_limit = |padded: &u32| (1..MAX_TILE_OVERHANG).contains(&(padded - width));
+        if let Some(padded) = width.checked_next_multiple_of(tile_width).filter(within_limit) {
+            set_width(patched.to_mut(), padded);
         }
     }
-    Ok(mended)
+    Ok(patched)
 }
 
-/// Where the strips or tiles lie. Several may be the same bytes, but not many times all of the file: that would be as much
-/// work as anyone likes.
-///
-/// # Errors
-/// When one lies beyond the file's end, or when they are too many.
+/// Byte ranges of the strips or tiles. They can overlap, but their total is bounded: otherwise a small file could cause
+/// any amount of work. Fails for a range beyond the end of the file.
 pub(super) fn chunks(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Vec<Range<usize>>, Error> {
-    const TIMES: usize = 16;
+    const MAX_TOTAL: usize = 16;
     let (starts, lengths) = match decoder.get_chunk_type() {
         ChunkType::Strip => (Tag::StripOffsets, Tag::StripByteCounts),
         ChunkType::Tile => (Tag::TileOffsets, Tag::TileByteCounts),
     };
-    let starts = decoder.get_tag_u64_vec(starts).map_err(refused)?;
-    let lengths = decoder.get_tag_u64_vec(lengths).map_err(refused)?;
+    let starts = decoder.get_tag_u64_vec(starts).map_err(decode_error)?;
+    let lengths = decoder.get_tag_u64_vec(lengths).map_err(decode_error)?;
     let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let mut left = bytes.len().saturating_mul(TIMES);
+    let mut left = bytes.len().saturating_mul(MAX_TOTAL);
     let mut chunks = Vec::with_capacity(starts.len());
     for (start, length) in starts.into_iter().zip(lengths) {
         let chunk = at(start)..at(start.saturating_add(length));
         let length = bytes.get(chunk.clone()).ok_or(Error::Truncated)?.len();
-        left = left.checked_sub(length).ok_or_else(|| Error::corrupt("strips that lie over each other"))?;
+        left = left.checked_sub(length).ok_or_else(|| Error::corrupt("overlapping strips"))?;
         chunks.push(chunk);
     }
     Ok(chunks)
 }
 
-fn exchange_bits(bytes: &[u8], chunks: &[Range<usize>], mended: &mut [u8]) {
+fn reverse_bits(bytes: &[u8], chunks: &[Range<usize>], patched: &mut [u8]) {
     for chunk in chunks {
-        for (target, byte) in mended[chunk.clone()].iter_mut().zip(&bytes[chunk.clone()]) {
+        for (target, byte) in patched[chunk.clone()].iter_mut().zip(&bytes[chunk.clone()]) {
             *target = byte.reverse_bits();
         }
     }
 }
 
-/// Writes another width into the first directory (TIFF 6.0, section 2, or BigTIFF), if it has room for it.
-fn widen(bytes: &mut [u8], width: u32) -> Option<()> {
+/// Overwrites the width in the first directory (TIFF 6.0, section 2, or BigTIFF), if the field is wide enough.
+fn set_width(bytes: &mut [u8], width: u32) -> Option<()> {
     let little = bytes.starts_with(b"II");
     let number = |bytes: &[u8], at: usize, size: usize| {
         let field = bytes.get(at..at.checked_add(size)?)?.iter();

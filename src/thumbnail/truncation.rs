@@ -1,40 +1,40 @@
-//! Whether a file goes on to its own end marker: decoders fill what is missing with grey, or never look.
+//! Detects truncated files by their end marker: some decoders fill missing pixels with grey or do not read to the end.
 
 use std::io::{self, BufRead, Cursor, Seek, SeekFrom};
 
 use super::{Error, Format};
 
-/// Walks the container, not the pixels; formats whose decoders notice a missing byte themselves are passed.
+/// Reads the container structure without decoding pixels. Formats whose decoders detect truncation need no check.
 pub(super) fn check(bytes: &[u8], format: Format) -> Result<(), Error> {
-    let whole = match format {
+    let complete = match format {
         Format::Png => return png(Cursor::new(bytes)),
         Format::WebP => webp(bytes),
         Format::Gif => gif(bytes),
         Format::Jpeg | Format::Tiff | Format::Bmp => Some(()),
     };
-    whole.ok_or(Error::Truncated)
+    complete.ok_or(Error::Truncated)
 }
 
-/// Chunks up to IEND: length, type, data, checksum (PNG specification, 5.3). Begins at the start of the file.
+/// Chunks up to IEND: length, type, data, checksum (PNG specification, 5.3). Seeks to the start of the file first.
 pub(super) fn png<F: BufRead + Seek>(mut file: F) -> Result<(), Error> {
-    let failed = |source: io::Error| match source.kind() {
+    let read_error = |source: io::Error| match source.kind() {
         io::ErrorKind::UnexpectedEof => Error::Truncated,
         _ => Error::Read { source },
     };
-    file.seek(SeekFrom::Start(8)).map_err(failed)?;
+    file.seek(SeekFrom::Start(8)).map_err(read_error)?;
     loop {
         let mut chunk = [0; 8];
-        file.read_exact(&mut chunk).map_err(failed)?;
+        file.read_exact(&mut chunk).map_err(read_error)?;
         let [a, b, c, d, name @ ..] = chunk;
         if name == *b"IEND" {
-            return file.read_exact(&mut [0; 4]).map_err(failed);
+            return file.read_exact(&mut [0; 4]).map_err(read_error);
         }
-        // Where this leads beyond the end, the next chunk is missing.
-        file.seek_relative(i64::from(u32::from_be_bytes([a, b, c, d])) + 4).map_err(failed)?;
+        // After a seek beyond the end of the file, reading the next chunk fails.
+        file.seek_relative(i64::from(u32::from_be_bytes([a, b, c, d])) + 4).map_err(read_error)?;
     }
 }
 
-/// The length in the RIFF header, and every chunk within it (RFC 9649, 2.3). The last padding byte is often missing.
+/// The RIFF length and every chunk within it (RFC 9649, 2.3). The last padding byte is often missing.
 fn webp(bytes: &[u8]) -> Option<()> {
     let length = |bytes: &[u8]| usize::try_from(u32::from_le_bytes(*bytes.get(4..8)?.first_chunk()?)).ok();
     let mut rest = bytes.get(12..length(bytes)?.checked_add(8)?)?;
@@ -46,7 +46,7 @@ fn webp(bytes: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// Blocks up to the end of the first image's data (GIF89a, 18 to 22); without an image, up to the trailer.
+/// Blocks up to the end of the first image (GIF89a, 18 to 22), or up to the trailer without an image.
 fn gif(bytes: &[u8]) -> Option<()> {
     let colours = |flags: u8| if flags & 0x80 != 0 { 3 << ((flags & 7) + 1) } else { 0 };
     let mut rest = bytes.get(13 + colours(*bytes.get(10)?)..)?;
@@ -57,13 +57,13 @@ fn gif(bytes: &[u8]) -> Option<()> {
                 let data = 10 + colours(*rest.get(9)?) + 1;
                 return sub_blocks(rest.get(data..)?).map(|_| ());
             }
-            // A trailer, or what the decoder will not take either.
+            // The trailer, or an invalid block that the decoder rejects.
             _ => return Some(()),
         }
     }
 }
 
-/// Passes over data sub-blocks: a length and as many bytes, until a length of 0.
+/// Skips data sub-blocks: a length byte and that many bytes, up to a length of 0.
 fn sub_blocks(mut rest: &[u8]) -> Option<&[u8]> {
     loop {
         let (&length, after) = rest.split_first()?;
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_chunk_must_lie_within_its_file() {
+    fn a_chunk_beyond_the_end_of_the_file_is_detected() {
         assert_eq!(webp(b"RIFF\x0e\0\0\0WEBPVP8 \x01\0\0\0x"), None);
         assert_eq!(webp(b"RIFF\x0d\0\0\0WEBPVP8 \x01\0\0\0x"), Some(()));
         assert_eq!(webp(b"RIFF\x0d\0\0\0WEBPVP8 \x02\0\0\0x"), None);

@@ -1,93 +1,94 @@
-//! From coefficients to samples (ITU-T T.81, A.3.3): all 8x8 of a block, or its lowest frequencies as a smaller block.
+//! Inverse DCT (ITU-T T.81, A.3.3): of all 8x8 coefficients of a block, or of its lowest frequencies as a smaller
+//! block.
 //!
-//! A block of `side` samples keeps the coefficients of its `side` lowest frequencies across and down; transformed by the
-//! cosines of that size, they are the picture without the detail that the smaller size cannot show.
+//! A block of `side` samples uses the coefficients of the `side` lowest frequencies in each direction. Transformed with
+//! the cosines of that size, they give the image without the frequencies that the smaller size cannot represent.
 
 use crate::thumbnail::encode::ZIGZAG;
 
-/// Where the coefficients of a block are kept, by their place in the file; those that are not kept share a place beyond.
+/// Storage index of each of a block's lowest frequencies, by zigzag position. All other coefficients share one index
+/// behind them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kept {
-    /// The last place in the file that matters.
+pub(super) struct LowFrequencies {
+    /// The last zigzag position that is stored.
     pub(super) last: usize,
-    slots: [u8; 64],
+    indices: [u8; 64],
 }
 
-impl Kept {
+impl LowFrequencies {
     /// For blocks of `side` samples.
     pub(super) const fn new(side: usize) -> Self {
-        let (mut slots, mut last, mut at) = ([(side * side) as u8; 64], 0, 0);
+        let (mut indices, mut last, mut at) = ([(side * side) as u8; 64], 0, 0);
         while at < 64 {
             let (row, column) = (ZIGZAG[at] as usize / 8, ZIGZAG[at] as usize % 8);
             if row < side && column < side {
-                slots[at] = (row * side + column) as u8;
+                indices[at] = (row * side + column) as u8;
                 last = at;
             }
             at += 1;
         }
-        Self { last, slots }
+        Self { last, indices }
     }
 
-    /// Where the coefficient that comes at this place is kept.
+    /// Storage index of the coefficient at a zigzag position.
     #[inline(always)]
-    pub(super) fn slot(&self, at: usize) -> usize {
-        self.slots[at & 63].into()
+    pub(super) fn index(&self, zigzag: usize) -> usize {
+        self.indices[zigzag & 63].into()
     }
 }
 
-/// A block of `SIDE` samples across and down: 1, 2 or 8.
+/// A block of `SIDE` x `SIDE` samples, where `SIDE` is 1, 2 or 8.
 #[inline(always)]
 pub(super) fn block<const SIDE: usize>(coefficients: &[i32], samples: &mut [u8], stride: usize) {
     match SIDE {
-        1 => samples[0] = one(coefficients[0]),
-        2 => two(coefficients.first_chunk().unwrap_or(&[0; 4]), samples, stride),
-        _ => eight(coefficients.first_chunk().unwrap_or(&[0; 64]), samples, stride),
+        1 => samples[0] = dc_sample(coefficients[0]),
+        2 => idct_2x2(coefficients.first_chunk().unwrap_or(&[0; 4]), samples, stride),
+        _ => idct_8x8(coefficients.first_chunk().unwrap_or(&[0; 64]), samples, stride),
     }
 }
 
-/// The sample of a block that has a mean and nothing else.
+/// The sample of a block with only a DC coefficient.
 #[inline(always)]
-fn one(mean: i32) -> u8 {
-    ((mean + (128 << 3) + 4) >> 3).clamp(0, 255) as u8
+fn dc_sample(dc: i32) -> u8 {
+    ((dc + (128 << 3) + 4) >> 3).clamp(0, 255) as u8
 }
 
-/// A block of 2x2.
 #[inline(always)]
-fn two(&[mean, across, down, both]: &[i32; 4], samples: &mut [u8], stride: usize) {
-    let (left, right) = (mean + across, mean - across);
-    let (left_down, right_down) = (down + both, down - both);
+fn idct_2x2(&[dc, horizontal, vertical, diagonal]: &[i32; 4], samples: &mut [u8], stride: usize) {
+    let (left, right) = (dc + horizontal, dc - horizontal);
+    let (left_delta, right_delta) = (vertical + diagonal, vertical - diagonal);
     if let [a, b, .., c, d] = &mut samples[..stride + 2] {
-        (*a, *b) = (one(left + left_down), one(right + right_down));
-        (*c, *d) = (one(left - left_down), one(right - right_down));
+        (*a, *b) = (dc_sample(left + left_delta), dc_sample(right + right_delta));
+        (*c, *d) = (dc_sample(left - left_delta), dc_sample(right - right_delta));
     }
 }
 
-/// How many blocks of 4x4 are transformed at once: as many as the processor adds numbers.
+/// Number of 4x4 blocks that are transformed at once: the width of the CPU's vectors.
 pub(super) const LANES: usize = 4;
 
-/// Blocks of 4x4 that lie side by side.
-pub(super) fn fours(blocks: &[[i32; 16]; LANES], samples: &mut [u8], stride: usize) {
+/// Adjacent blocks of 4x4 samples.
+pub(super) fn idct_4x4(blocks: &[[i32; 16]; LANES], samples: &mut [u8], stride: usize) {
     let mut rows = [[[0.0; LANES]; 4]; 4];
     for at in 0..4 {
         let mut column = [[0.0; LANES]; 4];
         for (row, values) in column.iter_mut().enumerate() {
             *values = blocks.each_ref().map(|block| block[row * 4 + at] as f32);
         }
-        for (row, values) in rows.iter_mut().zip(pass_of_four(&column)) {
+        for (row, values) in rows.iter_mut().zip(idct_pass_4(&column)) {
             row[at] = values;
         }
     }
     for (row, line) in rows.iter().zip(samples.chunks_mut(stride)) {
-        let words = words(&pass_of_four(row));
-        for (word, four) in words.iter().zip(line.as_chunks_mut::<4>().0) {
-            *four = word.to_le_bytes();
+        let words = pack_samples(&idct_pass_4(row));
+        for (word, samples) in words.iter().zip(line.as_chunks_mut::<4>().0) {
+            *samples = word.to_le_bytes();
         }
     }
 }
 
-/// Transforms of four, side by side.
-fn pass_of_four([a, b, c, d]: &[[f32; LANES]; 4]) -> [[f32; LANES]; 4] {
-    // The cosines of 1/8 and 3/8 pi; the four-point transform is scaled by 1/2 each way.
+/// One-dimensional four-point transforms of [`LANES`] blocks.
+fn idct_pass_4([a, b, c, d]: &[[f32; LANES]; 4]) -> [[f32; LANES]; 4] {
+    // The cosines of 1/8 and 3/8 pi; the four-point transform is scaled by 1/2 in each direction.
     const C1: f32 = 0.923_879_5 * 0.5;
     const C3: f32 = 0.382_683_43 * 0.5;
     const EVEN: f32 = 0.353_553_4;
@@ -103,34 +104,33 @@ fn pass_of_four([a, b, c, d]: &[[f32; LANES]; 4]) -> [[f32; LANES]; 4] {
     out
 }
 
-/// The four samples of each block, the first one lowest.
-fn words(values: &[[f32; LANES]; 4]) -> [u32; LANES] {
+/// The four samples of each block, little-endian.
+fn pack_samples(values: &[[f32; LANES]; 4]) -> [u32; LANES] {
     let mut words = [0; LANES];
     for values in values.iter().rev() {
         for (word, value) in words.iter_mut().zip(values) {
-            *word = *word << 8 | u32::from(sample(*value));
+            *word = *word << 8 | u32::from(to_sample(*value));
         }
     }
     words
 }
 
-/// A block of 8x8.
-fn eight(coefficients: &[i32; 64], samples: &mut [u8], stride: usize) {
+fn idct_8x8(coefficients: &[i32; 64], samples: &mut [u8], stride: usize) {
     if coefficients[1..].iter().all(|&coefficient| coefficient == 0) {
-        let sample = one(coefficients[0]);
+        let sample = dc_sample(coefficients[0]);
         (0..8).for_each(|row| samples[row * stride..][..8].fill(sample));
         return;
     }
     let rows = std::array::from_fn(|row| std::array::from_fn(|column| coefficients[row * 8 + column] as f32));
-    let rows = transposed(&pass(&transposed(&pass(&rows))));
+    let rows = transposed(&idct_pass_8(&transposed(&idct_pass_8(&rows))));
     for (row, values) in rows.iter().enumerate() {
-        samples[row * stride..][..8].copy_from_slice(&values.map(sample));
+        samples[row * stride..][..8].copy_from_slice(&values.map(to_sample));
     }
 }
 
-/// Eight transforms down, side by side.
-fn pass([r0, r1, r2, r3, r4, r5, r6, r7]: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
-    // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled as the mean is.
+/// One-dimensional eight-point transforms of eight columns.
+fn idct_pass_8([r0, r1, r2, r3, r4, r5, r6, r7]: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
+    // Half the cosines of 0 to 7 sixteenths of pi, the first one scaled like the DC coefficient.
     const C: [f32; 8] =
         [0.353_553_4, 0.490_392_64, 0.461_939_77, 0.415_734_8, 0.353_553_4, 0.277_785_12, 0.191_341_71, 0.097_545_16];
     let mut out = [[0.0; 8]; 8];
@@ -157,12 +157,12 @@ fn transposed(rows: &[[f32; 8]; 8]) -> [[f32; 8]; 8] {
     std::array::from_fn(|row| std::array::from_fn(|column| rows[column][row]))
 }
 
-/// With this added, a number of 16 bits has its nearest integer in the lowest bits: the processor rounds several at once.
+/// Adding this to a number of 16 bits puts its nearest integer into the lowest bits: rounding that vectorises.
 const ROUNDING: f32 = 12_582_912.0;
 
 /// The nearest sample.
 #[inline(always)]
-fn sample(value: f32) -> u8 {
+fn to_sample(value: f32) -> u8 {
     (value + (ROUNDING + 128.0)).clamp(ROUNDING, ROUNDING + 255.0).to_bits() as u8
 }
 
@@ -172,7 +172,7 @@ mod tests {
 
     use super::*;
 
-    /// A.3.3, to the letter, over the `side` lowest frequencies of an 8x8 block.
+    /// The formula of A.3.3 over the `side` lowest frequencies of an 8x8 block.
     fn reference(coefficients: &[i32], side: usize) -> Vec<u8> {
         let scale = |at: usize| if at == 0 { 0.5_f64.sqrt() } else { 1.0 };
         let cosine = |x: usize, u: usize| ((2 * x + 1) as f64 * u as f64 * PI / (2 * side) as f64).cos();
@@ -195,24 +195,24 @@ mod tests {
     }
 
     #[test]
-    fn every_size_is_the_transform_of_the_standard() {
+    fn every_size_matches_the_formula_of_the_standard() {
         for seed in 0..200 {
             let (small, middle, large) = (coefficients::<4>(seed), coefficients::<16>(seed), coefficients::<64>(seed));
             let mut samples = [[0_u8; 4], [0; 4]].concat();
-            two(&small, &mut samples, 2);
+            idct_2x2(&small, &mut samples, 2);
             let mut all = vec![(samples[..4].to_vec(), reference(&small, 2))];
             let mut samples = [0; 16 * LANES];
             let mut blocks = [[0; 16]; LANES];
             for (lane, block) in blocks.iter_mut().enumerate() {
                 middle.iter().zip(block).for_each(|(&value, place)| *place = value * lane as i32);
             }
-            fours(&blocks, &mut samples, 4 * LANES);
+            idct_4x4(&blocks, &mut samples, 4 * LANES);
             for lane in 0..LANES {
                 let is = samples.chunks(4 * LANES).flat_map(|row| &row[lane * 4..lane * 4 + 4]).copied().collect();
                 all.push((is, reference(&middle.map(|value| value * lane as i32), 4)));
             }
             let mut samples = [0; 64];
-            eight(&large, &mut samples, 8);
+            idct_8x8(&large, &mut samples, 8);
             all.push((samples.to_vec(), reference(&large, 8)));
             for (is, reference) in all {
                 assert!(is.iter().zip(&reference).all(|(&is, &other)| is.abs_diff(other) <= 1), "{is:?} {reference:?}");
@@ -221,9 +221,9 @@ mod tests {
     }
 
     #[test]
-    fn the_kept_coefficients_are_the_lowest_frequencies() {
-        assert_eq!([1, 2, 4, 8].map(|side| Kept::new(side).last), [0, 4, 24, 63]);
-        let kept = Kept::new(2);
-        assert_eq!([0, 1, 2, 3, 4, 5].map(|at| kept.slot(at)), [0, 1, 2, 4, 3, 4]);
+    fn low_frequencies_are_stored_by_row_and_column() {
+        assert_eq!([1, 2, 4, 8].map(|side| LowFrequencies::new(side).last), [0, 4, 24, 63]);
+        let frequencies = LowFrequencies::new(2);
+        assert_eq!([0, 1, 2, 3, 4, 5].map(|at| frequencies.index(at)), [0, 1, 2, 4, 3, 4]);
     }
 }
