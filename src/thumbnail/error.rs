@@ -12,7 +12,7 @@ pub enum Error {
     #[error("the file is empty")]
     Empty,
     /// The first bytes match no known format.
-    #[error("the file is not a picture")]
+    #[error("the file is not an image")]
     NotAnImage,
     /// An image of an unsupported format or variant; the name is one that uploaders know.
     #[error("{0} is not supported")]
@@ -42,7 +42,7 @@ pub enum Error {
     #[error("decoding exceeds the memory limit")]
     TooMuchMemory,
     /// The file ends before its image does.
-    #[error("the file is cut off")]
+    #[error("the file is truncated")]
     Truncated,
     /// The content is invalid or contradicts the header.
     #[error("the file is damaged")]
@@ -81,26 +81,26 @@ impl Error {
     pub fn message(&self) -> String {
         const FORMATS: &str = "JPEG, PNG, WebP, GIF, TIFF or BMP";
         match self {
-            Self::Empty => format!("The file is empty; send a {FORMATS} picture."),
-            Self::NotAnImage => format!("The file is not a picture; send a {FORMATS} picture."),
-            Self::Unsupported(name) => format!("{name} is not supported; send a {FORMATS} picture."),
+            Self::Empty => format!("The file is empty; send a {FORMATS} image."),
+            Self::NotAnImage => format!("The file is not an image; send a {FORMATS} image."),
+            Self::Unsupported(name) => format!("{name} is not supported; send a {FORMATS} image."),
             Self::BadHeader(_) => {
-                "The picture's header is damaged or cut off; send the file again or export it anew.".into()
+                "The image's header is damaged or cut off; send the file again or export it again.".into()
             }
             Self::TooWide { width, height } => format!(
-                "The picture has {width}x{height} pixels, but neither side may have more than {MAX_SIDE}; send a smaller one."
+                "The image has {width}x{height} pixels, but neither side may have more than {MAX_SIDE}; send a smaller one."
             ),
             Self::TooManyPixels { width, height, max_pixels } => format!(
-                "The picture has {width}x{height} pixels, but at most {max_pixels} in all are allowed; send a smaller one."
+                "The image has {width}x{height} pixels, but at most {max_pixels} in total are allowed; send a smaller one."
             ),
             Self::TooMuchMemory => {
-                "The picture takes too much memory to open; send a smaller one, or one with 8 bits a channel.".into()
+                "The image takes too much memory to open; send a smaller one, or one with 8 bits per channel.".into()
             }
-            Self::Truncated => "The picture is cut off before its end; send the whole file.".into(),
+            Self::Truncated => "The image is cut off before its end; send the whole file.".into(),
             Self::Corrupt { .. } => {
-                "The picture is damaged and cannot be opened; send the file again or export it anew.".into()
+                "The image is damaged and cannot be opened; send the file again or export it again.".into()
             }
-            Self::Read { .. } => "The picture could not be read; send it again.".into(),
+            Self::Read { .. } => "The image could not be read; send it again.".into(),
         }
     }
 

@@ -20,7 +20,7 @@ use crate::harness::pictures::{
 use crate::harness::problem::{assert_raw_problem, assert_refused};
 use crate::harness::raw_http;
 
-const FORMATS: &str = "send a JPEG, PNG, WebP, GIF, TIFF or BMP picture.";
+const FORMATS: &str = "send a JPEG, PNG, WebP, GIF, TIFF or BMP image.";
 
 fn post_json(app: &App, url: &str, body: impl Into<Body>) -> RequestBuilder {
     app.http.post(format!("{url}/enqueue")).header("Content-Type", "application/json").body(body)
@@ -182,19 +182,19 @@ async fn an_upload_whose_header_shows_no_usable_picture_is_refused() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
-    let too_wide = "image: The picture has 65536x1 pixels, but neither side may have more than 65535";
-    let too_many = "image: The picture has 50000x50000 pixels, but at most 100000000 in all are allowed";
+    let too_wide = "image: The image has 65536x1 pixels, but neither side may have more than 65535";
+    let too_many = "image: The image has 50000x50000 pixels, but at most 100000000 in total are allowed";
     for (what, bytes, status, names) in [
         ("an empty file", Vec::new(), 400, "image: The file is empty; "),
-        ("a text", b"This is not a picture, it is a text.\n".to_vec(), 400, "image: The file is not a picture; "),
-        ("one byte", vec![0xff], 400, "image: The file is not a picture; "),
+        ("a text", b"This is not a picture, it is a text.\n".to_vec(), 400, "image: The file is not an image; "),
+        ("one byte", vec![0xff], 400, "image: The file is not an image; "),
         ("a page", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec(), 415, "image: SVG"),
-        ("nothing but a signature", b"\x89PNG\r\n\x1a\n".to_vec(), 400, "image: The picture's header is damaged"),
-        ("half a header", png_header(10, 10)[..20].to_vec(), 400, "image: The picture's header is damaged"),
-        ("no width", png_header(0, 10), 400, "image: The picture's header is damaged"),
+        ("nothing but a signature", b"\x89PNG\r\n\x1a\n".to_vec(), 400, "image: The image's header is damaged"),
+        ("half a header", png_header(10, 10)[..20].to_vec(), 400, "image: The image's header is damaged"),
+        ("no width", png_header(0, 10), 400, "image: The image's header is damaged"),
         ("a wide PNG", png_header(65_536, 1), 400, too_wide),
         ("a huge PNG", png_header(50_000, 50_000), 400, too_many),
-        ("the hugest PNG", png_header(u32::MAX, u32::MAX), 400, "image: The picture"),
+        ("the hugest PNG", png_header(u32::MAX, u32::MAX), 400, "image: The image"),
         ("a huge JPEG", jpeg_that_claims(50_000, 50_000), 400, too_many),
     ] {
         let form = Form::new().text("userId", "1").part("image", image(bytes));
@@ -210,8 +210,8 @@ async fn a_picture_that_only_decoding_shows_to_be_bad_ends_failed_with_words_for
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
-    let cut_off = "The picture is cut off before its end; send the whole file.";
-    let damaged = "The picture is damaged and cannot be opened; send the file again or export it anew.";
+    let cut_off = "The image is cut off before its end; send the whole file.";
+    let damaged = "The image is damaged and cannot be opened; send the file again or export it again.";
     for (user, (what, bytes, message)) in (2..).zip([
         ("a truncated JPEG", truncated_jpeg(), cut_off),
         ("a corrupt PNG", corrupt_png(), damaged),
@@ -241,7 +241,7 @@ async fn a_path_to_a_file_whose_header_is_bad_ends_failed_with_words_for_the_upl
     let url = up.url();
     for (user, (bytes, message)) in (2..).zip([
         (Vec::new(), format!("The file is empty; {FORMATS}")),
-        (b"text".to_vec(), format!("The file is not a picture; {FORMATS}")),
+        (b"text".to_vec(), format!("The file is not an image; {FORMATS}")),
         (vec![b'x'; 100_001], "The picture's file is too large; at most 100000 bytes are accepted.".to_owned()),
     ]) {
         app.dir.write(&format!("data/{user}"), bytes);

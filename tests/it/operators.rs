@@ -43,7 +43,7 @@ async fn jobs_are_listed_by_state_kind_user_and_age_newest_first() {
     let dead = list(&app, &["--state", "dead"]);
     assert_eq!(dead.len(), 1, "{dead:?}");
     let expected = json!({
-        "id": bad["jobId"], "kind": "thumbnail", "state": "dead", "attempts": 1, "error": "the file is cut off",
+        "id": bad["jobId"], "kind": "thumbnail", "state": "dead", "attempts": 1, "error": "the file is truncated",
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&dead[0][name], value, "{name}");
@@ -56,7 +56,7 @@ async fn jobs_are_listed_by_state_kind_user_and_age_newest_first() {
     assert_eq!(list(&app, &["--kind", "thumbnail", "--since", "1h"]).len(), 2);
     assert_eq!(list(&app, &["--since", "2999-01-01T00:00:00Z"]).len(), 0);
     let table = run(&app, &["jobs", "list", "--state", "dead"]).stdout;
-    assert!(table.starts_with("ID ") && table.contains("the file is cut off"), "{table}");
+    assert!(table.starts_with("ID ") && table.contains("the file is truncated"), "{table}");
     for wrong in [["--state", "lost"], ["--kind", "cat"], ["--user", "0"], ["--since", "soon"]] {
         let ran = run(&app, &[&["jobs", "list"][..], &wrong].concat());
         assert_eq!(ran.code, Some(2), "{wrong:?}: {}", ran.stderr);

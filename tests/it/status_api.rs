@@ -102,8 +102,8 @@ async fn failed_speaks_of_the_newest_upload_and_only_without_a_thumbnail() {
     let url = serve.url();
     app.dir.write("data/text", "text");
     app.dir.write("data/empty", "");
-    let no_picture = "The file is not a picture; send a JPEG, PNG, WebP, GIF, TIFF or BMP picture.";
-    let empty = "The file is empty; send a JPEG, PNG, WebP, GIF, TIFF or BMP picture.";
+    let no_picture = "The file is not an image; send a JPEG, PNG, WebP, GIF, TIFF or BMP image.";
+    let empty = "The file is empty; send a JPEG, PNG, WebP, GIF, TIFF or BMP image.";
 
     let first = enqueue(&app, url, 1, "text").await;
     assert_eq!(app.outcome(url, &first).await, of_job(failed(no_picture), &first));

@@ -89,7 +89,7 @@ async fn what_is_no_picture_is_no_asset_and_its_job_ends_done_with_a_note() {
     };
     let text = by_path("notes.txt");
     assert_eq!((&text["state"], &text["attempts"]), (&json!("done"), &json!(0)), "{text}");
-    assert_eq!(text["note"], "no asset: the file is not a picture");
+    assert_eq!(text["note"], "no asset: the file is not an image");
     let missing = by_path("nowhere.jpg");
     assert_eq!((&missing["state"], &missing["error"]), (&json!("dead"), &json!("there is no such file")), "{missing}");
     assert_eq!(app.count("SELECT count(*) FROM assets"), 0);
