@@ -1,7 +1,6 @@
 //! Single stages of the pipeline, for benchmarks and fuzzers.
 
-use super::decode::{Header, Sink};
-use super::resize::Resized;
+use super::raster::{Header, Resized, Sink};
 use super::{Error, Limits, Spec, Thumbnail, catch_panics, open, pipeline};
 
 /// Decodes as much as a thumbnail of this spec needs, and discards the rows.

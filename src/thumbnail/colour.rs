@@ -1,83 +1,7 @@
 //! Conversion from the colour model of an image to sRGB, with its ICC profile or by a default per model.
 
-use image::metadata::Orientation;
-
-use super::orientation::{swaps, upright};
 use super::profile;
-use super::resize::Resized;
-
-/// Colour model: the meaning of the channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Model {
-    Grey,
-    GreyAlpha,
-    Rgb,
-    Rgba,
-    /// ITU-T T.871 (JFIF): BT.601 with the full range.
-    YCbCr,
-    /// 1 is full ink, or no ink if inverted.
-    Cmyk {
-        inverted: bool,
-    },
-    /// Adobe's YCCK: inverted CMYK, with the complement of CMY stored as YCbCr.
-    Ycck,
-}
-
-impl Model {
-    pub(super) fn channels(self) -> usize {
-        match self {
-            Self::Grey => 1,
-            Self::GreyAlpha => 2,
-            Self::Rgb | Self::YCbCr => 3,
-            Self::Rgba | Self::Cmyk { .. } | Self::Ycck => 4,
-        }
-    }
-
-    /// Whether the last channel is alpha.
-    pub(super) fn has_alpha(self) -> bool {
-        matches!(self, Self::GreyAlpha | Self::Rgba)
-    }
-}
-
-/// Final pixels: sRGB, not premultiplied, rows from the top.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Srgb {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) rgba: Vec<[u8; 4]>,
-}
-
-impl Srgb {
-    pub(super) fn is_opaque(&self) -> bool {
-        self.rgba.iter().all(|&[_, _, _, alpha]| alpha == u8::MAX)
-    }
-
-    /// Applies the orientation.
-    pub(super) fn upright(self, orientation: Orientation) -> Self {
-        let Self { width, height, rgba } = self;
-        let rgba = upright(rgba, width, orientation);
-        let (width, height) = if swaps(orientation) { (height, width) } else { (width, height) };
-        Self { width, height, rgba }
-    }
-
-    /// Centres the pixels on a larger canvas of this colour.
-    pub(super) fn centred(self, (width, height): (usize, usize), colour: [u8; 4]) -> Self {
-        let (left, top) = ((width - self.width) / 2, (height - self.height) / 2);
-        let mut rgba = vec![colour; width * height];
-        for (target, row) in rgba.chunks_exact_mut(width).skip(top).zip(self.rgba.chunks_exact(self.width)) {
-            target[left..left + self.width].copy_from_slice(row);
-        }
-        Self { width, height, rgba }
-    }
-}
-
-/// Final pixels in the layout of 4:2:0 JPEG: full-size luma, chroma at half the width and height, from 0 to 1.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Subsampled {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) planes: [Vec<f32>; 3],
-}
+use super::raster::{Model, Resized, Srgb, to_u8};
 
 /// Converts to sRGB. A profile that is broken or belongs to another model is ignored.
 pub(super) fn to_srgb(pixels: Resized, model: Model, icc: Option<&[u8]>) -> Srgb {
@@ -159,11 +83,6 @@ fn printed(inks: [f32; 4]) -> [f32; 3] {
         }
     }
     std::array::from_fn(|at| mixed[at] * (1.0 - black + black * BLACK[at] / 255.0))
-}
-
-/// Maps 0 to 1 to the nearest of 256 levels.
-pub(super) fn to_u8(sample: f32) -> u8 {
-    (sample * 255.0 + 0.5) as u8
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 
 use std::io;
 
-/// Maximum width and height in pixels, as JPEG, GIF and the BMP decoder have it.
-pub const MAX_SIDE: u32 = 65_535;
+use super::limits::MAX_SIDE;
 
 /// The reason for which an image has no thumbnail.
 #[derive(Debug, thiserror::Error)]

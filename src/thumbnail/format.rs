@@ -1,6 +1,6 @@
 //! Detects the format of a file from its first bytes, never from its name.
 
-use super::Error;
+use super::error::Error;
 
 /// A supported input format; [`Format::Jpeg`], [`Format::Png`] and [`Format::WebP`] are also output formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

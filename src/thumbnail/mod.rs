@@ -42,55 +42,29 @@ mod error;
 mod format;
 #[cfg(test)]
 mod hostile_tests;
+mod limits;
 mod orientation;
 mod pipeline;
+mod plan;
 mod probe;
 mod profile;
+mod raster;
 mod resize;
 mod spec;
 #[cfg(test)]
 mod tests;
 mod truncation;
+mod zigzag;
 
 use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES};
-pub use error::{Error, MAX_SIDE};
+pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES, Thumbnail};
+pub use error::Error;
 pub use format::Format;
+pub use limits::{Limits, MAX_SIDE};
 pub use probe::Probe;
-pub use spec::{Fit, Output, Spec};
-
-/// Width and height in pixels of the default thumbnail.
-pub const SIDE: usize = 300;
-
-/// Limits for an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Maximum number of pixels, width times height.
-    pub max_pixels: u64,
-}
-
-impl Limits {
-    /// Maximum memory in bytes for decoding: 8 bytes per pixel, as 16-bit RGBA takes, and 32 MiB for tables and
-    /// metadata.
-    pub fn max_bytes(&self) -> u64 {
-        self.max_pixels.saturating_mul(8).saturating_add(32 << 20)
-    }
-}
-
-/// An encoded thumbnail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Thumbnail {
-    /// The encoded file.
-    pub bytes: Vec<u8>,
-    /// The format that the [`Output`] selected.
-    pub format: Format,
-    /// In pixels.
-    pub width: u32,
-    /// In pixels.
-    pub height: u32,
-}
+pub use spec::{Fit, Output, SIDE, Spec};
 
 /// Reads the format and the dimensions from the header in bounded memory, without decoding pixels.
 ///

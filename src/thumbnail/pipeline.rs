@@ -1,12 +1,15 @@
 //! The pipeline from an opened image to its thumbnails: one decode, and for each thumbnail a resize, colour conversion,
 //! rotation and encoding.
 
-use super::colour::{self, Model, Subsampled};
-use super::decode::{Goal, Header, RowDecoder};
+use super::decode::RowDecoder;
+use super::encode::{self, Thumbnail};
+use super::error::Error;
 use super::orientation::upright;
-use super::resize::{Grid, Resize, Resized};
-use super::spec::Plan;
-use super::{Error, Output, Spec, Thumbnail, encode, profile};
+use super::plan::Plan;
+use super::raster::{Goal, Header, Model, Resized, Subsampled};
+use super::resize::{Grid, Resize};
+use super::spec::{Output, Spec};
+use super::{colour, profile};
 
 /// Factor for the resolution of decoded samples with [`Spec::fine`].
 const FINE: f64 = 1.5;

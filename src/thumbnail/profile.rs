@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use moxcms::{ColorProfile, DataColorSpace, Layout, ToneReprCurve, TransformOptions, Xyzd};
 
-use super::colour::{Model, to_u8};
+use super::raster::{Model, to_u8};
 
 /// Whether the profile changes pixels of this model: not if it is broken, belongs to another model, or is sRGB, as in
 /// most photos.

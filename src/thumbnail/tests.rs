@@ -203,7 +203,7 @@ fn directly_encoded_ycbcr_is_aligned_with_converted_pixels() {
             let made = variants(&bytes, &both, &LIMITS).unwrap();
             let converted = image::load_from_memory(&made[1].bytes).unwrap().to_rgba8();
             let (width, height) = (converted.width() as usize, converted.height() as usize);
-            let pixels = colour::Srgb { width, height, rgba: converted.pixels().map(|pixel| pixel.0).collect() };
+            let pixels = raster::Srgb { width, height, rgba: converted.pixels().map(|pixel| pixel.0).collect() };
             let converted = encode::encode(&pixels, &spec).unwrap();
             let [direct, converted] =
                 [&made[0], &converted].map(|made| image::load_from_memory(&made.bytes).unwrap().to_rgb8());

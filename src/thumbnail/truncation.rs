@@ -2,7 +2,8 @@
 
 use std::io::{self, BufRead, Cursor, Seek, SeekFrom};
 
-use super::{Error, Format};
+use super::error::Error;
+use super::format::Format;
 
 /// Reads the container structure without decoding pixels. Formats whose decoders detect truncation need no check.
 pub(super) fn check(bytes: &[u8], format: Format) -> Result<(), Error> {

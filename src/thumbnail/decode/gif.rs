@@ -7,7 +7,7 @@ use gif::{ColorOutput, DecodeOptions, Decoder, DecodingError};
 use image::metadata::Orientation;
 
 use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, buffer, io_error};
-use crate::thumbnail::colour::Model;
+use crate::thumbnail::raster::Model;
 use crate::thumbnail::{Error, Limits};
 
 /// A GIF that is read up to the pixels of its first frame.

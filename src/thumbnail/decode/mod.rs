@@ -12,56 +12,21 @@ mod tiff;
 mod webp;
 
 use std::io::{self, BufReader, Cursor};
-use std::ops::Range;
 
 use image::codecs::{bmp::BmpDecoder, webp::WebPDecoder};
-use image::metadata::Orientation;
 use image::{ColorType, ImageError};
 
 pub(super) use jpeg::ReadSeek;
 
-use super::colour::Model;
-use super::{Error, Format, Limits, Probe};
+use super::error::Error;
+use super::format::Format;
+use super::limits::Limits;
+use super::probe::Probe;
+use super::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 use buffered::decode_all;
 
 /// Read buffer of a streamed file.
 const READ_BYTES: usize = 64 << 10;
-
-/// Properties of an image that are known before its pixels are decoded.
-#[derive(Debug, Clone)]
-pub(super) struct Header {
-    /// In pixels, as stored.
-    pub(super) width: usize,
-    /// In pixels, as stored.
-    pub(super) height: usize,
-    pub(super) model: Model,
-    pub(super) depth: Depth,
-    /// Whether colours are multiplied by alpha.
-    pub(super) premultiplied: bool,
-    /// The embedded ICC profile, not validated.
-    pub(super) icc: Option<Vec<u8>>,
-    pub(super) orientation: Orientation,
-}
-
-impl Header {
-    /// Bytes of a row at full size, all channels interleaved.
-    fn stride(&self) -> usize {
-        self.width * self.model.channels() * self.depth.bytes()
-    }
-
-    /// The image at full size as one plane.
-    fn plane(&self) -> Plane {
-        let Self { width, height, model, .. } = *self;
-        Plane { width, height, x_step: 1.0, y_step: 1.0, channels: model.channels() }
-    }
-
-    fn check(&self, probe: &Probe) -> Result<(), Error> {
-        if (self.width, self.height) != (probe.width as usize, probe.height as usize) {
-            return Err(Error::corrupt("the decoder and the header disagree on the dimensions"));
-        }
-        Ok(())
-    }
-}
 
 /// An image whose header is read and whose pixels are not decoded yet.
 pub(super) trait RowDecoder {
@@ -74,72 +39,6 @@ pub(super) trait RowDecoder {
     /// Decodes and emits all rows of each plane from the top; planes may alternate. `needed` has the area of each plane
     /// that is used: samples outside of it are arbitrary, but their data must be present and valid.
     fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error>;
-}
-
-/// Receives decoded rows.
-pub(super) trait Sink {
-    /// The next row of a plane: `width` pixels in native byte order.
-    fn row(&mut self, plane: usize, bytes: &[u8]);
-}
-
-/// The largest useful distance between decoded samples, in pixels of the image.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Goal {
-    pub(super) step: f64,
-    /// For chroma samples.
-    pub(super) chroma: f64,
-}
-
-/// Geometry of a decoded plane. The planes of an image differ where chroma is subsampled; an image that is shrunk while
-/// decoding is represented in the same way.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Plane {
-    /// In samples, without those that lie less than half within the image.
-    pub(super) width: usize,
-    /// In samples, likewise.
-    pub(super) height: usize,
-    /// Width of a sample in pixels of the image.
-    pub(super) x_step: f64,
-    /// Height of a sample in pixels of the image.
-    pub(super) y_step: f64,
-    /// Interleaved channels: all channels of the model, or one.
-    pub(super) channels: usize,
-}
-
-/// A rectangle of samples of a plane.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Area {
-    pub(super) columns: Range<usize>,
-    pub(super) rows: Range<usize>,
-}
-
-/// How to convert the samples of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Layout {
-    pub(super) depth: Depth,
-    /// Whether colours must still be multiplied by alpha.
-    pub(super) multiply: bool,
-}
-
-/// Sample type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Depth {
-    /// 0 to 255.
-    U8,
-    /// 0 to 65535.
-    U16,
-    /// 0 to 1; a file can contain other values.
-    F32,
-}
-
-impl Depth {
-    pub(super) fn bytes(self) -> usize {
-        match self {
-            Self::U8 => 1,
-            Self::U16 => 2,
-            Self::F32 => 4,
-        }
-    }
 }
 
 /// Opens the first frame or page. `probe` is the result for the same bytes.
@@ -155,7 +54,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], probe: &Probe, limits: &Limits) -> Resul
             None => Box::new(decode_all(BmpDecoder::new(Cursor::new(bytes)).map_err(decode_error)?, probe, limits)?),
         },
     };
-    decoder.header().check(probe)?;
+    check_size(decoder.header(), probe)?;
     Ok(decoder)
 }
 
@@ -171,8 +70,15 @@ pub(super) fn stream<'a>(
         Format::Png => Box::new(png::open(BufReader::with_capacity(READ_BYTES, file), limits)?),
         Format::Tiff | Format::WebP | Format::Gif | Format::Bmp => return Ok(None),
     };
-    decoder.header().check(probe)?;
+    check_size(decoder.header(), probe)?;
     Ok(Some(decoder))
+}
+
+fn check_size(header: &Header, probe: &Probe) -> Result<(), Error> {
+    match header.has_size(probe.size()) {
+        true => Ok(()),
+        false => Err(Error::corrupt("the decoder and the header disagree on the dimensions")),
+    }
 }
 
 /// Uses libwebp if it is built in and supports the image.

@@ -4,7 +4,7 @@
 use webpx::{At, BitstreamFormat, Decoder, DecoderConfig, DecodingError};
 
 use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, buffer};
-use crate::thumbnail::colour::Model;
+use crate::thumbnail::raster::Model;
 use crate::thumbnail::{Error, Limits, orientation};
 
 /// Minimum number of decoded samples per thumbnail pixel in each direction; at two, the blur of the boxes is not

@@ -1,8 +1,9 @@
 //! Baseline JPEG (ITU-T T.81) in a JFIF file (ITU-T T.871): 4:2:0, optimised Huffman tables.
 
-use super::dct::{self, Quantisation, Quantised, ZIGZAG};
+use super::dct::{self, Quantisation, Quantised};
 use super::huffman::{self, Counts, Table, Token};
-use crate::thumbnail::colour::{Srgb, Subsampled};
+use crate::thumbnail::raster::{Srgb, Subsampled};
+use crate::thumbnail::zigzag::ZIGZAG;
 
 /// The components of an image: full-size Y, Cb and Cr at half the width and height.
 pub(super) struct Components {

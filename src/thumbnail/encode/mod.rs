@@ -7,10 +7,10 @@ mod png;
 #[cfg(feature = "libwebp")]
 mod webp;
 
-pub(super) use dct::ZIGZAG;
-
-use super::colour::{Srgb, Subsampled};
-use super::{Error, Format, Output, SIDE, Spec, Thumbnail};
+use super::error::Error;
+use super::format::Format;
+use super::raster::{Srgb, Subsampled};
+use super::spec::{Output, SIDE, Spec};
 
 /// Maximum bytes of a JPEG or an opaque WebP of [`SIDE`] pixels square; the limit of a larger one grows with its area.
 /// Photos take about 20,000 at quality 80, and noise, the worst case, about 70,000. Above the limit, the quality is
@@ -22,6 +22,19 @@ pub const MAX_PNG_BYTES: usize = 200_000;
 
 /// Qualities to try below the requested one. At the last one, noise takes a few thousand bytes.
 const FALLBACK_QUALITIES: [u8; 4] = [65, 50, 25, 5];
+
+/// An encoded thumbnail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Thumbnail {
+    /// The encoded file.
+    pub bytes: Vec<u8>,
+    /// The format that the [`Output`] selected.
+    pub format: Format,
+    /// In pixels.
+    pub width: u32,
+    /// In pixels.
+    pub height: u32,
+}
 
 /// Encodes the pixels. For outputs with a choice of formats, alpha determines the format.
 pub(super) fn encode(pixels: &Srgb, spec: &Spec) -> Result<Thumbnail, Error> {

@@ -7,9 +7,10 @@ mod webp;
 
 use std::io::{self, BufRead, Read, Seek, SeekFrom};
 
-use super::error::MAX_SIDE;
-use super::format::{SNIFF_BYTES, sniff};
-use super::{Error, Format, Limits};
+use super::error::Error;
+use super::format::{Format, SNIFF_BYTES, sniff};
+use super::limits::{Limits, MAX_SIDE};
+use super::raster::Size;
 
 /// Properties that the header states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,12 @@ pub struct Probe {
     pub width: u32,
     /// In pixels, at least 1, before any EXIF rotation.
     pub height: u32,
+}
+
+impl Probe {
+    pub(crate) fn size(&self) -> Size {
+        Size { width: self.width, height: self.height }
+    }
 }
 
 /// Reads the header and checks it against the limits.
@@ -39,31 +46,22 @@ pub(super) fn probe<R: BufRead + Seek>(mut reader: R, limits: &Limits) -> Result
         Format::WebP => webp::size(&mut reader)?,
         Format::Tiff => tiff::size(&mut reader)?,
     };
-    size.check(limits)?;
+    check(size, limits)?;
     Ok(Probe { format, width: size.width, height: size.height })
 }
 
-/// Dimensions in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Size {
-    width: u32,
-    height: u32,
-}
-
-impl Size {
-    fn check(self, limits: &Limits) -> Result<(), Error> {
-        let Self { width, height } = self;
-        if width == 0 || height == 0 {
-            return Err(Error::BadHeader("a width or height of 0"));
-        }
-        if width > MAX_SIDE || height > MAX_SIDE {
-            return Err(Error::TooWide { width, height });
-        }
-        if u64::from(width) * u64::from(height) > limits.max_pixels {
-            return Err(Error::TooManyPixels { width, height, max_pixels: limits.max_pixels });
-        }
-        Ok(())
+fn check(size: Size, limits: &Limits) -> Result<(), Error> {
+    let Size { width, height } = size;
+    if width == 0 || height == 0 {
+        return Err(Error::BadHeader("a width or height of 0"));
     }
+    if width > MAX_SIDE || height > MAX_SIDE {
+        return Err(Error::TooWide { width, height });
+    }
+    if u64::from(width) * u64::from(height) > limits.max_pixels {
+        return Err(Error::TooManyPixels { width, height, max_pixels: limits.max_pixels });
+    }
+    Ok(())
 }
 
 /// The `IHDR` chunk, which must be the first one (PNG specification, 11.2.1).

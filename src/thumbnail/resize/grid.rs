@@ -5,28 +5,28 @@ use std::ops::Range;
 
 /// Target pixels along one axis, in pixels of the image.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(in crate::thumbnail) struct Grid {
+pub(crate) struct Grid {
     /// Start of the first pixel.
-    pub(in crate::thumbnail) origin: f64,
+    pub(crate) origin: f64,
     /// Distance between pixels.
-    pub(in crate::thumbnail) step: f64,
-    pub(in crate::thumbnail) count: usize,
+    pub(crate) step: f64,
+    pub(crate) count: usize,
 }
 
 impl Grid {
     /// `count` pixels, `step` apart, centred on the source.
-    pub(in crate::thumbnail) fn centred(source: usize, step: f64, count: usize) -> Self {
+    pub(crate) fn centred(source: usize, step: f64, count: usize) -> Self {
         Self { origin: (source as f64 - step * count as f64) / 2.0, step, count }
     }
 
     /// `count` pixels that divide the source evenly.
-    pub(in crate::thumbnail) fn spanning(source: usize, count: usize) -> Self {
+    pub(crate) fn spanning(source: usize, count: usize) -> Self {
         Self { origin: 0.0, step: source as f64 / count as f64, count }
     }
 
     /// The grid at half the resolution, where each pixel covers two. Of an odd count, the last or the first pixel
     /// covers only one.
-    pub(in crate::thumbnail) fn halved(self, single_first: bool) -> Self {
+    pub(crate) fn halved(self, single_first: bool) -> Self {
         let shift = if single_first && self.count % 2 == 1 { self.step } else { 0.0 };
         Self { origin: self.origin - shift, step: self.step * 2.0, count: self.count.div_ceil(2) }
     }

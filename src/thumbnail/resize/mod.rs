@@ -11,21 +11,13 @@ mod resizer;
 mod tests;
 
 use accumulator::Accumulator;
-pub(super) use grid::Grid;
+pub(crate) use grid::Grid;
 
-use super::Error;
-use super::decode::{Area, Header, Layout, Plane, Sink};
-
-/// Resized samples of one plane, from 0 to 1, channels interleaved, not premultiplied.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Resized {
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) samples: Vec<f32>,
-}
+use super::error::Error;
+use super::raster::{Area, Header, Layout, Plane, Resized, Sink};
 
 /// Resizes all planes of an image to all targets at once.
-pub(super) struct Resize {
+pub(crate) struct Resize {
     accumulators: Vec<Accumulator>,
     /// By plane and target: width and height.
     sizes: Vec<Vec<(usize, usize)>>,
@@ -35,7 +27,7 @@ pub(super) struct Resize {
 
 impl Resize {
     /// `targets` has the horizontal and vertical grid by plane and target.
-    pub(super) fn new(header: &Header, planes: &[Plane], targets: &[Vec<(Grid, Grid)>]) -> Self {
+    pub(crate) fn new(header: &Header, planes: &[Plane], targets: &[Vec<(Grid, Grid)>]) -> Self {
         let alpha = header.model.has_alpha();
         let layout = Layout { depth: header.depth, multiply: alpha && !header.premultiplied };
         let accumulator = |(plane, targets): (_, &Vec<_>)| Accumulator::new(plane, layout, targets);
@@ -46,12 +38,12 @@ impl Resize {
     }
 
     /// The columns and rows of each plane that any target needs.
-    pub(super) fn needed(&self) -> Vec<Area> {
+    pub(crate) fn needed(&self) -> Vec<Area> {
         self.accumulators.iter().map(Accumulator::needed).collect()
     }
 
     /// The resized planes of each target.
-    pub(super) fn finish(self) -> Result<Vec<Vec<Resized>>, Error> {
+    pub(crate) fn finish(self) -> Result<Vec<Vec<Resized>>, Error> {
         let mut targets: Vec<Vec<Resized>> = Vec::new();
         for (accumulator, sizes) in self.accumulators.into_iter().zip(self.sizes) {
             let planes = accumulator.finish().ok_or_else(|| Error::corrupt("too few decoded rows"))?;

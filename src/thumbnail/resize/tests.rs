@@ -5,9 +5,9 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use super::*;
-use crate::thumbnail::colour::Model;
-use crate::thumbnail::decode::Depth;
-use crate::thumbnail::spec::{Plan, Spec};
+use crate::thumbnail::plan::Plan;
+use crate::thumbnail::raster::{Depth, Model};
+use crate::thumbnail::spec::Spec;
 
 fn header(width: usize, height: usize, model: Model, depth: Depth) -> Header {
     let orientation = Orientation::NoTransforms;

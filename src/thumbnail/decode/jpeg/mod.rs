@@ -31,7 +31,7 @@ pub(in crate::thumbnail) use source::ReadSeek;
 use source::Source;
 
 use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink};
-use crate::thumbnail::colour::Model;
+use crate::thumbnail::raster::Model;
 use crate::thumbnail::{Error, Limits, orientation};
 
 /// Progressive files have about ten scans. Each one is a pass over the whole image, even if it has few bytes.

@@ -9,7 +9,7 @@ use adam7::{Boxes, Canvas};
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
 
 use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, buffer, io_error};
-use crate::thumbnail::colour::Model;
+use crate::thumbnail::raster::Model;
 use crate::thumbnail::{Error, Limits, orientation};
 
 /// Limit for the ICC profile, the EXIF block and the rows of the decoder together.

@@ -1,7 +1,7 @@
 //! GIF: frames at any position of the logical screen.
 
 use super::{by_image, fixtures, rows};
-use crate::thumbnail::colour::Model;
+use crate::thumbnail::raster::Model;
 
 #[test]
 fn gif_rows_match_a_full_decode() {

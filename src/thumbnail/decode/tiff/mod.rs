@@ -14,8 +14,8 @@ use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::{Area, Depth, Goal, Header, Plane, RowDecoder, Sink, io_error};
-use crate::thumbnail::colour::Model;
 use crate::thumbnail::probe::jpeg::frame;
+use crate::thumbnail::raster::Model;
 use crate::thumbnail::{Error, Limits};
 
 /// Limit for the value of a tag in memory, where each byte of a profile takes 32.
