@@ -1,7 +1,12 @@
 //! Single stages of the pipeline, for benchmarks and fuzzers.
 
+use super::encode::Thumbnail;
+use super::error::Error;
+use super::limits::Limits;
+use super::open::open;
+use super::pipeline::{self, catch_panics};
 use super::raster::{Header, Resized, Sink};
-use super::{Error, Limits, Spec, Thumbnail, catch_panics, open, pipeline};
+use super::spec::Spec;
 
 /// Decodes as much as a thumbnail of this spec needs, and discards the rows.
 ///

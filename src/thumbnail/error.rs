@@ -1,4 +1,4 @@
-//! Reasons for which an image has no thumbnail, with messages for uploaders.
+//! Reasons for which an image has no thumbnail.
 
 use std::io;
 
@@ -76,60 +76,16 @@ impl Error {
         matches!(self, Self::Read { source } if source.raw_os_error().is_some())
     }
 
-    /// One sentence for the uploader: the problem and the remedy.
-    pub fn message(&self) -> String {
-        const FORMATS: &str = "JPEG, PNG, WebP, GIF, TIFF or BMP";
-        match self {
-            Self::Empty => format!("The file is empty; send a {FORMATS} image."),
-            Self::NotAnImage => format!("The file is not an image; send a {FORMATS} image."),
-            Self::Unsupported(name) => format!("{name} is not supported; send a {FORMATS} image."),
-            Self::BadHeader(_) => {
-                "The image's header is damaged or cut off; send the file again or export it again.".into()
-            }
-            Self::TooWide { width, height } => format!(
-                "The image has {width}x{height} pixels, but neither side may have more than {MAX_SIDE}; send a smaller one."
-            ),
-            Self::TooManyPixels { width, height, max_pixels } => format!(
-                "The image has {width}x{height} pixels, but at most {max_pixels} in total are allowed; send a smaller one."
-            ),
-            Self::TooMuchMemory => {
-                "The image takes too much memory to open; send a smaller one, or one with 8 bits per channel.".into()
-            }
-            Self::Truncated => "The image is cut off before its end; send the whole file.".into(),
-            Self::Corrupt { .. } => {
-                "The image is damaged and cannot be opened; send the file again or export it again.".into()
-            }
-            Self::Read { .. } => "The image could not be read; send it again.".into(),
-        }
-    }
-
     pub(super) fn corrupt(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Corrupt { source: source.into() }
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_one_sentence_without_internal_details() {
-        let errors = [
-            Error::Empty,
-            Error::NotAnImage,
-            Error::Unsupported("AVIF"),
-            Error::BadHeader("IHDR"),
-            Error::TooWide { width: 70_000, height: 1 },
-            Error::TooManyPixels { width: 50_000, height: 50_000, max_pixels: 100_000_000 },
-            Error::TooMuchMemory,
-            Error::Truncated,
-            Error::corrupt("zune said: secret"),
-            Error::Read { source: io::Error::other("/secret/path") },
-        ];
-        for error in errors {
-            let message = error.message();
-            assert!(message.ends_with('.') && !message.contains("secret") && !message.contains('\n'), "{message}");
-            assert!(!message.to_string().is_empty() && message.matches(". ").count() == 0, "{message}");
+    /// Maps an I/O error of a decoder: only errors of the operating system are failed reads, others report invalid data.
+    pub(super) fn decoder_io(source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Truncated,
+            _ if source.raw_os_error().is_some() => Self::Read { source },
+            _ => Self::corrupt(source),
         }
     }
 }

@@ -36,13 +36,14 @@
 #[doc(hidden)]
 pub mod bench_hooks;
 mod colour;
-mod decode;
 mod encode;
 mod error;
-mod format;
+mod formats;
 #[cfg(test)]
 mod hostile_tests;
 mod limits;
+mod message;
+mod open;
 mod orientation;
 mod pipeline;
 mod plan;
@@ -53,18 +54,19 @@ mod resize;
 mod spec;
 #[cfg(test)]
 mod tests;
-mod truncation;
 mod zigzag;
 
-use std::io::{BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{BufRead, Read, Seek};
 
 pub use encode::{MAX_JPEG_BYTES, MAX_PNG_BYTES, Thumbnail};
 pub use error::Error;
-pub use format::Format;
+pub use formats::Format;
 pub use limits::{Limits, MAX_SIDE};
 pub use probe::Probe;
 pub use spec::{Fit, Output, SIDE, Spec};
+
+use open::open;
+use pipeline::catch_panics;
 
 /// Reads the format and the dimensions from the header in bounded memory, without decoding pixels.
 ///
@@ -100,32 +102,10 @@ pub fn variants(bytes: &[u8], specs: &[Spec], limits: &Limits) -> Result<Vec<Thu
 /// When the image is rejected, truncated or damaged, or the file cannot be read ([`Error::Read`]).
 pub fn variants_of_file<F: Read + Seek>(mut file: F, specs: &[Spec], limits: &Limits) -> Result<Vec<Thumbnail>, Error> {
     catch_panics(|| {
-        let probe = probe::probe(BufReader::new(&mut file), limits)?;
-        if probe.format == Format::Png {
-            truncation::png(BufReader::new(&mut file))?;
-        }
-        let read_error = |source| Error::Read { source };
-        file.rewind().map_err(read_error)?;
-        if let Some(mut decoder) = decode::stream(&mut file, &probe, limits)? {
+        let probe = open::probe_file(&mut file, limits)?;
+        if let Some(mut decoder) = open::stream(&mut file, &probe, limits)? {
             return pipeline::run(decoder.as_mut(), specs);
         }
-        let length = file.seek(SeekFrom::End(0)).map_err(read_error)?;
-        file.rewind().map_err(read_error)?;
-        let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length.try_into().unwrap_or(usize::MAX)).map_err(|_| Error::TooMuchMemory)?;
-        file.read_to_end(&mut bytes).map_err(read_error)?;
-        pipeline::run(open(&bytes, limits)?.as_mut(), specs)
+        pipeline::run(open(&open::load(&mut file)?, limits)?.as_mut(), specs)
     })
-}
-
-/// Opens a file after checking its header and its end.
-fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Box<dyn decode::RowDecoder + 'a>, Error> {
-    let probe = probe::probe(Cursor::new(bytes), limits)?;
-    truncation::check(bytes, probe.format)?;
-    decode::open(bytes, &probe, limits)
-}
-
-/// Runs `work` and converts a panic to an error, so that a bug in a decoder affects one image and not the process.
-fn catch_panics<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::corrupt("a decoder panicked")))
 }

@@ -1,9 +1,11 @@
 //! The pipeline from an opened image to its thumbnails: one decode, and for each thumbnail a resize, colour conversion,
 //! rotation and encoding.
 
-use super::decode::RowDecoder;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use super::encode::{self, Thumbnail};
 use super::error::Error;
+use super::formats::RowDecoder;
 use super::orientation::upright;
 use super::plan::Plan;
 use super::raster::{Goal, Header, Model, Resized, Subsampled};
@@ -13,6 +15,11 @@ use super::{colour, profile};
 
 /// Factor for the resolution of decoded samples with [`Spec::fine`].
 const FINE: f64 = 1.5;
+
+/// Runs `work` and converts a panic to an error, so that a bug in a decoder affects one image and not the process.
+pub(super) fn catch_panics<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::corrupt("a decoder panicked")))
+}
 
 /// Produces a thumbnail for each of the specs, in their order.
 pub(super) fn run(decoder: &mut dyn RowDecoder, specs: &[Spec]) -> Result<Vec<Thumbnail>, Error> {

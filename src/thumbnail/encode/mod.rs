@@ -8,7 +8,7 @@ mod png;
 mod webp;
 
 use super::error::Error;
-use super::format::Format;
+use super::formats::Format;
 use super::raster::{Srgb, Subsampled};
 use super::spec::{Output, SIDE, Spec};
 

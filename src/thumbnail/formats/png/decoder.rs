@@ -1,0 +1,170 @@
+//! PNG through the `png` crate, row by row, in memory for a few rows. Of an interlaced image, the needed pixels or the
+//! averages of boxes are buffered.
+
+use std::io::{BufRead, Seek};
+
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
+
+use super::super::buffer;
+use super::super::codec::RowDecoder;
+use super::adam7::{self, Boxes, Canvas};
+use crate::thumbnail::error::Error;
+use crate::thumbnail::limits::Limits;
+use crate::thumbnail::orientation;
+use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+
+/// Limit for the ICC profile, the EXIF block and the rows of the decoder together.
+const MAX_METADATA_BYTES: usize = 8 << 20;
+
+/// Minimum number of box averages per thumbnail pixel in each direction; at two, the blur of the boxes is not visible
+/// after Lanczos.
+const MIN_SAMPLES_PER_PIXEL: f64 = 2.0;
+
+/// A PNG that is read up to its first pixel.
+pub(super) struct PngDecoder<F: BufRead + Seek> {
+    header: Header,
+    reader: Reader<F>,
+    /// Sample type of the file.
+    depth: Depth,
+    /// The emitted plane; of an interlaced image, it can consist of box averages.
+    plane: Plane,
+    limits: Limits,
+}
+
+/// Reads the chunks before the pixels.
+pub(super) fn open<F: BufRead + Seek>(file: F, limits: &Limits) -> Result<PngDecoder<F>, Error> {
+    let mut options = DecodeOptions::default();
+    options.set_ignore_text_chunk(true);
+    let mut decoder = Decoder::new_with_options(file, options);
+    decoder.set_limits(png::Limits { bytes: MAX_METADATA_BYTES });
+    // Expands palettes to colours, and samples of fewer than 8 bits to 8.
+    decoder.set_transformations(Transformations::EXPAND);
+    let reader = decoder.read_info().map_err(decode_error)?;
+    let info = reader.info();
+    let (model, depth) = layout(reader.output_color_type()).ok_or(Error::Unsupported("This colour depth"))?;
+    let header = Header {
+        width: info.width as usize,
+        height: info.height as usize,
+        model,
+        depth,
+        premultiplied: false,
+        icc: info.icc_profile.as_ref().map(|icc| icc.to_vec()),
+        orientation: orientation::from_exif(info.exif_metadata.as_deref()),
+    };
+    let plane = header.plane();
+    Ok(PngDecoder { header, reader, depth, plane, limits: *limits })
+}
+
+fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
+    let model = match color {
+        ColorType::Grayscale => Model::Grey,
+        ColorType::GrayscaleAlpha => Model::GreyAlpha,
+        ColorType::Rgb => Model::Rgb,
+        ColorType::Rgba => Model::Rgba,
+        ColorType::Indexed => return None,
+    };
+    match bits {
+        BitDepth::Eight => Some((model, Depth::U8)),
+        BitDepth::Sixteen => Some((model, Depth::U16)),
+        BitDepth::One | BitDepth::Two | BitDepth::Four => None,
+    }
+}
+
+impl<F: BufRead + Seek> PngDecoder<F> {
+    /// Assembles the needed area of an interlaced image, or averages its boxes.
+    fn interlaced(&mut self, area: Area, sink: &mut dyn Sink) -> Result<(), Error> {
+        let Plane { width, height, x_step, channels, .. } = self.plane;
+        let (stored, emitted) = (channels * self.depth.bytes(), channels * self.header.depth.bytes());
+        let mut row = vec![0; width * emitted];
+        let mut emit = |needed: &[u8]| {
+            row[area.columns.start * emitted..][..needed.len()].copy_from_slice(needed);
+            sink.row(0, &row);
+        };
+        (0..area.rows.start).for_each(|_| emit(&[]));
+        if x_step > 1.0 {
+            let mut boxes =
+                Boxes::new(x_step as usize, area.clone(), channels, self.depth, self.header.model.has_alpha());
+            self.passes(stored, |row, pixels| boxes.put(row, pixels))?;
+            boxes.rows(self.header.width, self.header.height).for_each(|means| emit(&means));
+        } else {
+            let bytes = buffer::zeroed(Canvas::bytes(&area, stored), &self.limits)?;
+            let mut canvas = Canvas::new(area.clone(), stored, bytes);
+            self.passes(stored, |row, pixels| canvas.put(row, pixels))?;
+            for pixels in canvas.rows() {
+                let mut pixels = pixels.to_vec();
+                to_native(&mut pixels, self.depth);
+                emit(&pixels);
+            }
+        }
+        (area.rows.end..height).for_each(|_| emit(&[]));
+        Ok(())
+    }
+
+    /// Reads all passes; a pixel has `pixel` bytes.
+    fn passes(&mut self, pixel: usize, mut put: impl FnMut(adam7::Row, &[u8])) -> Result<(), Error> {
+        let mut rows = adam7::rows(self.header.width, self.header.height);
+        let mut bytes = vec![0; self.header.width * pixel];
+        while self.reader.read_row(&mut bytes).map_err(decode_error)?.is_some() {
+            let row = rows.next().ok_or_else(|| Error::corrupt("too many rows"))?;
+            put(row, &bytes[..row.pixels * pixel]);
+        }
+        Ok(())
+    }
+}
+
+impl<F: BufRead + Seek> RowDecoder for PngDecoder<F> {
+    fn header(&self) -> &Header {
+        &self.header
+    }
+
+    fn shrink(&mut self, goal: Goal) -> Vec<Plane> {
+        let side = (goal.step / MIN_SAMPLES_PER_PIXEL) as usize;
+        if self.reader.info().interlaced && side > 1 {
+            // A last box of less than half its size is dropped.
+            let boxes = |pixels: usize| ((pixels + side / 2) / side).max(1);
+            self.plane = Plane {
+                width: boxes(self.header.width),
+                height: boxes(self.header.height),
+                x_step: side as f64,
+                y_step: side as f64,
+                ..self.plane
+            };
+            self.header.depth = Depth::F32;
+            self.header.premultiplied = self.header.model.has_alpha();
+        }
+        vec![self.plane]
+    }
+
+    fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        let row = self.header.width * self.header.model.channels() * self.depth.bytes();
+        if self.reader.output_line_size(self.reader.info().width) != Some(row) {
+            return Err(Error::corrupt("the decoder and the header disagree on the row size"));
+        }
+        if self.reader.info().interlaced {
+            let area = needed.first().ok_or_else(|| Error::corrupt("no area is needed"))?.clone();
+            return self.interlaced(area, sink);
+        }
+        let mut bytes = vec![0; row];
+        // The last call reads the rest of the compressed data and its checksum.
+        while self.reader.read_row(&mut bytes).map_err(decode_error)?.is_some() {
+            to_native(&mut bytes, self.depth);
+            sink.row(0, &bytes);
+        }
+        Ok(())
+    }
+}
+
+/// PNG samples are big-endian.
+fn to_native(row: &mut [u8], depth: Depth) {
+    if depth == Depth::U16 {
+        row.as_chunks_mut::<2>().0.iter_mut().for_each(|word| *word = u16::from_be_bytes(*word).to_ne_bytes());
+    }
+}
+
+fn decode_error(error: DecodingError) -> Error {
+    match error {
+        DecodingError::IoError(source) => Error::decoder_io(source),
+        DecodingError::LimitsExceeded => Error::TooMuchMemory,
+        other => Error::corrupt(other),
+    }
+}

@@ -1,0 +1,52 @@
+//! PNG: every colour type and depth, interlaced or not.
+
+mod adam7;
+mod decoder;
+mod probe;
+#[cfg(test)]
+mod tests;
+mod truncation;
+
+use std::io::{BufReader, Cursor};
+
+use super::codec::{BufReadSeek, Codec, FormatInfo, ReadSeek, RowDecoder};
+use crate::thumbnail::error::Error;
+use crate::thumbnail::limits::Limits;
+use crate::thumbnail::raster::Size;
+
+/// Read buffer of a streamed file.
+const READ_BYTES: usize = 64 << 10;
+
+pub(super) struct Png;
+
+impl Codec for Png {
+    fn info(&self) -> FormatInfo {
+        FormatInfo { name: "PNG", extension: "png", media_type: "image/png" }
+    }
+
+    fn sniff(&self, head: &[u8]) -> bool {
+        head.starts_with(b"\x89PNG\r\n\x1a\n")
+    }
+
+    fn probe(&self, head: &[u8], _: &mut dyn BufReadSeek) -> Result<Size, Error> {
+        probe::size(head)
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), Error> {
+        truncation::check(Cursor::new(bytes))
+    }
+
+    fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
+        Ok(Box::new(decoder::open(Cursor::new(bytes), limits)?))
+    }
+
+    fn stream<'a>(
+        &self,
+        file: &'a mut dyn ReadSeek,
+        limits: &Limits,
+    ) -> Result<Option<Box<dyn RowDecoder + 'a>>, Error> {
+        truncation::check(BufReader::new(&mut *file))?;
+        file.rewind().map_err(|source| Error::Read { source })?;
+        Ok(Some(Box::new(decoder::open(BufReader::with_capacity(READ_BYTES, file), limits)?)))
+    }
+}
