@@ -53,8 +53,7 @@ impl Codec for Jpeg {
 
     fn probe(&self, _: &[u8], file: &mut dyn BufReadSeek) -> Result<Size, Error> {
         file.seek(SeekFrom::Start(SOI_BYTES)).map_err(header_error)?;
-        let frame = probe::frame(file)?;
-        Ok(Size { width: frame.width.into(), height: frame.height.into() })
+        probe::size(file)
     }
 
     fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {

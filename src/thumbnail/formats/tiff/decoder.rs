@@ -10,7 +10,7 @@ use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
 use tiff::{ColorType, TiffError};
 
 use super::super::codec::RowDecoder;
-use super::super::jpeg::probe::frame;
+use super::super::jpeg;
 use super::bands::Bands;
 use super::error::decode_error;
 use super::workarounds;
@@ -127,13 +127,13 @@ fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(),
         return Ok(());
     }
     let tables = decoder.get_tag_u8_vec(Tag::JPEGTables).unwrap_or_default();
-    if frame(&mut Cursor::new(tables)).is_ok() {
+    if jpeg::probe::size(&mut Cursor::new(tables)).is_ok() {
         return Err(Error::corrupt("a frame header among the JPEG tables"));
     }
     let (width, height) = decoder.chunk_dimensions();
     for chunk in workarounds::chunks(bytes, decoder)? {
-        let frame = frame(&mut Cursor::new(&bytes[chunk]))?;
-        if u32::from(frame.width) > width || u32::from(frame.height) > height {
+        let jpeg = jpeg::probe::size(&mut Cursor::new(&bytes[chunk]))?;
+        if jpeg.width > width || jpeg.height > height {
             return Err(Error::corrupt("a JPEG larger than its strip or tile"));
         }
     }
