@@ -8,7 +8,7 @@ mod routes;
 use std::sync::Arc;
 
 use crate::db::Database;
-use crate::jobs::Domain;
+use crate::jobs::KindHooks;
 
 pub use routes::routes;
 
@@ -21,5 +21,5 @@ pub struct Admin {
     /// The database.
     pub database: Database,
     /// The domains whose jobs there are.
-    pub domains: Arc<[Domain]>,
+    pub hooks: Arc<[KindHooks]>,
 }

@@ -10,7 +10,7 @@ use crate::db::now;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
 use crate::ids::{Invalid, JobId};
-use crate::jobs::{self, Age, Filter, Intervention, Kind, Shown, State};
+use crate::jobs::{self, Age, Filter, Intervention, JobDetails, JobState, Kind};
 
 const PAGE: u64 = 100;
 const MAX_PAGE: u64 = 1000;
@@ -35,7 +35,7 @@ async fn list(admin: web::Data<Admin>, request: HttpRequest) -> Result<HttpRespo
     let query = Query::read(&request)?;
     let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
     let filter = Filter {
-        state: query.parsed("state", STATES, State::by_name)?,
+        state: query.parsed("state", STATES, JobState::by_name)?,
         kind: query.parsed("kind", KIND_NAMES, Kind::by_name)?,
         user: query.parsed("user", "a user's number", |text| text.parse().ok())?,
         since: query.parsed("since", SINCE, |text| jobs::since(text, now()))?,
@@ -51,14 +51,14 @@ async fn show(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResp
 }
 
 async fn retry(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let (id, domains) = (job_id(&id)?, admin.domains.clone());
-    let came = admin.database.write(move |connection| jobs::retry(connection, &domains, id, now())).await?;
+    let (id, hooks) = (job_id(&id)?, admin.hooks.clone());
+    let came = admin.database.write(move |connection| jobs::retry(connection, &hooks, id, now())).await?;
     answer(&admin, id, came, "tried again")
 }
 
 async fn cancel(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = job_id(&id)?;
-    let came = jobs::cancel(&admin.database, &admin.domains, id).await?;
+    let came = jobs::cancel(&admin.database, &admin.hooks, id).await?;
     answer(&admin, id, came, "cancelled")
 }
 
@@ -69,7 +69,8 @@ async fn retry_all(
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
     let fields = body::json_object(payload).await?;
-    let ended = |name: &str| State::by_name(name).filter(|state| matches!(state, State::Dead | State::Cancelled));
+    let ended =
+        |name: &str| JobState::by_name(name).filter(|state| matches!(state, JobState::Dead | JobState::Cancelled));
     let state = named(&fields, "state", "dead or cancelled", ended);
     let kind = match fields.get("kind") {
         None => Ok(None),
@@ -77,7 +78,7 @@ async fn retry_all(
     };
     let (state, kind) = body::both(("state", state), ("kind", kind))?;
     let filter = Filter { state: Some(state), kind, ..Filter::default() };
-    let retried = jobs::retry_all(&admin.database, &admin.domains, filter).await?;
+    let retried = jobs::retry_all(&admin.database, &admin.hooks, filter).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": retried })))
 }
 
@@ -94,7 +95,7 @@ fn job_id(text: &str) -> Result<JobId, Problem> {
     text.parse().map_err(|invalid| Problem::field("jobId", &invalid))
 }
 
-fn shown(admin: &Admin, id: JobId) -> Result<Shown, Problem> {
+fn shown(admin: &Admin, id: JobId) -> Result<JobDetails, Problem> {
     let found = admin.database.read_point(|connection| jobs::show(connection, id))?;
     found.ok_or_else(|| Problem::not_found("There is no such job."))
 }

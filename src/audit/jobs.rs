@@ -10,8 +10,8 @@ use super::report::{Check, Report};
 use super::{AuditError, PORTION, Sources};
 use crate::db::schema::{fulfilments, images, jobs, orders};
 use crate::db::{UnixMillis, now};
+use crate::job_payloads::{MailTask, WarehouseTask};
 use crate::jobs::WAREHOUSE;
-use crate::tasks::{MailTask, WarehouseTask};
 
 /// Pruning removes jobs up to this much before they are due to be removed: clocks differ, and pruning takes its time.
 const KEEP_MARGIN: Duration = Duration::from_secs(60 * 60);

@@ -7,7 +7,7 @@ use clap::Args;
 use super::output;
 use super::process::expected_redis;
 use crate::config::{Config, ConfigError, Overrides};
-use crate::doctor::{self, Finding, Verdict};
+use crate::doctor::{self, Finding, Severity};
 use crate::email;
 
 const EXAMPLES: &str = "\
@@ -30,13 +30,13 @@ impl Doctor {
             Err(error) => vec![misconfigured(&error)],
             Ok(config) => {
                 let mut findings = vec![configured(&config)];
-                findings.extend(doctor::examine(&config, &expected_redis(&config)).await);
+                findings.extend(doctor::check(&config, &expected_redis(&config)).await);
                 findings.push(templates(&config));
                 findings
             }
         };
         output::print(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
-        let wrong = findings.iter().any(|finding| finding.verdict == Verdict::Wrong);
+        let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
         Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
@@ -44,13 +44,13 @@ impl Doctor {
 /// What the email worker would not start without.
 fn templates(config: &Config) -> Finding {
     match email::check(&config.email) {
-        Ok(()) => Finding::fine("mail templates", "each of them works"),
-        Err(error) => Finding::wrong("mail templates", output::join(&error), "mend the template, or email.templates"),
+        Ok(()) => Finding::ok("mail templates", "each of them works"),
+        Err(error) => Finding::error("mail templates", output::join(&error), "mend the template, or email.templates"),
     }
 }
 
 fn misconfigured(error: &ConfigError) -> Finding {
-    Finding::wrong("configuration", output::join(error), "mend that first: nothing starts until then")
+    Finding::error("configuration", output::join(error), "mend that first: nothing starts until then")
 }
 
 fn configured(config: &Config) -> Finding {
@@ -60,5 +60,5 @@ fn configured(config: &Config) -> Finding {
         }
     }
     let changed = config.entries().iter().filter(|entry| entry.origin != "default").count();
-    Finding::fine("configuration", format!("{changed} settings differ from the defaults (m3a3 config show)"))
+    Finding::ok("configuration", format!("{changed} settings differ from the defaults (m3a3 config show)"))
 }

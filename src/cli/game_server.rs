@@ -19,7 +19,7 @@ use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, health, server};
-use crate::jobs::{Runner, Wake};
+use crate::jobs::{Runner, WakeSignal};
 use crate::leaderboard::{self, Broadcast, Scoring};
 use crate::lifecycle::Running;
 use crate::orders::{self, Orders, Receiver, WebhookWorker};
@@ -67,7 +67,7 @@ impl GameServer {
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
     let mut process = Process::open(config, None)?;
-    let address = start(&mut process, config, listener, Wake::all(&[]))?;
+    let address = start(&mut process, config, listener, WakeSignal::all(&[]))?;
     process.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
     process.run().await?;
@@ -86,7 +86,7 @@ pub(super) fn start(
     process: &mut Process,
     config: &Config,
     listener: std::net::TcpListener,
-    workers: Wake,
+    workers: WakeSignal,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
@@ -150,11 +150,11 @@ fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets
 
 /// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its
 /// job.
-fn start_orders(process: &mut Process, config: &Config, workers: Wake) -> anyhow::Result<Orders> {
+fn start_orders(process: &mut Process, config: &Config, workers: WakeSignal) -> anyhow::Result<Orders> {
     let receiver = Receiver::new(&config.webhook)?;
     let shutdown = process.shutdown.token();
-    let deliveries = Wake::new();
-    let orders = process.orders(config, Wake::all(&[deliveries.clone(), workers]));
+    let deliveries = WakeSignal::new();
+    let orders = process.orders(config, WakeSignal::all(&[deliveries.clone(), workers]));
     match receiver {
         None => tracing::info!("webhook.url is not set: purchases are reported to nobody"),
         Some(receiver) => {

@@ -14,7 +14,7 @@ use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::{Database, DbError, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
-use crate::jobs::{self, Age, Filter, Intervention, Kind, Listed, Shown, State};
+use crate::jobs::{self, Age, Filter, Intervention, JobDetails, JobState, JobSummary, Kind};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +42,7 @@ pub(super) enum Jobs {
 pub(super) struct List {
     /// Only those that are queued, running, done, dead or cancelled
     #[arg(long, value_parser = state)]
-    state: Option<State>,
+    state: Option<JobState>,
     /// Only thumbnail, webhook, warehouse or email jobs
     #[arg(long, value_parser = kind)]
     kind: Option<Kind>,
@@ -78,7 +78,7 @@ pub(super) struct Retry {
     ids: Vec<JobId>,
     /// All that are dead, or all that are cancelled
     #[arg(long, value_parser = ended)]
-    state: Option<State>,
+    state: Option<JobState>,
     /// Of these, only thumbnail, webhook, warehouse or email jobs
     #[arg(long, value_parser = kind, requires = "state")]
     kind: Option<Kind>,
@@ -108,12 +108,12 @@ enum Format {
     Json,
 }
 
-fn state(text: &str) -> Result<State, &'static str> {
-    State::by_name(text).ok_or("expected queued, running, done, dead or cancelled")
+fn state(text: &str) -> Result<JobState, &'static str> {
+    JobState::by_name(text).ok_or("expected queued, running, done, dead or cancelled")
 }
 
-fn ended(text: &str) -> Result<State, &'static str> {
-    let ended = State::by_name(text).filter(|state| matches!(state, State::Dead | State::Cancelled));
+fn ended(text: &str) -> Result<JobState, &'static str> {
+    let ended = JobState::by_name(text).filter(|state| matches!(state, JobState::Dead | JobState::Cancelled));
     ended.ok_or("expected dead or cancelled")
 }
 
@@ -152,7 +152,7 @@ impl List {
     }
 }
 
-fn rows(jobs: &[Listed]) -> String {
+fn rows(jobs: &[JobSummary]) -> String {
     let rows: Vec<_> = jobs
         .iter()
         .map(|job| {
@@ -178,7 +178,7 @@ impl Show {
     }
 }
 
-fn described(Shown { job, payload, history }: &Shown) -> String {
+fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
     let mut rows = vec![
         ["id".to_owned(), job.id.clone()],
         ["kind".to_owned(), job.kind.clone()],

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::{Files, free_bytes_below};
 use crate::images::{Limits, Resources};
-use crate::jobs::{self, Capacity, ClaimGuard, Policy, SystemClock, THUMBNAIL, WEBHOOK, Wake, WorkerLock};
+use crate::jobs::{self, ClaimGuard, Policy, QueueLimit, SystemClock, THUMBNAIL, WEBHOOK, WakeSignal, WorkerLock};
 use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
 use crate::orders::Orders;
 
@@ -94,25 +94,25 @@ impl Process {
             long_poll_timeout: config.serve.long_poll_timeout,
             min_free_bytes: config.serve.min_free_bytes,
         };
-        let room = Capacity::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued);
+        let queue_limit = QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued);
         Ok(Resources {
             database: self.database.clone(),
             bus: self.bus.clone(),
             files,
             limits,
-            room,
+            queue_limit,
             mail: config.email.notify.clone(),
         })
     }
 
     /// What the orders' part of this process works with.
-    pub(super) fn orders(&self, config: &Config, wake: Wake) -> Orders {
+    pub(super) fn orders(&self, config: &Config, wake: WakeSignal) -> Orders {
         Orders {
             database: self.database.clone(),
             bus: self.bus.clone(),
             wake,
             webhook: config.webhook.url.is_some(),
-            room: Capacity::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
+            queue_limit: QueueLimit::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
             mail: config.email.notify.clone(),
         }
     }

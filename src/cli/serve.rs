@@ -23,7 +23,7 @@ use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, server};
 use crate::images::{self, Api, LongPolls, Resources};
-use crate::jobs::Wake;
+use crate::jobs::WakeSignal;
 use crate::lifecycle::Running;
 use crate::users;
 
@@ -70,7 +70,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut process = Process::open(config, None)?;
     let images = process.images(config)?;
     // No worker runs here that the bell could wake.
-    start_image_intake(&mut process, config, images.clone(), Wake::new())?;
+    start_image_intake(&mut process, config, images.clone(), WakeSignal::new())?;
     let address = start(&mut process, config, images, listener)?;
     process.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
@@ -83,12 +83,12 @@ pub(super) fn start_image_intake(
     process: &mut Process,
     config: &Config,
     images: Resources,
-    bell: Wake,
+    wake: WakeSignal,
 ) -> anyhow::Result<()> {
     let location = Location::new(&config.database.path);
     let presence = ApiPresence::announce(location.folder())
         .with_context(|| format!("cannot lock a file below {}", location.folder().display()))?;
-    let intake = images::listen(images, bell, images::Role::Record, process.shutdown.token());
+    let intake = images::listen(images, wake, images::Role::Record, process.shutdown.token());
     process.run_role(Running::spawn("image intake", async move {
         intake.await;
         drop(presence);
@@ -129,7 +129,7 @@ pub(super) fn start(
     let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
     let bus = resources.bus.clone();
     let domains = domains(move |finished| bus.publish(&finished));
-    let admin = Admin { database: resources.database.clone(), domains };
+    let admin = Admin { database: resources.database.clone(), hooks: domains };
     let api = Api {
         resources: resources.clone(),
         long_polls: long_polls.clone(),

@@ -64,10 +64,10 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     let images = process.images(config)?;
     let workers = worker::start(&mut process, config, &images, &Work::ALL)?;
-    worker::start_bell::<Finished>(&mut process, "thumbnail news", &workers.bell);
-    serve::start_image_intake(&mut process, config, images.clone(), workers.bell.clone())?;
+    worker::start_bell::<Finished>(&mut process, "thumbnail news", &workers.wake);
+    serve::start_image_intake(&mut process, config, images.clone(), workers.wake.clone())?;
     let api = serve::start(&mut process, config, images, listener)?;
-    let game = game_server::start(&mut process, config, game_listener, workers.bell)?;
+    let game = game_server::start(&mut process, config, game_listener, workers.wake)?;
     process.try_redis().await;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
     let ended = process.run().await;

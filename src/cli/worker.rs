@@ -16,7 +16,7 @@ use crate::db::Location;
 use crate::email::EmailWorker;
 use crate::events::{Event, Finished, ImageUploaded, OrderPlaced};
 use crate::images::{self, Resources, ThumbnailWorker};
-use crate::jobs::{Handler, Policy, Runner, Wake};
+use crate::jobs::{Handler, Policy, Runner, WakeSignal};
 use crate::lifecycle::{RoleError, Running};
 use crate::warehouse::WarehouseWorker;
 
@@ -120,7 +120,7 @@ struct Prepared {
     name: &'static str,
     /// Under which it claims jobs.
     id: String,
-    bell: Wake,
+    wake: WakeSignal,
     run: BoxFuture<'static, Result<(), RoleError>>,
 }
 
@@ -139,17 +139,17 @@ impl Start<'_> {
         concurrency: usize,
     ) -> anyhow::Result<Prepared> {
         let lock = worker_lock(self.config)?;
-        let (id, bell) = (lock.id().to_string(), Wake::new());
+        let (id, wake) = (lock.id().to_string(), WakeSignal::new());
         let (database, shutdown) = (self.process.database.clone(), self.process.shutdown.token());
         let folders =
             vec![self.config.images.root.clone(), Location::new(&self.config.database.path).folder().to_owned()];
-        let runner = Runner::new(database, handler, policy, concurrency, lock, bell.clone(), shutdown)
+        let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown)
             .with_guard(disk_guard(self.config, folders));
         let run = match self.once {
             true => async { Ok(runner.run_until_idle().await?) }.boxed(),
             false => runner.run().map(Ok).boxed(),
         };
-        Ok(Prepared { name, id, bell, run })
+        Ok(Prepared { name, id, wake, run })
     }
 }
 
@@ -168,7 +168,7 @@ impl Worker {
             start_once(&mut process, config, &images, &self.name.works())?;
         } else {
             let started = start(&mut process, config, &images, &self.name.works())?;
-            start_intake(&mut process, config, images, &started.bell, &self.name.works());
+            start_intake(&mut process, config, images, &started.wake, &self.name.works());
             process.start_pruning(config);
             output::print(&started.ready)?;
         }
@@ -180,7 +180,7 @@ impl Worker {
 /// Workers that were started.
 pub(super) struct Started {
     /// Wakes all of them.
-    pub(super) bell: Wake,
+    pub(super) wake: WakeSignal,
     /// A line for each, with its id.
     ready: String,
 }
@@ -192,14 +192,14 @@ pub(super) fn start(
     images: &Resources,
     works: &[Work],
 ) -> anyhow::Result<Started> {
-    let (mut bells, mut ready) = (Vec::new(), String::new());
+    let (mut signals, mut ready) = (Vec::new(), String::new());
     for work in works {
-        let Prepared { name, id, bell, run } = work.prepare(process, config, images, false)?;
+        let Prepared { name, id, wake, run } = work.prepare(process, config, images, false)?;
         process.run_role(Running::spawn(name, run));
-        bells.push(bell);
+        signals.push(wake);
         ready.push_str(&format!("{name} {id} is ready\n"));
     }
-    Ok(Started { bell: Wake::all(&bells), ready })
+    Ok(Started { wake: WakeSignal::all(&signals), ready })
 }
 
 /// Starts one role that lets these workers do what is due, one after another, and then ends the process. Nobody listens:
@@ -223,29 +223,29 @@ fn start_once(process: &mut Process, config: &Config, images: &Resources, works:
 
 /// Starts the roles that hear of work. Orders of other programs are recorded by game servers alone, and their images by
 /// API servers; a thumbnail worker records images in place of API servers.
-fn start_intake(process: &mut Process, config: &Config, images: Resources, bell: &Wake, works: &[Work]) {
-    start_bell::<OrderPlaced>(process, "order news", bell);
-    start_bell::<Finished>(process, "thumbnail news", bell);
+fn start_intake(process: &mut Process, config: &Config, images: Resources, wake: &WakeSignal, works: &[Work]) {
+    start_bell::<OrderPlaced>(process, "order news", wake);
+    start_bell::<Finished>(process, "thumbnail news", wake);
     if works.contains(&Work::Thumbnail) {
         let folder = Location::new(&config.database.path).folder().to_owned();
         let role = images::Role::StandIn(Arc::new(move || api_presence::is_served(&folder)));
-        let intake = images::listen(images, bell.clone(), role, process.shutdown.token());
+        let intake = images::listen(images, wake.clone(), role, process.shutdown.token());
         process.run_role(Running::spawn("image intake", intake.map(Ok)));
     } else {
-        start_bell::<ImageUploaded>(process, "image news", bell);
+        start_bell::<ImageUploaded>(process, "image news", wake);
     }
 }
 
 /// Starts a role that rings for every message.
-pub(super) fn start_bell<E: Event>(process: &mut Process, name: &'static str, bell: &Wake) {
-    let (bus, bell, shutdown) = (process.bus.clone(), bell.clone(), process.shutdown.token());
-    process.run_role(Running::spawn(name, ring_for_each::<E>(bus, bell, shutdown).map(Ok)));
+pub(super) fn start_bell<E: Event>(process: &mut Process, name: &'static str, wake: &WakeSignal) {
+    let (bus, wake, shutdown) = (process.bus.clone(), wake.clone(), process.shutdown.token());
+    process.run_role(Running::spawn(name, ring_for_each::<E>(bus, wake, shutdown).map(Ok)));
 }
 
-async fn ring_for_each<E: Event>(bus: Bus, bell: Wake, shutdown: CancellationToken) {
+async fn ring_for_each<E: Event>(bus: Bus, wake: WakeSignal, shutdown: CancellationToken) {
     let mut messages = bus.subscribe::<E>();
     while let Some(Some(_)) = shutdown.run_until_cancelled(messages.next()).await {
-        bell.ring();
+        wake.notify();
     }
     shutdown.cancelled().await;
 }

@@ -10,13 +10,13 @@ use super::error::ConfigError;
 use super::reader::Reader;
 use super::sections::{or_one_per_core, required, time_limit};
 use super::smtp::SmtpUrl;
-use crate::tasks::Notices;
+use crate::job_payloads::MailPreferences;
 
 /// Outgoing mail.
 #[derive(Debug, Clone)]
 pub struct Email {
     /// What users are told.
-    pub notify: Notices,
+    pub notify: MailPreferences,
     /// The mail server; `None` means that mail is kept in files.
     pub smtp_url: Option<SmtpUrl>,
     /// The sender of every mail.
@@ -35,7 +35,7 @@ impl Email {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
         const SENDER: &str = "an email address, or a name and the address in angle brackets";
         Ok(Self {
-            notify: required(from, "email.notify", Notices::EXPECTED, Notices::parse)?,
+            notify: required(from, "email.notify", MailPreferences::EXPECTED, MailPreferences::parse)?,
             smtp_url: from.smtp_url("email.smtp_url")?,
             from: required(from, "email.from", SENDER, |text| text.parse().ok())?,
             templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,

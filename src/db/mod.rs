@@ -7,12 +7,12 @@
 //! so that durable writes scale with the number of requesters instead of with the disk's flushes per second. Processes
 //! take turns at writing (`turn`).
 
-pub mod catalogue;
 mod checkpoint;
-mod condition;
 mod connection;
+mod inspect;
 mod location;
 mod migration;
+pub mod read_models;
 mod reader;
 pub mod schema;
 pub mod timestamp;
@@ -28,7 +28,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use tokio::task::JoinError;
 
-pub use condition::{Condition, condition, read_once};
+pub use inspect::{DatabaseStatus, inspect, read_once};
 pub use location::Location;
 pub use migration::{Migrated, is_up_to_date, migrate, revert_all};
 use reader::Readers;

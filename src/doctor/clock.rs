@@ -9,15 +9,15 @@ const TOLERANCE_MS: i64 = 2_000;
 const PAST_MS: i64 = 1_793_491_200_000;
 
 /// `newest` is when the newest job was made.
-pub(super) fn examine(newest: Option<UnixMillis>, at: UnixMillis) -> Finding {
+pub(super) fn check(newest: Option<UnixMillis>, at: UnixMillis) -> Finding {
     let told = timestamp::text(at);
     let advice = "set the clock (timedatectl set-ntp true): until it is there again, jobs wait";
     match newest {
-        _ if at < PAST_MS => Finding::wrong("clock", format!("it says {told}, which is past"), advice),
+        _ if at < PAST_MS => Finding::error("clock", format!("it says {told}, which is past"), advice),
         Some(newest) if newest > at + TOLERANCE_MS => {
-            let seen = format!("it says {told}, but a job was made at {}", timestamp::text(newest));
-            Finding::wrong("clock", seen, advice)
+            let detail = format!("it says {told}, but a job was made at {}", timestamp::text(newest));
+            Finding::error("clock", detail, advice)
         }
-        _ => Finding::fine("clock", told),
+        _ => Finding::ok("clock", told),
     }
 }

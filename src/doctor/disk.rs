@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::db::Location;
 use crate::files::{free_bytes_below, why_unusable};
 
-pub(super) fn examine(config: &Config, location: &Location) -> Vec<Finding> {
+pub(super) fn check(config: &Config, location: &Location) -> Vec<Finding> {
     let wanted = Wanted { uploads: config.serve.min_free_bytes, jobs: config.jobs.min_free_bytes };
     let places = [("pictures' disk", config.images.root.as_path()), ("database disk", location.folder())];
     places.map(|(what, folder)| judge(what, folder, free_bytes_below(folder), &wanted)).into()
@@ -23,19 +23,20 @@ struct Wanted {
 fn judge(what: &'static str, folder: &Path, free: io::Result<u64>, wanted: &Wanted) -> Finding {
     if let Some(reason) = why_unusable(folder) {
         let advice = "name a folder that m3a3 may write to in images.root and database.url";
-        return Finding::wrong(what, format!("{}: {reason}", folder.display()), advice);
+        return Finding::error(what, format!("{}: {reason}", folder.display()), advice);
     }
     let folder = folder.display();
     match free {
         Ok(free) if free < wanted.jobs => {
-            let seen = format!("{free} bytes free below {folder}, {} are wanted; workers take no jobs", wanted.jobs);
-            Finding::wrong(what, seen, "make room, or lower jobs.min_free_bytes")
+            let detail = format!("{free} bytes free below {folder}, {} are wanted; workers take no jobs", wanted.jobs);
+            Finding::error(what, detail, "make room, or lower jobs.min_free_bytes")
         }
-        Ok(free) if free >= wanted.uploads => Finding::fine(what, format!("{} MiB free below {folder}", free >> 20)),
+        Ok(free) if free >= wanted.uploads => Finding::ok(what, format!("{} MiB free below {folder}", free >> 20)),
         Ok(free) => {
-            let seen = format!("{free} bytes free below {folder}, {} are wanted; uploads are refused", wanted.uploads);
-            Finding::wrong(what, seen, "make room, or lower serve.min_free_bytes")
+            let detail =
+                format!("{free} bytes free below {folder}, {} are wanted; uploads are refused", wanted.uploads);
+            Finding::error(what, detail, "make room, or lower serve.min_free_bytes")
         }
-        Err(error) => Finding::wrong(what, format!("{folder}: {error}"), "check images.root and database.url"),
+        Err(error) => Finding::error(what, format!("{folder}: {error}"), "check images.root and database.url"),
     }
 }

@@ -7,12 +7,12 @@ use crate::files::{Sample, sample_uploads};
 
 const WHAT: &str = "originals";
 
-pub(super) fn examine(root: &Path) -> Finding {
+pub(super) fn check(root: &Path) -> Finding {
     match sample_uploads(root) {
         Ok(sample) => judge(&sample),
         Err(error) => {
-            let seen = format!("the uploads below {} cannot be listed: {error}", root.display());
-            Finding::wrong(WHAT, seen, "check images.root and who may read it")
+            let detail = format!("the uploads below {} cannot be listed: {error}", root.display());
+            Finding::error(WHAT, detail, "check images.root and who may read it")
         }
     }
 }
@@ -20,20 +20,20 @@ pub(super) fn examine(root: &Path) -> Finding {
 fn judge(sample: &Sample) -> Finding {
     let Sample { whole, damaged, unreadable, quarantined } = sample;
     if let Some(first) = damaged.first() {
-        let seen = format!("{} of {} sampled are damaged, such as {first}", damaged.len(), whole + damaged.len());
-        return Finding::wrong(WHAT, seen, "check the disk; a picture that is uploaded again is whole again");
+        let detail = format!("{} of {} sampled are damaged, such as {first}", damaged.len(), whole + damaged.len());
+        return Finding::error(WHAT, detail, "check the disk; a picture that is uploaded again is whole again");
     }
     if let Some(unreadable) = unreadable {
-        return Finding::wrong(
+        return Finding::error(
             WHAT,
             format!("cannot be read: {unreadable}"),
             "check the disk, and who may read the files",
         );
     }
-    let seen = format!("{whole} sampled, all whole");
+    let detail = format!("{whole} sampled, all whole");
     if *quarantined == 0 {
-        return Finding::fine(WHAT, seen);
+        return Finding::ok(WHAT, detail);
     }
     let advice = "check the disk; upload these pictures again, then remove what lies there";
-    Finding::worrying(WHAT, format!("{seen}; {quarantined} damaged ones in uploads/.damaged"), advice)
+    Finding::warning(WHAT, format!("{detail}; {quarantined} damaged ones in uploads/.damaged"), advice)
 }

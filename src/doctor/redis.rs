@@ -17,16 +17,16 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 /// Slower than this, Redis holds up whoever waits for news.
 const SLOW: Duration = Duration::from_millis(100);
 
-pub(super) async fn examine(url: &str, database: Option<&Location>) -> Vec<Finding> {
+pub(super) async fn check(url: &str, database: Option<&Location>) -> Vec<Finding> {
     match Bus::obstacle(url).await {
         Ok(None) => {}
         Ok(Some(reason)) => return vec![unreachable(url, &reason)],
-        Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
+        Err(error) => return vec![Finding::error("Redis", error.to_string(), "check redis.url")],
     }
     let shutdown = CancellationToken::new();
     let (bus, task) = match Bus::start(url, shutdown.clone()) {
         Ok(started) => started,
-        Err(error) => return vec![Finding::wrong("Redis", error.to_string(), "check redis.url")],
+        Err(error) => return vec![Finding::error("Redis", error.to_string(), "check redis.url")],
     };
     let findings = ask(&bus, database).await.unwrap_or_else(|error| vec![unreachable(url, &error.to_string())]);
     shutdown.cancel();
@@ -41,7 +41,7 @@ fn unreachable(url: &str, reason: &str) -> Finding {
         }
         _ => "start Redis, or `m3a3 up` with its own, or check redis.url; until then news come late",
     };
-    Finding::wrong("Redis", format!("{}: {reason}", place(url)), advice)
+    Finding::error("Redis", format!("{}: {reason}", place(url)), advice)
 }
 
 /// The URL without what may be secret.
@@ -54,10 +54,10 @@ fn place(url: &str) -> String {
 async fn ask(bus: &Bus, database: Option<&Location>) -> Result<Vec<Finding>, BusError> {
     timeout(PATIENCE, bus.connected()).await.map_err(|_| BusError::Disconnected)?;
     let latency = ping(bus).await?;
-    let seen = format!("answers within {:.1} ms", latency.as_secs_f64() * 1e3);
+    let detail = format!("answers within {:.1} ms", latency.as_secs_f64() * 1e3);
     let answers = match latency > SLOW {
-        false => Finding::fine("Redis", seen),
-        true => Finding::wrong("Redis", seen, "look what keeps Redis or the network busy (SLOWLOG GET)"),
+        false => Finding::ok("Redis", detail),
+        true => Finding::error("Redis", detail, "look what keeps Redis or the network busy (SLOWLOG GET)"),
     };
     let mut findings = vec![answers, listeners(&bus.listeners().await?)];
     if let Some(database) = database {
@@ -75,13 +75,13 @@ async fn leaderboard(database: &Location, bus: &Bus) -> Result<Option<Finding>, 
         lag = leaderboard::lag(database, bus).await?;
     }
     Ok(match lag {
-        Ok(Lag::None) => Some(Finding::fine("leaderboard", "Redis has every score")),
-        Ok(Lag::Behind(commits)) => Some(Finding::worrying(
+        Ok(Lag::None) => Some(Finding::ok("leaderboard", "Redis has every score")),
+        Ok(Lag::Behind(commits)) => Some(Finding::warning(
             "leaderboard",
             format!("Redis misses up to {commits} commits of the database"),
             "is a game server running? its log says why it does not send them",
         )),
-        Ok(Lag::Refused(reason)) => Some(Finding::wrong(
+        Ok(Lag::Refused(reason)) => Some(Finding::error(
             "leaderboard",
             format!("Redis refuses the leaderboard: {reason}"),
             "scores are stored and sent once Redis takes them; repair what it names",
@@ -98,12 +98,12 @@ async fn ping(bus: &Bus) -> Result<Duration, BusError> {
 
 /// Nobody who listens is worrying and no more: the sweeps find what no message told of.
 fn listeners(channels: &[(String, u64)]) -> Finding {
-    let seen = channels.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
+    let detail = channels.iter().map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ");
     let deaf = channels.iter().filter(|(_, count)| *count == 0).map(|(name, _)| name.as_str()).collect::<Vec<_>>();
     match deaf.is_empty() {
-        true => Finding::fine("subscribers", seen),
+        true => Finding::ok("subscribers", detail),
         false => {
-            Finding::worrying("subscribers", seen, format!("nobody hears {}: is everything started?", deaf.join(", ")))
+            Finding::warning("subscribers", detail, format!("nobody hears {}: is everything started?", deaf.join(", ")))
         }
     }
 }

@@ -10,19 +10,19 @@
 //!
 //! - `worker`: the job
 //! - `wording`, `template_error`, `templates/`: what a mail says
-//! - `letter`: a mail as it goes out
+//! - `message`: a mail as it goes out
 //! - `plain`: texts of other people, made fit to be shown
-//! - `outgoing`, `mail_server`, `undelivered`: the way out, and what can stand in it
+//! - `transport`, `mail_server`, `undelivered`: the way out, and what can stand in it
 //! - `store`: what became of each mail
 
-mod letter;
+mod delivery_error;
 mod mail_server;
-mod outgoing;
-mod plain;
+mod message;
+mod sanitize;
 mod store;
 mod template_error;
-mod undelivered;
-mod wording;
+mod templates;
+mod transport;
 mod worker;
 
 use std::io;
@@ -30,15 +30,15 @@ use std::io;
 use lettre::address::AddressError;
 
 use crate::config::{ConfigError, Email};
-pub use worker::{EmailWorker, Ending};
+pub use worker::{EmailWorker, MailOutcome};
 
 /// Tries every template with an example, as a worker does at its start.
 ///
 /// # Errors
 /// When one does not work, or the sender is none.
 pub fn check(config: &Email) -> Result<(), SetupError> {
-    let templates = wording::Templates::load(config.templates.as_deref())?;
-    letter::Writer::new(&config.from, templates).map(drop).map_err(SetupError::Sender)
+    let templates = templates::Templates::load(config.templates.as_deref())?;
+    message::MessageBuilder::new(&config.from, templates).map(drop).map_err(SetupError::Sender)
 }
 
 /// Why no mail can be sent with this configuration.

@@ -5,7 +5,7 @@ use diesel::sqlite::SqliteConnection;
 
 use crate::db::{UnixMillis, schema::mails};
 use crate::ids::{JobId, UserId};
-use crate::tasks::Notice;
+use crate::job_payloads::MailKind;
 
 /// How a mail's job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl State {
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     pub(super) job: JobId,
-    pub(super) notice: Notice,
+    pub(super) notice: MailKind,
     pub(super) user: Option<UserId>,
     pub(super) state: State,
     pub(super) message_id: Option<&'a str>,

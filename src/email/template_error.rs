@@ -7,14 +7,14 @@ use crate::config::ConfigError;
 /// A template that does not work.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{file}, line {line}: {problem}")]
-pub(super) struct BadTemplate {
+pub(super) struct TemplateError {
     pub(super) file: String,
     /// From 1.
     pub(super) line: usize,
     pub(super) problem: String,
 }
 
-impl BadTemplate {
+impl TemplateError {
     /// What the engine says of the template of this name, or of one that it uses; `file` says where a template is from.
     pub(super) fn new(name: &str, error: &minijinja::Error, file: impl Fn(&str) -> String) -> Self {
         let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
@@ -25,8 +25,8 @@ impl BadTemplate {
     }
 }
 
-impl From<BadTemplate> for ConfigError {
-    fn from(BadTemplate { file, line, problem }: BadTemplate) -> Self {
+impl From<TemplateError> for ConfigError {
+    fn from(TemplateError { file, line, problem }: TemplateError) -> Self {
         Self::Syntax { file, line, problem }
     }
 }

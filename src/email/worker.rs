@@ -6,17 +6,17 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::SetupError;
-use super::letter::{Inline, Letter, Recipient, Unwritable, Writer};
-use super::outgoing::Outgoing;
+use super::delivery_error::DeliveryError;
+use super::message::{BuildError, Inline, MailMessage, MessageBuilder, Recipient};
 use super::store::{self, Record, State};
-use super::undelivered::Undelivered;
-use super::wording::Templates;
+use super::templates::Templates;
+use super::transport::Transport;
 use crate::config::Email;
 use crate::db::{Database, UnixMillis};
 use crate::files::{Files, ThumbnailName};
 use crate::ids::{JobId, UserId};
+use crate::job_payloads::{MailKind, MailTask};
 use crate::jobs::{EMAIL, Failure, Handler, Job, Kind};
-use crate::tasks::{MailTask, Notice};
 use crate::users::{self, Contact};
 
 const NOT_SENT: &str = "The mail could not be sent.";
@@ -27,8 +27,8 @@ const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
 pub struct EmailWorker {
     database: Database,
     files: Files,
-    writer: Writer,
-    outgoing: Outgoing,
+    builder: MessageBuilder,
+    transport: Transport,
 }
 
 impl EmailWorker {
@@ -38,12 +38,12 @@ impl EmailWorker {
     /// When a template cannot be used, or the outbox cannot be made.
     pub fn new(config: &Email, database: Database, files: Files) -> Result<Self, SetupError> {
         let templates = Templates::load(config.templates.as_deref())?;
-        let writer = Writer::new(&config.from, templates).map_err(SetupError::Sender)?;
-        let outgoing = Outgoing::new(config, &files).map_err(SetupError::Outbox)?;
-        Ok(Self { database, files, writer, outgoing })
+        let builder = MessageBuilder::new(&config.from, templates).map_err(SetupError::Sender)?;
+        let transport = Transport::new(config, &files).map_err(SetupError::Outbox)?;
+        Ok(Self { database, files, builder, transport })
     }
 
-    async fn write(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<Letter>, Failure> {
+    async fn write(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<MailMessage>, Failure> {
         let Some(address) = &contact.email else { return Ok(None) };
         let picture = match task {
             MailTask::ThumbnailReady { thumbnail, variants, .. } if variants.is_empty() => {
@@ -55,10 +55,10 @@ impl EmailWorker {
             }
         };
         let recipient = Recipient { name: contact.username.as_deref(), address };
-        self.writer.write(job, task, &recipient, picture).map(Some).map_err(|unwritable| match unwritable {
+        self.builder.build(job, task, &recipient, picture).map(Some).map_err(|error| match error {
             // Another template mends it.
-            Unwritable::Template(_) => Failure::retry(unwritable, NOT_SENT),
-            Unwritable::Address(_) | Unwritable::Message(_) => Failure::fail(unwritable, NOT_SENT),
+            BuildError::Template(_) => Failure::retry(error, NOT_SENT),
+            BuildError::Address(_) | BuildError::Message(_) => Failure::fail(error, NOT_SENT),
         })
     }
 
@@ -89,9 +89,9 @@ fn read_first_that_fits(files: &Files, names: &[ThumbnailName]) -> std::io::Resu
 
 /// What became of a mail.
 #[derive(Debug, Clone)]
-pub struct Ending {
+pub struct MailOutcome {
     job: JobId,
-    notice: Notice,
+    notice: MailKind,
     user: Option<UserId>,
     outcome: Outcome,
 }
@@ -103,7 +103,7 @@ enum Outcome {
     Failed,
 }
 
-impl Ending {
+impl MailOutcome {
     fn record(&self, connection: &mut SqliteConnection, now: UnixMillis) -> QueryResult<()> {
         let (state, message_id) = match &self.outcome {
             Outcome::Sent { message_id } => (State::Sent, Some(message_id.as_str())),
@@ -117,52 +117,63 @@ impl Ending {
 
 impl Handler for EmailWorker {
     const KIND: Kind = EMAIL;
-    type Effect = Ending;
-    type Notice = Ending;
+    type Effect = MailOutcome;
+    type Event = MailOutcome;
 
-    async fn run(&self, job: &Job) -> Result<Ending, Failure> {
+    async fn run(&self, job: &Job) -> Result<MailOutcome, Failure> {
         let task = MailTask::parse(&job.payload)
             .map_err(|error| Failure::fail(format!("the job is of no known form: {error}"), NOT_SENT))?;
-        let ending = |outcome| Ending { job: job.id, notice: task.notice(), user: task.user_id(), outcome };
-        let skipped = |why| Ok(ending(Outcome::Skipped { why }));
+        let outcome = |outcome| MailOutcome { job: job.id, notice: task.mail_kind(), user: task.user_id(), outcome };
+        let skipped = |why| Ok(outcome(Outcome::Skipped { why }));
         let Some(user) = task.user_id() else { return skipped("the order's customer is no user".to_owned()) };
         let contact = self.database.read_point(|connection| users::contact(connection, user));
         let Some(contact) = contact.map_err(|error| Failure::database(&error, NOT_SENT))? else {
             return skipped(format!("there is no user {user}"));
         };
-        let Some(letter) = self.write(job.id, &task, &contact).await? else {
+        let Some(message) = self.write(job.id, &task, &contact).await? else {
             return skipped(format!("user {user} has no email address"));
         };
-        let message_id = letter.message_id.clone();
-        self.outgoing.deliver(job.id, letter).await.map_err(failure)?;
-        Ok(ending(Outcome::Sent { message_id }))
+        let message_id = message.message_id.clone();
+        self.transport.deliver(job.id, message).await.map_err(failure)?;
+        Ok(outcome(Outcome::Sent { message_id }))
     }
 
-    fn note(ending: &Ending) -> Option<String> {
-        match &ending.outcome {
+    fn operator_note(outcome: &MailOutcome) -> Option<String> {
+        match &outcome.outcome {
             Outcome::Skipped { why } => Some(format!("skipped: {why}")),
             Outcome::Sent { .. } | Outcome::Failed => None,
         }
     }
 
-    fn apply(connection: &mut SqliteConnection, _: &Job, ending: Ending, now: UnixMillis) -> QueryResult<Ending> {
-        ending.record(connection, now)?;
-        Ok(ending)
+    fn apply(
+        connection: &mut SqliteConnection,
+        _: &Job,
+        outcome: MailOutcome,
+        now: UnixMillis,
+    ) -> QueryResult<MailOutcome> {
+        outcome.record(connection, now)?;
+        Ok(outcome)
     }
 
-    fn bury(connection: &mut SqliteConnection, job: &Job, _: &str, now: UnixMillis) -> QueryResult<Option<Ending>> {
+    fn on_dead(
+        connection: &mut SqliteConnection,
+        job: &Job,
+        _: &str,
+        now: UnixMillis,
+    ) -> QueryResult<Option<MailOutcome>> {
         // Of a job that says nothing there is nothing to keep.
         let Ok(task) = MailTask::parse(&job.payload) else { return Ok(None) };
-        let ending = Ending { job: job.id, notice: task.notice(), user: task.user_id(), outcome: Outcome::Failed };
-        ending.record(connection, now)?;
-        Ok(Some(ending))
+        let outcome =
+            MailOutcome { job: job.id, notice: task.mail_kind(), user: task.user_id(), outcome: Outcome::Failed };
+        outcome.record(connection, now)?;
+        Ok(Some(outcome))
     }
 
-    fn revive(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+    fn on_requeued(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
         store::forget(connection, job.id)
     }
 
-    fn announce(&self, Ending { job, notice, user, outcome }: Ending) {
+    fn publish(&self, MailOutcome { job, notice, user, outcome }: MailOutcome) {
         let (notice, user) = (notice.name(), user.map(UserId::get));
         match outcome {
             Outcome::Sent { message_id } => {
@@ -174,10 +185,10 @@ impl Handler for EmailWorker {
     }
 }
 
-fn failure(undelivered: Undelivered) -> Failure {
-    match undelivered {
-        Undelivered::NotKept(_) => Failure::environment(undelivered, NOT_SENT),
-        _ if undelivered.is_final() => Failure::fail(undelivered, NOT_SENT),
-        _ => Failure::retry(undelivered, NOT_SENT),
+fn failure(error: DeliveryError) -> Failure {
+    match error {
+        DeliveryError::NotKept(_) => Failure::environment(error, NOT_SENT),
+        _ if error.is_final() => Failure::fail(error, NOT_SENT),
+        _ => Failure::retry(error, NOT_SENT),
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::db::DbError;
 use crate::ids::Invalid;
-use crate::jobs::Full;
+use crate::jobs::QueueFull;
 
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
@@ -163,10 +163,10 @@ impl ResponseError for Problem {
     }
 }
 
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
+impl From<QueueFull> for Problem {
+    fn from(full: QueueFull) -> Self {
         const SECONDS: &str = "5";
-        let Full { kind, queued, max_queued } = full;
+        let QueueFull { kind, queued, max_queued } = full;
         let detail =
             format!("{queued} {kind} jobs wait already, and {max_queued} may. Please try again in {SECONDS} seconds.");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, SECONDS)

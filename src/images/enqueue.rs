@@ -12,7 +12,7 @@ use crate::events::ImageUploaded;
 use crate::files::OpenError;
 use crate::http::{Problem, body};
 use crate::ids::{ImagePath, Invalid, UserId};
-use crate::jobs::Place;
+use crate::jobs::Permit;
 
 pub(super) async fn post(
     resources: web::Data<Resources>,
@@ -21,7 +21,7 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     // Held until the row is written.
-    let _place = take_place(&resources).await?;
+    let _permit = take_permit(&resources).await?;
     let submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&resources, key, payload).await?,
         "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
@@ -54,12 +54,12 @@ pub(super) async fn post(
 }
 
 /// Refuses what there would be no room for, before its first byte is read.
-async fn take_place(resources: &Resources) -> Result<Place, Problem> {
+async fn take_permit(resources: &Resources) -> Result<Permit, Problem> {
     let (free, wanted) = (resources.files.free_bytes().map_err(Problem::unavailable)?, resources.limits.min_free_bytes);
     if free < wanted {
         return Err(disk_full(format!("{free} bytes are free, {wanted} are wanted")));
     }
-    resources.room.admit().await?.map_err(Problem::from)
+    resources.queue_limit.acquire().await?.map_err(Problem::from)
 }
 
 /// 507; the cause goes to the log.

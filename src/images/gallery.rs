@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Resources;
 use super::routes::user_id;
 use super::variants::{self, Variant};
-use crate::db::catalogue::{self, AssetEntry, ImageEntry};
+use crate::db::read_models::{self, AssetEntry, ImageEntry};
 use crate::db::timestamp;
 use crate::http::{Problem, Query};
 use crate::users;
@@ -30,7 +30,7 @@ pub(super) async fn get(
         .read(move |connection| {
             let Some(_) = users::standing(connection, user)? else { return Ok(None) };
             // One more than is shown tells whether there is a next page.
-            let images = catalogue::images_of(connection, user.get(), before, limit + 1)?;
+            let images = read_models::images_of(connection, user.get(), before, limit + 1)?;
             let ids: Vec<i64> = images.iter().map(|image| image.id).collect();
             Ok(Some((images, variants::of_images(connection, &ids)?)))
         })

@@ -21,7 +21,7 @@ use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
 use crate::events::ImageUploaded;
 use crate::ids::{ImagePath, UserId};
-use crate::jobs::{Full, Place, Wake};
+use crate::jobs::{Permit, QueueFull, WakeSignal};
 
 /// How many messages share one write.
 const BATCH: usize = 128;
@@ -40,15 +40,15 @@ pub enum Role {
 }
 
 /// Hears the channel until the shutdown: records images of other programs, and rings for every sign of work.
-pub async fn listen(resources: Resources, wake: Wake, role: Role, shutdown: CancellationToken) {
+pub async fn listen(resources: Resources, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
     // Before the subscription: an image that another process records from here on may belong to a message that this one
     // hears too.
     let Some(newest) = newest_image(&resources, &shutdown).await else { return };
     let subscription = resources.bus.subscribe();
-    let bell = wake.clone();
+    let wake_on_message = wake.clone();
     let occurrences = Occurrences::after(newest);
     let recorder = ImageRecorder { resources, wake, role, occurrences, shutdown: shutdown.clone() };
-    bus::record(subscription, recorder, move || bell.ring(), shutdown).await;
+    bus::record(subscription, recorder, move || wake_on_message.notify(), shutdown).await;
 }
 
 /// The newest image; `None` when the shutdown came first.
@@ -68,7 +68,7 @@ enum Obstacle {
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]
-    Full(#[from] Full),
+    QueueFull(#[from] QueueFull),
     #[error("the free space of the disk is unknown: {0}")]
     Disk(#[from] std::io::Error),
     #[error("{free} bytes are free on the disk, {wanted} are wanted")]
@@ -77,7 +77,7 @@ enum Obstacle {
 
 struct ImageRecorder {
     resources: Resources,
-    wake: Wake,
+    wake: WakeSignal,
     role: Role,
     occurrences: Occurrences,
     shutdown: CancellationToken,
@@ -105,7 +105,7 @@ impl Recorder for ImageRecorder {
         if unknown > 0 {
             self.record_first(unknown, waiting).await?;
         }
-        self.wake.ring();
+        self.wake.notify();
         Ok(())
     }
 }
@@ -171,10 +171,10 @@ impl ImageRecorder {
         waiting: &mut VecDeque<Heard<ImageUploaded>>,
     ) -> Result<(), Obstacle> {
         // Held until the rows are written.
-        let places = self.admit(count).await?;
+        let permits = self.acquire(count).await?;
         let submissions: Vec<_> = waiting
             .iter()
-            .take(places.len())
+            .take(permits.len())
             .map(|Heard { event, .. }| {
                 let (user_id, path, last) = self.asked(event);
                 let mail = self.resources.mail.clone();
@@ -197,21 +197,21 @@ impl ImageRecorder {
         Ok(())
     }
 
-    /// Takes places for new images, at least one.
-    async fn admit(&self, count: usize) -> Result<Vec<Place>, Obstacle> {
+    /// Takes permits for new images, at least one.
+    async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
         let (free, wanted) = (self.resources.files.free_bytes()?, self.resources.limits.min_free_bytes);
         if free < wanted {
             return Err(Obstacle::DiskFull { free, wanted });
         }
-        let mut places = Vec::with_capacity(count);
-        while places.len() < count {
-            match self.resources.room.admit().await? {
-                Ok(place) => places.push(place),
-                Err(full) if places.is_empty() => return Err(full.into()),
+        let mut permits = Vec::with_capacity(count);
+        while permits.len() < count {
+            match self.resources.queue_limit.acquire().await? {
+                Ok(permit) => permits.push(permit),
+                Err(full) if permits.is_empty() => return Err(full.into()),
                 Err(_) => break,
             }
         }
-        Ok(places)
+        Ok(permits)
     }
 
     /// The content of a message, and the image that the one before belongs to.

@@ -32,8 +32,8 @@ use std::time::Duration;
 use crate::bus::Bus;
 use crate::db::Database;
 use crate::files::Files;
-use crate::jobs::Capacity;
-use crate::tasks::Notices;
+use crate::job_payloads::MailPreferences;
+use crate::jobs::QueueLimit;
 
 pub use intake::{Role, listen};
 pub use long_poll::LongPolls;
@@ -56,9 +56,9 @@ pub struct Resources {
     /// What is accepted.
     pub limits: Limits,
     /// How many pictures may wait for their thumbnails.
-    pub room: Capacity,
+    pub queue_limit: QueueLimit,
     /// What users are told by mail. It is settled when a picture is accepted.
-    pub mail: Notices,
+    pub mail: MailPreferences,
 }
 
 /// What is accepted.

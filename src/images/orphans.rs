@@ -149,7 +149,7 @@ mod tests {
     use crate::db::{Location, WriterThread};
     use crate::ids::UserId;
     use crate::images::store::Submission;
-    use crate::tasks::Notices;
+    use crate::job_payloads::MailPreferences;
 
     struct Lab {
         root: TempDir,
@@ -187,7 +187,7 @@ mod tests {
 
         async fn accept(&self, path: &ImagePath) {
             let user_id = UserId::new(1).unwrap();
-            let mail = Notices::all();
+            let mail = MailPreferences::all();
             let submission =
                 Submission { user_id, path: path.clone(), original_name: None, key: None, from_message: false, mail };
             self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();

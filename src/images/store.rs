@@ -9,8 +9,8 @@ use super::variants::{self, Thumbnails};
 use crate::db::schema::images;
 use crate::db::{UnixMillis, now};
 use crate::ids::{ImagePath, JobId, UserId};
+use crate::job_payloads::{MailPreferences, MailTask, WarehouseTask};
 use crate::jobs::{self, EMAIL, Job, NewJob, THUMBNAIL, WAREHOUSE};
-use crate::tasks::{MailTask, Notices, WarehouseTask};
 use crate::users;
 
 /// A picture that is to be accepted.
@@ -24,7 +24,7 @@ pub(super) struct Submission {
     /// Whether it was submitted by a message of another program.
     pub(super) from_message: bool,
     /// What the user is told by mail.
-    pub(super) mail: Notices,
+    pub(super) mail: MailPreferences,
 }
 
 /// A picture as it was accepted.
@@ -114,12 +114,12 @@ fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: Unix
 
 fn mail(
     connection: &mut SqliteConnection,
-    wanted: &Notices,
+    wanted: &MailPreferences,
     task: &MailTask,
     dedup: Option<String>,
     at: UnixMillis,
 ) -> QueryResult<()> {
-    if !wanted.contains(task.notice()) {
+    if !wanted.contains(task.mail_kind()) {
         return Ok(());
     }
     let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup };
@@ -247,7 +247,7 @@ pub(super) fn done(
     connection: &mut SqliteConnection,
     image: &Image,
     made: &Thumbnails,
-    wanted: &Notices,
+    wanted: &MailPreferences,
     at: UnixMillis,
 ) -> QueryResult<()> {
     variants::insert(connection, image.id, made, at)?;
@@ -266,10 +266,10 @@ pub(super) fn done(
 }
 
 /// What the user is to be told by mail, as it was settled when the picture was accepted.
-pub(super) fn mail_of(job: &Job) -> Notices {
+pub(super) fn mail_of(job: &Job) -> MailPreferences {
     let payload: Option<serde_json::Value> = serde_json::from_str(&job.payload).ok();
     let settled = payload.and_then(|mut payload| serde_json::from_value(payload.get_mut("mail")?.take()).ok());
-    settled.unwrap_or_else(Notices::all)
+    settled.unwrap_or_else(MailPreferences::all)
 }
 
 /// Notes that an image will have no thumbnail.
@@ -277,7 +277,7 @@ pub(super) fn failed(
     connection: &mut SqliteConnection,
     image: &Image,
     message: &str,
-    wanted: &Notices,
+    wanted: &MailPreferences,
     at: UnixMillis,
 ) -> QueryResult<()> {
     diesel::update(images::table.find(image.id))

@@ -43,7 +43,7 @@ impl ThumbnailWorker {
 impl Handler for ThumbnailWorker {
     const KIND: Kind = THUMBNAIL;
     type Effect = (Image, Thumbnails);
-    type Notice = Finished;
+    type Event = Finished;
 
     async fn run(&self, job: &Job) -> Result<Self::Effect, Failure> {
         let id = job.id;
@@ -80,7 +80,7 @@ impl Handler for ThumbnailWorker {
         Ok(finished(&image, job.id, Outcome::Done { url: thumbnails.first.url() }))
     }
 
-    fn bury(
+    fn on_dead(
         connection: &mut SqliteConnection,
         job: &Job,
         message: &str,
@@ -91,14 +91,14 @@ impl Handler for ThumbnailWorker {
         Ok(Some(finished(&image, job.id, Outcome::Failed { message: message.to_owned() })))
     }
 
-    fn revive(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
+    fn on_requeued(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
         match store::by_job(connection, job.id)? {
             Some(image) => store::revived(connection, &image),
             None => Ok(()),
         }
     }
 
-    fn announce(&self, notice: Finished) {
+    fn publish(&self, notice: Finished) {
         self.resources.bus.publish(&notice);
     }
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::clock::Clock;
 use super::environment::EnvironmentLog;
-use super::history::Ending;
+use super::history::AttemptOutcome;
 use super::settle::{self, GIVEN_UP, Settled};
 use super::{Failure, FailureKind, Handler, Job, Policy, backoff, claim};
 use crate::db::{Database, DbError};
@@ -51,13 +51,13 @@ impl<H: Handler> Attempt<H> {
             Err(_elapsed) => self.overrun(job).await?,
         };
         match settled {
-            Settled::Done(notice) => {
+            Settled::Done(event) => {
                 tracing::info!(kind = H::KIND.name, job.id = %id, attempt, duration_ms, "job done");
-                self.handler.announce(notice);
+                self.handler.publish(event);
             }
-            Settled::Dead(notice) => {
+            Settled::Dead(event) => {
                 tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, "job dead");
-                notice.into_iter().for_each(|notice| self.handler.announce(notice));
+                event.into_iter().for_each(|event| self.handler.publish(event));
             }
             Settled::Retried => {}
             Settled::LeaseLost => tracing::warn!(job.id = %id, "the lease was lost; the result is dropped"),
@@ -79,7 +79,7 @@ impl<H: Handler> Attempt<H> {
         .await
     }
 
-    async fn complete(&self, job: Job, effect: H::Effect) -> Result<Settled<H::Notice>, DbError> {
+    async fn complete(&self, job: Job, effect: H::Effect) -> Result<Settled<H::Event>, DbError> {
         let completed = self
             .persist(|| {
                 let (job, effect, clock) = (job.clone(), effect.clone(), self.clock.clone());
@@ -94,7 +94,7 @@ impl<H: Handler> Attempt<H> {
         }
     }
 
-    async fn fail(&self, job: Job, failure: Failure) -> Result<Settled<H::Notice>, DbError> {
+    async fn fail(&self, job: Job, failure: Failure) -> Result<Settled<H::Event>, DbError> {
         let (id, attempt, error) = (job.id, job.attempts + 1, failure.error.as_str());
         match failure.kind {
             FailureKind::Environment => self.environment.report(error),
@@ -106,14 +106,14 @@ impl<H: Handler> Attempt<H> {
             let (job, failure, policy, clock) = (job.clone(), failure.clone(), self.policy, self.clock.clone());
             move |connection| {
                 let now = clock.wall();
-                settle::fail::<H>(connection, &job, &failure, Ending::Failed, &policy, rand::random(), now)
+                settle::fail::<H>(connection, &job, &failure, AttemptOutcome::Failed, &policy, rand::random(), now)
             }
         })
         .await
     }
 
     /// Settles a job whose attempt exceeded the time limit. A thread that it has started goes on, and its result is dropped.
-    async fn overrun(&self, job: Job) -> Result<Settled<H::Notice>, DbError> {
+    async fn overrun(&self, job: Job) -> Result<Settled<H::Event>, DbError> {
         let limit = self.policy.time_limit;
         tracing::error!(kind = H::KIND.name, job.id = %job.id, ?limit, "a job hangs; it is ended and counts as a crash");
         let error = format!("it took longer than {limit:?}");

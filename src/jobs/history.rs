@@ -9,7 +9,7 @@ use crate::db::{UnixMillis, schema::job_attempts, schema::jobs};
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum AttemptOutcome {
     /// The job is done.
     Done,
     /// The handler gave an error, or panicked.
@@ -22,7 +22,7 @@ pub(super) enum Ending {
     Cancelled,
 }
 
-impl Ending {
+impl AttemptOutcome {
     fn name(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -40,7 +40,7 @@ pub(super) fn record(
     connection: &mut SqliteConnection,
     job_id: &str,
     lease_token: i64,
-    ending: Ending,
+    outcome: AttemptOutcome,
     error: Option<&str>,
     now: UnixMillis,
 ) -> QueryResult<()> {
@@ -52,7 +52,7 @@ pub(super) fn record(
             jobs::lease_owner.assume_not_null(),
             jobs::started_at.assume_not_null(),
             now.into_sql::<BigInt>(),
-            ending.name().into_sql::<Text>(),
+            outcome.name().into_sql::<Text>(),
             error.into_sql::<Nullable<Text>>(),
         ))
         .insert_into(job_attempts::table)

@@ -14,7 +14,7 @@ use crate::ids::{JobId, UserId};
 
 /// The states of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum JobState {
     /// It waits for a worker, or for its next attempt.
     Queued,
     /// A worker holds it.
@@ -27,7 +27,7 @@ pub enum State {
     Cancelled,
 }
 
-impl State {
+impl JobState {
     /// Every state.
     pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Cancelled];
 
@@ -52,7 +52,7 @@ impl State {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// In this state only.
-    pub state: Option<State>,
+    pub state: Option<JobState>,
     /// Of this kind only.
     pub kind: Option<Kind>,
     /// Of this user only.
@@ -66,7 +66,7 @@ pub struct Filter {
 /// A job as it is listed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Queryable)]
 #[serde(rename_all = "camelCase")]
-pub struct Listed {
+pub struct JobSummary {
     /// Its id.
     pub id: String,
     /// Its kind's name.
@@ -99,7 +99,7 @@ pub struct Listed {
 /// An attempt as it is shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Queryable)]
 #[serde(rename_all = "camelCase")]
-pub struct ShownAttempt {
+pub struct AttemptSummary {
     /// The worker that made it.
     pub worker: String,
     /// When it began.
@@ -118,14 +118,14 @@ pub struct ShownAttempt {
 /// A job with all that is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Shown {
+pub struct JobDetails {
     /// As it is listed.
     #[serde(flatten)]
-    pub job: Listed,
+    pub job: JobSummary,
     /// JSON, of the kind's own form.
     pub payload: serde_json::Value,
     /// Every attempt, the first one first. Hand-backs before an attempt began are none.
-    pub history: Vec<ShownAttempt>,
+    pub history: Vec<AttemptSummary>,
 }
 
 type Owner = SqlLiteral<Nullable<BigInt>>;
@@ -157,20 +157,20 @@ fn columns() -> _ {
 ///
 /// # Errors
 /// When the query fails.
-pub fn list(connection: &mut SqliteConnection, filter: &Filter, limit: i64) -> QueryResult<Vec<Listed>> {
+pub fn list(connection: &mut SqliteConnection, filter: &Filter, limit: i64) -> QueryResult<Vec<JobSummary>> {
     let mut query = jobs::table.select(columns()).order(jobs::id.desc()).limit(limit).into_boxed();
     if let Some(state) = filter.state {
         // The few that were given up have an index of their own, which SQLite takes where it reads the state in the query.
         query = match state {
-            State::Dead => query.filter(sql::<Bool>("state = 'dead'")),
-            State::Cancelled => query.filter(sql::<Bool>("state = 'cancelled'")),
-            State::Queued | State::Running | State::Done => query.filter(jobs::state.eq(state.name())),
+            JobState::Dead => query.filter(sql::<Bool>("state = 'dead'")),
+            JobState::Cancelled => query.filter(sql::<Bool>("state = 'cancelled'")),
+            JobState::Queued | JobState::Running | JobState::Done => query.filter(jobs::state.eq(state.name())),
         };
     }
     match (filter.kind, filter.state) {
         (Some(kind), _) => query = query.filter(jobs::kind.eq(kind.name)),
         // Every kind by name: so what is left to do is found by its index, however much is done.
-        (None, Some(State::Queued | State::Running)) => {
+        (None, Some(JobState::Queued | JobState::Running)) => {
             query = query.filter(jobs::kind.eq_any(KINDS.map(|kind| kind.name)));
         }
         (None, _) => {}
@@ -193,16 +193,17 @@ pub fn list(connection: &mut SqliteConnection, filter: &Filter, limit: i64) -> Q
 ///
 /// # Errors
 /// When a query fails.
-pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<Shown>> {
+pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<JobDetails>> {
     type Current = (String, Option<String>, Option<UnixMillis>);
-    let Some(job) = jobs::table.find(id.to_string()).select(columns()).first::<Listed>(connection).optional()? else {
+    let Some(job) = jobs::table.find(id.to_string()).select(columns()).first::<JobSummary>(connection).optional()?
+    else {
         return Ok(None);
     };
     let (payload, owner, started_at): Current = jobs::table
         .find(id.to_string())
         .select((jobs::payload, jobs::lease_owner, jobs::started_at))
         .first(connection)?;
-    let mut history: Vec<ShownAttempt> = job_attempts::table
+    let mut history: Vec<AttemptSummary> = job_attempts::table
         .filter(job_attempts::job_id.eq(id.to_string()))
         .order(job_attempts::id)
         .select((
@@ -214,8 +215,8 @@ pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<
         ))
         .load(connection)?;
     if let (Some(worker), Some(started_at)) = (owner, started_at) {
-        history.push(ShownAttempt { worker, started_at, ended_at: None, outcome: "running".to_owned(), error: None });
+        history.push(AttemptSummary { worker, started_at, ended_at: None, outcome: "running".to_owned(), error: None });
     }
     let payload = serde_json::from_str(&payload).unwrap_or(serde_json::Value::String(payload));
-    Ok(Some(Shown { job, payload, history }))
+    Ok(Some(JobDetails { job, payload, history }))
 }

@@ -23,7 +23,7 @@
 //! - `history`: how each attempt ended
 //! - [`list()`], [`show()`], [`retry()`], [`cancel()`]: what an operator sees and does
 //! - [`prune()`]: what is removed in the end
-//! - [`Capacity`]: how many may wait
+//! - [`QueueLimit`]: how many may wait
 //! - `kind`: which kinds there are
 //! - `rescue`: jobs of dead workers and of expired leases
 //! - `runner`: the loop that does all that for one [`Handler`]
@@ -32,21 +32,21 @@ mod age;
 mod attempt;
 mod backlog;
 mod backoff;
-mod capacity;
 mod claim;
 mod clock;
 mod enqueue;
 mod environment;
+mod health;
 mod history;
-mod intervention;
 mod kind;
 mod listing;
-mod lookup;
+mod operator;
 mod pruning;
+mod queue_limit;
 mod rescue;
 mod runner;
 mod settle;
-mod stuck;
+mod status;
 mod wake;
 mod worker_lock;
 
@@ -61,18 +61,18 @@ use crate::ids::JobId;
 
 pub use age::{Age, since};
 pub use backlog::{Backlog, backlog};
-pub use capacity::{Capacity, Full, Place};
 pub use clock::{Clock, SystemClock};
 pub use enqueue::{NewJob, enqueue, withdraw};
 pub use environment::{Delayed, delayed};
-pub use intervention::{Domain, Intervention, cancel, retry, retry_all};
+pub use health::{ExpiredLease, expired_leases, newest_job};
 pub use kind::{DedupScope, EMAIL, KINDS, Kind, THUMBNAIL, WAREHOUSE, WEBHOOK};
-pub use listing::{Filter, Listed, Shown, ShownAttempt, State, list, show};
-pub use lookup::{Standing, by_dedup};
+pub use listing::{AttemptSummary, Filter, JobDetails, JobState, JobSummary, list, show};
+pub use operator::{Intervention, KindHooks, cancel, retry, retry_all};
 pub use pruning::{Pruned, keep_pruning, prune, purge};
+pub use queue_limit::{Permit, QueueFull, QueueLimit};
 pub use runner::{ClaimGuard, Runner};
-pub use stuck::{Stuck, newest, stuck};
-pub use wake::Wake;
+pub use status::{JobStatus, by_dedup};
+pub use wake::WakeSignal;
 pub use worker_lock::{WorkerId, WorkerLock};
 
 /// How often a job may take its worker down with it before it is given up.
@@ -166,14 +166,14 @@ pub trait Handler: Send + Sync + 'static {
     /// What a successful attempt hands to [`Handler::apply`].
     type Effect: Clone + Send + Sync + 'static;
     /// What is to be announced once a job's end is durable.
-    type Notice: Send + 'static;
+    type Event: Send + 'static;
 
     /// Does the work. It may run more than once for a job, even at the same time when a lease was lost, so whatever it
     /// does outside of the database must bear repetition.
     fn run(&self, job: &Job) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
     /// What the operator should know of a job that ends with this effect, such as why nothing was sent.
-    fn note(_effect: &Self::Effect) -> Option<String> {
+    fn operator_note(_effect: &Self::Effect) -> Option<String> {
         None
     }
 
@@ -187,29 +187,29 @@ pub trait Handler: Send + Sync + 'static {
         job: &Job,
         effect: Self::Effect,
         now: UnixMillis,
-    ) -> QueryResult<Self::Notice>;
+    ) -> QueryResult<Self::Event>;
 
     /// Writes down that the job is dead, in the transaction that makes it so. `message` is for the person whose job it is.
     ///
     /// # Errors
     /// When a statement fails.
-    fn bury(
+    fn on_dead(
         connection: &mut SqliteConnection,
         job: &Job,
         message: &str,
         now: UnixMillis,
-    ) -> QueryResult<Option<Self::Notice>>;
+    ) -> QueryResult<Option<Self::Event>>;
 
-    /// Takes back what [`Handler::bury`] wrote, in the transaction that queues a dead job again.
+    /// Takes back what [`Handler::on_dead`] wrote, in the transaction that queues a dead job again.
     ///
     /// # Errors
     /// When a statement fails.
-    fn revive(_connection: &mut SqliteConnection, _job: &Job) -> QueryResult<()> {
+    fn on_requeued(_connection: &mut SqliteConnection, _job: &Job) -> QueryResult<()> {
         Ok(())
     }
 
     /// Tells the world, after the commit. Must not block.
-    fn announce(&self, notice: Self::Notice);
+    fn publish(&self, event: Self::Event);
 }
 
 /// Reads a job id out of the database, where every id is one that we made.

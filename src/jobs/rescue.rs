@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::claim;
-use super::history::Ending;
+use super::history::AttemptOutcome;
 use super::settle::{GIVEN_UP, Settled, crash, fail, requeue};
 use super::{Failure, Handler, Job, Policy, WorkerId, parse_id};
 use crate::db::{UnixMillis, schema::jobs};
@@ -22,7 +22,7 @@ pub(super) struct Rescued<N> {
 impl<N> Rescued<N> {
     fn count(&mut self, settled: Settled<N>) {
         match settled {
-            Settled::Dead(notice) => self.dead.push(notice),
+            Settled::Dead(event) => self.dead.push(event),
             Settled::Retried => self.requeued += 1,
             Settled::Done(_) | Settled::LeaseLost => {}
         }
@@ -42,7 +42,7 @@ pub(super) fn of_dead_workers<H: Handler>(
     connection: &mut SqliteConnection,
     dead: &[(WorkerId, bool)],
     now: UnixMillis,
-) -> QueryResult<Rescued<H::Notice>> {
+) -> QueryResult<Rescued<H::Event>> {
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
     for (owner, in_order) in dead {
         let held = jobs::table
@@ -60,7 +60,7 @@ pub(super) fn of_dead_workers<H: Handler>(
                     Settled::Retried
                 }
                 None => {
-                    requeue(connection, &job, None, Ending::Crashed, &error, now)?;
+                    requeue(connection, &job, None, AttemptOutcome::Crashed, &error, now)?;
                     Settled::Retried
                 }
                 Some(_) => crash::<H>(connection, &job, &error, now)?,
@@ -79,7 +79,7 @@ pub(super) fn of_expired_leases<H: Handler>(
     policy: &Policy,
     random: f64,
     now: UnixMillis,
-) -> QueryResult<Rescued<H::Notice>> {
+) -> QueryResult<Rescued<H::Event>> {
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
     let expired = jobs::table
         .filter(jobs::kind.eq(H::KIND.name))
@@ -95,10 +95,10 @@ pub(super) fn of_expired_leases<H: Handler>(
         }
         let settled = match started_at {
             None => {
-                requeue(connection, &job, None, Ending::Expired, &failure.error, now)?;
+                requeue(connection, &job, None, AttemptOutcome::Expired, &failure.error, now)?;
                 Settled::Retried
             }
-            Some(_) => fail::<H>(connection, &job, &failure, Ending::Expired, policy, random, now)?,
+            Some(_) => fail::<H>(connection, &job, &failure, AttemptOutcome::Expired, policy, random, now)?,
         };
         rescued.count(settled);
     }

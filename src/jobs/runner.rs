@@ -13,7 +13,7 @@ use super::clock::{Clock, ClockGuard, SystemClock};
 use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
 use super::worker_lock::DeadWorker;
-use super::{Handler, Job, Policy, Wake, WorkerId, WorkerLock};
+use super::{Handler, Job, Policy, WakeSignal, WorkerId, WorkerLock};
 use crate::db::{Database, DbError};
 use crate::ids::JobId;
 
@@ -24,7 +24,7 @@ pub struct Runner<H> {
     policy: Policy,
     concurrency: usize,
     lock: Arc<WorkerLock>,
-    wake: Wake,
+    wake: WakeSignal,
     shutdown: CancellationToken,
     /// What each task holds. A job can be held twice, under an old lease that was lost and under a new one.
     running: HashMap<task::Id, (JobId, i64)>,
@@ -51,7 +51,7 @@ impl<H: Handler> Runner<H> {
         policy: Policy,
         concurrency: usize,
         lock: Arc<WorkerLock>,
-        wake: Wake,
+        wake: WakeSignal,
         shutdown: CancellationToken,
     ) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -125,7 +125,7 @@ impl<H: Handler> Runner<H> {
                     self.forget(ended);
                     self.claim().await
                 }
-                () = wake.rung() => self.claim().await,
+                () = wake.notified() => self.claim().await,
             };
             match step {
                 Err(error) if until_idle => outcome = Err(error),
@@ -260,7 +260,7 @@ impl<H: Handler> Runner<H> {
         if queued + dead > 0 {
             tracing::warn!(kind = H::KIND.name, queued, dead, "took over from dead workers");
         }
-        self.announce(rescued);
+        self.publish(rescued);
         found.into_iter().filter(|dead| forgotten.contains(&dead.id)).for_each(DeadWorker::forget);
         Ok(())
     }
@@ -282,12 +282,12 @@ impl<H: Handler> Runner<H> {
                 rescue::of_expired_leases::<H>(connection, &own, &policy, rand::random(), clock.wall())
             })
             .await?;
-        self.announce(rescued);
+        self.publish(rescued);
         Ok(())
     }
 
-    fn announce(&self, rescued: Rescued<H::Notice>) {
-        rescued.dead.into_iter().flatten().for_each(|notice| self.handler.announce(notice));
+    fn publish(&self, rescued: Rescued<H::Event>) {
+        rescued.dead.into_iter().flatten().for_each(|event| self.handler.publish(event));
     }
 
     /// Lets running jobs end, keeping their leases, and hands back what the drain time does not suffice for.

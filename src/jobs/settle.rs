@@ -6,7 +6,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::claim::{self, held};
 use super::environment;
-use super::history::{self, Ending};
+use super::history::{self, AttemptOutcome};
 use super::{DedupScope, Failure, FailureKind, Handler, Job, Kind, MAX_CRASHES, Policy, backoff};
 use crate::db::{UnixMillis, schema::jobs};
 
@@ -32,9 +32,9 @@ pub(super) fn complete<H: Handler>(
     job: &Job,
     effect: H::Effect,
     now: UnixMillis,
-) -> QueryResult<Settled<H::Notice>> {
-    let note = H::note(&effect);
-    history::record(connection, &job.id.to_string(), job.lease_token, Ending::Done, None, now)?;
+) -> QueryResult<Settled<H::Event>> {
+    let note = H::operator_note(&effect);
+    history::record(connection, &job.id.to_string(), job.lease_token, AttemptOutcome::Done, None, now)?;
     if !end(connection, H::KIND, job, Ended { state: "done", error: None, note: note.as_deref() }, now)? {
         return Ok(Settled::LeaseLost);
     }
@@ -48,11 +48,11 @@ pub(super) fn fail<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
     failure: &Failure,
-    ending: Ending,
+    outcome: AttemptOutcome,
     policy: &Policy,
     random: f64,
     now: UnixMillis,
-) -> QueryResult<Settled<H::Notice>> {
+) -> QueryResult<Settled<H::Event>> {
     if failure.kind == FailureKind::Environment {
         return wait_for_environment(connection, job, &failure.error, policy, random, now);
     }
@@ -66,10 +66,10 @@ pub(super) fn fail<H: Handler>(
     environment::clear(connection, job.id)?;
     if failure.kind == FailureKind::Retry && attempts < policy.max_attempts {
         let run_at = after_backoff(attempts, policy, random, now);
-        requeue(connection, job, Some(run_at), ending, &failure.error, now)?;
+        requeue(connection, job, Some(run_at), outcome, &failure.error, now)?;
         return Ok(Settled::Retried);
     }
-    kill::<H>(connection, job, ending, &failure.error, &failure.message, now)
+    kill::<H>(connection, job, outcome, &failure.error, &failure.message, now)
 }
 
 /// Queues the job again, uncharged; it waits longer each time that the environment fails in a row.
@@ -99,7 +99,7 @@ pub(super) fn crash<H: Handler>(
     job: &Job,
     error: &str,
     now: UnixMillis,
-) -> QueryResult<Settled<H::Notice>> {
+) -> QueryResult<Settled<H::Event>> {
     let crashes = job.crashes.saturating_add(1);
     let counted =
         diesel::update(held(job.id.to_string(), job.lease_token)).set(jobs::crashes.eq(crashes)).execute(connection)?;
@@ -109,9 +109,9 @@ pub(super) fn crash<H: Handler>(
     environment::clear(connection, job.id)?;
     if crashes >= MAX_CRASHES {
         let error = format!("{error}, as did {} before it", crashes - 1);
-        return kill::<H>(connection, job, Ending::Crashed, &error, GIVEN_UP, now);
+        return kill::<H>(connection, job, AttemptOutcome::Crashed, &error, GIVEN_UP, now);
     }
-    requeue(connection, job, None, Ending::Crashed, error, now)?;
+    requeue(connection, job, None, AttemptOutcome::Crashed, error, now)?;
     Ok(Settled::Retried)
 }
 
@@ -124,16 +124,16 @@ fn after_backoff(failures: i32, policy: &Policy, random: f64, now: UnixMillis) -
 pub(super) fn kill<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
-    ending: Ending,
+    outcome: AttemptOutcome,
     error: &str,
     message: &str,
     now: UnixMillis,
-) -> QueryResult<Settled<H::Notice>> {
-    history::record(connection, &job.id.to_string(), job.lease_token, ending, Some(error), now)?;
+) -> QueryResult<Settled<H::Event>> {
+    history::record(connection, &job.id.to_string(), job.lease_token, outcome, Some(error), now)?;
     if !end(connection, H::KIND, job, Ended { state: "dead", error: Some(error), note: None }, now)? {
         return Ok(Settled::LeaseLost);
     }
-    Ok(Settled::Dead(H::bury(connection, job, message, now)?))
+    Ok(Settled::Dead(H::on_dead(connection, job, message, now)?))
 }
 
 /// Puts a claimed job back into the queue; without a time, into its old place.
@@ -141,11 +141,11 @@ pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,
     run_at: Option<UnixMillis>,
-    ending: Ending,
+    outcome: AttemptOutcome,
     error: &str,
     now: UnixMillis,
 ) -> QueryResult<usize> {
-    history::record(connection, &job.id.to_string(), job.lease_token, ending, Some(error), now)?;
+    history::record(connection, &job.id.to_string(), job.lease_token, outcome, Some(error), now)?;
     diesel::update(held(job.id.to_string(), job.lease_token))
         .set((
             jobs::state.eq("queued"),

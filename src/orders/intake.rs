@@ -11,17 +11,17 @@ use super::store::{self, Accepted, Placement};
 use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
 use crate::events::OrderPlaced;
-use crate::jobs::{Full, Place};
+use crate::jobs::{Permit, QueueFull};
 
 /// How many messages share one write.
 const BATCH: usize = 128;
 
-/// Hears the channel until the shutdown: places the orders of other programs, and rings for every sign of work.
+/// Hears the channel until the shutdown: permits the orders of other programs, and rings for every sign of work.
 ///
 /// Our own messages come back too, and several processes may hear the same message; one order comes of it.
 pub async fn listen(orders: Orders, shutdown: CancellationToken) {
     let (subscription, wake) = (orders.bus.subscribe(), orders.wake.clone());
-    bus::record(subscription, OrderRecorder { orders }, move || wake.ring(), shutdown).await;
+    bus::record(subscription, OrderRecorder { orders }, move || wake.notify(), shutdown).await;
 }
 
 /// Why orders cannot be recorded now.
@@ -30,7 +30,7 @@ enum Obstacle {
     #[error(transparent)]
     Database(#[from] DbError),
     #[error(transparent)]
-    Full(#[from] Full),
+    QueueFull(#[from] QueueFull),
 }
 
 struct OrderRecorder {
@@ -50,7 +50,7 @@ impl Recorder for OrderRecorder {
         if unknown > 0 {
             self.record_first(unknown, waiting).await?;
         }
-        self.orders.wake.ring();
+        self.orders.wake.notify();
         Ok(())
     }
 }
@@ -86,8 +86,8 @@ impl OrderRecorder {
     /// Records the first messages, at most `count`: as many as the limit of orders allows.
     async fn record_first(&self, count: usize, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
         // Held until the rows are written.
-        let places = self.admit(count).await?;
-        let count = if self.orders.webhook { places.len() } else { count };
+        let permits = self.acquire(count).await?;
+        let count = if self.orders.webhook { permits.len() } else { count };
         let placements: Vec<Placement> = waiting
             .iter()
             .take(count)
@@ -105,17 +105,17 @@ impl OrderRecorder {
         Ok(())
     }
 
-    /// Takes places for new webhook jobs, at least one; none where there is no webhook.
-    async fn admit(&self, count: usize) -> Result<Vec<Place>, Obstacle> {
-        let mut places = Vec::new();
-        while self.orders.webhook && places.len() < count {
-            match self.orders.room.admit().await? {
-                Ok(place) => places.push(place),
-                Err(full) if places.is_empty() => return Err(full.into()),
+    /// Takes permits for new webhook jobs, at least one; none where there is no webhook.
+    async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
+        let mut permits = Vec::new();
+        while self.orders.webhook && permits.len() < count {
+            match self.orders.queue_limit.acquire().await? {
+                Ok(permit) => permits.push(permit),
+                Err(full) if permits.is_empty() => return Err(full.into()),
                 Err(_) => break,
             }
         }
-        Ok(places)
+        Ok(permits)
     }
 }
 

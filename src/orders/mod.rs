@@ -20,8 +20,8 @@ mod webhook;
 use crate::bus::Bus;
 use crate::db::Database;
 use crate::ids::{CustomerId, OrderId};
-use crate::jobs::{Capacity, Wake};
-use crate::tasks::{Notice, Notices};
+use crate::job_payloads::{MailKind, MailPreferences};
+use crate::jobs::{QueueLimit, WakeSignal};
 
 pub use intake::listen;
 pub use receiver::{Receiver, ReceiverError};
@@ -40,20 +40,20 @@ pub struct Orders {
     /// The Redis channels.
     pub bus: Bus,
     /// Rung when there is work for the jobs of orders.
-    pub wake: Wake,
+    pub wake: WakeSignal,
     /// Whether there is a webhook. It is settled when an order is accepted: an order that came without has no such job,
     /// not even when a process with a webhook hears of it later.
     pub webhook: bool,
     /// How many purchases may wait to be reported.
-    pub room: Capacity,
+    pub queue_limit: QueueLimit,
     /// What users are told by mail; settled at the same moment.
-    pub mail: Notices,
+    pub mail: MailPreferences,
 }
 
 impl Orders {
     /// An order as it is accepted here.
     fn placement(&self, order_id: OrderId, customer_id: CustomerId) -> Placement {
-        let mail = self.mail.contains(Notice::OrderConfirmed);
+        let mail = self.mail.contains(MailKind::OrderConfirmed);
         Placement { order_id, customer_id, webhook: self.webhook, mail }
     }
 }

@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use super::Orders;
 use super::store::{self, Accepted, Order};
-use crate::db::catalogue::fulfilled_at;
+use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, auth, body};
 use crate::ids::{CustomerId, OrderId};
-use crate::jobs::{Kind, Standing};
+use crate::jobs::{JobStatus, Kind};
 
 /// Adds the routes.
 pub fn routes(orders: &Orders, auth: &Auth, services: &mut web::ServiceConfig) {
@@ -32,13 +32,13 @@ async fn place(
     body::require_json(&request)?;
     let (order_id, customer_id) = parse(&body::json_object(payload).await?)?;
     // Held until the row is written.
-    let _place = if orders.webhook { Some(orders.room.admit().await??) } else { None };
+    let _permit = if orders.webhook { Some(orders.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
     let placement = orders.placement(order_id, customer_id);
     let accepted = orders.database.try_write(move |connection| store::accept(connection, &placement)).await?;
     match accepted {
         Accepted::New => {
-            orders.wake.ring();
+            orders.wake.notify();
             orders.bus.publish(&event);
         }
         Accepted::Before => {}
@@ -68,8 +68,8 @@ async fn order(orders: web::Data<Orders>, id: web::Path<String>) -> Result<HttpR
     }
 }
 
-fn state(order: &Order, jobs: Vec<(Kind, Standing)>, fulfilled_at: Option<UnixMillis>) -> HttpResponse {
-    let jobs: Vec<Value> = jobs.into_iter().map(|(kind, standing)| job(kind, standing)).collect();
+fn state(order: &Order, jobs: Vec<(Kind, JobStatus)>, fulfilled_at: Option<UnixMillis>) -> HttpResponse {
+    let jobs: Vec<Value> = jobs.into_iter().map(|(kind, status)| job(kind, status)).collect();
     let mut state = json!({
         "orderId": order.id,
         "userId": order.customer_id,
@@ -82,7 +82,7 @@ fn state(order: &Order, jobs: Vec<(Kind, Standing)>, fulfilled_at: Option<UnixMi
     HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(state)
 }
 
-fn job(kind: Kind, Standing { state, attempts, error }: Standing) -> Value {
+fn job(kind: Kind, JobStatus { state, attempts, error }: JobStatus) -> Value {
     let mut job = json!({ "kind": kind.name, "state": state, "attempts": attempts });
     if let Some(error) = error {
         job["error"] = json!(error);

@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::db::schema::orders;
 use crate::db::{UnixMillis, now};
 use crate::ids::{CustomerId, JobId, OrderId};
-use crate::jobs::{self, EMAIL, Kind, NewJob, Standing, WAREHOUSE, WEBHOOK};
-use crate::tasks::{MailTask, WarehouseTask, user_of};
+use crate::job_payloads::{MailTask, WarehouseTask, user_of};
+use crate::jobs::{self, EMAIL, JobStatus, Kind, NewJob, WAREHOUSE, WEBHOOK};
 
 /// Every kind of job that an order may have, in the order in which they are shown.
 const KINDS: [Kind; 3] = [WEBHOOK, WAREHOUSE, EMAIL];
@@ -110,10 +110,10 @@ pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResu
 }
 
 /// Reads how an order's jobs stand.
-pub(super) fn jobs_of(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Vec<(Kind, Standing)>> {
+pub(super) fn jobs_of(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Vec<(Kind, JobStatus)>> {
     let mut found = Vec::new();
     for kind in KINDS {
-        found.extend(jobs::by_dedup(connection, kind, id.as_str())?.map(|standing| (kind, standing)));
+        found.extend(jobs::by_dedup(connection, kind, id.as_str())?.map(|status| (kind, status)));
     }
     Ok(found)
 }

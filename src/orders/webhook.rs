@@ -41,7 +41,7 @@ pub enum Report {
 impl Handler for WebhookWorker {
     const KIND: Kind = WEBHOOK;
     type Effect = OrderId;
-    type Notice = Report;
+    type Event = Report;
 
     async fn run(&self, job: &Job) -> Result<OrderId, Failure> {
         let order_id = order_of(job).ok_or_else(|| Failure::fail("the job names no order", NOT_REPORTED))?;
@@ -59,11 +59,11 @@ impl Handler for WebhookWorker {
         Ok(Report::Delivered(order_id))
     }
 
-    fn bury(_: &mut SqliteConnection, job: &Job, _: &str, _: UnixMillis) -> QueryResult<Option<Report>> {
+    fn on_dead(_: &mut SqliteConnection, job: &Job, _: &str, _: UnixMillis) -> QueryResult<Option<Report>> {
         Ok(order_of(job).map(Report::GivenUp))
     }
 
-    fn announce(&self, report: Report) {
+    fn publish(&self, report: Report) {
         match report {
             Report::Delivered(order_id) => tracing::info!(order.id = %order_id, "the purchase was reported"),
             Report::GivenUp(order_id) => {

@@ -5,11 +5,11 @@
 //! upload put them), never refuses a picture that it does not understand, and never takes an order on twice.
 //!
 //! - `worker`: the job
-//! - `facts`: what is to be known of a picture
+//! - `metadata`: what is to be known of a picture
 //! - `store`: the rows
 //! - `report`: what it all comes to
 
-mod facts;
+mod metadata;
 mod report;
 mod store;
 mod worker;

@@ -9,8 +9,8 @@ use diesel::sql_types::{BigInt, Nullable, Text};
 use m3a3::db::now;
 use m3a3::files::Files;
 use m3a3::ids::{JobId, UserId};
+use m3a3::job_payloads::MailTask;
 use m3a3::jobs::{EMAIL, NewJob, enqueue};
-use m3a3::tasks::MailTask;
 use mail_parser::MessageParser;
 use rand::RngExt;
 

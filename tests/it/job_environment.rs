@@ -11,7 +11,7 @@ use m3a3::jobs::{Clock, MAX_CRASHES, Policy};
 
 use crate::harness::app::{App, eventually};
 use crate::harness::binary::Ran;
-use crate::harness::job_lab::{Lab, Notice, POLICY, Verdict, far_future};
+use crate::harness::job_lab::{Event, Lab, POLICY, Verdict, far_future};
 use crate::harness::pictures::jpeg;
 
 const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')";
@@ -64,7 +64,7 @@ async fn a_failure_of_the_environment_is_never_counted_however_often_it_happens(
     assert_eq!((failures, cause.as_str()), (10, "No space left on device (os error 28)"));
     call.end(Verdict::Retry);
     lab.call().await.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     assert_eq!(lab.row(id).counts(), ("done", 1, 0));
     let delays: i64 = job_delays::table.count().get_result(&mut lab.connection()).unwrap();
     assert_eq!(delays, 0);
@@ -89,7 +89,7 @@ async fn a_job_waits_longer_each_time_that_the_environment_fails() {
         diesel::update(job).set(rows::run_at.eq(0)).execute(&mut lab.connection()).unwrap();
     }
     lab.call().await.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     worker.stop().await;
 }
 
@@ -109,7 +109,7 @@ async fn the_end_of_a_job_is_written_again_until_the_database_takes_it() {
         lab.sweep_passes().await;
         assert_eq!(lab.row(id).counts(), ("running", 0, 0));
         execute(&lab, "DROP TRIGGER full_disk");
-        lab.notice().await;
+        lab.event().await;
         assert_eq!(lab.row(id).counts(), counts);
         lab.assert_quiet();
         worker.stop().await;
@@ -129,7 +129,7 @@ async fn under_a_newer_schema_nothing_is_counted_and_nothing_is_written() {
     execute(&lab, "DELETE FROM __diesel_schema_migrations WHERE version = '29991231000000'");
     let next = lab.worker(1, POLICY);
     lab.call().await.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     assert_eq!(lab.row(id).counts(), ("done", 0, 0));
     next.stop().await;
 }
@@ -154,13 +154,13 @@ async fn a_worker_whose_disk_is_full_claims_nothing_until_there_is_room() {
     let guard = Arc::new(move || seen.load(Ordering::SeqCst).then(|| "the disk is full".to_owned()));
     let worker = lab.worker_with(1, POLICY, |runner| runner.with_guard(guard));
     let id = lab.enqueue().await;
-    worker.wake.ring();
+    worker.wake.notify();
     lab.sweep_passes().await;
     lab.assert_quiet();
     assert_eq!(lab.row(id).lease_token, 0);
     is_full.store(false, Ordering::SeqCst);
     lab.call().await.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     worker.stop().await;
 }
 
@@ -229,7 +229,7 @@ async fn a_job_that_hangs_is_ended_and_counts_as_a_crash() {
         assert_eq!((call.job.id, call.job.attempts, call.job.crashes), (id, 0, crashes));
         hanging.push(call);
     }
-    assert!(matches!(lab.notice().await, Notice::Dead(dead, _) if dead == id));
+    assert!(matches!(lab.event().await, Event::Dead(dead, _) if dead == id));
     let row = lab.row(id);
     assert_eq!(row.counts(), ("dead", 0, MAX_CRASHES));
     assert!(row.error.unwrap().contains("longer than 50ms"));
@@ -253,7 +253,7 @@ async fn a_clock_that_jumps_forward_expires_no_lease() {
     let call = lab.call().await;
     assert_eq!((call.job.id, call.job.attempts), (id, 1), "it has not used it");
     call.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     worker.stop().await;
 }
 
@@ -265,7 +265,7 @@ async fn a_job_that_is_due_later_than_the_longest_backoff_is_due_now() {
     diesel::update(job).set(rows::run_at.eq(far_future())).execute(&mut lab.connection()).unwrap();
     let worker = lab.worker(1, POLICY);
     lab.call().await.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     worker.stop().await;
 }
 
@@ -281,6 +281,6 @@ async fn a_runner_never_rescues_its_own_running_job() {
     lab.assert_quiet();
     assert_eq!((lab.row(id).counts(), lab.row(id).lease_token), (("running", 0, 0), 1));
     call.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     worker.stop().await;
 }

@@ -8,7 +8,7 @@ use m3a3::db::now;
 use m3a3::db::schema::jobs as rows;
 use m3a3::jobs::{MAX_CRASHES, Policy};
 
-use crate::harness::job_lab::{Lab, Notice, POLICY, Verdict, far_future};
+use crate::harness::job_lab::{Event, Lab, POLICY, Verdict, far_future};
 
 #[tokio::test]
 async fn a_result_under_a_lost_lease_is_dropped() {
@@ -26,7 +26,7 @@ async fn a_result_under_a_lost_lease_is_dropped() {
         assert_eq!((lab.row(id), lab.effects()), (theirs, 0));
         lab.assert_quiet();
         call.end(Verdict::Done);
-        lab.notice().await;
+        lab.event().await;
         worker.stop().await;
     }
 }
@@ -65,10 +65,10 @@ async fn an_expired_lease_costs_an_attempt_if_the_job_had_started() {
     let job = rows::table.find(last.to_string());
     diesel::update(job).set(rows::attempts.eq(2)).execute(&mut lab.connection()).unwrap();
     let worker = lab.worker(4, POLICY);
-    assert!(matches!(lab.notice().await, Notice::Dead(id, _) if id == last));
+    assert!(matches!(lab.event().await, Event::Dead(id, _) if id == last));
     for _ in 0..2 {
         lab.call().await.end(Verdict::Done);
-        lab.notice().await;
+        lab.event().await;
     }
     assert_eq!(lab.row(started).counts(), ("done", 1, 0));
     assert_eq!(lab.row(waiting).counts(), ("done", 0, 0));
@@ -98,7 +98,7 @@ async fn a_dead_worker_s_jobs_are_taken_over_at_once_and_only_what_had_started_i
     let worker = lab.worker(4, POLICY);
     for _ in 0..2 {
         lab.call().await.end(Verdict::Done);
-        lab.notice().await;
+        lab.event().await;
     }
     assert_eq!(lab.row(waiting).counts(), ("done", 0, 0));
     assert_eq!(lab.row(started).counts(), ("done", 0, 1));
@@ -121,25 +121,25 @@ async fn a_job_that_took_its_worker_down_comes_first_and_runs_alone() {
     for _ in 0..3 {
         later.insert(lab.enqueue().await);
     }
-    worker.wake.ring();
+    worker.wake.notify();
     lab.sweep_passes().await;
     lab.assert_quiet();
     running.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
 
     let alone = lab.call().await;
     assert_eq!((alone.job.id, alone.job.crashes, alone.at_once), (rescued, 1, 1));
-    worker.wake.ring();
+    worker.wake.notify();
     lab.sweep_passes().await;
     lab.assert_quiet();
     alone.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
 
     for _ in 0..3 {
         let call = lab.call().await;
         assert!(later.remove(&call.job.id));
         call.end(Verdict::Done);
-        lab.notice().await;
+        lab.event().await;
     }
     worker.stop().await;
 }
@@ -161,7 +161,7 @@ async fn a_job_that_took_too_many_workers_down_is_dead_and_its_waiter_is_told() 
     lab.lease(id, "gone-at-last", far_future(), true);
     lab.die("gone-at-last");
     let worker = lab.worker(1, POLICY);
-    let Notice::Dead(dead, message) = lab.notice().await else { panic!("it is not dead") };
+    let Event::Dead(dead, message) = lab.event().await else { panic!("it is not dead") };
     assert_eq!(dead, id);
     assert!(message.contains("try again with another file"), "{message}");
     assert_eq!(lab.row(id).counts(), ("dead", 0, MAX_CRASHES));

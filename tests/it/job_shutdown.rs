@@ -7,7 +7,7 @@ use m3a3::db::schema::jobs as rows;
 use m3a3::jobs::Policy;
 
 use crate::harness::app::eventually;
-use crate::harness::job_lab::{Lab, Notice, POLICY, Verdict};
+use crate::harness::job_lab::{Event, Lab, POLICY, Verdict};
 
 #[tokio::test]
 async fn a_shutdown_lets_running_jobs_end() {
@@ -17,7 +17,7 @@ async fn a_shutdown_lets_running_jobs_end() {
     let call = lab.call().await;
     worker.shutdown.cancel();
     call.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(running));
+    assert_eq!(lab.event().await, Event::Done(running));
     worker.ended().await;
     assert_eq!(lab.row(queued).counts(), ("queued", 0, 0));
     lab.assert_quiet();
@@ -36,7 +36,7 @@ async fn a_shutdown_hands_back_uncharged_what_does_not_end_in_time() {
 
     let next = lab.worker(1, POLICY);
     lab.call().await.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     next.stop().await;
     drop(held);
 }
@@ -52,7 +52,7 @@ async fn a_worker_that_is_cut_off_leaves_its_lock_for_the_next_to_find() {
     let again = lab.call().await;
     assert_eq!((again.job.id, again.job.attempts, again.job.crashes), (id, 0, 1));
     again.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     next.stop().await;
     drop(held);
 }
@@ -76,7 +76,7 @@ async fn heartbeats_keep_the_lease_of_a_long_job_also_while_draining() {
     worker.shutdown.cancel();
     extended(&lab, until(&lab) + 1000).await;
     call.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     let row = lab.row(id);
     assert_eq!((row.counts(), row.lease_token), (("done", 0, 0), 1));
     worker.ended().await;

@@ -9,7 +9,7 @@ use m3a3::db::schema::jobs as rows;
 use m3a3::ids::JobId;
 use m3a3::jobs::{Kind, NewJob, Policy, enqueue};
 
-use crate::harness::job_lab::{Fake, KIND, Lab, NEVER, Notice, ONCE, POLICY, Verdict};
+use crate::harness::job_lab::{Event, Fake, KIND, Lab, NEVER, ONCE, POLICY, Verdict};
 
 #[tokio::test]
 async fn every_job_runs_exactly_once_however_many_runners_compete() {
@@ -19,7 +19,7 @@ async fn every_job_runs_exactly_once_however_many_runners_compete() {
     let mut enqueued = HashSet::new();
     for turn in 0..JOBS {
         enqueued.insert(lab.enqueue().await);
-        workers[turn % 3].wake.ring();
+        workers[turn % 3].wake.notify();
     }
     let mut ran = HashSet::new();
     while ran.len() < JOBS {
@@ -29,7 +29,7 @@ async fn every_job_runs_exactly_once_however_many_runners_compete() {
         call.end(Verdict::Done);
     }
     for _ in 0..JOBS {
-        assert!(matches!(lab.notice().await, Notice::Done(_)));
+        assert!(matches!(lab.event().await, Event::Done(_)));
     }
     assert_eq!(ran, enqueued);
     assert_eq!(lab.effects(), JOBS as i64);
@@ -53,7 +53,7 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
     for _ in 0..3 {
         held.push(lab.call().await);
     }
-    worker.wake.ring();
+    worker.wake.notify();
     lab.sweep_passes().await;
     lab.assert_quiet();
     let running: i64 = rows::table.filter(rows::state.eq("running")).count().get_result(&mut lab.connection()).unwrap();
@@ -65,7 +65,7 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
             assert!(call.at_once <= 3);
             held.push(call);
         }
-        lab.notice().await;
+        lab.event().await;
     }
     worker.stop().await;
 }
@@ -75,16 +75,16 @@ async fn a_ring_starts_a_job_without_a_sweep_and_a_sweep_without_a_ring() {
     let mut lab = Lab::new();
     let ringing = lab.worker(1, Policy { sweep_interval: NEVER, ..POLICY });
     lab.enqueue().await;
-    ringing.wake.ring();
+    ringing.wake.notify();
     lab.call().await.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     ringing.stop().await;
 
     let sweeping = lab.worker(1, POLICY);
     lab.sweep_passes().await;
     lab.enqueue().await;
     lab.call().await.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     sweeping.stop().await;
 }
 
@@ -113,7 +113,7 @@ async fn a_failing_job_waits_twice_as_long_each_time_and_is_dead_after_its_last_
         diesel::update(job).set(rows::run_at.eq(0)).execute(&mut lab.connection()).unwrap();
     }
     lab.call().await.end(Verdict::Retry);
-    assert_eq!(lab.notice().await, Notice::Dead(id, "Please wait.".to_owned()));
+    assert_eq!(lab.event().await, Event::Dead(id, "Please wait.".to_owned()));
     assert_eq!(lab.row(id).counts(), ("dead", 4, 0));
     worker.stop().await;
 }
@@ -124,7 +124,7 @@ async fn what_no_repetition_mends_is_dead_at_once() {
     let id = lab.enqueue().await;
     let worker = lab.worker(1, POLICY);
     lab.call().await.end(Verdict::Fail);
-    assert_eq!(lab.notice().await, Notice::Dead(id, "Please send another.".to_owned()));
+    assert_eq!(lab.event().await, Event::Dead(id, "Please send another.".to_owned()));
     let row = lab.row(id);
     assert_eq!((row.counts(), row.error.as_deref()), (("dead", 1, 0), Some("it is broken")));
     worker.stop().await;
@@ -141,9 +141,9 @@ async fn a_panic_costs_its_own_job_an_attempt_and_others_nothing() {
     let again = lab.call().await;
     assert_eq!((again.job.id, again.job.attempts), (bad, 1));
     other.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(good));
+    assert_eq!(lab.event().await, Event::Done(good));
     again.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(bad));
+    assert_eq!(lab.event().await, Event::Done(bad));
     assert_eq!(lab.row(good).counts(), ("done", 0, 0));
     worker.stop().await;
 }
@@ -153,11 +153,11 @@ async fn a_panic_after_the_end_of_a_job_frees_its_slot() {
     let mut lab = Lab::new();
     let (first, second) = (lab.enqueue().await, lab.enqueue().await);
     let worker = lab.worker(1, POLICY);
-    lab.call().await.end(Verdict::PanicWhileAnnouncing);
+    lab.call().await.end(Verdict::PanicWhilePublishing);
     let call = lab.call().await;
     assert_eq!((call.job.id, lab.row(first).counts()), (second, ("done", 0, 0)));
     call.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     worker.stop().await;
 }
 
@@ -170,7 +170,7 @@ async fn an_effect_that_cannot_be_written_is_undone_and_tried_again() {
     let again = lab.call().await;
     assert_eq!((again.job.id, again.job.attempts, lab.effects()), (id, 1, 0));
     again.end(Verdict::Done);
-    assert_eq!(lab.notice().await, Notice::Done(id));
+    assert_eq!(lab.event().await, Event::Done(id));
     assert_eq!((lab.row(id).counts(), lab.effects()), (("done", 1, 0), 1));
     worker.stop().await;
 }
@@ -193,13 +193,13 @@ async fn a_key_holds_while_its_job_is_active() {
     let call = lab.call().await;
     assert!(!keyed(&lab, KIND, 2).await, "one runs again");
     call.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     assert!(keyed(&lab, KIND, 2).await, "it is done");
     lab.call().await.end(Verdict::Fail);
-    lab.notice().await;
+    lab.event().await;
     assert!(keyed(&lab, KIND, 3).await, "it is dead");
     lab.call().await.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     worker.stop().await;
 }
 
@@ -210,7 +210,7 @@ async fn a_key_that_holds_for_ever_outlasts_its_job() {
     assert!(keyed(&lab, ONCE, 2).await, "each kind has keys of its own");
     let worker = lab.worker_of(Fake::<true>(lab.stage.clone()), 1, POLICY);
     lab.call().await.end(Verdict::Done);
-    lab.notice().await;
+    lab.event().await;
     assert!(!keyed(&lab, ONCE, 3).await);
     worker.stop().await;
 }

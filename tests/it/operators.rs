@@ -177,8 +177,8 @@ async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
     let worker = lab.worker(1, crate::harness::job_lab::POLICY);
     let job = lab.enqueue().await;
     let call = lab.call().await;
-    let domains = [m3a3::jobs::Domain::of::<crate::harness::job_lab::Fake>()].into();
-    let cancelled = m3a3::jobs::cancel(&lab.database, &domains, job).await.unwrap();
+    let hooks = [m3a3::jobs::KindHooks::of::<crate::harness::job_lab::Fake>()].into();
+    let cancelled = m3a3::jobs::cancel(&lab.database, &hooks, job).await.unwrap();
     assert_eq!(cancelled, m3a3::jobs::Intervention::Done);
     call.end(crate::harness::job_lab::Verdict::Done);
     worker.stop().await;

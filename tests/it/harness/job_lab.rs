@@ -9,7 +9,7 @@ use diesel::prelude::*;
 use m3a3::db::schema::{jobs as rows, users};
 use m3a3::db::{Database, Location, UnixMillis, WriterThread, now};
 use m3a3::ids::JobId;
-use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, NewJob, Policy, Runner, Wake, WorkerLock, enqueue};
+use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, NewJob, Policy, Runner, WakeSignal, WorkerLock, enqueue};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -44,8 +44,8 @@ pub enum Verdict {
     Panic,
     /// The effect is half written when it fails.
     BreakWhileApplying,
-    /// The job is done, but telling it panics.
-    PanicWhileAnnouncing,
+    /// The job is done, but publishing it panics.
+    PanicWhilePublishing,
 }
 
 /// An attempt that waits for its verdict.
@@ -64,7 +64,7 @@ impl Call {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum Event {
     Done(JobId),
     Dead(JobId, String),
     Panic,
@@ -78,7 +78,7 @@ pub struct Fake<const FOREVER: bool = false>(pub Stage);
 #[derive(Clone)]
 pub struct Stage {
     pub calls: mpsc::UnboundedSender<Call>,
-    pub notices: mpsc::UnboundedSender<Notice>,
+    pub events: mpsc::UnboundedSender<Event>,
     pub at_once: Arc<AtomicUsize>,
 }
 
@@ -93,7 +93,7 @@ impl Drop for Leaving {
 impl<const FOREVER: bool> Handler for Fake<FOREVER> {
     const KIND: Kind = if FOREVER { ONCE } else { KIND };
     type Effect = Verdict;
-    type Notice = Notice;
+    type Event = Event;
 
     async fn run(&self, job: &Job) -> Result<Verdict, Failure> {
         let Self(stage) = self;
@@ -110,28 +110,28 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
         }
     }
 
-    fn apply(connection: &mut SqliteConnection, job: &Job, effect: Verdict, _now: UnixMillis) -> QueryResult<Notice> {
+    fn apply(connection: &mut SqliteConnection, job: &Job, effect: Verdict, _now: UnixMillis) -> QueryResult<Event> {
         let user: i64 = job.payload.parse().unwrap();
         diesel::insert_into(users::table).values(users::id.eq(user)).execute(connection)?;
         match effect {
             Verdict::BreakWhileApplying => Err(diesel::result::Error::NotFound),
-            Verdict::PanicWhileAnnouncing => Ok(Notice::Panic),
-            _ => Ok(Notice::Done(job.id)),
+            Verdict::PanicWhilePublishing => Ok(Event::Panic),
+            _ => Ok(Event::Done(job.id)),
         }
     }
 
-    fn bury(
+    fn on_dead(
         _connection: &mut SqliteConnection,
         job: &Job,
         message: &str,
         _now: UnixMillis,
-    ) -> QueryResult<Option<Notice>> {
-        Ok(Some(Notice::Dead(job.id, message.to_owned())))
+    ) -> QueryResult<Option<Event>> {
+        Ok(Some(Event::Dead(job.id, message.to_owned())))
     }
 
-    fn announce(&self, notice: Notice) {
-        assert_ne!(notice, Notice::Panic, "on purpose");
-        self.0.notices.send(notice).expect("the test listens");
+    fn publish(&self, event: Event) {
+        assert_ne!(event, Event::Panic, "on purpose");
+        self.0.events.send(event).expect("the test listens");
     }
 }
 
@@ -142,7 +142,7 @@ pub struct Lab {
     pub database: Database,
     pub stage: Stage,
     pub calls: mpsc::UnboundedReceiver<Call>,
-    pub notices: mpsc::UnboundedReceiver<Notice>,
+    pub events: mpsc::UnboundedReceiver<Event>,
     pub next_payload: i64,
     _writer: WriterThread,
 }
@@ -167,7 +167,7 @@ impl Row {
 
 /// A runner with a worker lock and a database of its own, as if it were a process of its own.
 pub struct Worker {
-    pub wake: Wake,
+    pub wake: WakeSignal,
     pub shutdown: CancellationToken,
     pub task: JoinHandle<()>,
     _writer: WriterThread,
@@ -189,10 +189,10 @@ impl Lab {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::new(folder.path().join("m3a3.db"));
         let (database, writer) = Database::open(&location).unwrap();
-        let (calls, notices) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let stage = Stage { calls: calls.0, notices: notices.0, at_once: Arc::default() };
-        let (calls, notices) = (calls.1, notices.1);
-        Self { folder, location, database, stage, calls, notices, next_payload: 1, _writer: writer }
+        let (calls, events) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+        let stage = Stage { calls: calls.0, events: events.0, at_once: Arc::default() };
+        let (calls, events) = (calls.1, events.1);
+        Self { folder, location, database, stage, calls, events, next_payload: 1, _writer: writer }
     }
 
     pub fn worker(&self, concurrency: usize, policy: Policy) -> Worker {
@@ -222,7 +222,7 @@ impl Lab {
     ) -> Worker {
         let (database, writer) = Database::open(&self.location).unwrap();
         let lock = Arc::new(WorkerLock::acquire(self.folder.path()).unwrap());
-        let (wake, shutdown) = (Wake::new(), CancellationToken::new());
+        let (wake, shutdown) = (WakeSignal::new(), CancellationToken::new());
         let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown.clone());
         let runner = change(runner);
         Worker { wake, shutdown, task: tokio::spawn(runner.run()), _writer: writer }
@@ -242,8 +242,8 @@ impl Lab {
         timeout(DEADLINE, self.calls.recv()).await.expect("an attempt begins").unwrap()
     }
 
-    pub async fn notice(&mut self) -> Notice {
-        timeout(DEADLINE, self.notices.recv()).await.expect("something is announced").unwrap()
+    pub async fn event(&mut self) -> Event {
+        timeout(DEADLINE, self.events.recv()).await.expect("something is published").unwrap()
     }
 
     pub fn connection(&self) -> SqliteConnection {
@@ -309,7 +309,7 @@ impl Lab {
 
     pub fn assert_quiet(&mut self) {
         assert!(self.calls.try_recv().is_err(), "no attempt begins");
-        assert!(self.notices.try_recv().is_err(), "nothing is announced");
+        assert!(self.events.try_recv().is_err(), "nothing is published");
     }
 }
 

@@ -2,20 +2,20 @@
 
 use std::io;
 
-use super::letter::Letter;
+use super::delivery_error::DeliveryError;
 use super::mail_server::MailServer;
-use super::undelivered::Undelivered;
+use super::message::MailMessage;
 use crate::config::Email;
 use crate::files::{Files, Outbox};
 use crate::ids::JobId;
 
 /// Where mails go.
-pub(super) enum Outgoing {
+pub(super) enum Transport {
     Server(MailServer),
     Files(Outbox),
 }
 
-impl Outgoing {
+impl Transport {
     /// The way that the configuration says.
     ///
     /// # Errors
@@ -33,13 +33,13 @@ impl Outgoing {
     /// Brings a mail on its way.
     ///
     /// Cancel safe in this sense: the mail may or may not be on its way.
-    pub(super) async fn deliver(&self, job: JobId, letter: Letter) -> Result<(), Undelivered> {
+    pub(super) async fn deliver(&self, job: JobId, message: MailMessage) -> Result<(), DeliveryError> {
         match self {
-            Self::Server(server) => server.hand_in(&letter).await,
+            Self::Server(server) => server.send(&message).await,
             Self::Files(outbox) => {
                 let outbox = outbox.clone();
-                let keep = tokio::task::spawn_blocking(move || outbox.keep(job, &letter.bytes));
-                keep.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(Undelivered::NotKept)
+                let keep = tokio::task::spawn_blocking(move || outbox.keep(job, &message.bytes));
+                keep.await.unwrap_or_else(|panic| Err(io::Error::other(panic))).map_err(DeliveryError::NotKept)
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::db::schema::jobs;
 
 /// How a job stands.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct Standing {
+pub struct JobStatus {
     /// `queued`, `running`, `done` or `dead`.
     pub state: String,
     /// Failed attempts so far.
@@ -21,7 +21,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// When the query fails.
-pub fn by_dedup(connection: &mut SqliteConnection, kind: Kind, dedup: &str) -> QueryResult<Option<Standing>> {
+pub fn by_dedup(connection: &mut SqliteConnection, kind: Kind, dedup: &str) -> QueryResult<Option<JobStatus>> {
     jobs::table
         .filter(jobs::kind.eq(kind.name))
         .filter(jobs::dedup.eq(dedup))

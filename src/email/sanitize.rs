@@ -3,7 +3,7 @@
 //! Names come from whoever chose them, or from the database of the replaced service, which checked nothing.
 
 /// The text on one line, without what changes how its surroundings are read, and of at most `max_chars` characters.
-pub(super) fn plain(text: &str, max_chars: usize) -> String {
+pub(super) fn single_line(text: &str, max_chars: usize) -> String {
     let visible: String = text
         .chars()
         .map(|c| if c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
@@ -40,13 +40,13 @@ mod tests {
             ("\u{feff}\u{200b}\u{e0041}", ""),
             ("עדה 日本 👩\u{200d}🚀", "עדה 日本 👩\u{200d}🚀"),
         ] {
-            assert_eq!(plain(text, 80), shown, "{text:?}");
+            assert_eq!(single_line(text, 80), shown, "{text:?}");
         }
     }
 
     #[test]
     fn a_long_text_is_cut_between_characters() {
-        assert_eq!(plain(&"é".repeat(80), 80), "é".repeat(80));
-        assert_eq!(plain(&"é".repeat(81), 80), format!("{}…", "é".repeat(79)));
+        assert_eq!(single_line(&"é".repeat(80), 80), "é".repeat(80));
+        assert_eq!(single_line(&"é".repeat(81), 80), format!("{}…", "é".repeat(79)));
     }
 }

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 
 use crate::thumbnail::{self, Format, Limits};
 
-/// An asset's facts.
+/// An asset's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Facts {
+pub struct Metadata {
     /// Lower-case hex.
     pub(super) sha256: String,
     pub(super) bytes: u64,
@@ -25,15 +25,15 @@ pub struct Facts {
     pub(super) captured_at: Option<String>,
 }
 
-/// Reads a file's facts; all of it only if its hash is not `known`.
+/// Reads a file's metadata; all of it only if its hash is not `known`.
 ///
 /// # Errors
 /// When its header shows that it is no picture, or none that is accepted here, or when it cannot be read.
-pub(super) fn facts<F: Read + Seek>(
+pub(super) fn metadata<F: Read + Seek>(
     mut file: F,
     known: Option<String>,
     limits: &Limits,
-) -> Result<Facts, thumbnail::Error> {
+) -> Result<Metadata, thumbnail::Error> {
     let failed = |source| thumbnail::Error::Read { source };
     let probe = thumbnail::probe(BufReader::new(&mut file), limits)?;
     file.rewind().map_err(failed)?;
@@ -41,7 +41,7 @@ pub(super) fn facts<F: Read + Seek>(
     let sha256 = known.map_or_else(|| hash(&mut file), Ok).map_err(failed)?;
     let bytes = file.seek(io::SeekFrom::End(0)).map_err(failed)?;
     let thumbnail::Probe { format, width, height } = probe;
-    Ok(Facts { sha256, bytes, format, width, height, captured_at })
+    Ok(Metadata { sha256, bytes, format, width, height, captured_at })
 }
 
 fn hash<F: Read + Seek>(file: &mut F) -> io::Result<String> {
@@ -107,8 +107,8 @@ mod tests {
     const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
     const PNG: &[u8] = include_bytes!("../../tests/fixtures/rgb.png");
 
-    fn facts(bytes: &[u8]) -> Result<Facts, thumbnail::Error> {
-        super::facts(Cursor::new(bytes), None, &LIMITS)
+    fn metadata(bytes: &[u8]) -> Result<Metadata, thumbnail::Error> {
+        super::metadata(Cursor::new(bytes), None, &LIMITS)
     }
 
     /// A PNG with an `eXIf` chunk of one sub-directory that holds these ASCII tags.
@@ -143,19 +143,19 @@ mod tests {
 
     #[test]
     fn a_picture_is_known_by_its_content_and_its_header() {
-        let facts = facts(PNG).unwrap();
-        assert_eq!((facts.bytes, facts.format), (PNG.len() as u64, Format::Png));
-        assert_eq!(facts.sha256.len(), 64);
-        let known = super::facts(Cursor::new(PNG), Some(facts.sha256.clone()), &LIMITS).unwrap();
-        assert_eq!(known, facts);
-        assert!(facts.width > 0 && facts.height > 0);
-        assert_eq!(facts.captured_at, None);
-        assert!(super::facts(Cursor::new(b"hello"), None, &LIMITS).is_err());
+        let metadata = metadata(PNG).unwrap();
+        assert_eq!((metadata.bytes, metadata.format), (PNG.len() as u64, Format::Png));
+        assert_eq!(metadata.sha256.len(), 64);
+        let known = super::metadata(Cursor::new(PNG), Some(metadata.sha256.clone()), &LIMITS).unwrap();
+        assert_eq!(known, metadata);
+        assert!(metadata.width > 0 && metadata.height > 0);
+        assert_eq!(metadata.captured_at, None);
+        assert!(super::metadata(Cursor::new(b"hello"), None, &LIMITS).is_err());
     }
 
     #[test]
     fn the_capture_time_is_the_camera_s_with_its_offset_where_it_told_one() {
-        let captured = |tags: &[(u16, &str)]| facts(&with_exif(tags)).unwrap().captured_at;
+        let captured = |tags: &[(u16, &str)]| metadata(&with_exif(tags)).unwrap().captured_at;
         let (taken, scanned) = ("2026:07:09 18:30:05", "2026:08:01 09:00:00");
         assert_eq!(captured(&[(ORIGINAL, taken)]).unwrap(), "2026-07-09T18:30:05");
         assert_eq!(captured(&[(ORIGINAL, taken), (OFFSET, "+02:00")]).unwrap(), "2026-07-09T18:30:05+02:00");
@@ -184,7 +184,7 @@ mod tests {
         bytes.extend(b"Exif\0\0");
         bytes.extend(&block);
         bytes.extend(&jpeg[2..]);
-        assert_eq!(facts(&bytes).unwrap().captured_at.unwrap(), "2026-07-09T18:30:05");
+        assert_eq!(metadata(&bytes).unwrap().captured_at.unwrap(), "2026-07-09T18:30:05");
     }
 
     proptest! {
@@ -196,7 +196,7 @@ mod tests {
             png.extend(&noise);
             png.extend([0; 4]);
             png.extend(&PNG[33..]);
-            prop_assert!(facts(&png).is_ok());
+            prop_assert!(metadata(&png).is_ok());
         }
     }
 }

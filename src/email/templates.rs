@@ -6,11 +6,11 @@ use std::path::Path;
 use jiff::Timestamp;
 use minijinja::{Environment, UndefinedBehavior, Value, context};
 
-use super::plain::plain;
-use super::template_error::BadTemplate;
+use super::sanitize::single_line;
+use super::template_error::TemplateError;
 use crate::config::ConfigError;
 use crate::db::UnixMillis;
-use crate::tasks::MailTask;
+use crate::job_payloads::MailTask;
 
 /// Every template by its file name. `layout.html` is what the others of its form are put into.
 const EMBEDDED: [(&str, &str); 9] = [
@@ -39,7 +39,7 @@ const MAX_MESSAGE: usize = 500;
 
 /// What one mail says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Wording {
+pub(super) struct RenderedMail {
     /// On one line.
     pub(super) subject: String,
     pub(super) text: String,
@@ -61,7 +61,7 @@ impl Templates {
     pub(super) fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
         let mut templates = Self { environment: environment(), files: BTreeMap::new() };
         if let Some(folder) = folder {
-            refuse_strangers(folder)?;
+            refuse_unknown(folder)?;
         }
         for (name, embedded) in EMBEDDED {
             let source = match folder.map(|folder| own(&folder.join(name))).transpose()?.flatten() {
@@ -80,42 +80,48 @@ impl Templates {
 
     /// Words a mail; `name` is the recipient's, `thumbnail` the address of the picture inside of the mail, or
     /// empty.
-    pub(super) fn word(&self, task: &MailTask, name: Option<&str>, thumbnail: &str) -> Result<Wording, BadTemplate> {
-        let name = name.map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
-        let facts = facts(task, thumbnail);
-        let notice = task.notice().name();
+    pub(super) fn render_mail(
+        &self,
+        task: &MailTask,
+        name: Option<&str>,
+        thumbnail: &str,
+    ) -> Result<RenderedMail, TemplateError> {
+        let name = name.map(|name| single_line(name, MAX_NAME)).filter(|name| !name.is_empty());
+        let variables = variables(task, thumbnail);
+        let notice = task.mail_kind().name();
         let text_name = format!("{notice}.txt");
-        let text = self.render(&text_name, context! { name => &name, ..facts.clone() })?;
-        let (subject, text) = split(&text).ok_or_else(|| BadTemplate {
+        let text = self.render(&text_name, context! { name => &name, ..variables.clone() })?;
+        let (subject, text) = split(&text).ok_or_else(|| TemplateError {
             file: self.file(&text_name),
             line: 1,
             problem: format!("it has to begin with a line \"{SUBJECT}…\" and an empty line"),
         })?;
-        let html = self.render(&format!("{notice}.html"), context! { name => &name, subject => &subject, ..facts })?;
-        Ok(Wording { subject, text, html })
+        let html =
+            self.render(&format!("{notice}.html"), context! { name => &name, subject => &subject, ..variables })?;
+        Ok(RenderedMail { subject, text, html })
     }
 
-    fn render(&self, name: &str, facts: Value) -> Result<String, BadTemplate> {
-        let rendered = self.environment.get_template(name).and_then(|template| template.render(facts));
+    fn render(&self, name: &str, variables: Value) -> Result<String, TemplateError> {
+        let rendered = self.environment.get_template(name).and_then(|template| template.render(variables));
         rendered.map_err(|error| self.bad(name, &error))
     }
 
-    fn try_all(&self) -> Result<(), BadTemplate> {
+    fn try_all(&self) -> Result<(), TemplateError> {
         for example in EXAMPLES {
-            let task = MailTask::parse(example).map_err(|error| BadTemplate {
+            let task = MailTask::parse(example).map_err(|error| TemplateError {
                 file: format!("the example {example}"),
                 line: error.line(),
                 problem: error.to_string(),
             })?;
             for (name, thumbnail) in [(None, "cid:thumbnail@example.org"), (Some("Ada"), "")] {
-                self.word(&task, name, thumbnail)?;
+                self.render_mail(&task, name, thumbnail)?;
             }
         }
         Ok(())
     }
 
-    fn bad(&self, name: &str, error: &minijinja::Error) -> BadTemplate {
-        BadTemplate::new(name, error, |name| self.file(name))
+    fn bad(&self, name: &str, error: &minijinja::Error) -> TemplateError {
+        TemplateError::new(name, error, |name| self.file(name))
     }
 
     /// What a template is called when something is wrong with it.
@@ -143,7 +149,7 @@ fn own(path: &Path) -> Result<Option<(String, String)>, ConfigError> {
 }
 
 /// Refuses a folder that is not there, and templates whose name nobody asks for, which would never be used.
-fn refuse_strangers(folder: &Path) -> Result<(), ConfigError> {
+fn refuse_unknown(folder: &Path) -> Result<(), ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         file: folder.display().to_string(),
         why: ", which email.templates names",
@@ -163,15 +169,15 @@ fn refuse_strangers(folder: &Path) -> Result<(), ConfigError> {
 }
 
 /// What a template may speak of, beside the recipient's name.
-fn facts(task: &MailTask, thumbnail: &str) -> Value {
+fn variables(task: &MailTask, thumbnail: &str) -> Value {
     match task {
-        MailTask::UploadReceived { picture, .. } => context! { picture => plain(picture, MAX_NAME) },
-        MailTask::ThumbnailReady { picture, .. } => context! { picture => plain(picture, MAX_NAME), thumbnail },
+        MailTask::UploadReceived { picture, .. } => context! { picture => single_line(picture, MAX_NAME) },
+        MailTask::ThumbnailReady { picture, .. } => context! { picture => single_line(picture, MAX_NAME), thumbnail },
         MailTask::ThumbnailFailed { picture, message, .. } => {
-            context! { picture => plain(picture, MAX_NAME), message => plain(message, MAX_MESSAGE) }
+            context! { picture => single_line(picture, MAX_NAME), message => single_line(message, MAX_MESSAGE) }
         }
         MailTask::OrderConfirmed { order_id, placed_at, .. } => {
-            context! { order => plain(order_id.as_str(), MAX_NAME), placed_at => date(*placed_at) }
+            context! { order => single_line(order_id.as_str(), MAX_NAME), placed_at => date(*placed_at) }
         }
     }
 }
@@ -184,7 +190,7 @@ fn date(at: UnixMillis) -> String {
 /// The subject and the text of a rendered text template.
 fn split(rendered: &str) -> Option<(String, String)> {
     let (head, text) = rendered.split_once('\n')?;
-    let subject = plain(head.strip_prefix(SUBJECT)?, MAX_SUBJECT);
+    let subject = single_line(head.strip_prefix(SUBJECT)?, MAX_SUBJECT);
     let text = text.strip_prefix('\r').unwrap_or(text).strip_prefix('\n')?;
     (!subject.is_empty()).then(|| (subject, format!("{}\n", text.trim_end())))
 }
@@ -217,15 +223,15 @@ mod tests {
     fn every_notice_has_a_subject_a_text_and_a_page() {
         let templates = Templates::load(None).unwrap();
         for (example, says) in EXAMPLES.iter().zip(["photo.jpg", "photo.jpg", "not a picture", "A-1001"]) {
-            let wording = templates.word(&task(example), Some("Ada"), "cid:x@y").unwrap();
-            assert!(wording.text.starts_with("Hello Ada,\n\n") && wording.text.contains(says), "{wording:?}");
-            assert!(wording.html.contains("<bdi>Ada</bdi>") && wording.html.contains(says), "{wording:?}");
-            assert!(wording.html.contains(&format!("<title>{}</title>", wording.subject)), "{wording:?}");
-            assert!(wording.html.contains("src=\"cid:x@y\"") == example.contains("thumbnail_ready"), "{wording:?}");
-            let nameless = templates.word(&task(example), Some("\u{200b}\n"), "cid:x@y").unwrap();
+            let mail = templates.render_mail(&task(example), Some("Ada"), "cid:x@y").unwrap();
+            assert!(mail.text.starts_with("Hello Ada,\n\n") && mail.text.contains(says), "{mail:?}");
+            assert!(mail.html.contains("<bdi>Ada</bdi>") && mail.html.contains(says), "{mail:?}");
+            assert!(mail.html.contains(&format!("<title>{}</title>", mail.subject)), "{mail:?}");
+            assert!(mail.html.contains("src=\"cid:x@y\"") == example.contains("thumbnail_ready"), "{mail:?}");
+            let nameless = templates.render_mail(&task(example), Some("\u{200b}\n"), "cid:x@y").unwrap();
             assert!(nameless.text.starts_with("Hello,\n"), "{nameless:?}");
         }
-        let order = templates.word(&task(EXAMPLES[3]), None, "").unwrap();
+        let order = templates.render_mail(&task(EXAMPLES[3]), None, "").unwrap();
         assert!(order.text.contains("2026-10-31 10:00 UTC"), "{order:?}");
     }
 
@@ -233,11 +239,11 @@ mod tests {
     fn what_others_wrote_is_one_line_of_text_and_never_markup() {
         let templates = Templates::load(None).unwrap();
         let hostile = r#"{"notice":"upload_received","userId":7,"picture":"<b>\r\nBcc: e@x\u202e{{ 7 * 7 }}"}"#;
-        let wording = templates.word(&task(hostile), Some("</bdi><script>\n"), "").unwrap();
-        assert_eq!(wording.subject, "We have your picture <b> Bcc: e@x{{ 7 * 7 }}");
-        assert!(wording.text.contains("your picture <b> Bcc: e@x{{ 7 * 7 }} has"), "{wording:?}");
-        assert!(!wording.html.contains("<script>") && !wording.html.contains("<bdi><b>"), "{wording:?}");
-        assert!(wording.html.contains("&lt;b&gt; Bcc: e@x{{ 7 * 7 }}"), "{wording:?}");
+        let mail = templates.render_mail(&task(hostile), Some("</bdi><script>\n"), "").unwrap();
+        assert_eq!(mail.subject, "We have your picture <b> Bcc: e@x{{ 7 * 7 }}");
+        assert!(mail.text.contains("your picture <b> Bcc: e@x{{ 7 * 7 }} has"), "{mail:?}");
+        assert!(!mail.html.contains("<script>") && !mail.html.contains("<bdi><b>"), "{mail:?}");
+        assert!(mail.html.contains("&lt;b&gt; Bcc: e@x{{ 7 * 7 }}"), "{mail:?}");
     }
 
     #[test]
@@ -248,10 +254,10 @@ mod tests {
             ("notes.md", "not a template {{"),
         ]);
         let templates = Templates::load(Some(folder.path())).unwrap();
-        let wording = templates.word(&task(EXAMPLES[0]), None, "").unwrap();
-        assert_eq!((wording.subject.as_str(), wording.text.as_str()), ("Merci, inconnu", "photo.jpg est là.\n"));
-        assert!(wording.html.starts_with("<p>Merci, inconnu</p>"), "{wording:?}");
-        assert!(wording.html.contains("has arrived"), "{wording:?}");
+        let mail = templates.render_mail(&task(EXAMPLES[0]), None, "").unwrap();
+        assert_eq!((mail.subject.as_str(), mail.text.as_str()), ("Merci, inconnu", "photo.jpg est là.\n"));
+        assert!(mail.html.starts_with("<p>Merci, inconnu</p>"), "{mail:?}");
+        assert!(mail.html.contains("has arrived"), "{mail:?}");
     }
 
     #[test]

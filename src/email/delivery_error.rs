@@ -5,14 +5,14 @@ use std::io;
 
 use lettre::transport::smtp::Error;
 
-use super::plain::plain;
+use super::sanitize::single_line;
 
-/// The most of a server's answer that is kept.
-const MAX_ANSWER: usize = 300;
+/// The most of a server's reply that is kept.
+const MAX_REPLY: usize = 300;
 
 /// Why a mail was not handed in. No variant shows a password or anybody's address.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Undelivered {
+pub(super) enum DeliveryError {
     #[error("no TLS connection can be made from here (are CA certificates installed?): {0}")]
     NoTls(String),
     #[error("the mail server did not take the mail in time")]
@@ -28,13 +28,13 @@ pub(super) enum Undelivered {
     #[error("the mail server refused the login of email.smtp_url ({0})")]
     LoginRefused(u16),
     #[error("the mail server takes nothing from here now: {0}")]
-    Closed(Answer),
+    Closed(Reply),
     #[error("the mail server does not take the mail now: {0}")]
-    Deferred(Answer),
+    Deferred(Reply),
     #[error("the mail server wants a login or TLS, which email.smtp_url does not give it: {0}")]
-    NotAllowed(Answer),
+    NotAllowed(Reply),
     #[error("the mail server refused the mail: {0}")]
-    Refused(Answer),
+    Refused(Reply),
     #[error("the address has other than ASCII characters before its @, which the mail server does not know (SMTPUTF8)")]
     NoUtf8,
     #[error("the mail cannot be kept in the outbox: {0}")]
@@ -44,7 +44,7 @@ pub(super) enum Undelivered {
 /// What a server answered, fit to be kept and shown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} {text}")]
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) code: u16,
     text: String,
 }
@@ -59,7 +59,7 @@ pub(super) enum Stage {
     Mail,
 }
 
-impl Undelivered {
+impl DeliveryError {
     /// Whether another attempt would come to the same. What a change of the configuration mends is not final.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::NoUtf8)
@@ -68,7 +68,7 @@ impl Undelivered {
     /// What an error means at this stage. `private` stands in no text that is kept.
     pub(super) fn new(stage: Stage, error: &Error, private: &[&str]) -> Self {
         match error.status() {
-            None => without_answer(stage, error),
+            None => without_reply(stage, error),
             Some(code) => {
                 let said = error.source().map(ToString::to_string).unwrap_or_default();
                 judge(stage, code.into(), &said, private)
@@ -78,31 +78,31 @@ impl Undelivered {
 
     /// Whether the server has ended the connection, or is about to, and says nothing of the mail.
     pub(super) fn is_hanging_up(&self) -> bool {
-        matches!(self, Self::Broken(_) | Self::Deferred(Answer { code: 421, .. }))
+        matches!(self, Self::Broken(_) | Self::Deferred(Reply { code: 421, .. }))
     }
 }
 
-fn judge(stage: Stage, code: u16, said: &str, private: &[&str]) -> Undelivered {
-    let answer = Answer { code, text: masked(&plain(said, MAX_ANSWER), private) };
+fn judge(stage: Stage, code: u16, said: &str, private: &[&str]) -> DeliveryError {
+    let reply = Reply { code, text: masked(&single_line(said, MAX_REPLY), private) };
     match (stage, code) {
-        (Stage::Login, 500..) => Undelivered::LoginRefused(code),
-        (Stage::Connect, _) => Undelivered::Closed(answer),
-        (_, 530 | 534 | 535 | 538) => Undelivered::NotAllowed(answer),
-        (_, 500..) => Undelivered::Refused(answer),
-        (_, _) => Undelivered::Deferred(answer),
+        (Stage::Login, 500..) => DeliveryError::LoginRefused(code),
+        (Stage::Connect, _) => DeliveryError::Closed(reply),
+        (_, 530 | 534 | 535 | 538) => DeliveryError::NotAllowed(reply),
+        (_, 500..) => DeliveryError::Refused(reply),
+        (_, _) => DeliveryError::Deferred(reply),
     }
 }
 
-fn without_answer(stage: Stage, error: &Error) -> Undelivered {
+fn without_reply(stage: Stage, error: &Error) -> DeliveryError {
     if error.is_timeout() {
-        return Undelivered::TimedOut;
+        return DeliveryError::TimedOut;
     }
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     let cause = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
     match stage {
-        Stage::Login if error.is_client() => Undelivered::NoLogin,
-        Stage::Connect if !error.is_response() => Undelivered::Unreachable(cause),
-        _ => Undelivered::Broken(cause),
+        Stage::Login if error.is_client() => DeliveryError::NoLogin,
+        Stage::Connect if !error.is_response() => DeliveryError::Unreachable(cause),
+        _ => DeliveryError::Broken(cause),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{DbError, Location, connection};
 
 /// How a database file is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
+pub enum DatabaseStatus {
     /// There is no such file.
     Missing,
     /// Its schema is an older m3a3's, or none.
@@ -31,14 +31,14 @@ pub enum Condition {
 ///
 /// # Errors
 /// When it cannot be opened or read.
-pub fn condition(location: &Location) -> Result<Condition, DbError> {
-    let Ok(metadata) = location.path().metadata() else { return Ok(Condition::Missing) };
+pub fn inspect(location: &Location) -> Result<DatabaseStatus, DbError> {
+    let Ok(metadata) = location.path().metadata() else { return Ok(DatabaseStatus::Missing) };
     // Before the file is opened, which may tidy its log up.
     let wal_bytes = location.beside("-wal").metadata().map_or(0, |metadata| metadata.len());
     match read_once(location, |connection| Ok((schema_of(connection), faults(connection)?)))? {
-        (Schema::Outdated, _) => Ok(Condition::Outdated),
-        (Schema::Newer, _) => Ok(Condition::Newer),
-        (Schema::Current, faults) => Ok(Condition::Current { bytes: metadata.len(), wal_bytes, faults }),
+        (Schema::Outdated, _) => Ok(DatabaseStatus::Outdated),
+        (Schema::Newer, _) => Ok(DatabaseStatus::Newer),
+        (Schema::Current, faults) => Ok(DatabaseStatus::Current { bytes: metadata.len(), wal_bytes, faults }),
     }
 }
 

@@ -79,7 +79,7 @@ pub enum MailTask {
 /// The occasions of mails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Notice {
+pub enum MailKind {
     /// [`MailTask::UploadReceived`].
     UploadReceived,
     /// [`MailTask::ThumbnailReady`].
@@ -90,7 +90,7 @@ pub enum Notice {
     OrderConfirmed,
 }
 
-impl Notice {
+impl MailKind {
     /// Every occasion.
     pub const ALL: [Self; 4] =
         [Self::UploadReceived, Self::ThumbnailReady, Self::ThumbnailFailed, Self::OrderConfirmed];
@@ -107,23 +107,23 @@ impl Notice {
 
     /// The occasion of that name.
     pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|notice| notice.name() == name)
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
 /// The occasions on which users are told: settled by who accepts a picture or an order, for all that comes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Notices(Vec<Notice>);
+pub struct MailPreferences(Vec<MailKind>);
 
-impl Notices {
-    /// What [`Notices::parse`] reads.
+impl MailPreferences {
+    /// What [`MailPreferences::parse`] reads.
     pub const EXPECTED: &str = "\"all\", \"none\", or names out of upload_received, thumbnail_ready, thumbnail_failed, \
                                 order_confirmed with commas between them";
 
     /// Every occasion.
     pub fn all() -> Self {
-        Self(Notice::ALL.to_vec())
+        Self(MailKind::ALL.to_vec())
     }
 
     /// Reads a list of names, `all` or `none`.
@@ -131,13 +131,13 @@ impl Notices {
         match text {
             "all" => Some(Self::all()),
             "none" => Some(Self(Vec::new())),
-            names => names.split(',').map(|name| Notice::by_name(name.trim())).collect::<Option<_>>().map(Self),
+            names => names.split(',').map(|name| MailKind::by_name(name.trim())).collect::<Option<_>>().map(Self),
         }
     }
 
     /// Whether users are told on this occasion.
-    pub fn contains(&self, notice: Notice) -> bool {
-        self.0.contains(&notice)
+    pub fn contains(&self, kind: MailKind) -> bool {
+        self.0.contains(&kind)
     }
 }
 
@@ -166,12 +166,12 @@ impl WarehouseTask {
 
 impl MailTask {
     /// The occasion.
-    pub fn notice(&self) -> Notice {
+    pub fn mail_kind(&self) -> MailKind {
         match self {
-            Self::UploadReceived { .. } => Notice::UploadReceived,
-            Self::ThumbnailReady { .. } => Notice::ThumbnailReady,
-            Self::ThumbnailFailed { .. } => Notice::ThumbnailFailed,
-            Self::OrderConfirmed { .. } => Notice::OrderConfirmed,
+            Self::UploadReceived { .. } => MailKind::UploadReceived,
+            Self::ThumbnailReady { .. } => MailKind::ThumbnailReady,
+            Self::ThumbnailFailed { .. } => MailKind::ThumbnailFailed,
+            Self::OrderConfirmed { .. } => MailKind::OrderConfirmed,
         }
     }
 
@@ -260,16 +260,16 @@ mod tests {
 
     #[test]
     fn every_occasion_is_found_by_its_name() {
-        for notice in Notice::ALL {
-            assert_eq!(Notice::by_name(notice.name()), Some(notice));
+        for kind in MailKind::ALL {
+            assert_eq!(MailKind::by_name(kind.name()), Some(kind));
         }
-        assert_eq!(Notice::by_name("birthday"), None);
-        let some = Notices::parse("thumbnail_ready, order_confirmed").unwrap();
-        assert!(some.contains(Notice::ThumbnailReady) && !some.contains(Notice::ThumbnailFailed));
-        assert!(Notice::ALL.iter().all(|notice| Notices::all().contains(*notice)));
-        assert!(Notice::ALL.iter().all(|notice| !Notices::parse("none").unwrap().contains(*notice)));
+        assert_eq!(MailKind::by_name("birthday"), None);
+        let some = MailPreferences::parse("thumbnail_ready, order_confirmed").unwrap();
+        assert!(some.contains(MailKind::ThumbnailReady) && !some.contains(MailKind::ThumbnailFailed));
+        assert!(MailKind::ALL.iter().all(|kind| MailPreferences::all().contains(*kind)));
+        assert!(MailKind::ALL.iter().all(|kind| !MailPreferences::parse("none").unwrap().contains(*kind)));
         for wrong in ["", "birthday", "thumbnail_ready,", "all,none"] {
-            assert_eq!(Notices::parse(wrong), None, "{wrong}");
+            assert_eq!(MailPreferences::parse(wrong), None, "{wrong}");
         }
     }
 }

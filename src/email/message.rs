@@ -9,11 +9,11 @@ use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, 
 use lettre::message::{Attachment, Body, Mailbox, Message, MultiPart, SinglePart};
 use uuid::Uuid;
 
-use super::plain::plain;
-use super::template_error::BadTemplate;
-use super::wording::{Templates, Wording};
+use super::sanitize::single_line;
+use super::template_error::TemplateError;
+use super::templates::{RenderedMail, Templates};
 use crate::ids::{EmailAddress, JobId};
-use crate::tasks::MailTask;
+use crate::job_payloads::MailTask;
 
 const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
 /// The longest name of a recipient, in characters.
@@ -23,7 +23,7 @@ const LAST_SECOND: u64 = 253_402_300_799;
 
 /// A mail as it goes out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Letter {
+pub(super) struct MailMessage {
     pub(super) envelope: Envelope,
     /// Lines end in CR and LF.
     pub(super) bytes: Vec<u8>,
@@ -33,9 +33,9 @@ pub(super) struct Letter {
 
 /// Why a mail cannot be written.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unwritable {
+pub(super) enum BuildError {
     #[error(transparent)]
-    Template(#[from] BadTemplate),
+    Template(#[from] TemplateError),
     #[error("the recipient's address cannot be used: {0}")]
     Address(#[from] AddressError),
     #[error("the mail cannot be put together: {0}")]
@@ -56,18 +56,18 @@ pub(super) struct Inline {
 }
 
 /// Writes mails.
-pub(super) struct Writer {
+pub(super) struct MessageBuilder {
     sender: Mailbox,
     templates: Templates,
 }
 
-impl Writer {
-    /// A writer in this sender's name.
+impl MessageBuilder {
+    /// A builder in this sender's name.
     ///
     /// # Errors
     /// When the sender's domain is none.
     pub(super) fn new(sender: &Mailbox, templates: Templates) -> Result<Self, AddressError> {
-        let name = sender.name.as_deref().map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
+        let name = sender.name.as_deref().map(|name| single_line(name, MAX_NAME)).filter(|name| !name.is_empty());
         let sender = Mailbox::new(name, ascii_domain(sender.email.user(), sender.email.domain())?);
         Ok(Self { sender, templates })
     }
@@ -78,31 +78,31 @@ impl Writer {
     }
 
     /// Writes the mail of a job.
-    pub(super) fn write(
+    pub(super) fn build(
         &self,
         job: JobId,
         task: &MailTask,
         recipient: &Recipient<'_>,
         picture: Option<Inline>,
-    ) -> Result<Letter, Unwritable> {
+    ) -> Result<MailMessage, BuildError> {
         let content_id = format!("thumbnail.{job}@{}", self.sender.email.domain());
         let address = picture.as_ref().map_or_else(String::new, |_| format!("cid:{content_id}"));
-        let wording = self.templates.word(task, recipient.name, &address)?;
+        let mail = self.templates.render_mail(task, recipient.name, &address)?;
         let message_id = self.message_id(job);
         let message = Message::builder()
             .from(self.sender.clone())
             .to(mailbox(recipient)?)
-            .subject(wording.subject.as_str())
+            .subject(mail.subject.as_str())
             .date(date(job))
             .message_id(Some(message_id.clone()))
             .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
-            .multipart(body(job, wording, picture, content_id))?;
-        Ok(Letter { envelope: message.envelope().clone(), bytes: message.formatted(), message_id })
+            .multipart(body(job, mail, picture, content_id))?;
+        Ok(MailMessage { envelope: message.envelope().clone(), bytes: message.formatted(), message_id })
     }
 }
 
 fn mailbox(recipient: &Recipient<'_>) -> Result<Mailbox, AddressError> {
-    let name = recipient.name.map(|name| plain(name, MAX_NAME)).filter(|name| !name.is_empty());
+    let name = recipient.name.map(|name| single_line(name, MAX_NAME)).filter(|name| !name.is_empty());
     let address: Address = recipient.address.as_str().parse()?;
     Ok(Mailbox::new(name, ascii_domain(address.user(), address.domain())?))
 }
@@ -125,11 +125,11 @@ fn date(job: JobId) -> SystemTime {
 }
 
 /// Text and HTML, and what the HTML shows.
-fn body(job: JobId, wording: Wording, picture: Option<Inline>, content_id: String) -> MultiPart {
+fn body(job: JobId, mail: RenderedMail, picture: Option<Inline>, content_id: String) -> MultiPart {
     // "=_" stands in nothing that is encoded as quoted-printable or base64.
     let alternative = MultiPart::alternative().boundary(format!("=_{job}_a"));
-    let alternative = alternative.singlepart(text_part(wording.text, ContentType::TEXT_PLAIN));
-    let html = text_part(wording.html, ContentType::TEXT_HTML);
+    let alternative = alternative.singlepart(text_part(mail.text, ContentType::TEXT_PLAIN));
+    let html = text_part(mail.html, ContentType::TEXT_HTML);
     match picture {
         None => alternative.singlepart(html),
         Some(picture) => {
@@ -175,29 +175,29 @@ mod tests {
         "01a20af3-7c5c-7497-8f81-9c67afd551d6".parse().unwrap()
     }
 
-    fn write(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> Letter {
+    fn write(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> MailMessage {
         let sender = "Büro m3a3 <post@bücher.example>".parse().unwrap();
-        let writer = Writer::new(&sender, Templates::load(None).unwrap()).unwrap();
+        let builder = MessageBuilder::new(&sender, Templates::load(None).unwrap()).unwrap();
         let address = address.parse().unwrap();
         let recipient = Recipient { name, address: &address };
-        writer.write(job(), &MailTask::parse(payload).unwrap(), &recipient, picture).unwrap()
+        builder.build(job(), &MailTask::parse(payload).unwrap(), &recipient, picture).unwrap()
     }
 
-    fn parse(letter: &Letter) -> Parsed<'_> {
-        MessageParser::default().parse(&letter.bytes).unwrap()
+    fn parse(message: &MailMessage) -> Parsed<'_> {
+        MessageParser::default().parse(&message.bytes).unwrap()
     }
 
     /// The names of the headers, in their order.
-    fn names(letter: &Letter) -> Vec<String> {
-        let text = String::from_utf8(letter.bytes.clone()).unwrap();
+    fn names(message: &MailMessage) -> Vec<String> {
+        let text = String::from_utf8(message.bytes.clone()).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
         head.split("\r\n").map(|line| line.split(':').next().unwrap().to_owned()).collect()
     }
 
     #[test]
     fn a_mail_is_read_back_as_it_was_meant_in_every_language() {
-        let letter = write(UPLOAD, Some("Åsa \"日本\" 🚀, Ltd"), "ada@exämple.org", None);
-        let mail = parse(&letter);
+        let message = write(UPLOAD, Some("Åsa \"日本\" 🚀, Ltd"), "ada@exämple.org", None);
+        let mail = parse(&message);
         let to = mail.to().unwrap().first().unwrap();
         assert_eq!(to.name.as_deref(), Some("Åsa \"日本\" 🚀, Ltd"));
         assert_eq!(to.address.as_deref(), Some("ada@xn--exmple-cua.org"));
@@ -209,24 +209,24 @@ mod tests {
         assert!(mail.body_html(0).unwrap().contains("<bdi>pâté 日本.jpg</bdi>"));
         assert_eq!(mail.message_id(), Some("01a20af3-7c5c-7497-8f81-9c67afd551d6@xn--bcher-kva.example"));
         assert_eq!(mail.header_raw("Auto-Submitted").map(str::trim), Some("auto-generated"));
-        assert_eq!(letter.message_id, format!("<{}>", mail.message_id().unwrap()));
-        assert!(letter.bytes.is_ascii());
+        assert_eq!(message.message_id, format!("<{}>", mail.message_id().unwrap()));
+        assert!(message.bytes.is_ascii());
     }
 
     #[test]
     fn every_attempt_is_the_same_mail_of_the_time_at_which_the_job_was_made() {
-        let letter = write(UPLOAD, Some("Ada"), "ada@example.org", None);
-        assert_eq!(letter, write(UPLOAD, Some("Ada"), "ada@example.org", None));
+        let message = write(UPLOAD, Some("Ada"), "ada@example.org", None);
+        assert_eq!(message, write(UPLOAD, Some("Ada"), "ada@example.org", None));
         let made = Uuid::parse_str(&job().to_string()).unwrap().get_timestamp().unwrap().to_unix().0;
-        assert_eq!(parse(&letter).date().unwrap().to_timestamp(), i64::try_from(made).unwrap());
+        assert_eq!(parse(&message).date().unwrap().to_timestamp(), i64::try_from(made).unwrap());
     }
 
     #[test]
     fn a_thumbnail_is_shown_inside_of_the_page_byte_for_byte() {
         let bytes: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
         let picture = Inline { bytes: bytes.clone(), extension: "png".into() };
-        let letter = write(READY, None, "ada@example.org", Some(picture));
-        let mail = parse(&letter);
+        let message = write(READY, None, "ada@example.org", Some(picture));
+        let mail = parse(&message);
         let image = mail.attachments().next().unwrap();
         assert_eq!(image.contents(), bytes);
         assert_eq!(image.content_type().map(|kind| (kind.ctype(), kind.subtype())), Some(("image", Some("png"))));
@@ -241,26 +241,26 @@ mod tests {
     fn names_add_no_header_and_no_line_of_their_own() {
         let hostile =
             r#"{"notice":"upload_received","userId":7,"picture":"a\r\nBcc: eve@example.org\r\n\r\n.\r\nMAIL"}"#;
-        let letter = write(hostile, Some("Ada\r\nBcc: eve@example.org\0\u{85}\u{2028}X: y"), "ada@example.org", None);
-        assert_eq!(names(&letter), HEAD);
-        let mail = parse(&letter);
+        let message = write(hostile, Some("Ada\r\nBcc: eve@example.org\0\u{85}\u{2028}X: y"), "ada@example.org", None);
+        assert_eq!(names(&message), HEAD);
+        let mail = parse(&message);
         assert_eq!(mail.to().unwrap().first().unwrap().name.as_deref(), Some("Ada Bcc: eve@example.org X: y"));
         assert_eq!(mail.subject(), Some("We have your picture a Bcc: eve@example.org . MAIL"));
-        assert_eq!(letter.envelope.to().len(), 1);
+        assert_eq!(message.envelope.to().len(), 1);
     }
 
     proptest! {
         #[test]
         fn whatever_a_name_is_the_head_stays_the_same_and_the_mail_can_be_read(name: String, picture: String) {
             let task = MailTask::UploadReceived { user_id: UserId::new(7).unwrap(), picture: picture.clone() };
-            let letter = write(&task.payload(), Some(&name), "ada@example.org", None);
-            prop_assert_eq!(names(&letter), HEAD);
-            let mail = parse(&letter);
-            let shown = plain(&name, MAX_NAME);
+            let message = write(&task.payload(), Some(&name), "ada@example.org", None);
+            prop_assert_eq!(names(&message), HEAD);
+            let mail = parse(&message);
+            let shown = single_line(&name, MAX_NAME);
             let to = mail.to().unwrap().first().unwrap();
             prop_assert_eq!(to.name.as_deref().unwrap_or_default().trim(), shown);
             prop_assert_eq!(to.address.as_deref(), Some("ada@example.org"));
-            let subject = format!("We have your picture {}", plain(&picture, MAX_NAME));
+            let subject = format!("We have your picture {}", single_line(&picture, MAX_NAME));
             prop_assert_eq!(mail.subject(), Some(subject.trim()));
         }
     }
@@ -269,8 +269,8 @@ mod tests {
     fn every_line_ends_in_crlf_and_none_is_longer_than_a_server_takes() {
         let long =
             format!(r#"{{"notice":"thumbnail_failed","userId":7,"picture":"p","message":"{}"}}"#, "ä".repeat(3_000));
-        let letter = write(&long, Some(&"é".repeat(500)), "ada@example.org", None);
-        let text = String::from_utf8(letter.bytes.clone()).unwrap();
+        let message = write(&long, Some(&"é".repeat(500)), "ada@example.org", None);
+        let text = String::from_utf8(message.bytes.clone()).unwrap();
         assert!(text.ends_with("\r\n"));
         for line in text.split("\r\n") {
             assert!(line.len() <= 100 && !line.contains(['\r', '\n']), "{line:?}");
@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn only_a_name_before_the_at_that_is_not_ascii_stays_as_it_is() {
-        let letter = write(UPLOAD, None, "jürgen@example.org", None);
-        assert!(!letter.bytes.is_ascii());
-        assert_eq!(letter.envelope.to()[0].to_string(), "jürgen@example.org");
+        let message = write(UPLOAD, None, "jürgen@example.org", None);
+        assert!(!message.bytes.is_ascii());
+        assert_eq!(message.envelope.to()[0].to_string(), "jürgen@example.org");
     }
 }

@@ -19,7 +19,7 @@ const FRESH_WHEN_FULL: Duration = Duration::from_millis(100);
 /// The jobs are counted once a second at most and not at each request, so that several servers together may go beyond the
 /// limit by what they accept within that time.
 #[derive(Clone)]
-pub struct Capacity {
+pub struct QueueLimit {
     database: Database,
     kind: Kind,
     max_queued: u64,
@@ -36,9 +36,9 @@ struct Count {
     /// Places that are held.
     held: u64,
     /// Places that were ever given back.
-    given_back: u64,
+    released: u64,
     /// The same when the count began. What came of those since may wait by now, or be done.
-    given_back_before: u64,
+    released_before: u64,
 }
 
 impl Count {
@@ -46,31 +46,31 @@ impl Count {
     ///
     /// A place that was given back while the jobs were counted may have made its row too late to be among them, so that it
     /// counts once more.
-    fn renew(&mut self, now: Instant, queued: u64, given_back_before: u64) {
-        (self.at, self.queued, self.given_back_before) = (Some(now), queued, given_back_before);
+    fn renew(&mut self, now: Instant, queued: u64, released_before: u64) {
+        (self.at, self.queued, self.released_before) = (Some(now), queued, released_before);
     }
 
     /// How many wait, or are about to. At most a few too many.
     fn taken(&self) -> u64 {
-        self.queued + self.held + (self.given_back - self.given_back_before)
+        self.queued + self.held + (self.released - self.released_before)
     }
 }
 
 /// A place for one job, held until its row is written.
-pub struct Place(Arc<Mutex<Count>>);
+pub struct Permit(Arc<Mutex<Count>>);
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let mut count = lock(&self.0);
         count.held -= 1;
-        count.given_back += 1;
+        count.released += 1;
     }
 }
 
 /// No more jobs are taken now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{queued} {kind} jobs wait already, and {max_queued} may")]
-pub struct Full {
+pub struct QueueFull {
     /// The kind's name.
     pub kind: &'static str,
     /// How many wait, or are about to.
@@ -79,7 +79,7 @@ pub struct Full {
     pub max_queued: u64,
 }
 
-impl Capacity {
+impl QueueLimit {
     /// Room for `max_queued` queued jobs of this kind.
     pub fn new(database: Database, kind: Kind, max_queued: u64) -> Self {
         Self { database, kind, max_queued, count: Arc::default(), counting: Arc::default() }
@@ -89,7 +89,7 @@ impl Capacity {
     ///
     /// # Errors
     /// When the jobs cannot be counted.
-    pub async fn admit(&self) -> Result<Result<Place, Full>, DbError> {
+    pub async fn acquire(&self) -> Result<Result<Permit, QueueFull>, DbError> {
         if let Some(admitted) = self.judge(Instant::now(), false) {
             return Ok(admitted);
         }
@@ -98,7 +98,7 @@ impl Capacity {
             return Ok(admitted);
         }
         let kind = self.kind.name;
-        let given_back_before = lock(&self.count).given_back;
+        let released_before = lock(&self.count).released;
         let queued = self
             .database
             .read_soon(move |connection| {
@@ -107,18 +107,18 @@ impl Capacity {
             })
             .await?;
         let queued = u64::try_from(queued).unwrap_or(0);
-        lock(&self.count).renew(Instant::now(), queued, given_back_before);
-        let full = Full { kind, queued, max_queued: self.max_queued };
+        lock(&self.count).renew(Instant::now(), queued, released_before);
+        let full = QueueFull { kind, queued, max_queued: self.max_queued };
         Ok(self.judge(Instant::now(), true).unwrap_or(Err(full)))
     }
 
     /// What the last count says; `None` when it is too old, or (unless it is `new`) too near to the limit, to say anything.
-    fn judge(&self, now: Instant, new: bool) -> Option<Result<Place, Full>> {
+    fn judge(&self, now: Instant, new: bool) -> Option<Result<Permit, QueueFull>> {
         let mut count = lock(&self.count);
         let age = now.duration_since(count.at?);
         let taken = count.taken();
         if taken >= self.max_queued {
-            let full = Full { kind: self.kind.name, queued: taken, max_queued: self.max_queued };
+            let full = QueueFull { kind: self.kind.name, queued: taken, max_queued: self.max_queued };
             let sure = new || (count.queued >= self.max_queued && age <= FRESH_WHEN_FULL);
             return sure.then_some(Err(full));
         }
@@ -126,7 +126,7 @@ impl Capacity {
             return None;
         }
         count.held += 1;
-        Some(Ok(Place(Arc::clone(&self.count))))
+        Some(Ok(Permit(Arc::clone(&self.count))))
     }
 }
 
@@ -139,17 +139,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_given_back_while_the_jobs_are_counted_is_not_forgotten() {
+    fn what_is_released_while_the_jobs_are_counted_is_not_forgotten() {
         let count = Arc::new(Mutex::new(Count { held: 2, ..Count::default() }));
-        let (first, second) = (Place(Arc::clone(&count)), Place(Arc::clone(&count)));
-        let before = lock(&count).given_back;
+        let (first, second) = (Permit(Arc::clone(&count)), Permit(Arc::clone(&count)));
+        let before = lock(&count).released;
         drop(first);
         // The row of the first place was written after the count had begun, and is not among what was counted.
         lock(&count).renew(Instant::now(), 0, before);
         assert_eq!(lock(&count).taken(), 2);
         drop(second);
         assert_eq!(lock(&count).taken(), 2);
-        let before = lock(&count).given_back;
+        let before = lock(&count).released;
         lock(&count).renew(Instant::now(), 2, before);
         assert_eq!(lock(&count).taken(), 2, "both are among the rows, and counted once");
     }

@@ -8,7 +8,7 @@ use crate::db::schema::jobs;
 
 /// A job whose lease has run out, although every worker of its kind takes such a job over at its next sweep.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct Stuck {
+pub struct ExpiredLease {
     /// Its id.
     pub id: String,
     /// Its kind's name.
@@ -21,7 +21,7 @@ pub struct Stuck {
 ///
 /// # Errors
 /// When the query fails.
-pub fn stuck(connection: &mut SqliteConnection, now: UnixMillis) -> QueryResult<Vec<Stuck>> {
+pub fn expired_leases(connection: &mut SqliteConnection, now: UnixMillis) -> QueryResult<Vec<ExpiredLease>> {
     jobs::table
         .filter(jobs::kind.eq_any(super::KINDS.map(|kind| kind.name)))
         .filter(jobs::state.eq("running"))
@@ -35,6 +35,6 @@ pub fn stuck(connection: &mut SqliteConnection, now: UnixMillis) -> QueryResult<
 ///
 /// # Errors
 /// When the query fails.
-pub fn newest(connection: &mut SqliteConnection) -> QueryResult<Option<UnixMillis>> {
+pub fn newest_job(connection: &mut SqliteConnection) -> QueryResult<Option<UnixMillis>> {
     jobs::table.select(jobs::created_at).order(jobs::id.desc()).first(connection).optional()
 }

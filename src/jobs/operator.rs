@@ -1,6 +1,6 @@
 //! What an operator does to a job: have it tried again, or take it back.
 //!
-//! The end of a cancelled job is announced after the commit, like every other end.
+//! The end of a cancelled job is published after the commit, like every other end.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::environment;
-use super::history::{self, Ending};
+use super::history::{self, AttemptOutcome};
 use super::settle::free_dedup_key;
-use super::{Filter, Handler, Job, Kind, State, list, parse_id};
+use super::{Filter, Handler, Job, JobState, Kind, list, parse_id};
 use crate::db::schema::jobs;
 use crate::db::{Database, DbError, UnixMillis, now};
 use crate::ids::JobId;
@@ -19,31 +19,31 @@ use crate::ids::JobId;
 const CANCELLED: &str = "This was cancelled.";
 
 /// Tells the world how a job ended, once that is durable.
-type Announcement = Box<dyn FnOnce() + Send>;
-type Bury = dyn Fn(&mut SqliteConnection, &Job, &str, UnixMillis) -> QueryResult<Option<Announcement>> + Send + Sync;
+type Publication = Box<dyn FnOnce() + Send>;
+type OnDead = dyn Fn(&mut SqliteConnection, &Job, &str, UnixMillis) -> QueryResult<Option<Publication>> + Send + Sync;
 
-/// What an intervention means to the domain whose job it is.
+/// What an intervention means to the kind whose job it is.
 #[derive(Clone)]
-pub struct Domain {
+pub struct KindHooks {
     kind: Kind,
-    bury: Arc<Bury>,
-    revive: fn(&mut SqliteConnection, &Job) -> QueryResult<()>,
+    on_dead: Arc<OnDead>,
+    on_requeued: fn(&mut SqliteConnection, &Job) -> QueryResult<()>,
 }
 
-impl Domain {
-    /// The domain of this handler's jobs, whose end nobody waits for.
+impl KindHooks {
+    /// The hooks of this handler's jobs, whose end nobody waits for.
     pub fn of<H: Handler>() -> Self {
-        Self::announced::<H>(drop)
+        Self::publishing::<H>(drop)
     }
 
-    /// The domain of this handler's jobs, whose end is announced in this way. It must not block.
-    pub fn announced<H: Handler>(announce: impl Fn(H::Notice) + Clone + Send + Sync + 'static) -> Self {
-        let bury = move |connection: &mut SqliteConnection, job: &Job, message: &str, now| {
-            let announce = announce.clone();
-            let notice = H::bury(connection, job, message, now)?;
-            Ok(notice.map(|notice| Box::new(move || announce(notice)) as Announcement))
+    /// The hooks of this handler's jobs, whose end is published in this way. It must not block.
+    pub fn publishing<H: Handler>(publish: impl Fn(H::Event) + Clone + Send + Sync + 'static) -> Self {
+        let on_dead = move |connection: &mut SqliteConnection, job: &Job, message: &str, now| {
+            let publish = publish.clone();
+            let event = H::on_dead(connection, job, message, now)?;
+            Ok(event.map(|event| Box::new(move || publish(event)) as Publication))
         };
-        Self { kind: H::KIND, bury: Arc::new(bury), revive: H::revive }
+        Self { kind: H::KIND, on_dead: Arc::new(on_dead), on_requeued: H::on_requeued }
     }
 }
 
@@ -53,7 +53,7 @@ pub enum Intervention {
     /// It is as the operator wants it now.
     Done,
     /// The job is in a state in which that has no meaning.
-    Refused(State),
+    Refused(JobState),
     /// There is no such job.
     Unknown,
 }
@@ -65,23 +65,23 @@ pub enum Intervention {
 /// When a statement fails.
 pub fn retry(
     connection: &mut SqliteConnection,
-    domains: &[Domain],
+    hooks: &[KindHooks],
     id: JobId,
     now: UnixMillis,
 ) -> QueryResult<Intervention> {
     let Some((kind, state, job)) = find(connection, id)? else { return Ok(Intervention::Unknown) };
     match state {
-        State::Dead | State::Cancelled => {
-            if let Some(domain) = domain(domains, &kind) {
-                (domain.revive)(connection, &job)?;
+        JobState::Dead | JobState::Cancelled => {
+            if let Some(kind_hooks) = hooks_of(hooks, &kind) {
+                (kind_hooks.on_requeued)(connection, &job)?;
             }
         }
-        State::Queued => {}
-        State::Running | State::Done => return Ok(Intervention::Refused(state)),
+        JobState::Queued => {}
+        JobState::Running | JobState::Done => return Ok(Intervention::Refused(state)),
     }
     diesel::update(jobs::table.find(id.to_string()))
         .set((
-            jobs::state.eq(State::Queued.name()),
+            jobs::state.eq(JobState::Queued.name()),
             jobs::run_at.eq(now),
             jobs::attempts.eq(0),
             jobs::crashes.eq(0),
@@ -101,19 +101,19 @@ const BATCH: i64 = 200;
 ///
 /// # Errors
 /// When the database fails; what was done before that stays so.
-pub async fn retry_all(database: &Database, domains: &Arc<[Domain]>, mut filter: Filter) -> Result<usize, DbError> {
+pub async fn retry_all(database: &Database, hooks: &Arc<[KindHooks]>, mut filter: Filter) -> Result<usize, DbError> {
     let mut retried = 0;
     loop {
         let page = filter.clone();
         let listed = database.read(move |connection| list(connection, &page, BATCH)).await?;
         let ids: Vec<JobId> = listed.iter().map(|listed| parse_id(&listed.id)).collect::<QueryResult<_>>()?;
         let Some(&last) = ids.last() else { return Ok(retried) };
-        let domains = domains.clone();
+        let hooks = hooks.clone();
         retried += database
             .write(move |connection| {
                 let mut done = 0;
                 for id in ids {
-                    done += usize::from(retry(connection, &domains, id, now())? == Intervention::Done);
+                    done += usize::from(retry(connection, &hooks, id, now())? == Intervention::Done);
                 }
                 Ok(done)
             })
@@ -130,30 +130,30 @@ pub async fn retry_all(database: &Database, domains: &Arc<[Domain]>, mut filter:
 ///
 /// # Errors
 /// When the database fails.
-pub async fn cancel(database: &Database, domains: &Arc<[Domain]>, id: JobId) -> Result<Intervention, DbError> {
-    let domains = domains.clone();
-    let (came, announcement) = database.write(move |connection| take_back(connection, &domains, id, now())).await?;
-    if let Some(announce) = announcement {
-        announce();
+pub async fn cancel(database: &Database, hooks: &Arc<[KindHooks]>, id: JobId) -> Result<Intervention, DbError> {
+    let hooks = hooks.clone();
+    let (came, publication) = database.write(move |connection| cancel_in(connection, &hooks, id, now())).await?;
+    if let Some(publish) = publication {
+        publish();
     }
     Ok(came)
 }
 
-fn take_back(
+fn cancel_in(
     connection: &mut SqliteConnection,
-    domains: &[Domain],
+    hooks: &[KindHooks],
     id: JobId,
     now: UnixMillis,
-) -> QueryResult<(Intervention, Option<Announcement>)> {
+) -> QueryResult<(Intervention, Option<Publication>)> {
     const ERROR: &str = "cancelled by an operator";
     let Some((kind, state, job)) = find(connection, id)? else { return Ok((Intervention::Unknown, None)) };
-    if !matches!(state, State::Queued | State::Running) {
+    if !matches!(state, JobState::Queued | JobState::Running) {
         return Ok((Intervention::Refused(state), None));
     }
-    history::record(connection, &id.to_string(), job.lease_token, Ending::Cancelled, Some(ERROR), now)?;
+    history::record(connection, &id.to_string(), job.lease_token, AttemptOutcome::Cancelled, Some(ERROR), now)?;
     diesel::update(jobs::table.find(id.to_string()))
         .set((
-            jobs::state.eq(State::Cancelled.name()),
+            jobs::state.eq(JobState::Cancelled.name()),
             jobs::error.eq(ERROR),
             jobs::lease_owner.eq(None::<String>),
             jobs::lease_until.eq(None::<UnixMillis>),
@@ -162,16 +162,16 @@ fn take_back(
         ))
         .execute(connection)?;
     environment::clear(connection, id)?;
-    let Some(domain) = domain(domains, &kind) else { return Ok((Intervention::Done, None)) };
-    free_dedup_key(connection, domain.kind, &id.to_string())?;
-    Ok((Intervention::Done, (domain.bury)(connection, &job, CANCELLED, now)?))
+    let Some(kind_hooks) = hooks_of(hooks, &kind) else { return Ok((Intervention::Done, None)) };
+    free_dedup_key(connection, kind_hooks.kind, &id.to_string())?;
+    Ok((Intervention::Done, (kind_hooks.on_dead)(connection, &job, CANCELLED, now)?))
 }
 
-fn domain<'a>(domains: &'a [Domain], kind: &str) -> Option<&'a Domain> {
-    domains.iter().find(|domain| domain.kind.name == kind)
+fn hooks_of<'a>(hooks: &'a [KindHooks], kind: &str) -> Option<&'a KindHooks> {
+    hooks.iter().find(|kind_hooks| kind_hooks.kind.name == kind)
 }
 
-fn find(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<(String, State, Job)>> {
+fn find(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<(String, JobState, Job)>> {
     type Row = (String, String, String, String, i32, i32, i64);
     let row = jobs::table
         .find(id.to_string())
@@ -180,6 +180,6 @@ fn find(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<(Str
         .optional()?;
     let Some((id, kind, state, payload, attempts, crashes, lease_token)) = row else { return Ok(None) };
     // The table's own check allows no other state.
-    let state = State::by_name(&state).ok_or(diesel::result::Error::NotFound)?;
+    let state = JobState::by_name(&state).ok_or(diesel::result::Error::NotFound)?;
     Ok(Some((kind, state, Job { id: parse_id(&id)?, payload, attempts, crashes, lease_token })))
 }
