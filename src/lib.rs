@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod audit;
+mod backoff;
 pub mod bus;
 pub mod cli;
 #[cfg(feature = "client")]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff;
+
 /// A number of attempts and the waits between them, which double.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Backoff {
@@ -42,8 +44,8 @@ impl Backoff {
         if attempt >= self.attempts {
             return None;
         }
-        let factor = 2_u32.saturating_pow(attempt.saturating_sub(1));
-        Some(asked.unwrap_or_else(|| self.base.saturating_mul(factor)).min(self.max))
+        let asked = asked.map(|asked| asked.min(self.max));
+        Some(asked.unwrap_or_else(|| backoff::exponential(attempt, self.base, self.max)))
     }
 
     /// Attempts until an answer is final or no attempt is left, and returns the last answer.

@@ -26,6 +26,7 @@ use super::address::Address;
 use super::board::Board;
 use super::feed::{Event, Feed};
 use super::text::harmless;
+use crate::backoff;
 
 /// How long a server may take from the first packet until it knows us.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -148,8 +149,7 @@ async fn keep_connected(address: &Address, feed: &Feed, stop: &CancellationToken
 /// How long to wait before attempt number `attempt`, from 0, to reconnect: half of it is left to chance, so that those who
 /// lost a server together do not come back together. `random` is uniform in `0.0..1.0`.
 fn wait_before(attempt: u32, random: f64) -> Duration {
-    let full = FIRST_WAIT.saturating_mul(1 << attempt.min(16)).min(LONGEST_WAIT);
-    full.mul_f64(0.5 + 0.5 * random)
+    backoff::jittered(attempt.saturating_add(1), FIRST_WAIT, LONGEST_WAIT, random)
 }
 
 /// One connection, on a thread and a runtime of its own.

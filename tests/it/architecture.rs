@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
 /// Who may import whom: the module, and the modules of the crate that it may name. What stands in no row may name nothing.
-const LAYERS: [(&str, &[&str]); 23] = [
+const LAYERS: [(&str, &[&str]); 24] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "admin",
             "audit",
+            "backoff",
             "bus",
             "client",
             "config",
@@ -24,6 +25,7 @@ const LAYERS: [(&str, &[&str]); 23] = [
             "http",
             "ids",
             "images",
+            "job_payloads",
             "jobs",
             "leaderboard",
             "lifecycle",
@@ -39,22 +41,23 @@ const LAYERS: [(&str, &[&str]); 23] = [
     ("socketio", &["http", "ids"]),
     ("leaderboard", &["bus", "db", "events", "http", "ids", "socketio"]),
     ("orders", &["bus", "config", "db", "events", "http", "ids", "jobs", "job_payloads"]),
-    ("admin", &["db", "http", "ids", "jobs"]),
+    ("admin", &["db", "http", "ids", "job_payloads", "jobs"]),
     ("audit", &["bus", "db", "files", "ids", "jobs", "leaderboard", "job_payloads"]),
-    ("doctor", &["bus", "config", "db", "files", "jobs", "leaderboard"]),
+    ("doctor", &["bus", "config", "db", "files", "job_payloads", "jobs", "leaderboard"]),
     ("email", &["config", "db", "files", "ids", "jobs", "job_payloads", "users"]),
     ("warehouse", &["db", "files", "ids", "jobs", "job_payloads", "thumbnail"]),
-    ("client", &[]),
-    ("jobs", &["db", "ids"]),
+    ("backoff", &[]),
+    ("client", &["backoff"]),
+    ("jobs", &["backoff", "db", "ids"]),
     ("files", &["ids"]),
     ("users", &["db", "http", "ids"]),
     ("http", &["db", "ids", "jobs"]),
     ("bus", &["events"]),
-    ("db", &[]),
+    ("db", &["ids"]),
     ("lifecycle", &["telemetry"]),
     ("telemetry", &["config"]),
     ("events", &["ids"]),
-    ("job_payloads", &["ids"]),
+    ("job_payloads", &["ids", "jobs"]),
     ("config", &["job_payloads"]),
 ];
 
