@@ -1,82 +1,127 @@
-//! What jobs say to workers that are of another domain than who makes them: one type per kind, its payload in the
-//! database.
+//! The kinds of jobs and their payloads: one type per kind, shared by the modules that enqueue jobs and those that run
+//! them.
 //!
-//! Owns the payloads' forms. Consumes and publishes nothing, and never says how the work is done. A payload says all that
-//! the worker needs to begin, so that no domain reads the rows of another; it may lie in the database for weeks, so a
-//! change has to read what stands there.
+//! Owns the list of kinds and the JSON in `jobs.payload`. Consumes and publishes nothing. Never says how a job is done.
+//! A payload contains everything that the worker needs, so that no module reads another one's rows. It may stay in the
+//! database for weeks, so every change must read what earlier versions wrote.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::ids::{CustomerId, ImagePath, OrderId, UserId};
+use crate::jobs::{DedupScope, Kind, Task};
 
-/// A job for the warehouse.
+/// Makes the thumbnails of an image.
+pub const THUMBNAIL: Kind = Kind { name: "thumbnail", dedup: DedupScope::WhileActive, optional: false };
+/// Reports a purchase to the webhook receiver.
+pub const WEBHOOK: Kind = Kind { name: "webhook", dedup: DedupScope::Forever, optional: false };
+/// Stores an image as an asset, or fulfils an order.
+pub const WAREHOUSE: Kind = Kind { name: "warehouse", dedup: DedupScope::Forever, optional: true };
+/// Sends a mail.
+pub const EMAIL: Kind = Kind { name: "email", dedup: DedupScope::Forever, optional: true };
+
+/// Every kind of job. To add one, add it here and its hooks to the job registry of `cli`.
+pub const KINDS: [Kind; 4] = [THUMBNAIL, WEBHOOK, WAREHOUSE, EMAIL];
+
+/// Finds a kind by its name.
+pub(crate) fn kind_by_name(name: &str) -> Option<Kind> {
+    KINDS.into_iter().find(|kind| kind.name == name)
+}
+
+/// Makes the thumbnails of an image. The image is found by the id of the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThumbnailTask {
+    /// The path of the original.
+    pub image_path: ImagePath,
+    /// The mails that the user gets, decided when the image was accepted. Payloads of earlier versions lack it, and
+    /// later versions may know more kinds; both stand for every kind.
+    #[serde(default = "MailPreferences::all", deserialize_with = "preferences_or_all")]
+    pub mail: MailPreferences,
+    /// The owner of the image.
+    pub user_id: UserId,
+}
+
+/// Reports a purchase.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookTask {
+    /// The order.
+    pub order_id: OrderId,
+    /// The customer, if the id of the customer is the id of a user.
+    pub user_id: Option<UserId>,
+}
+
+/// A job of the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "task", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum WarehouseTask {
-    /// Take in this image.
+    /// Store an image as an asset.
     Image {
         /// The row of `images`.
         image_id: i64,
-        /// Whose it is.
+        /// The owner of the image.
         user_id: UserId,
-        /// Where it lies below the image root.
+        /// The path below the image root.
         image_path: ImagePath,
     },
-    /// Take on this order.
+    /// Fulfil an order.
     Order {
-        /// Which order.
+        /// The order.
         order_id: OrderId,
-        /// The user who placed it, where the customer's id is one's.
+        /// The customer, if the id of the customer is the id of a user.
         user_id: Option<UserId>,
-        /// When, in milliseconds since 1970.
+        /// In milliseconds since 1970.
         placed_at: i64,
     },
 }
 
-/// A job for the email worker: the occasion, and what the mail tells of it.
+/// A mail: its kind and the values of its template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "notice", rename_all = "snake_case", rename_all_fields = "camelCase")]
 pub enum MailTask {
-    /// A picture was accepted.
+    /// An image was accepted.
     UploadReceived {
-        /// Whose it is.
+        /// The owner of the image.
         user_id: UserId,
-        /// What its owner calls it.
+        /// The name of the user's file.
         picture: String,
     },
-    /// A picture's thumbnail is there.
+    /// The thumbnails of an image are ready.
     ThumbnailReady {
-        /// Whose it is.
+        /// The owner of the image.
         user_id: UserId,
-        /// What its owner calls the picture.
+        /// The name of the user's file.
         picture: String,
-        /// The file name of the thumbnail that the picture is shown by.
+        /// The file name of the first thumbnail.
         thumbnail: String,
-        /// The file names of all its thumbnails, the largest first; none in payloads of earlier versions.
+        /// The file names of all thumbnails, the largest first. Empty in payloads of earlier versions.
         #[serde(default)]
         variants: Vec<String>,
     },
-    /// A picture will have no thumbnail.
+    /// An image will have no thumbnail.
     ThumbnailFailed {
-        /// Whose it is.
+        /// The owner of the image.
         user_id: UserId,
-        /// What its owner calls the picture.
+        /// The name of the user's file.
         picture: String,
-        /// What is wrong with it, for its owner.
+        /// The cause, for the user.
         message: String,
+        /// The row of `images`, for the dedup key. Not stored.
+        #[serde(skip)]
+        image_id: Option<i64>,
     },
     /// An order was accepted.
     OrderConfirmed {
-        /// The user who placed it, where the customer's id is one's.
+        /// The customer, if the id of the customer is the id of a user.
         user_id: Option<UserId>,
-        /// Which order.
+        /// The order.
         order_id: OrderId,
-        /// When, in milliseconds since 1970.
+        /// In milliseconds since 1970.
         placed_at: i64,
     },
 }
 
-/// The occasions of mails.
+/// The kinds of mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MailKind {
@@ -91,12 +136,10 @@ pub enum MailKind {
 }
 
 impl MailKind {
-    /// Every occasion.
-    pub const ALL: [Self; 4] =
-        [Self::UploadReceived, Self::ThumbnailReady, Self::ThumbnailFailed, Self::OrderConfirmed];
+    const ALL: [Self; 4] = [Self::UploadReceived, Self::ThumbnailReady, Self::ThumbnailFailed, Self::OrderConfirmed];
 
-    /// The name in payloads and in the configuration.
-    pub fn name(self) -> &'static str {
+    /// The name in payloads, in the `mails` table and in the configuration.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::UploadReceived => "upload_received",
             Self::ThumbnailReady => "thumbnail_ready",
@@ -105,29 +148,28 @@ impl MailKind {
         }
     }
 
-    /// The occasion of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
+    fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
-/// The occasions on which users are told: settled by who accepts a picture or an order, for all that comes of it.
+/// The kinds of mail that users get. Decided when an image or an order is accepted, for all mails that follow from it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct MailPreferences(Vec<MailKind>);
 
 impl MailPreferences {
-    /// What [`MailPreferences::parse`] reads.
-    pub const EXPECTED: &str = "\"all\", \"none\", or names out of upload_received, thumbnail_ready, thumbnail_failed, \
-                                order_confirmed with commas between them";
+    /// Describes valid input of [`MailPreferences::parse`] in errors.
+    pub(crate) const EXPECTED: &str = "\"all\", \"none\", or a comma-separated list of upload_received, \
+                                       thumbnail_ready, thumbnail_failed and order_confirmed";
 
-    /// Every occasion.
-    pub fn all() -> Self {
+    /// Every kind.
+    pub(crate) fn all() -> Self {
         Self(MailKind::ALL.to_vec())
     }
 
-    /// Reads a list of names, `all` or `none`.
-    pub fn parse(text: &str) -> Option<Self> {
+    /// Parses a list of names, `all` or `none`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         match text {
             "all" => Some(Self::all()),
             "none" => Some(Self(Vec::new())),
@@ -135,38 +177,84 @@ impl MailPreferences {
         }
     }
 
-    /// Whether users are told on this occasion.
-    pub fn contains(&self, kind: MailKind) -> bool {
+    /// Whether users get mails of this kind.
+    pub(crate) fn contains(&self, kind: MailKind) -> bool {
         self.0.contains(&kind)
     }
 }
 
-impl WarehouseTask {
-    /// The dedup key: an order is taken on once, and its page shows the job by it.
-    pub fn dedup(&self) -> Option<String> {
+fn preferences_or_all<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MailPreferences, D::Error> {
+    let stored = serde_json::Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(stored).unwrap_or_else(|_| MailPreferences::all()))
+}
+
+impl Task for ThumbnailTask {
+    const KIND: Kind = THUMBNAIL;
+
+    fn user_id(&self) -> Option<UserId> {
+        Some(self.user_id)
+    }
+}
+
+impl Task for WebhookTask {
+    const KIND: Kind = WEBHOOK;
+
+    /// A purchase is reported once, and the page of the order finds the job by this key.
+    fn dedup_key(&self) -> Option<String> {
+        Some(self.order_id.to_string())
+    }
+
+    fn user_id(&self) -> Option<UserId> {
+        self.user_id
+    }
+}
+
+impl Task for WarehouseTask {
+    const KIND: Kind = WAREHOUSE;
+
+    /// An order is fulfilled once, and the page of the order finds the job by this key.
+    fn dedup_key(&self) -> Option<String> {
         match self {
             Self::Image { .. } => None,
             Self::Order { order_id, .. } => Some(order_id.to_string()),
         }
     }
 
-    /// The payload.
-    pub fn payload(&self) -> String {
-        written(self)
+    fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::Image { user_id, .. } => Some(*user_id),
+            Self::Order { user_id, .. } => *user_id,
+        }
+    }
+}
+
+impl Task for MailTask {
+    const KIND: Kind = EMAIL;
+
+    /// An order is confirmed once, and the page of the order finds the job by this key. The mail about a failure can be
+    /// withdrawn.
+    fn dedup_key(&self) -> Option<String> {
+        match self {
+            Self::OrderConfirmed { order_id, .. } => Some(order_id.to_string()),
+            Self::ThumbnailFailed { image_id, .. } => image_id.map(Self::thumbnail_failed_key),
+            Self::UploadReceived { .. } | Self::ThumbnailReady { .. } => None,
+        }
     }
 
-    /// Reads a payload.
-    ///
-    /// # Errors
-    /// When it is of another form.
-    pub fn parse(payload: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(payload)
+    /// `None` for an order of a customer who is not a user.
+    fn user_id(&self) -> Option<UserId> {
+        match self {
+            Self::UploadReceived { user_id, .. }
+            | Self::ThumbnailReady { user_id, .. }
+            | Self::ThumbnailFailed { user_id, .. } => Some(*user_id),
+            Self::OrderConfirmed { user_id, .. } => *user_id,
+        }
     }
 }
 
 impl MailTask {
-    /// The occasion.
-    pub fn mail_kind(&self) -> MailKind {
+    /// The kind of the mail.
+    pub(crate) fn mail_kind(&self) -> MailKind {
         match self {
             Self::UploadReceived { .. } => MailKind::UploadReceived,
             Self::ThumbnailReady { .. } => MailKind::ThumbnailReady,
@@ -175,69 +263,96 @@ impl MailTask {
         }
     }
 
-    /// Who gets the mail; `None` for an order of a customer who is no user.
-    pub fn user_id(&self) -> Option<UserId> {
-        match self {
-            Self::UploadReceived { user_id, .. }
-            | Self::ThumbnailReady { user_id, .. }
-            | Self::ThumbnailFailed { user_id, .. } => Some(*user_id),
-            Self::OrderConfirmed { user_id, .. } => *user_id,
-        }
-    }
-
-    /// The dedup key: an order is confirmed once, and its page shows the mail's job by it.
-    pub fn dedup(&self) -> Option<String> {
-        match self {
-            Self::OrderConfirmed { order_id, .. } => Some(order_id.to_string()),
-            _ => None,
-        }
-    }
-
-    /// The payload.
-    pub fn payload(&self) -> String {
-        written(self)
-    }
-
-    /// Reads a payload.
-    ///
-    /// # Errors
-    /// When it is of another form.
-    pub fn parse(payload: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str(payload)
+    /// The dedup key of the mail about the failure of an image.
+    pub(crate) fn thumbnail_failed_key(image_id: i64) -> String {
+        format!("image {image_id} failed")
     }
 }
 
-/// The user that a customer's id names: the one of that number, if it reads as a number.
-pub fn user_of(customer: &CustomerId) -> Option<UserId> {
+/// The user with the id of this customer, if it is the id of a user.
+pub(crate) fn user_of(customer: &CustomerId) -> Option<UserId> {
     customer.as_str().parse().ok()
-}
-
-fn written(task: &impl Serialize) -> String {
-    // Numbers, texts and maps with text keys: there is nothing in a task that JSON could not hold.
-    serde_json::to_string(task).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
-    #[test]
-    fn a_payload_reads_back_as_what_was_written_and_names_its_user() {
-        let user_id = UserId::new(7).unwrap();
-        let image =
-            WarehouseTask::Image { image_id: 1, user_id, image_path: ImagePath::new("photos/ä \"1\".jpg").unwrap() };
-        assert_eq!(WarehouseTask::parse(&image.payload()).unwrap(), image);
-        let expected = r#"{"task":"image","imageId":1,"userId":7,"imagePath":"photos/ä \"1\".jpg"}"#;
-        assert_eq!(image.payload(), expected);
-        let variants = vec!["1f.png".to_owned(), "0f.jpg".to_owned()];
-        let ready =
-            MailTask::ThumbnailReady { user_id, picture: "ü.jpg".into(), thumbnail: "0f.jpg".into(), variants };
-        assert_eq!(MailTask::parse(&ready.payload()).unwrap(), ready);
-        assert!(ready.payload().starts_with(r#"{"notice":"thumbnail_ready","userId":7,"#));
+    fn user(id: i64) -> UserId {
+        UserId::new(id).unwrap()
+    }
+
+    /// Checks that a task is stored as these bytes, reads back from them, and has the user of `userId`.
+    fn assert_stored<T: Task + PartialEq + std::fmt::Debug>(task: &T, payload: &str) {
+        assert_eq!(serde_json::to_string(task).unwrap(), payload);
+        let read: T = serde_json::from_str(payload).unwrap();
+        assert_eq!(&read, task);
+        let json: Value = serde_json::from_str(payload).unwrap();
+        assert_eq!(json["userId"].as_i64(), task.user_id().map(UserId::get), "{payload}");
     }
 
     #[test]
-    fn a_payload_with_a_value_that_cannot_be_is_refused() {
+    fn payloads_are_byte_for_byte_those_in_existing_databases() {
+        let image_path = ImagePath::new("photos/ä \"1\".jpg").unwrap();
+        let order_id: OrderId = "o-1".parse().unwrap();
+        let mail = MailPreferences::parse("upload_received,thumbnail_failed").unwrap();
+        assert_stored(
+            &ThumbnailTask { image_path: image_path.clone(), mail, user_id: user(7) },
+            r#"{"imagePath":"photos/ä \"1\".jpg","mail":["upload_received","thumbnail_failed"],"userId":7}"#,
+        );
+        assert_stored(
+            &WebhookTask { order_id: order_id.clone(), user_id: Some(user(7)) },
+            r#"{"orderId":"o-1","userId":7}"#,
+        );
+        assert_stored(&WebhookTask { order_id: order_id.clone(), user_id: None }, r#"{"orderId":"o-1","userId":null}"#);
+        assert_stored(
+            &WarehouseTask::Image { image_id: 1, user_id: user(7), image_path },
+            r#"{"task":"image","imageId":1,"userId":7,"imagePath":"photos/ä \"1\".jpg"}"#,
+        );
+        assert_stored(
+            &WarehouseTask::Order { order_id: order_id.clone(), user_id: None, placed_at: 5 },
+            r#"{"task":"order","orderId":"o-1","userId":null,"placedAt":5}"#,
+        );
+        let picture = "ü.jpg".to_owned();
+        assert_stored(
+            &MailTask::UploadReceived { user_id: user(7), picture: picture.clone() },
+            r#"{"notice":"upload_received","userId":7,"picture":"ü.jpg"}"#,
+        );
+        let (thumbnail, variants) = ("0f.jpg".to_owned(), vec!["1f.png".to_owned(), "0f.jpg".to_owned()]);
+        assert_stored(
+            &MailTask::ThumbnailReady { user_id: user(7), picture: picture.clone(), thumbnail, variants },
+            r#"{"notice":"thumbnail_ready","userId":7,"picture":"ü.jpg","thumbnail":"0f.jpg","variants":["1f.png","0f.jpg"]}"#,
+        );
+        assert_stored(
+            &MailTask::ThumbnailFailed { user_id: user(7), picture, message: "no".to_owned(), image_id: None },
+            r#"{"notice":"thumbnail_failed","userId":7,"picture":"ü.jpg","message":"no"}"#,
+        );
+        assert_stored(
+            &MailTask::OrderConfirmed { user_id: Some(user(7)), order_id, placed_at: 5 },
+            r#"{"notice":"order_confirmed","userId":7,"orderId":"o-1","placedAt":5}"#,
+        );
+    }
+
+    #[test]
+    fn payloads_of_earlier_and_later_versions_are_read() {
+        for payload in [
+            r#"{"imagePath":"a.jpg","userId":7}"#,
+            r#"{"imagePath":"a.jpg","mail":["birthday"],"userId":7}"#,
+            r#"{"imagePath":"a.jpg","mail":"all","userId":7}"#,
+        ] {
+            let task: ThumbnailTask = serde_json::from_str(payload).unwrap();
+            assert_eq!(task.mail, MailPreferences::all(), "{payload}");
+        }
+        let task: WebhookTask = serde_json::from_str(r#"{"orderId":"o-1"}"#).unwrap();
+        assert_eq!(task.user_id, None);
+        let ready = r#"{"notice":"thumbnail_ready","userId":7,"picture":"a.jpg","thumbnail":"0f.jpg"}"#;
+        assert!(serde_json::from_str::<MailTask>(ready).is_ok());
+    }
+
+    #[test]
+    fn a_payload_with_an_invalid_value_is_rejected() {
         for bad in [
             r#"{"task":"image","imageId":1,"userId":0,"imagePath":"a.jpg"}"#,
             r#"{"task":"image","imageId":1,"userId":1,"imagePath":"../a.jpg"}"#,
@@ -245,12 +360,28 @@ mod tests {
             r#"{"task":"nothing"}"#,
             "null",
         ] {
-            assert!(WarehouseTask::parse(bad).is_err(), "{bad}");
+            assert!(serde_json::from_str::<WarehouseTask>(bad).is_err(), "{bad}");
         }
+        assert!(serde_json::from_str::<WebhookTask>(r#"{"orderId":""}"#).is_err());
     }
 
     #[test]
-    fn a_customer_whose_id_reads_as_a_number_is_that_user() {
+    fn a_failed_image_has_one_mail_that_can_be_withdrawn() {
+        let (picture, message) = ("a.jpg".to_owned(), "no".to_owned());
+        let failed = MailTask::ThumbnailFailed { user_id: user(7), picture, message, image_id: Some(3) };
+        assert_eq!(failed.dedup_key().as_deref(), Some("image 3 failed"));
+    }
+
+    #[test]
+    fn kinds_have_distinct_names() {
+        for kind in KINDS {
+            assert_eq!(kind_by_name(kind.name), Some(kind));
+        }
+        assert_eq!(kind_by_name("cat"), None);
+    }
+
+    #[test]
+    fn a_customer_with_a_numeric_id_is_that_user() {
         let user = |customer: &str| user_of(&customer.parse().unwrap()).map(UserId::get);
         assert_eq!(user("7"), Some(7));
         for other in ["u-7", "7.0", "-7", "0", "9007199254740992"] {
@@ -259,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn every_occasion_is_found_by_its_name() {
+    fn mail_preferences_are_parsed() {
         for kind in MailKind::ALL {
             assert_eq!(MailKind::by_name(kind.name()), Some(kind));
         }

@@ -8,7 +8,7 @@ mod routes;
 use std::sync::Arc;
 
 use crate::db::Database;
-use crate::jobs::KindHooks;
+use crate::jobs::operator::KindHooks;
 
 pub use routes::routes;
 

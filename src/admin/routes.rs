@@ -10,7 +10,9 @@ use crate::db::now;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
 use crate::ids::{Invalid, JobId};
-use crate::jobs::{self, Age, Filter, Intervention, JobDetails, JobState, Kind};
+use crate::job_payloads::kind_by_name;
+use crate::jobs::JobState;
+use crate::jobs::operator::{self, Age, Filter, Intervention, JobDetails};
 
 const PAGE: u64 = 100;
 const MAX_PAGE: u64 = 1000;
@@ -36,13 +38,13 @@ async fn list(admin: web::Data<Admin>, request: HttpRequest) -> Result<HttpRespo
     let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
     let filter = Filter {
         state: query.parsed("state", STATES, JobState::by_name)?,
-        kind: query.parsed("kind", KIND_NAMES, Kind::by_name)?,
+        kind: query.parsed("kind", KIND_NAMES, kind_by_name)?,
         user: query.parsed("user", "a user's number", |text| text.parse().ok())?,
-        since: query.parsed("since", SINCE, |text| jobs::since(text, now()))?,
+        since: query.parsed("since", SINCE, |text| operator::since(text, now()))?,
         before: query.parsed("before", "the id that the page before ended with", |text| text.parse().ok())?,
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = admin.database.read(move |connection| jobs::list(connection, &filter, limit)).await?;
+    let found = admin.database.read(move |connection| operator::list(connection, &filter, limit)).await?;
     Ok(fresh(&found))
 }
 
@@ -52,13 +54,13 @@ async fn show(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResp
 
 async fn retry(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, hooks) = (job_id(&id)?, admin.hooks.clone());
-    let came = admin.database.write(move |connection| jobs::retry(connection, &hooks, id, now())).await?;
+    let came = admin.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
     answer(&admin, id, came, "tried again")
 }
 
 async fn cancel(admin: web::Data<Admin>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = job_id(&id)?;
-    let came = jobs::cancel(&admin.database, &admin.hooks, id).await?;
+    let came = operator::cancel(&admin.database, &admin.hooks, id).await?;
     answer(&admin, id, came, "cancelled")
 }
 
@@ -74,11 +76,11 @@ async fn retry_all(
     let state = named(&fields, "state", "dead or cancelled", ended);
     let kind = match fields.get("kind") {
         None => Ok(None),
-        Some(_) => named(&fields, "kind", KIND_NAMES, Kind::by_name).map(Some),
+        Some(_) => named(&fields, "kind", KIND_NAMES, kind_by_name).map(Some),
     };
     let (state, kind) = body::both(("state", state), ("kind", kind))?;
     let filter = Filter { state: Some(state), kind, ..Filter::default() };
-    let retried = jobs::retry_all(&admin.database, &admin.hooks, filter).await?;
+    let retried = operator::retry_all(&admin.database, &admin.hooks, filter).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": retried })))
 }
 
@@ -87,7 +89,7 @@ async fn purge(admin: web::Data<Admin>, request: HttpRequest, payload: web::Payl
     let fields = body::json_object(payload).await?;
     let age = named(&fields, "olderThan", Age::EXPECTED, |text| text.parse::<Age>().ok());
     let age = age.map_err(|invalid| Problem::field("olderThan", &invalid))?;
-    let purged = jobs::purge(&admin.database, age.before(now())).await?;
+    let purged = operator::purge(&admin.database, age.before(now())).await?;
     Ok(HttpResponse::Ok().json(json!({ "purged": purged })))
 }
 
@@ -96,7 +98,7 @@ fn job_id(text: &str) -> Result<JobId, Problem> {
 }
 
 fn shown(admin: &Admin, id: JobId) -> Result<JobDetails, Problem> {
-    let found = admin.database.read_point(|connection| jobs::show(connection, id))?;
+    let found = admin.database.read_point(|connection| operator::show(connection, id))?;
     found.ok_or_else(|| Problem::not_found("There is no such job."))
 }
 

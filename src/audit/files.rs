@@ -1,4 +1,4 @@
-//! Stored files with their rows.
+//! Compares stored files with their rows.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,8 +7,8 @@ use super::report::{Check, Report};
 use super::{AuditError, Sources};
 use crate::files::{ContentKey, FOLDERS, StoredFile};
 
-/// An original without a row that is younger than this is left over from an upload that was refused or interrupted; a
-/// sweep removes those after a day. An older one has lost its row.
+/// A younger original without a row is left over from an upload that was refused or interrupted, which a sweep deletes
+/// after a day. An older one has lost its row.
 const LEFTOVER_AGE: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 /// Compares every stored file, folder by folder.
@@ -48,11 +48,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_old_original_without_a_row_has_lost_it() {
+    fn only_an_old_original_has_lost_its_row() {
         let now = SystemTime::now();
         assert!(is_leftover(Some(now - Duration::from_secs(60)), now));
         assert!(is_leftover(Some(now + Duration::from_secs(60)), now), "the clock was set back");
-        assert!(is_leftover(None, now), "it has just been removed");
+        assert!(is_leftover(None, now), "it was just deleted");
         assert!(!is_leftover(Some(now - LEFTOVER_AGE), now));
     }
 }

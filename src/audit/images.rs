@@ -1,4 +1,4 @@
-//! Images with their original, their thumbnails and their thumbnail job.
+//! Compares images with their original, their thumbnails and their thumbnail job.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -7,78 +7,79 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::report::{Check, Report};
-use super::{AuditError, PORTION, Sources};
+use super::{AuditError, BATCH, Sources};
 use crate::db::schema::{asset_references, assets, images, jobs, thumbnails};
 use crate::files::{ContentKey, Inventory, ThumbnailName};
-use crate::ids::ImagePath;
+use crate::ids::{ImagePath, JobId};
+use crate::jobs::JobState;
 
-/// The stored files that rows name.
+/// The stored files that have rows.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) originals: Vec<ContentKey>,
     pub(super) thumbnails: Vec<ContentKey>,
 }
 
-/// Consecutive images, and the rows that belong to them, from one transaction.
-struct Portion {
+/// Consecutive images with the rows that belong to them, from one transaction.
+struct Batch {
     images: Vec<Image>,
     thumbnails: Vec<(i64, String, i64)>,
-    /// The states of their thumbnail jobs, by the job's id.
-    jobs: HashMap<String, String>,
-    /// The sizes of their originals as the warehouse has recorded them.
+    /// The states of their thumbnail jobs.
+    jobs: HashMap<JobId, JobState>,
+    /// The sizes of their originals as recorded by the warehouse.
     bytes: HashMap<i64, i64>,
 }
 
 #[derive(Queryable)]
 struct Image {
     id: i64,
-    job_id: String,
+    job_id: JobId,
     path: String,
     state: String,
 }
 
-/// Compares every image, in portions, and returns which stored files have rows.
+/// Compares every image, in batches, and returns the stored files that have rows.
 pub(super) async fn compare(sources: &Sources, report: &mut Report) -> Result<Known, AuditError> {
     let (mut known, mut after) = (Known::default(), 0);
     loop {
         let started = Instant::now();
-        let portion = sources.database.read(move |connection| read(connection, after)).await?;
-        let Some(last) = portion.images.last() else { return Ok(known) };
+        let batch = sources.database.read(move |connection| read(connection, after)).await?;
+        let Some(last) = batch.images.last() else { return Ok(known) };
         after = last.id;
         let inventory = sources.inventory.clone();
-        let portion_report = tokio::task::spawn_blocking(move || examine(&portion, &inventory)).await?;
-        portion_report.merge_into(report, &mut known);
+        let examined = tokio::task::spawn_blocking(move || examine(&batch, &inventory)).await?;
+        examined.merge_into(report, &mut known);
         sources.pause(started.elapsed()).await;
     }
 }
 
-fn read(connection: &mut SqliteConnection, after: i64) -> QueryResult<Portion> {
-    // One snapshot: a job that ends changes its image in the same transaction.
+fn read(connection: &mut SqliteConnection, after: i64) -> QueryResult<Batch> {
+    // In one transaction, because the end of a job changes its image in the same transaction.
     connection.transaction(|connection| {
         let images: Vec<Image> = images::table
             .filter(images::id.gt(after))
             .order(images::id)
-            .limit(PORTION)
+            .limit(BATCH)
             .select((images::id, images::job_id, images::path, images::state))
             .load(connection)?;
         let ids: Vec<i64> = images.iter().map(|image| image.id).collect();
-        let job_ids: Vec<&str> = images.iter().map(|image| image.job_id.as_str()).collect();
+        let job_ids: Vec<JobId> = images.iter().map(|image| image.job_id).collect();
         let thumbnails = thumbnails::table
             .filter(thumbnails::image_id.eq_any(&ids))
             .select((thumbnails::image_id, thumbnails::name, thumbnails::bytes))
             .load(connection)?;
-        let jobs: Vec<(String, String)> =
+        let jobs: Vec<(JobId, JobState)> =
             jobs::table.filter(jobs::id.eq_any(job_ids)).select((jobs::id, jobs::state)).load(connection)?;
         let bytes: Vec<(i64, i64)> = asset_references::table
             .inner_join(assets::table.on(assets::sha256.eq(asset_references::sha256)))
             .filter(asset_references::image_id.eq_any(&ids))
             .select((asset_references::image_id, assets::bytes))
             .load(connection)?;
-        Ok(Portion { images, thumbnails, jobs: jobs.into_iter().collect(), bytes: bytes.into_iter().collect() })
+        Ok(Batch { images, thumbnails, jobs: jobs.into_iter().collect(), bytes: bytes.into_iter().collect() })
     })
 }
 
-/// What one portion came to.
+/// The result of one batch.
 #[derive(Default)]
 struct Examined {
     report: Report,
@@ -97,14 +98,14 @@ impl Examined {
     }
 }
 
-fn examine(portion: &Portion, inventory: &Inventory) -> Examined {
+fn examine(batch: &Batch, inventory: &Inventory) -> Examined {
     let mut examined = Examined::default();
-    let with_thumbnails: HashSet<i64> = portion.thumbnails.iter().map(|(image_id, ..)| *image_id).collect();
-    for image in &portion.images {
+    let with_thumbnails: HashSet<i64> = batch.thumbnails.iter().map(|(image_id, ..)| *image_id).collect();
+    for image in &batch.images {
         let report = &mut examined.report;
         report.checked.images += 1;
         let of = format!("image {}", image.id);
-        if let Some(fault) = job_fault(&image.state, portion.jobs.get(&image.job_id).map(String::as_str)) {
+        if let Some(fault) = job_fault(&image.state, batch.jobs.get(&image.job_id).copied()) {
             report.add(Check::Job, of.clone(), format!("job {}: {fault}", image.job_id));
         }
         if image.state == "done" && !with_thumbnails.contains(&image.id) {
@@ -117,15 +118,15 @@ fn examine(portion: &Portion, inventory: &Inventory) -> Examined {
                 continue;
             }
         };
-        // A file that is its owner's may be moved or removed as the owner likes.
+        // A file outside of the uploads belongs to its user, who may move or delete it.
         let Some(key) = ContentKey::of_upload(&path) else { continue };
         examined.known.originals.push(key);
-        let expected = portion.bytes.get(&image.id).copied();
+        let expected = batch.bytes.get(&image.id).copied();
         if let Some(fault) = file_fault(inventory.original_bytes(&path), expected) {
             report.add(Check::Original, of, format!("{path}: {fault}"));
         }
     }
-    for (image_id, name, bytes) in &portion.thumbnails {
+    for (image_id, name, bytes) in &batch.thumbnails {
         examined.report.checked.thumbnails += 1;
         let (of, detail) = (format!("image {image_id}"), |fault: &str| format!("thumbnail {name}: {fault}"));
         let Ok(parsed) = name.parse::<ThumbnailName>() else {
@@ -140,15 +141,21 @@ fn examine(portion: &Portion, inventory: &Inventory) -> Examined {
     examined
 }
 
-/// What is wrong between an image and its thumbnail job; a job that has ended may have been removed.
-fn job_fault(image: &str, job: Option<&str>) -> Option<String> {
-    let is_active = matches!(job, Some("queued" | "running"));
+/// The contradiction between an image and its thumbnail job. A finished job may have been pruned.
+fn job_fault(image: &str, job: Option<JobState>) -> Option<String> {
+    let is_active = matches!(job, Some(JobState::Queued | JobState::Running));
     match (image, job) {
         ("pending", None) => Some("the image is pending, but there is no such job".to_owned()),
-        ("pending", Some(state)) if !is_active => Some(format!("the image is pending, but the job is {state}")),
-        ("done" | "failed", Some(state)) if is_active => Some(format!("the image is {image}, but the job is {state}")),
-        ("done", Some("dead" | "cancelled")) => Some("the image is done, but the job is not".to_owned()),
-        ("failed", Some("done")) => Some("the image is failed, but the job is done".to_owned()),
+        ("pending", Some(state)) if !is_active => {
+            Some(format!("the image is pending, but the job is {}", state.name()))
+        }
+        ("done" | "failed", Some(state)) if is_active => {
+            Some(format!("the image is {image}, but the job is {}", state.name()))
+        }
+        ("done", Some(JobState::Dead | JobState::Cancelled)) => {
+            Some("the image is done, but the job is not".to_owned())
+        }
+        ("failed", Some(JobState::Done)) => Some("the image is failed, but the job is done".to_owned()),
         _ => None,
     }
 }
@@ -167,33 +174,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_image_and_its_job_agree_or_the_fault_is_named() {
+    fn a_contradiction_between_an_image_and_its_job_is_found() {
         for (image, job) in [
-            ("pending", Some("queued")),
-            ("pending", Some("running")),
-            ("done", Some("done")),
+            ("pending", Some(JobState::Queued)),
+            ("pending", Some(JobState::Running)),
+            ("done", Some(JobState::Done)),
             ("done", None),
-            ("failed", Some("dead")),
-            ("failed", Some("cancelled")),
+            ("failed", Some(JobState::Dead)),
+            ("failed", Some(JobState::Cancelled)),
             ("failed", None),
         ] {
             assert_eq!(job_fault(image, job), None, "{image} {job:?}");
         }
         for (image, job) in [
             ("pending", None),
-            ("pending", Some("done")),
-            ("pending", Some("dead")),
-            ("done", Some("queued")),
-            ("done", Some("dead")),
-            ("failed", Some("running")),
-            ("failed", Some("done")),
+            ("pending", Some(JobState::Done)),
+            ("pending", Some(JobState::Dead)),
+            ("done", Some(JobState::Queued)),
+            ("done", Some(JobState::Dead)),
+            ("failed", Some(JobState::Running)),
+            ("failed", Some(JobState::Done)),
         ] {
             assert!(job_fault(image, job).is_some(), "{image} {job:?}");
         }
     }
 
     #[test]
-    fn a_file_of_another_size_is_a_fault_where_the_size_is_known() {
+    fn a_file_of_another_size_is_a_fault_if_the_size_is_known() {
         let missing = || Err(std::io::ErrorKind::NotFound.into());
         assert_eq!(file_fault(missing(), None).unwrap(), "there is no such file");
         assert_eq!(file_fault(Ok(5), Some(7)).unwrap(), "it has 5 bytes instead of 7");

@@ -1,14 +1,14 @@
-//! The audit: compares what must agree, and lists what is missing.
+//! The audit: compares the database, the stored files and the leaderboard in Redis, and lists what is missing.
 //!
-//! Owns and publishes nothing. Consumes the database, the stored files and the leaderboard in Redis, and changes none of
-//! them. Never holds a read transaction for longer than one portion of rows, so it can run beside a busy installation.
+//! Owns and publishes nothing. Consumes all three, and changes none of them. Never holds a read transaction for longer
+//! than one batch of rows, so it can run beside a busy installation.
 //!
-//! - `images`: images with their original, their thumbnails and their thumbnail job
-//! - `jobs`: jobs with their subjects, and orders with what was made of them
-//! - `files`: stored files with their rows
-//! - `board`: the scores in the database with those in Redis
+//! - `images`: each image has its original, its thumbnails and its job
+//! - `jobs`: each job has its image or order, each order its fulfilment or job
+//! - `files`: each stored file has a row
+//! - `board`: Redis has the scores of the database
 //! - `report`: the result
-//! - `periodic`: an audit every hour, whose result is a metric
+//! - `periodic`: an hourly audit, whose result is a metric
 
 mod board;
 mod files;
@@ -23,37 +23,32 @@ use crate::bus::Bus;
 use crate::db::{Database, DbError};
 use crate::files::Inventory;
 
-pub use periodic::{LastAudit, keep_auditing};
-pub use report::{Check, Checked, Leftovers, Missing, Report};
+pub(crate) use periodic::{LastAudit, keep_auditing};
+pub(crate) use report::{Missing, Report};
 
-/// How many rows are read in one transaction.
-const PORTION: i64 = 500;
+/// The number of rows read in one transaction.
+const BATCH: i64 = 500;
 
 /// The sources that are compared.
 #[derive(Clone)]
-pub struct Sources {
-    /// The rows.
-    pub database: Database,
-    /// The stored files.
-    pub inventory: Inventory,
-    /// The board in Redis.
-    pub bus: Bus,
-    /// For how long finished jobs are kept; older orders may have none any more.
-    pub keep_jobs: Duration,
-    /// The share of the time that the audit works, from 0 (exclusive) to 1: the rest it sleeps between portions.
-    pub share: f64,
+pub(crate) struct Sources {
+    pub(crate) database: Database,
+    pub(crate) inventory: Inventory,
+    pub(crate) bus: Bus,
+    /// The retention of finished jobs: older orders may have none.
+    pub(crate) keep_jobs: Duration,
+    /// The share of the time that the audit works, above 0 and up to 1. The rest of the time it sleeps between batches.
+    pub(crate) share: f64,
 }
 
-/// Why an audit cannot be finished.
+/// Why an audit was not finished.
 #[derive(Debug, thiserror::Error)]
-pub enum AuditError {
-    /// The rows cannot be read.
+pub(crate) enum AuditError {
     #[error("the database cannot be read: {0}")]
     Database(#[from] DbError),
-    /// The folders of stored files cannot be read.
     #[error("the stored files cannot be listed: {0}")]
     Files(#[source] std::io::Error),
-    /// A comparison panicked, or the process is ending.
+    /// A comparison panicked, or the process is shutting down.
     #[error("the audit was interrupted: {0}")]
     Interrupted(#[from] tokio::task::JoinError),
 }
@@ -61,10 +56,10 @@ pub enum AuditError {
 /// Compares everything.
 ///
 /// # Errors
-/// When the rows or the folders cannot be read. A Redis that is away is no error: the report says so.
-pub async fn audit(sources: &Sources) -> Result<Report, AuditError> {
+/// When the rows or the folders cannot be read. An unreachable Redis is not an error but an entry of the report.
+pub(crate) async fn audit(sources: &Sources) -> Result<Report, AuditError> {
     let mut report = Report::default();
-    // Rows before files: a file is there before its row is.
+    // Rows before files: a file is stored before its row.
     let known = images::compare(sources, &mut report).await?;
     jobs::compare(sources, &mut report).await?;
     jobs::compare_orders(sources, &mut report).await?;
@@ -74,7 +69,7 @@ pub async fn audit(sources: &Sources) -> Result<Report, AuditError> {
 }
 
 impl Sources {
-    /// Sleeps after a portion that took `worked`, as the share demands.
+    /// Sleeps after a batch that took `worked`, according to the share.
     async fn pause(&self, worked: Duration) {
         let rest = worked.mul_f64((1.0 / self.share.clamp(0.01, 1.0)) - 1.0);
         if !rest.is_zero() {

@@ -1,4 +1,4 @@
-//! An audit every hour, whose result is a metric.
+//! An hourly audit, whose result is a metric.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -8,18 +8,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Report, Sources, audit};
 
-/// The wait before the first audit: a process that starts has work to catch up with.
-const FIRST: Duration = Duration::from_secs(5);
-/// The wait after an audit that found everything.
+/// The delay of the first audit, because a process that starts has work to catch up with.
+const FIRST_DELAY: Duration = Duration::from_secs(5);
+/// The delay after an audit that found nothing missing.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// The wait after one that did not: what was on its way is found by the next.
-const AGAIN: Duration = Duration::from_secs(5 * 60);
-/// How many of the things that are missing are logged.
+/// The delay after any other audit, so that a difference that has passed is corrected soon.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5 * 60);
+/// The number of missing entries that are logged.
 const MAX_LOGGED: usize = 10;
 
-/// How many things the last audit missed; a clone shares it.
+/// The result of the last audit. A clone shares it.
 #[derive(Debug, Clone)]
-pub struct LastAudit(Arc<AtomicI64>);
+pub(crate) struct LastAudit(Arc<AtomicI64>);
 
 impl Default for LastAudit {
     fn default() -> Self {
@@ -28,8 +28,8 @@ impl Default for LastAudit {
 }
 
 impl LastAudit {
-    /// The count; `None` before the first audit.
-    pub fn missing(&self) -> Option<u64> {
+    /// The number of missing entries; `None` before the first audit.
+    pub(crate) fn missing(&self) -> Option<u64> {
         u64::try_from(self.0.load(Ordering::Relaxed)).ok()
     }
 
@@ -38,20 +38,20 @@ impl LastAudit {
     }
 }
 
-/// Audits until the shutdown, which ends an audit that is running.
-pub async fn keep_auditing(sources: Sources, last: LastAudit, shutdown: CancellationToken) {
-    let mut wait = FIRST;
+/// Audits until the shutdown, which cancels a running audit.
+pub(crate) async fn keep_auditing(sources: Sources, last: LastAudit, shutdown: CancellationToken) {
+    let mut wait = FIRST_DELAY;
     while shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
         let Some(result) = shutdown.run_until_cancelled(audit(&sources)).await else { return };
         wait = match result {
             Ok(report) => {
                 last.store(&report);
                 log(&report);
-                if report.is_complete() { INTERVAL } else { AGAIN }
+                if report.is_complete() { INTERVAL } else { RETRY_INTERVAL }
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the audit could not be finished");
-                AGAIN
+                tracing::warn!(error = %error, "the audit failed");
+                RETRY_INTERVAL
             }
         };
     }
@@ -59,17 +59,25 @@ pub async fn keep_auditing(sources: Sources, last: LastAudit, shutdown: Cancella
 
 fn log(report: &Report) {
     for missing in report.missing.iter().take(MAX_LOGGED) {
-        tracing::error!(check = missing.check.name(), of = %missing.of, detail = %missing.detail, "the audit found something missing");
+        tracing::error!(
+            check = missing.check.name(),
+            of = %missing.of,
+            detail = %missing.detail,
+            "the audit found a missing entry"
+        );
     }
     if report.missing_count > MAX_LOGGED as u64 {
-        tracing::error!(missing = report.missing_count, "the audit found more missing; `m3a3 audit` lists it");
+        tracing::error!(
+            missing = report.missing_count,
+            "the audit found more missing entries; `m3a3 audit` lists them"
+        );
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::Check;
+    use crate::audit::report::Check;
 
     #[test]
     fn there_is_no_count_before_the_first_audit() {

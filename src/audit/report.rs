@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-/// How many of the things that are missing are listed; the others are only counted.
+/// The number of missing entries that are listed; the others are only counted.
 const MAX_LISTED: usize = 1_000;
 
-/// What was compared.
+/// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Check {
+pub(crate) enum Check {
     /// An image's original file.
     Original,
     /// An image's thumbnail: its row or its file.
@@ -25,7 +25,7 @@ pub enum Check {
 
 impl Check {
     /// The name in tables and in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Original => "original",
             Self::Thumbnail => "thumbnail",
@@ -37,57 +37,46 @@ impl Check {
     }
 }
 
-/// One thing that is missing, or is not as its counterpart says.
+/// An entry that is missing, or that contradicts its counterpart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Missing {
-    /// What kind of thing.
-    pub check: Check,
-    /// Whose: `image 5`, `order o-1`, `player ada`, or a file's path.
-    pub of: String,
-    /// What was expected and what was found.
-    pub detail: String,
+pub(crate) struct Missing {
+    pub(crate) check: Check,
+    /// `image 5`, `order o-1`, `player ada`, or the path of a file.
+    pub(crate) of: String,
+    /// The expected and the found value.
+    pub(crate) detail: String,
 }
 
-/// How much was compared.
+/// How many rows and files were compared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// Rows of images.
-    pub images: u64,
-    /// Rows of thumbnails.
-    pub thumbnails: u64,
-    /// Rows of jobs.
-    pub jobs: u64,
-    /// Rows of orders.
-    pub orders: u64,
-    /// Stored originals and thumbnails.
-    pub files: u64,
-    /// Players whose score is in the database.
-    pub players: u64,
+pub(crate) struct Checked {
+    pub(crate) images: u64,
+    pub(crate) thumbnails: u64,
+    pub(crate) jobs: u64,
+    pub(crate) orders: u64,
+    /// Originals and thumbnails.
+    pub(crate) files: u64,
+    pub(crate) players: u64,
 }
 
-/// Stored files without a row that prove no loss: an interrupted upload or job leaves them.
+/// Stored files without a row that are no loss: an interrupted upload or job leaves them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Leftovers {
-    /// Originals.
-    pub originals: u64,
-    /// Thumbnails.
-    pub thumbnails: u64,
+pub(crate) struct Leftovers {
+    pub(crate) originals: u64,
+    pub(crate) thumbnails: u64,
 }
 
 /// The result of an audit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// How many things are missing.
-    pub missing_count: u64,
-    /// The first of them.
-    pub missing: Vec<Missing>,
-    /// What could not be compared, and why.
-    pub not_compared: Vec<String>,
-    /// How much was compared.
-    pub checked: Checked,
-    /// Files without a row.
-    pub leftovers: Leftovers,
+pub(crate) struct Report {
+    pub(crate) missing_count: u64,
+    /// The first [`MAX_LISTED`] of them.
+    pub(crate) missing: Vec<Missing>,
+    /// Comparisons that were not possible, with the reason.
+    pub(crate) not_compared: Vec<String>,
+    pub(crate) checked: Checked,
+    pub(crate) leftovers: Leftovers,
 }
 
 impl Report {
@@ -98,8 +87,8 @@ impl Report {
         }
     }
 
-    /// Whether everything that could be compared agrees.
-    pub fn is_complete(&self) -> bool {
+    /// Whether nothing is missing.
+    pub(crate) fn is_complete(&self) -> bool {
         self.missing_count == 0
     }
 }
@@ -109,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_is_counted_and_only_the_first_are_listed() {
+    fn all_entries_are_counted_and_the_first_are_listed() {
         let mut report = Report::default();
         assert!(report.is_complete());
         for image in 0..1_500 {

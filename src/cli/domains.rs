@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::email::EmailWorker;
 use crate::events::Finished;
 use crate::images::ThumbnailWorker;
-use crate::jobs::KindHooks;
+use crate::jobs::operator::KindHooks;
 use crate::orders::WebhookWorker;
 use crate::warehouse::WarehouseWorker;
 

@@ -14,7 +14,9 @@ use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::{Database, DbError, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
-use crate::jobs::{self, Age, Filter, Intervention, JobDetails, JobState, JobSummary, Kind};
+use crate::job_payloads::kind_by_name;
+use crate::jobs::operator::{self, Age, Filter, Intervention, JobDetails, JobSummary};
+use crate::jobs::{JobState, Kind};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -118,11 +120,11 @@ fn ended(text: &str) -> Result<JobState, &'static str> {
 }
 
 fn kind(text: &str) -> Result<Kind, &'static str> {
-    Kind::by_name(text).ok_or("expected thumbnail, webhook, warehouse or email")
+    kind_by_name(text).ok_or("expected thumbnail, webhook, warehouse or email")
 }
 
 fn since(text: &str) -> Result<UnixMillis, &'static str> {
-    jobs::since(text, now()).ok_or("expected a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d")
+    operator::since(text, now()).ok_or("expected a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d")
 }
 
 impl Jobs {
@@ -144,7 +146,7 @@ impl List {
     async fn run(&self, database: &Database) -> anyhow::Result<()> {
         let filter = Filter { state: self.state, kind: self.kind, user: self.user, since: self.since, before: None };
         let limit = self.limit;
-        let found = database.read(move |connection| jobs::list(connection, &filter, limit)).await?;
+        let found = database.read(move |connection| operator::list(connection, &filter, limit)).await?;
         output::print(&match self.format {
             Format::Json => format!("{}\n", serde_json::to_string_pretty(&found)?),
             Format::Table => rows(&found),
@@ -158,8 +160,8 @@ fn rows(jobs: &[JobSummary]) -> String {
         .map(|job| {
             let user = job.user_id.map(|user| user.to_string()).unwrap_or_default();
             let told = job.error.clone().or_else(|| job.note.clone()).unwrap_or_default();
-            let (kind, state, made) = (job.kind.clone(), job.state.clone(), timestamp::text(job.created_at));
-            [job.id.clone(), kind, state, job.attempts.to_string(), user, made, told]
+            let (kind, state, made) = (job.kind.clone(), job.state.name().to_owned(), timestamp::text(job.created_at));
+            [job.id.to_string(), kind, state, job.attempts.to_string(), user, made, told]
         })
         .collect();
     table(["ID", "KIND", "STATE", "FAILED", "USER", "MADE", "ERROR OR NOTE"], &rows)
@@ -168,7 +170,7 @@ fn rows(jobs: &[JobSummary]) -> String {
 impl Show {
     fn run(&self, database: &Database) -> anyhow::Result<()> {
         let id = self.id;
-        let Some(shown) = database.read_point(|connection| jobs::show(connection, id))? else {
+        let Some(shown) = database.read_point(|connection| operator::show(connection, id))? else {
             bail!("there is no job {id}");
         };
         output::print(&match self.format {
@@ -180,9 +182,9 @@ impl Show {
 
 fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
     let mut rows = vec![
-        ["id".to_owned(), job.id.clone()],
+        ["id".to_owned(), job.id.to_string()],
         ["kind".to_owned(), job.kind.clone()],
-        ["state".to_owned(), job.state.clone()],
+        ["state".to_owned(), job.state.name().to_owned()],
         ["failed".to_owned(), job.attempts.to_string()],
         ["crashes".to_owned(), job.crashes.to_string()],
         ["made".to_owned(), timestamp::text(job.created_at)],
@@ -214,12 +216,12 @@ impl Retry {
             let domains = domains(drop);
             let retry = async |id| {
                 let domains = domains.clone();
-                database.write(move |connection| jobs::retry(connection, &domains, id, now())).await
+                database.write(move |connection| operator::retry(connection, &domains, id, now())).await
             };
             return intervene(&self.ids, "queued", retry).await;
         }
         let filter = Filter { state: self.state, kind: self.kind, ..Filter::default() };
-        let retried = jobs::retry_all(database, &domains(drop), filter).await?;
+        let retried = operator::retry_all(database, &domains(drop), filter).await?;
         output::print(&format!("{retried} queued\n"))
     }
 }
@@ -230,7 +232,8 @@ impl Cancel {
         let stop = CancellationToken::new();
         let (bus, task) = Bus::start(&expected_redis(config), stop.clone())?;
         let domains = domains(move |finished| bus.publish(&finished));
-        let outcome = intervene(&self.ids, "cancelled", async |id| jobs::cancel(database, &domains, id).await).await;
+        let outcome =
+            intervene(&self.ids, "cancelled", async |id| operator::cancel(database, &domains, id).await).await;
         stop.cancel();
         task.finished().await;
         outcome
@@ -239,7 +242,7 @@ impl Cancel {
 
 impl Purge {
     async fn run(&self, database: &Database) -> anyhow::Result<()> {
-        let purged = jobs::purge(database, self.older_than.before(now())).await?;
+        let purged = operator::purge(database, self.older_than.before(now())).await?;
         output::print(&format!("{purged} removed\n"))
     }
 }

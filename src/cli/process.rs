@@ -17,7 +17,8 @@ use crate::config::Config;
 use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::{Files, free_bytes_below};
 use crate::images::{Limits, Resources};
-use crate::jobs::{self, ClaimGuard, Policy, QueueLimit, SystemClock, THUMBNAIL, WEBHOOK, WakeSignal, WorkerLock};
+use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
+use crate::jobs::{self, ClaimGuard, Policy, QueueLimit, SystemClock, WakeSignal, WorkerLock};
 use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
 use crate::orders::Orders;
 
@@ -120,7 +121,7 @@ impl Process {
     /// Starts what removes old jobs.
     pub(super) fn start_pruning(&mut self, config: &Config) {
         let (keep, clock) = (config.jobs.keep, Arc::new(SystemClock::default()));
-        let pruning = jobs::keep_pruning(self.database.clone(), keep, clock, self.shutdown.token());
+        let pruning = jobs::keep_pruning(self.database.clone(), &KINDS, keep, clock, self.shutdown.token());
         self.run_role(Running::spawn("pruning", pruning.map(Ok)));
     }
 

@@ -7,7 +7,8 @@ use crate::config::Config;
 use crate::db::{Database, now};
 use crate::http::Auth;
 use crate::http::metrics::{Kind, Metrics, Sample};
-use crate::jobs::{self, Backlog};
+use crate::jobs::JobState;
+use crate::jobs::operator::{self, Backlog};
 
 /// Redis and the jobs.
 pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
@@ -36,7 +37,7 @@ pub(super) fn operators(config: &Config) -> Auth {
 }
 
 async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {
-    match database.read(jobs::backlog).await {
+    match database.read(operator::backlog).await {
         Ok(rows) => rows.into_iter().filter_map(sample).collect(),
         Err(error) => {
             tracing::debug!(error = %error, "the jobs cannot be counted");
@@ -46,11 +47,11 @@ async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>)
 }
 
 fn kind_and_state(row: &Backlog) -> Vec<(&'static str, String)> {
-    vec![("kind", row.kind.clone()), ("state", row.state.clone())]
+    vec![("kind", row.kind.clone()), ("state", row.state.name().to_owned())]
 }
 
 fn overdue(row: Backlog) -> Option<Sample> {
-    if row.state != "queued" {
+    if row.state != JobState::Queued {
         return None;
     }
     let waited = row.first_run_at.map_or(0, |at| (now() - at).max(0));

@@ -1,21 +1,31 @@
-//! The database: SQLite through Diesel, one writer thread per process and a few read connections.
+//! The database: SQLite through Diesel, with one writer thread per process and a few read connections.
 //!
-//! Owns the file, the connections and the migrations, no table: each table has one module that writes it and hands its
-//! statements to [`Database::write`] as a closure. Consumes and publishes nothing. Never holds a read across an await.
+//! Owns the file, the connections and the migrations, but no table: each table has one module that writes it, by
+//! closures that it passes to [`Database::write`]. Consumes and publishes nothing. Never holds a read transaction
+//! across an await.
 //!
-//! Writes are group-committed: whatever waits while a transaction is being made durable goes into the next one together,
-//! so that durable writes scale with the number of requesters instead of with the disk's flushes per second. Processes
-//! take turns at writing (`turn`).
+//! Writes are group-committed: writes that arrive while a transaction is being made durable share the next one, so the
+//! number of durable writes is not limited by the disk's flushes per second. Processes take turns at writing (`turn`).
+//!
+//! - `writer`, `writer_status`: the writer thread and its group commit
+//! - `turn`: fair write locking between processes
+//! - `checkpoint`: the checkpoint thread
+//! - `reader`, `connection`, `location`: read connections, pragmas, the path of the file
+//! - `migration`, `schema`: the schema
+//! - `ids`, `timestamp`: how ids are stored and times are formatted
+//! - `read_models`: queries that join the tables of several modules
+//! - `inspect`: schema version and integrity of a file, for the doctor
 
 mod checkpoint;
 mod connection;
+mod ids;
 mod inspect;
 mod location;
 mod migration;
-pub mod read_models;
+pub(crate) mod read_models;
 mod reader;
 pub mod schema;
-pub mod timestamp;
+pub(crate) mod timestamp;
 mod turn;
 mod writer;
 mod writer_status;
@@ -28,15 +38,16 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use tokio::task::JoinError;
 
-pub use inspect::{DatabaseStatus, inspect, read_once};
+pub(crate) use inspect::{DatabaseStatus, inspect, read_once};
 pub use location::Location;
-pub use migration::{Migrated, is_up_to_date, migrate, revert_all};
+pub(crate) use migration::is_up_to_date;
+pub use migration::{Migrated, migrate, revert_all};
 use reader::Readers;
 use writer::Writer;
 pub use writer::WriterThread;
 pub use writer_status::WriterStatus;
 
-/// Milliseconds since 1970-01-01 UTC; every time in the database is of this form.
+/// Milliseconds since 1970-01-01 UTC, as every time in the database.
 pub type UnixMillis = i64;
 
 /// The wall clock.
@@ -44,42 +55,42 @@ pub fn now() -> UnixMillis {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as UnixMillis)
 }
 
-/// What can go wrong with the database.
+/// A failure of the database.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum DbError {
     /// The file could not be opened.
     #[error("cannot open the database {path}: {reason}")]
     Open {
-        /// The file.
+        /// The path of the file.
         path: String,
-        /// The cause, in SQLite's words.
+        /// The error of SQLite or of the system.
         reason: String,
     },
-    /// The schema could not be brought up to date; nothing was changed.
+    /// The migration failed and was rolled back.
     #[error("cannot migrate the database: {0}")]
     Migration(String),
-    /// A newer m3a3 has changed the schema since the file was opened; nothing is written any more.
+    /// A newer m3a3 has migrated the file since it was opened. This process never writes again.
     #[error("a newer m3a3 has migrated the database (migration {0})")]
     Newer(String),
-    /// The write queue is full: more writes are asked for than the disk makes durable.
+    /// The write queue is full: writes arrive faster than the disk makes them durable.
     #[error("the database's write queue is full")]
     Busy,
-    /// The writer has stopped, because the process is shutting down.
+    /// The writer has stopped because the process is shutting down.
     #[error("the database is closed")]
     Closed,
-    /// A statement failed; its changes were undone.
+    /// A statement failed and was rolled back.
     #[error("a statement failed: {0}")]
     Statement(#[source] Arc<DieselError>),
-    /// The changes could not be made durable and were undone.
+    /// The commit failed and was rolled back.
     #[error("the commit failed: {0}")]
     Commit(#[source] Arc<DieselError>),
-    /// The closure panicked; its changes were undone.
+    /// The closure panicked and was rolled back.
     #[error("a write panicked")]
     Panicked,
 }
 
 impl DbError {
-    /// Whether the database or its disk failed, which says nothing about what was asked of it.
+    /// Whether the database or its disk failed, so that the request itself may be fine.
     pub fn is_environment(&self) -> bool {
         match self {
             Self::Open { .. } | Self::Migration(_) | Self::Newer(_) | Self::Busy | Self::Closed | Self::Commit(_) => {
@@ -91,7 +102,8 @@ impl DbError {
     }
 }
 
-/// SQLite's own errors but for constraints: a full disk, a failed read, a lock that another process holds for too long.
+/// Every error of SQLite except for constraints: a full disk, a failed read, a lock that another process holds too
+/// long.
 fn is_environment(error: &DieselError) -> bool {
     match error {
         DieselError::DatabaseError(kind, _) => !matches!(
@@ -116,7 +128,7 @@ impl From<DieselError> for DbError {
     }
 }
 
-/// The database of a process; a clone speaks to the same connections.
+/// The database of a process. A clone shares its connections.
 #[derive(Clone)]
 pub struct Database {
     writer: Writer,
@@ -124,7 +136,7 @@ pub struct Database {
 }
 
 impl Database {
-    /// Opens the file, brings its schema up to date and starts the writer thread. Blocks for as long as that takes.
+    /// Opens the file, migrates it and starts the writer thread. Blocks.
     ///
     /// # Errors
     /// When the file cannot be opened or created, or a migration fails.
@@ -137,9 +149,9 @@ impl Database {
 
     /// Runs a closure on the writer thread in a savepoint of its own, and returns once its changes are durable.
     ///
-    /// Waits while the queue is full. The closure runs at most once; when it returns an error or panics, its changes are
-    /// undone and its neighbours' are not. Cancel safe in this sense: after the first poll the write happens whether or
-    /// not the result is awaited.
+    /// Waits while the queue is full. The closure runs at most once. If it returns an error or panics, only its own
+    /// changes are rolled back, not those of other writes in the same transaction. Once polled, the write happens even
+    /// if the future is dropped.
     ///
     /// # Errors
     /// When the closure or the commit fails, or the database is closed.
@@ -151,8 +163,7 @@ impl Database {
         self.writer.write(change).await
     }
 
-    /// Like [`Database::write`], but refuses instead of waiting when the queue is full: for callers who can be told to
-    /// come again.
+    /// Like [`Database::write`], but fails instead of waiting when the queue is full: for requests that can be retried.
     ///
     /// # Errors
     /// As for [`Database::write`], and [`DbError::Busy`].
@@ -169,51 +180,42 @@ impl Database {
         self.writer.status()
     }
 
-    /// Checks that no newer m3a3 has migrated the file since it was opened: this process knows nothing of its tables then.
+    /// Checks that no newer m3a3 has migrated the file since it was opened.
     ///
     /// # Errors
-    /// [`DbError::Newer`], or when it cannot be read.
+    /// [`DbError::Newer`], or when the file cannot be read.
     pub fn check_schema(&self) -> Result<(), DbError> {
         self.readers.read_point(migration::newer)?.map_or(Ok(()), |migration| Err(DbError::Newer(migration)))
     }
 
-    /// Reads a few rows by key, at once on the calling thread: a hop to another thread would cost more than the read.
-    ///
-    /// # Errors
-    /// When the connection cannot be opened or the query fails.
+    /// Reads a few rows by key on the calling thread, because switching threads would cost more than the read.
     pub fn read_point<T>(&self, query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>) -> Result<T, DbError> {
         self.readers.read_point(query)
     }
 
-    /// Reads on the blocking pool, over the connections of short reads, so that no long one stands in the way: for what is
-    /// bounded and has to come soon.
-    ///
-    /// # Errors
-    /// When the connection cannot be opened or the query fails.
+    /// Reads on the blocking pool over the connections for short reads, which no long read occupies: for bounded reads
+    /// with a low latency.
     pub async fn read_soon<T, F>(&self, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
         let readers = self.readers.clone();
-        finished(tokio::task::spawn_blocking(move || readers.read_point(query)).await)
+        flatten(tokio::task::spawn_blocking(move || readers.read_point(query)).await)
     }
 
-    /// Reads on the blocking pool, for everything that is longer than a read by key.
-    ///
-    /// # Errors
-    /// When the connection cannot be opened or the query fails.
+    /// Reads on the blocking pool, for everything longer than a read by key.
     pub async fn read<T, F>(&self, query: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
         let readers = self.readers.clone();
-        finished(tokio::task::spawn_blocking(move || readers.read_long(query)).await)
+        flatten(tokio::task::spawn_blocking(move || readers.read_long(query)).await)
     }
 }
 
-fn finished<T>(read: Result<Result<T, DbError>, JoinError>) -> Result<T, DbError> {
+fn flatten<T>(read: Result<Result<T, DbError>, JoinError>) -> Result<T, DbError> {
     match read {
         Ok(result) => result,
         Err(join) if join.is_panic() => Err(DbError::Panicked),

@@ -1,4 +1,4 @@
-//! Reads that span the tables of several domains, none of which knows the others.
+//! Queries that join the tables of several modules, none of which imports the others.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -6,51 +6,45 @@ use diesel::sqlite::SqliteConnection;
 use super::UnixMillis;
 use super::schema::{asset_references, assets, fulfilments, images};
 
-/// An image with what has come of it.
+/// An image with its thumbnail and its asset.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct ImageEntry {
-    /// The row of `images`.
-    pub id: i64,
-    /// Its thumbnail job.
-    pub job_id: String,
-    /// Below the image root.
-    pub path: String,
-    /// What the client called its file.
-    pub original_name: Option<String>,
+pub(crate) struct ImageEntry {
+    pub(crate) id: i64,
+    /// The thumbnail job.
+    pub(crate) job_id: String,
+    /// Relative to the image root.
+    pub(crate) path: String,
+    /// The file name that the client sent.
+    pub(crate) original_name: Option<String>,
     /// `pending`, `done` or `failed`.
-    pub state: String,
-    /// Where the thumbnail is that it is shown by.
-    pub thumbnail_url: Option<String>,
-    /// Why it has none, for the uploader.
-    pub failure: Option<String>,
-    /// When it was accepted.
-    pub created_at: UnixMillis,
-    /// What the warehouse knows of it.
-    pub asset: Option<AssetEntry>,
+    pub(crate) state: String,
+    /// The URL of the first thumbnail.
+    pub(crate) thumbnail_url: Option<String>,
+    /// Why it has no thumbnail, for the user.
+    pub(crate) failure: Option<String>,
+    /// When the image was accepted.
+    pub(crate) created_at: UnixMillis,
+    pub(crate) asset: Option<AssetEntry>,
 }
 
-/// What the warehouse knows of a picture.
+/// An asset of the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct AssetEntry {
+pub(crate) struct AssetEntry {
     /// Lower-case hex.
-    pub sha256: String,
-    /// The file's size.
-    pub bytes: i64,
-    /// The usual file name extension.
-    pub format: String,
-    /// In pixels, as stored.
-    pub width: i32,
-    /// In pixels, as stored.
-    pub height: i32,
-    /// When it was taken, as its camera says.
-    pub captured_at: Option<String>,
+    pub(crate) sha256: String,
+    pub(crate) bytes: i64,
+    /// The file name extension.
+    pub(crate) format: String,
+    /// In pixels, before the EXIF orientation.
+    pub(crate) width: i32,
+    /// In pixels, before the EXIF orientation.
+    pub(crate) height: i32,
+    /// The capture time of the camera: RFC 3339, possibly without an offset.
+    pub(crate) captured_at: Option<String>,
 }
 
-/// A user's images, the newest first: at most `limit`, those that were accepted before the image `before`.
-///
-/// # Errors
-/// When the query fails.
-pub fn images_of(
+/// At most `limit` images of a user, the newest first, of those accepted before the image `before`.
+pub(crate) fn images_of(
     connection: &mut SqliteConnection,
     user: i64,
     before: Option<i64>,
@@ -78,10 +72,7 @@ pub fn images_of(
         .load(connection)
 }
 
-/// When the warehouse took an order on; `None` as long as it has not.
-///
-/// # Errors
-/// When the query fails.
-pub fn fulfilled_at(connection: &mut SqliteConnection, order_id: &str) -> QueryResult<Option<UnixMillis>> {
+/// When the warehouse fulfilled an order; `None` before that.
+pub(crate) fn fulfilled_at(connection: &mut SqliteConnection, order_id: &str) -> QueryResult<Option<UnixMillis>> {
     fulfilments::table.find(order_id).select(fulfilments::created_at).first(connection).optional()
 }

@@ -1,9 +1,9 @@
-//! The doctor: looks at everything that m3a3 stands on, and says of each thing whether it is well and what to do if not.
+//! The doctor: checks the configuration, the database, Redis, the disks and the queues, with advice for each problem.
 //!
-//! Owns and publishes nothing. Consumes the configuration, the database, Redis and the disks, and changes nothing in any
-//! of them: it makes no file, migrates no schema and takes no job. Never shows a secret.
+//! Owns and publishes nothing. Consumes all of these and changes none of them: it creates no file, migrates no schema
+//! and claims no job. Never shows a secret.
 //!
-//! One file for each thing: `database`, `redis`, `disk`, `originals` (a sample of the uploads), `queue` (leases, backlogs,
+//! One file per subject: `database`, `redis`, `disk`, `originals` (a sample of the uploads), `queue` (leases, backlogs,
 //! jobs that wait for their environment, dead jobs), `clock`.
 
 mod clock;
@@ -19,51 +19,47 @@ use tokio::task::JoinError;
 
 use crate::config::Config;
 use crate::db::{Location, now, read_once};
-use crate::jobs;
+use crate::jobs::operator;
 
-/// How something is.
+/// The advice for errors of the doctor itself.
+const REPORT: &str = "see the log, and report this";
+
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Severity {
-    /// Well.
+pub(crate) enum Severity {
     Ok,
-    /// Not as it should be for long, but nothing fails for it.
+    /// Nothing fails, but it should not stay like this.
     Warning,
-    /// Something fails, or will.
+    /// Something fails or will fail.
     Error,
 }
 
-/// What was found of one thing.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// What was looked at.
-    pub subject: &'static str,
-    /// How it is.
-    pub severity: Severity,
-    /// What was found.
-    pub detail: String,
-    /// What to do; empty where nothing is to be done.
-    pub advice: String,
+pub(crate) struct Finding {
+    pub(crate) subject: &'static str,
+    pub(crate) severity: Severity,
+    pub(crate) detail: String,
+    /// Empty if there is nothing to do.
+    pub(crate) advice: String,
 }
 
 impl Finding {
-    /// It is well.
-    pub fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Ok, detail: detail.into(), advice: String::new() }
     }
 
-    /// It is worrying, and this is to be done.
-    pub fn warning(subject: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(crate) fn warning(subject: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Warning, detail: detail.into(), advice: advice.into() }
     }
 
-    /// It is wrong, and this is to be done.
-    pub fn error(subject: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
+    pub(crate) fn error(subject: &'static str, detail: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { subject, severity: Severity::Error, detail: detail.into(), advice: advice.into() }
     }
 }
 
 impl fmt::Display for Finding {
-    /// One line.
+    /// Formats it as one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let severity = match self.severity {
             Severity::Ok => "ok",
@@ -76,37 +72,36 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks at everything; `redis_url` is where Redis is expected.
-pub async fn check(config: &Config, redis_url: &str) -> Vec<Finding> {
+/// Runs all checks, with Redis expected at `redis_url`.
+pub(crate) async fn check(config: &Config, redis_url: &str) -> Vec<Finding> {
     let location = Location::new(&config.database.path);
-    let place = location.clone();
-    // What SQLite says of a large file takes its time.
-    let of_database = tokio::task::spawn_blocking(move || examine_database(&place)).await;
-    let mut findings = of_database
-        .unwrap_or_else(|error| vec![Finding::error("database", error.to_string(), "see the log, and report this")]);
-    // Only a database that is there and whole can be compared with Redis.
-    let whole = findings.iter().any(|finding| finding.subject == "database" && finding.severity == Severity::Ok);
-    findings.extend(redis::check(redis_url, whole.then_some(&location)).await);
+    let path = location.clone();
+    // On a blocking thread: the integrity check of a large file takes long.
+    let database = tokio::task::spawn_blocking(move || check_database(&path)).await;
+    let mut findings = database.unwrap_or_else(|error| vec![Finding::error("database", error.to_string(), REPORT)]);
+    // Only an intact database can be compared with Redis.
+    let is_intact = findings.iter().any(|finding| finding.subject == "database" && finding.severity == Severity::Ok);
+    findings.extend(redis::check(redis_url, is_intact.then_some(&location)).await);
     findings.extend(disk::check(config, &location));
     let root = config.images.root.clone();
-    let of_originals = tokio::task::spawn_blocking(move || originals::check(&root)).await;
-    let failed = |error: JoinError| Finding::error("originals", error.to_string(), "see the log, and report this");
-    findings.push(of_originals.unwrap_or_else(failed));
+    let originals = tokio::task::spawn_blocking(move || originals::check(&root)).await;
+    let failed = |error: JoinError| Finding::error("originals", error.to_string(), REPORT);
+    findings.push(originals.unwrap_or_else(failed));
     findings
 }
 
-fn examine_database(location: &Location) -> Vec<Finding> {
+fn check_database(location: &Location) -> Vec<Finding> {
     let mut findings = database::check(location);
-    // What stands in the tables can be told only where they are as this m3a3 knows them.
+    // The tables can be read only if the schema is that of this version.
     if findings.iter().any(|finding| finding.subject == "database" && finding.severity != Severity::Ok) {
         return findings;
     }
     let at = now();
     match read_once(location, |connection| {
-        let (expired, backlog) = (jobs::expired_leases(connection, at)?, jobs::backlog(connection)?);
-        Ok((expired, backlog, jobs::delayed(connection)?, jobs::newest_job(connection)?))
+        let (expired, backlog) = (operator::expired_leases(connection, at)?, operator::backlog(connection)?);
+        Ok((expired, backlog, operator::delayed(connection)?, operator::newest_job(connection)?))
     }) {
-        Err(error) => findings.push(Finding::error("jobs", error.to_string(), "see to the database first")),
+        Err(error) => findings.push(Finding::error("jobs", error.to_string(), "repair the database first")),
         Ok((expired, backlog, delayed, newest)) => {
             findings.extend(queue::check(&expired, &backlog, &delayed, at));
             findings.push(clock::check(newest, at));

@@ -1,4 +1,4 @@
-//! Why a mail did not get to its server, and whether it is any use to try again.
+//! Why a mail was not delivered, and whether another attempt can succeed.
 
 use std::error::Error as _;
 use std::io;
@@ -7,41 +7,41 @@ use lettre::transport::smtp::Error;
 
 use super::sanitize::single_line;
 
-/// The most of a server's reply that is kept.
+/// The longest text of a reply that is stored, in characters.
 const MAX_REPLY: usize = 300;
 
-/// Why a mail was not handed in. No variant shows a password or anybody's address.
+/// Why a mail was not delivered. No variant contains a password or an address.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DeliveryError {
-    #[error("no TLS connection can be made from here (are CA certificates installed?): {0}")]
+    #[error("TLS cannot be set up (are CA certificates installed?): {0}")]
     NoTls(String),
-    #[error("the mail server did not take the mail in time")]
+    #[error("the mail server did not accept the mail in time")]
     TimedOut,
     #[error("the mail server cannot be reached: {0}")]
     Unreachable(String),
     #[error("the connection to the mail server failed: {0}")]
     Broken(String),
-    #[error("the mail server offers no STARTTLS, and email.smtp_url does not do without")]
+    #[error("the mail server does not offer STARTTLS, which email.smtp_url requires")]
     NoStartTls,
-    #[error("the mail server offers no way to log in that is known here (PLAIN or LOGIN)")]
+    #[error("the mail server offers neither of the supported login mechanisms (PLAIN, LOGIN)")]
     NoLogin,
     #[error("the mail server refused the login of email.smtp_url ({0})")]
     LoginRefused(u16),
-    #[error("the mail server takes nothing from here now: {0}")]
+    #[error("the mail server does not accept connections now: {0}")]
     Closed(Reply),
-    #[error("the mail server does not take the mail now: {0}")]
+    #[error("the mail server deferred the mail: {0}")]
     Deferred(Reply),
-    #[error("the mail server wants a login or TLS, which email.smtp_url does not give it: {0}")]
+    #[error("the mail server requires a login or TLS, which email.smtp_url lacks: {0}")]
     NotAllowed(Reply),
     #[error("the mail server refused the mail: {0}")]
     Refused(Reply),
-    #[error("the address has other than ASCII characters before its @, which the mail server does not know (SMTPUTF8)")]
+    #[error("the address has non-ASCII characters before the @, which the mail server does not support (SMTPUTF8)")]
     NoUtf8,
-    #[error("the mail cannot be kept in the outbox: {0}")]
-    NotKept(#[source] io::Error),
+    #[error("the mail cannot be written to the outbox: {0}")]
+    Outbox(#[source] io::Error),
 }
 
-/// What a server answered, fit to be kept and shown.
+/// The reply of a server, without addresses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code} {text}")]
 pub(super) struct Reply {
@@ -49,40 +49,40 @@ pub(super) struct Reply {
     text: String,
 }
 
-/// How far an exchange had come when it failed.
+/// The stage of the SMTP dialogue at which it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Before anybody had logged in: nothing that is said here is about the mail.
+    /// Before the login: a reply says nothing about the mail.
     Connect,
     Login,
-    /// From the sender's address to the end of the data.
+    /// From MAIL FROM to the end of the data.
     Mail,
 }
 
 impl DeliveryError {
-    /// Whether another attempt would come to the same. What a change of the configuration mends is not final.
+    /// Whether another attempt would fail too. An error that a change of the configuration repairs is not final.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::NoUtf8)
     }
 
-    /// What an error means at this stage. `private` stands in no text that is kept.
+    /// Classifies an error at this stage. `private` words are masked.
     pub(super) fn new(stage: Stage, error: &Error, private: &[&str]) -> Self {
         match error.status() {
             None => without_reply(stage, error),
             Some(code) => {
                 let said = error.source().map(ToString::to_string).unwrap_or_default();
-                judge(stage, code.into(), &said, private)
+                classify(stage, code.into(), &said, private)
             }
         }
     }
 
-    /// Whether the server has ended the connection, or is about to, and says nothing of the mail.
+    /// Whether the server closed the connection, or is about to, without a statement about the mail.
     pub(super) fn is_hanging_up(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Deferred(Reply { code: 421, .. }))
     }
 }
 
-fn judge(stage: Stage, code: u16, said: &str, private: &[&str]) -> DeliveryError {
+fn classify(stage: Stage, code: u16, said: &str, private: &[&str]) -> DeliveryError {
     let reply = Reply { code, text: masked(&single_line(said, MAX_REPLY), private) };
     match (stage, code) {
         (Stage::Login, 500..) => DeliveryError::LoginRefused(code),
@@ -106,7 +106,7 @@ fn without_reply(stage: Stage, error: &Error) -> DeliveryError {
     }
 }
 
-/// The text without email addresses, and without these words, as which an address without its domain comes.
+/// Masks email addresses and these words: the parts of addresses before the @, which occur alone too.
 fn masked(text: &str, private: &[&str]) -> String {
     let is_end = |c: char| c.is_whitespace() || "<>()[]{},;:\"'".contains(c);
     text.split_inclusive(is_end)
@@ -123,9 +123,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_said_of_the_mail_itself_is_for_ever() {
+    fn only_a_permanent_reply_about_the_mail_itself_is_final() {
         for code in 400..=599 {
-            let is_final = |stage| judge(stage, code, "no", &[]).is_final();
+            let is_final = |stage| classify(stage, code, "no", &[]).is_final();
             let is_about_us = [530, 534, 535, 538].contains(&code);
             assert_eq!(is_final(Stage::Mail), code >= 500 && !is_about_us, "{code}");
             assert!(!is_final(Stage::Connect) && !is_final(Stage::Login), "{code}");
@@ -133,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_of_a_login_is_not_kept() {
-        let refused = judge(Stage::Login, 535, "5.7.8 no: AGFkYQBodW50ZXIy", &[]).to_string();
+    fn the_reply_to_a_login_is_not_stored() {
+        let refused = classify(Stage::Login, 535, "5.7.8 no: AGFkYQBodW50ZXIy", &[]).to_string();
         assert_eq!(refused, "the mail server refused the login of email.smtp_url (535)");
     }
 
     #[test]
-    fn an_answer_is_kept_without_addresses() {
+    fn a_reply_is_stored_without_addresses() {
         for (said, kept) in [
             ("5.1.1 <ada@example.org>: Recipient address rejected", "5.1.1 <***>: Recipient address rejected"),
             ("no mailbox for Ada here (ada@b\u{fc}cher.example)", "no mailbox for *** here (***)"),

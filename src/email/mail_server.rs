@@ -1,4 +1,4 @@
-//! The mail server: connections to it, and handing in one mail over one of them.
+//! The mail server: its connections, and the SMTP dialogue for one mail.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -13,33 +13,32 @@ use super::delivery_error::{DeliveryError, Stage};
 use super::message::MailMessage;
 use crate::config::{Privacy, SmtpUrl};
 
-/// How long a connection may wait for the next mail; servers hang up after minutes.
+/// How long a connection is kept for the next mail; servers close idle connections after minutes.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
-/// How many may wait.
+/// How many idle connections are kept.
 const MAX_IDLE_CONNECTIONS: usize = 4;
-/// How long the server may take to say goodbye.
+/// How long the server may take to reply to QUIT.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The server that takes our mail.
+/// The mail server.
 pub(super) struct MailServer {
     url: SmtpUrl,
     timeout: Duration,
-    us: ClientId,
-    /// Made when first needed, from what certificates there are then.
+    client_id: ClientId,
+    /// Created on first use, with the CA certificates installed by then.
     tls: OnceLock<TlsParameters>,
-    /// Connections over which a mail was handed in, all of it: one whose mail failed or was abandoned never comes here.
+    /// Connections whose last mail was accepted completely. A connection is dropped if its mail failed or was
+    /// cancelled.
     idle: Mutex<Vec<(Instant, AsyncSmtpConnection)>>,
 }
 
 impl MailServer {
-    /// The server at this address; no mail takes longer than `timeout`.
+    /// `timeout` limits the delivery of one mail.
     pub(super) fn new(url: SmtpUrl, timeout: Duration) -> Self {
-        Self { url, timeout, us: ClientId::default(), tls: OnceLock::new(), idle: Mutex::default() }
+        Self { url, timeout, client_id: ClientId::default(), tls: OnceLock::new(), idle: Mutex::default() }
     }
 
-    /// Hands in a mail.
-    ///
-    /// Cancel safe in this sense: the server may or may not have got the mail.
+    /// Sends a mail. If cancelled, the server may or may not have accepted it.
     pub(super) async fn send(&self, message: &MailMessage) -> Result<(), DeliveryError> {
         timeout(self.timeout, self.exchange(message)).await.unwrap_or(Err(DeliveryError::TimedOut))
     }
@@ -47,8 +46,8 @@ impl MailServer {
     async fn exchange(&self, message: &MailMessage) -> Result<(), DeliveryError> {
         if let Some(mut connection) = self.idle() {
             match send(&mut connection, message).await {
-                // The server has hung up, or was about to, and nothing of the mail was taken.
-                Err(SendError { before_data: true, why }) if why.is_hanging_up() => {}
+                // The server closed the idle connection, and has received nothing of the mail.
+                Err(SendError { before_data: true, source }) if source.is_hanging_up() => {}
                 sent => return self.conclude(connection, sent).await,
             }
         }
@@ -57,7 +56,7 @@ impl MailServer {
         self.conclude(connection, sent).await
     }
 
-    /// Keeps a connection that is fit for another mail, and says goodbye over one that is not.
+    /// Keeps a connection that can be used again, and ends one that cannot with QUIT.
     async fn conclude(
         &self,
         mut connection: AsyncSmtpConnection,
@@ -65,11 +64,11 @@ impl MailServer {
     ) -> Result<(), DeliveryError> {
         match sent {
             Ok(()) => self.keep(connection),
-            // Whether it hears that is of no account.
-            Err(SendError { why: DeliveryError::Broken(_), .. }) => {}
+            Err(SendError { source: DeliveryError::Broken(_), .. }) => {}
+            // The reply does not matter.
             Err(_) => drop(timeout(QUIT_TIMEOUT, connection.quit()).await),
         }
-        sent.map_err(|unsent| unsent.why)
+        sent.map_err(|error| error.source)
     }
 
     fn idle(&self) -> Option<AsyncSmtpConnection> {
@@ -85,12 +84,12 @@ impl MailServer {
         }
     }
 
-    /// A connection that is as private as it has to be, over which somebody has logged in.
+    /// Opens a connection, encrypts it as configured, and logs in.
     async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         let failed = |error| DeliveryError::new(Stage::Connect, &error, &[]);
         let implicit = if self.url.privacy == Privacy::Implicit { Some(self.tls()?) } else { None };
         let address = (self.url.host.as_str(), self.url.port);
-        let connected = AsyncSmtpConnection::connect_tokio1(address, None, &self.us, implicit, None);
+        let connected = AsyncSmtpConnection::connect_tokio1(address, None, &self.client_id, implicit, None);
         let mut connection = connected.await.map_err(failed)?;
         let upgrade = match self.url.privacy {
             Privacy::None | Privacy::Implicit => false,
@@ -99,7 +98,7 @@ impl MailServer {
             Privacy::Required => return Err(DeliveryError::NoStartTls),
         };
         if upgrade {
-            connection.starttls(self.tls()?, &self.us).await.map_err(failed)?;
+            connection.starttls(self.tls()?, &self.client_id).await.map_err(failed)?;
         }
         self.log_in(&mut connection).await?;
         Ok(connection)
@@ -123,20 +122,20 @@ impl MailServer {
     }
 }
 
-/// How a mail failed.
+/// Why a mail was not sent.
 struct SendError {
-    /// Whether that was before the server could have taken it.
+    /// Whether it failed before the data was sent, so that the server cannot have accepted the mail.
     before_data: bool,
-    why: DeliveryError,
+    source: DeliveryError,
 }
 
 async fn send(connection: &mut AsyncSmtpConnection, message: &MailMessage) -> Result<(), SendError> {
     let private: Vec<&str> = message.envelope.to().iter().map(|address| address.user()).collect();
     let failed = |before_data| {
         let private = &private;
-        move |error| SendError { before_data, why: DeliveryError::new(Stage::Mail, &error, private) }
+        move |error| SendError { before_data, source: DeliveryError::new(Stage::Mail, &error, private) }
     };
-    let parameters = parameters(connection, message).map_err(|why| SendError { before_data: true, why })?;
+    let parameters = parameters(connection, message).map_err(|source| SendError { before_data: true, source })?;
     connection.command(Mail::new(message.envelope.from().cloned(), parameters)).await.map_err(failed(true))?;
     for address in message.envelope.to() {
         connection.command(Rcpt::new(address.clone(), Vec::new())).await.map_err(failed(true))?;
@@ -146,14 +145,14 @@ async fn send(connection: &mut AsyncSmtpConnection, message: &MailMessage) -> Re
     Ok(())
 }
 
-/// What the server has to know before; a mail is ASCII except for an address that is not.
+/// The parameters of MAIL FROM. A mail is ASCII, except for an address that is not.
 fn parameters(connection: &AsyncSmtpConnection, message: &MailMessage) -> Result<Vec<MailParameter>, DeliveryError> {
-    // An address of the envelope is one of the mail's too.
+    // The mail contains the addresses of the envelope.
     if message.bytes.is_ascii() {
         return Ok(Vec::new());
     }
-    let knows = |extension| connection.server_info().supports_feature(extension);
-    if knows(Extension::SmtpUtfEight) && knows(Extension::EightBitMime) {
+    let supports = |extension| connection.server_info().supports_feature(extension);
+    if supports(Extension::SmtpUtfEight) && supports(Extension::EightBitMime) {
         Ok(vec![MailParameter::SmtpUtfEight, MailParameter::Body(MailBodyParameter::EightBitMime)])
     } else {
         Err(DeliveryError::NoUtf8)

@@ -1,5 +1,5 @@
-//! A mail as it goes out, made of nothing but its job, its recipient and the templates, so that every attempt is the same
-//! mail.
+//! Builds the MIME message of a mail from its job, its recipient and the templates alone, so that every attempt builds
+//! the same bytes.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,68 +16,66 @@ use crate::ids::{EmailAddress, JobId};
 use crate::job_payloads::MailTask;
 
 const AUTO_SUBMITTED: HeaderName = HeaderName::new_from_ascii_str("Auto-Submitted");
-/// The longest name of a recipient, in characters.
+/// The longest display name, in characters.
 const MAX_NAME: usize = 80;
-/// The last second that a date header can tell of: the end of the year 9999.
+/// The last second that a date header can represent: the end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// A mail as it goes out.
+/// A mail that is ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MailMessage {
     pub(super) envelope: Envelope,
-    /// Lines end in CR and LF.
+    /// Lines end in CRLF.
     pub(super) bytes: Vec<u8>,
-    /// In angle brackets; a recipient tells repeats by it.
+    /// In angle brackets. Equal for repeated mails, so that a recipient can drop duplicates.
     pub(super) message_id: String,
 }
 
-/// Why a mail cannot be written.
+/// Why a mail cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum BuildError {
     #[error(transparent)]
     Template(#[from] TemplateError),
     #[error("the recipient's address cannot be used: {0}")]
     Address(#[from] AddressError),
-    #[error("the mail cannot be put together: {0}")]
+    #[error("the mail cannot be built: {0}")]
     Message(#[from] lettre::error::Error),
 }
 
-/// Whom a mail is for.
+/// The recipient of a mail.
 pub(super) struct Recipient<'a> {
     pub(super) name: Option<&'a str>,
     pub(super) address: &'a EmailAddress,
 }
 
-/// A picture that is shown inside of a mail.
+/// An image embedded in a mail.
 pub(super) struct Inline {
     pub(super) bytes: Vec<u8>,
-    /// Of its file's name, without a dot.
+    /// The file name extension, without a dot.
     pub(super) extension: String,
 }
 
-/// Writes mails.
+/// Builds mails.
 pub(super) struct MessageBuilder {
     sender: Mailbox,
     templates: Templates,
 }
 
 impl MessageBuilder {
-    /// A builder in this sender's name.
-    ///
     /// # Errors
-    /// When the sender's domain is none.
+    /// When the domain of the sender is invalid.
     pub(super) fn new(sender: &Mailbox, templates: Templates) -> Result<Self, AddressError> {
         let name = sender.name.as_deref().map(|name| single_line(name, MAX_NAME)).filter(|name| !name.is_empty());
         let sender = Mailbox::new(name, ascii_domain(sender.email.user(), sender.email.domain())?);
         Ok(Self { sender, templates })
     }
 
-    /// How the mail of this job is known.
+    /// The `Message-ID` of the mail of this job.
     pub(super) fn message_id(&self, job: JobId) -> String {
         format!("<{job}@{}>", self.sender.email.domain())
     }
 
-    /// Writes the mail of a job.
+    /// Builds the mail of a job.
     pub(super) fn build(
         &self,
         job: JobId,
@@ -107,7 +105,7 @@ fn mailbox(recipient: &Recipient<'_>) -> Result<Mailbox, AddressError> {
     Ok(Mailbox::new(name, ascii_domain(address.user(), address.domain())?))
 }
 
-/// The address with its domain as DNS has it, so that only a name before the @ may need a server that knows UTF-8.
+/// The address with its domain in Punycode, so that only non-ASCII characters before the @ need SMTPUTF8.
 fn ascii_domain(user: &str, domain: &str) -> Result<Address, AddressError> {
     let domain = if domain.is_ascii() {
         domain.to_owned()
@@ -117,16 +115,16 @@ fn ascii_domain(user: &str, domain: &str) -> Result<Address, AddressError> {
     Address::new(user, domain)
 }
 
-/// The time at which the job was made, which its id tells.
+/// The creation time of the job, which its id contains.
 fn date(job: JobId) -> SystemTime {
     let made = Uuid::parse_str(&job.to_string()).ok().and_then(|id| id.get_timestamp());
     let seconds = made.map(|made| made.to_unix().0).filter(|seconds| *seconds <= LAST_SECOND);
     seconds.map_or_else(SystemTime::now, |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds))
 }
 
-/// Text and HTML, and what the HTML shows.
+/// Text and HTML alternatives; the HTML has its image beside it.
 fn body(job: JobId, mail: RenderedMail, picture: Option<Inline>, content_id: String) -> MultiPart {
-    // "=_" stands in nothing that is encoded as quoted-printable or base64.
+    // "=_" cannot occur in quoted-printable or base64.
     let alternative = MultiPart::alternative().boundary(format!("=_{job}_a"));
     let alternative = alternative.singlepart(text_part(mail.text, ContentType::TEXT_PLAIN));
     let html = text_part(mail.html, ContentType::TEXT_HTML);
@@ -140,7 +138,7 @@ fn body(job: JobId, mail: RenderedMail, picture: Option<Inline>, content_id: Str
 }
 
 fn text_part(text: String, content_type: ContentType) -> SinglePart {
-    // Also where nothing needs it: no line can be too long then, and none can look like a boundary.
+    // Even for ASCII text: it limits the line length, and no line can look like a boundary.
     let encoding = ContentTransferEncoding::QuotedPrintable;
     let body = Body::new_with_encoding(text, encoding).unwrap_or_else(Body::new);
     SinglePart::builder().header(content_type).body(body)
@@ -175,19 +173,19 @@ mod tests {
         "01a20af3-7c5c-7497-8f81-9c67afd551d6".parse().unwrap()
     }
 
-    fn write(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> MailMessage {
+    fn build(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> MailMessage {
         let sender = "Büro m3a3 <post@bücher.example>".parse().unwrap();
         let builder = MessageBuilder::new(&sender, Templates::load(None).unwrap()).unwrap();
         let address = address.parse().unwrap();
         let recipient = Recipient { name, address: &address };
-        builder.build(job(), &MailTask::parse(payload).unwrap(), &recipient, picture).unwrap()
+        builder.build(job(), &serde_json::from_str(payload).unwrap(), &recipient, picture).unwrap()
     }
 
     fn parse(message: &MailMessage) -> Parsed<'_> {
         MessageParser::default().parse(&message.bytes).unwrap()
     }
 
-    /// The names of the headers, in their order.
+    /// The names of the headers, in order.
     fn names(message: &MailMessage) -> Vec<String> {
         let text = String::from_utf8(message.bytes.clone()).unwrap();
         let head = text.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
@@ -195,8 +193,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_is_read_back_as_it_was_meant_in_every_language() {
-        let message = write(UPLOAD, Some("Åsa \"日本\" 🚀, Ltd"), "ada@exämple.org", None);
+    fn a_mail_in_any_language_is_parsed_back_as_built() {
+        let message = build(UPLOAD, Some("Åsa \"日本\" 🚀, Ltd"), "ada@exämple.org", None);
         let mail = parse(&message);
         let to = mail.to().unwrap().first().unwrap();
         assert_eq!(to.name.as_deref(), Some("Åsa \"日本\" 🚀, Ltd"));
@@ -214,18 +212,18 @@ mod tests {
     }
 
     #[test]
-    fn every_attempt_is_the_same_mail_of_the_time_at_which_the_job_was_made() {
-        let message = write(UPLOAD, Some("Ada"), "ada@example.org", None);
-        assert_eq!(message, write(UPLOAD, Some("Ada"), "ada@example.org", None));
+    fn every_attempt_builds_the_same_mail_with_the_creation_time_of_the_job() {
+        let message = build(UPLOAD, Some("Ada"), "ada@example.org", None);
+        assert_eq!(message, build(UPLOAD, Some("Ada"), "ada@example.org", None));
         let made = Uuid::parse_str(&job().to_string()).unwrap().get_timestamp().unwrap().to_unix().0;
         assert_eq!(parse(&message).date().unwrap().to_timestamp(), i64::try_from(made).unwrap());
     }
 
     #[test]
-    fn a_thumbnail_is_shown_inside_of_the_page_byte_for_byte() {
+    fn a_thumbnail_is_embedded_in_the_html_byte_for_byte() {
         let bytes: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
         let picture = Inline { bytes: bytes.clone(), extension: "png".into() };
-        let message = write(READY, None, "ada@example.org", Some(picture));
+        let message = build(READY, None, "ada@example.org", Some(picture));
         let mail = parse(&message);
         let image = mail.attachments().next().unwrap();
         assert_eq!(image.contents(), bytes);
@@ -238,10 +236,10 @@ mod tests {
     }
 
     #[test]
-    fn names_add_no_header_and_no_line_of_their_own() {
+    fn names_cannot_inject_headers_or_lines() {
         let hostile =
             r#"{"notice":"upload_received","userId":7,"picture":"a\r\nBcc: eve@example.org\r\n\r\n.\r\nMAIL"}"#;
-        let message = write(hostile, Some("Ada\r\nBcc: eve@example.org\0\u{85}\u{2028}X: y"), "ada@example.org", None);
+        let message = build(hostile, Some("Ada\r\nBcc: eve@example.org\0\u{85}\u{2028}X: y"), "ada@example.org", None);
         assert_eq!(names(&message), HEAD);
         let mail = parse(&message);
         assert_eq!(mail.to().unwrap().first().unwrap().name.as_deref(), Some("Ada Bcc: eve@example.org X: y"));
@@ -251,9 +249,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_a_name_is_the_head_stays_the_same_and_the_mail_can_be_read(name: String, picture: String) {
+        fn no_name_changes_the_headers_or_breaks_the_mail(name: String, picture: String) {
             let task = MailTask::UploadReceived { user_id: UserId::new(7).unwrap(), picture: picture.clone() };
-            let message = write(&task.payload(), Some(&name), "ada@example.org", None);
+            let message = build(&serde_json::to_string(&task).unwrap(), Some(&name), "ada@example.org", None);
             prop_assert_eq!(names(&message), HEAD);
             let mail = parse(&message);
             let shown = single_line(&name, MAX_NAME);
@@ -266,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn every_line_ends_in_crlf_and_none_is_longer_than_a_server_takes() {
+    fn every_line_ends_in_crlf_and_is_short_enough_for_every_server() {
         let long =
             format!(r#"{{"notice":"thumbnail_failed","userId":7,"picture":"p","message":"{}"}}"#, "ä".repeat(3_000));
-        let message = write(&long, Some(&"é".repeat(500)), "ada@example.org", None);
+        let message = build(&long, Some(&"é".repeat(500)), "ada@example.org", None);
         let text = String::from_utf8(message.bytes.clone()).unwrap();
         assert!(text.ends_with("\r\n"));
         for line in text.split("\r\n") {
@@ -278,8 +276,8 @@ mod tests {
     }
 
     #[test]
-    fn only_a_name_before_the_at_that_is_not_ascii_stays_as_it_is() {
-        let message = write(UPLOAD, None, "jürgen@example.org", None);
+    fn only_non_ascii_characters_before_the_at_need_smtputf8() {
+        let message = build(UPLOAD, None, "jürgen@example.org", None);
         assert!(!message.bytes.is_ascii());
         assert_eq!(message.envelope.to()[0].to_string(), "jürgen@example.org");
     }

@@ -1,13 +1,13 @@
-//! Texts of other people, made fit to be shown on one line.
+//! Makes untrusted text safe to show on one line.
 //!
-//! Names come from whoever chose them, or from the database of the replaced service, which checked nothing.
+//! Names are chosen by users, or come from the database of the replaced service, which did not validate them.
 
-/// The text on one line, without what changes how its surroundings are read, and of at most `max_chars` characters.
+/// The text on one line of at most `max_chars` characters, without characters that affect the text around it.
 pub(super) fn single_line(text: &str, max_chars: usize) -> String {
     let visible: String = text
         .chars()
         .map(|c| if c.is_whitespace() || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c })
-        .filter(|c| !is_steering(*c))
+        .filter(|c| !is_invisible_control(*c))
         .collect();
     let line = visible.split(' ').filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(max_chars) {
@@ -16,9 +16,9 @@ pub(super) fn single_line(text: &str, max_chars: usize) -> String {
     }
 }
 
-/// Characters without a form of their own that steer the writing's direction, or only hide something. Joiners are none
-/// of them: emoji and several scripts need them.
-fn is_steering(c: char) -> bool {
+/// Invisible characters that change the writing direction or hide text. Joiners are not among them, because emoji and
+/// several scripts need them.
+fn is_invisible_control(c: char) -> bool {
     matches!(c,
         '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
         | '\u{2060}'..='\u{2064}' | '\u{2066}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_remains_and_nothing_steers_what_follows_it() {
+    fn the_result_is_one_line_without_invisible_controls() {
         for (text, shown) in [
             ("Ada", "Ada"),
             ("  Ada \t Lovelace\u{a0}", "Ada Lovelace"),
@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_between_characters() {
+    fn a_long_text_is_truncated_between_characters() {
         assert_eq!(single_line(&"é".repeat(80), 80), "é".repeat(80));
         assert_eq!(single_line(&"é".repeat(81), 80), format!("{}…", "é".repeat(79)));
     }

@@ -7,14 +7,13 @@ use crate::db::{UnixMillis, schema::mails};
 use crate::ids::{JobId, UserId};
 use crate::job_payloads::MailKind;
 
-/// How a mail's job ended.
+/// The state of a mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
-    /// It is on its way.
     Sent,
-    /// There was nobody to send it to.
+    /// There was no recipient.
     Skipped,
-    /// It was given up.
+    /// The job is dead.
     Failed,
 }
 
@@ -28,23 +27,23 @@ impl State {
     }
 }
 
-/// What is kept of a mail.
+/// The row of a mail.
 #[derive(Debug)]
 pub(super) struct Record<'a> {
     pub(super) job: JobId,
-    pub(super) notice: MailKind,
+    pub(super) kind: MailKind,
     pub(super) user: Option<UserId>,
     pub(super) state: State,
     pub(super) message_id: Option<&'a str>,
 }
 
-/// Writes down what became of a mail; a job has one record, and this becomes it.
+/// Stores the outcome of a mail. A job has one row; a second outcome replaces the first.
 pub(super) fn record(connection: &mut SqliteConnection, record: &Record<'_>, now: UnixMillis) -> QueryResult<()> {
     diesel::replace_into(mails::table)
         .values((
-            mails::job_id.eq(record.job.to_string()),
-            mails::notice.eq(record.notice.name()),
-            mails::user_id.eq(record.user.map(UserId::get)),
+            mails::job_id.eq(record.job),
+            mails::notice.eq(record.kind.name()),
+            mails::user_id.eq(record.user),
             mails::state.eq(record.state.name()),
             mails::message_id.eq(record.message_id),
             mails::created_at.eq(now),
@@ -53,8 +52,8 @@ pub(super) fn record(connection: &mut SqliteConnection, record: &Record<'_>, now
     Ok(())
 }
 
-/// Forgets what became of a mail whose job is to run again.
-pub(super) fn forget(connection: &mut SqliteConnection, job: JobId) -> QueryResult<()> {
-    diesel::delete(mails::table.find(job.to_string())).execute(connection)?;
+/// Deletes the outcome of a mail whose job runs again.
+pub(super) fn delete(connection: &mut SqliteConnection, job: JobId) -> QueryResult<()> {
+    diesel::delete(mails::table.find(job)).execute(connection)?;
     Ok(())
 }

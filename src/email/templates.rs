@@ -1,4 +1,4 @@
-//! What the mails say: the templates, embedded in the binary or from a folder, and what they know.
+//! Renders the templates of mails, which are embedded in the binary or read from a folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::config::ConfigError;
 use crate::db::UnixMillis;
 use crate::job_payloads::MailTask;
 
-/// Every template by its file name. `layout.html` is what the others of its form are put into.
+/// Every template by its file name. The other HTML templates extend `layout.html`.
 const EMBEDDED: [(&str, &str); 9] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("upload_received.txt", include_str!("templates/upload_received.txt")),
@@ -24,40 +24,40 @@ const EMBEDDED: [(&str, &str); 9] = [
     ("order_confirmed.txt", include_str!("templates/order_confirmed.txt")),
     ("order_confirmed.html", include_str!("templates/order_confirmed.html")),
 ];
-/// A job of each notice, to try its templates with.
+/// A payload of each kind of mail, with which its templates are checked.
 const EXAMPLES: [&str; 4] = [
     r#"{"notice":"upload_received","userId":7,"picture":"photo.jpg"}"#,
     r#"{"notice":"thumbnail_ready","userId":7,"picture":"photo.jpg","thumbnail":"0f.jpg"}"#,
     r#"{"notice":"thumbnail_failed","userId":7,"picture":"photo.jpg","message":"This is not a picture."}"#,
     r#"{"notice":"order_confirmed","userId":7,"orderId":"A-1001","placedAt":1793440800000}"#,
 ];
-/// What a text template begins with.
+/// The start of the first line of a text template.
 const SUBJECT: &str = "Subject: ";
 const MAX_SUBJECT: usize = 150;
 const MAX_NAME: usize = 80;
 const MAX_MESSAGE: usize = 500;
 
-/// What one mail says.
+/// The rendered templates of one mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RenderedMail {
-    /// On one line.
+    /// One line.
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) html: String,
 }
 
-/// The templates, all of which have been tried.
+/// The templates, each of which was rendered once with an example.
 pub(super) struct Templates {
     environment: Environment<'static>,
-    /// The file of each template that is not the embedded one.
+    /// The files of the templates that replace an embedded one.
     files: BTreeMap<&'static str, String>,
 }
 
 impl Templates {
-    /// Reads the templates, those of the folder before the embedded ones, and tries each with an example.
+    /// Reads the templates, with those of the folder replacing embedded ones, and renders each with an example.
     ///
     /// # Errors
-    /// When the folder cannot be read, holds a template that is none, or one that does not work.
+    /// When the folder cannot be read, or contains a template with an unknown name or an error.
     pub(super) fn load(folder: Option<&Path>) -> Result<Self, ConfigError> {
         let mut templates = Self { environment: environment(), files: BTreeMap::new() };
         if let Some(folder) = folder {
@@ -74,12 +74,11 @@ impl Templates {
             let added = templates.environment.add_template_owned(name, source);
             added.map_err(|error| templates.bad(name, &error))?;
         }
-        templates.try_all()?;
+        templates.check_all()?;
         Ok(templates)
     }
 
-    /// Words a mail; `name` is the recipient's, `thumbnail` the address of the picture inside of the mail, or
-    /// empty.
+    /// Renders a mail. `name` is that of the recipient, `thumbnail` the URL of the embedded image or empty.
     pub(super) fn render_mail(
         &self,
         task: &MailTask,
@@ -94,7 +93,7 @@ impl Templates {
         let (subject, text) = split(&text).ok_or_else(|| TemplateError {
             file: self.file(&text_name),
             line: 1,
-            problem: format!("it has to begin with a line \"{SUBJECT}…\" and an empty line"),
+            problem: format!("it must start with a line \"{SUBJECT}…\" and an empty line"),
         })?;
         let html =
             self.render(&format!("{notice}.html"), context! { name => &name, subject => &subject, ..variables })?;
@@ -106,9 +105,9 @@ impl Templates {
         rendered.map_err(|error| self.bad(name, &error))
     }
 
-    fn try_all(&self) -> Result<(), TemplateError> {
+    fn check_all(&self) -> Result<(), TemplateError> {
         for example in EXAMPLES {
-            let task = MailTask::parse(example).map_err(|error| TemplateError {
+            let task = serde_json::from_str::<MailTask>(example).map_err(|error| TemplateError {
                 file: format!("the example {example}"),
                 line: error.line(),
                 problem: error.to_string(),
@@ -124,7 +123,7 @@ impl Templates {
         TemplateError::new(name, error, |name| self.file(name))
     }
 
-    /// What a template is called when something is wrong with it.
+    /// The name of a template in errors.
     fn file(&self, name: &str) -> String {
         self.files.get(name).cloned().unwrap_or_else(|| format!("the embedded template {name}"))
     }
@@ -133,12 +132,12 @@ impl Templates {
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    // Without it an error does not say what is undefined.
+    // Otherwise errors do not name the undefined variable.
     environment.set_debug(true);
     environment
 }
 
-/// A template of the folder, if it is there, with the name of its file.
+/// Reads a template of the folder, if it exists, with the name of its file.
 fn own(path: &Path) -> Result<Option<(String, String)>, ConfigError> {
     let file = path.display().to_string();
     match std::fs::read_to_string(path) {
@@ -148,7 +147,7 @@ fn own(path: &Path) -> Result<Option<(String, String)>, ConfigError> {
     }
 }
 
-/// Refuses a folder that is not there, and templates whose name nobody asks for, which would never be used.
+/// Refuses a missing folder, and templates with an unknown name, which would never be used.
 fn refuse_unknown(folder: &Path) -> Result<(), ConfigError> {
     let unreadable = |source| ConfigError::Unreadable {
         file: folder.display().to_string(),
@@ -161,14 +160,14 @@ fn refuse_unknown(folder: &Path) -> Result<(), ConfigError> {
         let is_known = EMBEDDED.iter().any(|(name, _)| path.file_name().is_some_and(|file| file == *name));
         if is_template && !is_known {
             let names: Vec<&str> = EMBEDDED.iter().map(|(name, _)| *name).collect();
-            let problem = format!("no template has this name; there are {}", names.join(", "));
+            let problem = format!("there is no template of this name; known names are {}", names.join(", "));
             return Err(ConfigError::Syntax { file: path.display().to_string(), line: 1, problem });
         }
     }
     Ok(())
 }
 
-/// What a template may speak of, beside the recipient's name.
+/// The variables of a template, besides the name of the recipient.
 fn variables(task: &MailTask, thumbnail: &str) -> Value {
     match task {
         MailTask::UploadReceived { picture, .. } => context! { picture => single_line(picture, MAX_NAME) },
@@ -187,7 +186,7 @@ fn date(at: UnixMillis) -> String {
     date.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// The subject and the text of a rendered text template.
+/// Splits a rendered text template into subject and text.
 fn split(rendered: &str) -> Option<(String, String)> {
     let (head, text) = rendered.split_once('\n')?;
     let subject = single_line(head.strip_prefix(SUBJECT)?, MAX_SUBJECT);
@@ -202,7 +201,7 @@ mod tests {
     use super::*;
 
     fn task(payload: &str) -> MailTask {
-        MailTask::parse(payload).unwrap()
+        serde_json::from_str(payload).unwrap()
     }
 
     fn folder(templates: &[(&str, &str)]) -> TempDir {
@@ -220,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_notice_has_a_subject_a_text_and_a_page() {
+    fn every_kind_of_mail_has_a_subject_a_text_and_html() {
         let templates = Templates::load(None).unwrap();
         for (example, says) in EXAMPLES.iter().zip(["photo.jpg", "photo.jpg", "not a picture", "A-1001"]) {
             let mail = templates.render_mail(&task(example), Some("Ada"), "cid:x@y").unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_is_one_line_of_text_and_never_markup() {
+    fn untrusted_text_is_rendered_on_one_line_and_never_as_markup() {
         let templates = Templates::load(None).unwrap();
         let hostile = r#"{"notice":"upload_received","userId":7,"picture":"<b>\r\nBcc: e@x\u202e{{ 7 * 7 }}"}"#;
         let mail = templates.render_mail(&task(hostile), Some("</bdi><script>\n"), "").unwrap();
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_of_the_folder_comes_before_the_embedded_one_of_its_name() {
+    fn a_template_of_the_folder_replaces_the_embedded_one() {
         let folder = folder(&[
             ("upload_received.txt", "Subject: Merci, {{ name or 'inconnu' }}\r\n\r\n{{ picture }} est là."),
             ("layout.html", "<p>{{ subject }}</p>{% block body %}{% endblock %}"),
@@ -261,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_does_not_work_is_told_with_its_file_and_line() {
+    fn an_error_in_a_template_has_its_file_and_line() {
         let text = "Subject: x\n\n";
         for (name, source, says) in [
             ("upload_received.txt", format!("{text}{{% if %}}"), "upload_received.txt, line 3: "),
@@ -280,13 +279,13 @@ mod tests {
             (
                 "thumbnail_ready.txt",
                 "Hello".into(),
-                "thumbnail_ready.txt, line 1: it has to begin with a line \"Subject: ",
+                "thumbnail_ready.txt, line 1: it must start with a line \"Subject: ",
             ),
-            ("thumbnail_ready.txt", "Subject: \n\nHello".into(), "thumbnail_ready.txt, line 1: it has to begin"),
+            ("thumbnail_ready.txt", "Subject: \n\nHello".into(), "thumbnail_ready.txt, line 1: it must start"),
             (
                 "thumbnail_raedy.txt",
                 text.into(),
-                "thumbnail_raedy.txt, line 1: no template has this name; there are layout",
+                "thumbnail_raedy.txt, line 1: there is no template of this name; known names are layout",
             ),
         ] {
             let complaint = complaint(&[(name, &source)]);
@@ -295,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_not_there_is_told() {
+    fn a_missing_folder_is_an_error() {
         let error = Templates::load(Some(Path::new("no/such/folder"))).err().unwrap().to_string();
         assert_eq!(error, "cannot read no/such/folder, which email.templates names");
     }

@@ -1,4 +1,4 @@
-//! The mail job: tell a user what happened.
+//! The mail job: builds a mail and delivers it.
 
 use std::io::Read;
 
@@ -16,15 +16,15 @@ use crate::db::{Database, UnixMillis};
 use crate::files::{Files, ThumbnailName};
 use crate::ids::{JobId, UserId};
 use crate::job_payloads::{MailKind, MailTask};
-use crate::jobs::{EMAIL, Failure, Handler, Job, Kind};
+use crate::jobs::{Failure, Handler, Job, Task};
 use crate::users::{self, Contact};
 
 const NOT_SENT: &str = "The mail could not be sent.";
-/// The largest thumbnail that a mail contains.
+/// The largest thumbnail that is embedded in a mail.
 const MAX_THUMBNAIL_BYTES: u64 = 1 << 20;
 
 /// Sends mails.
-pub struct EmailWorker {
+pub(crate) struct EmailWorker {
     database: Database,
     files: Files,
     builder: MessageBuilder,
@@ -32,18 +32,16 @@ pub struct EmailWorker {
 }
 
 impl EmailWorker {
-    /// A worker that sends what this configuration says, the way it says.
-    ///
     /// # Errors
-    /// When a template cannot be used, or the outbox cannot be made.
-    pub fn new(config: &Email, database: Database, files: Files) -> Result<Self, SetupError> {
+    /// When a template has an error, or the outbox cannot be created.
+    pub(crate) fn new(config: &Email, database: Database, files: Files) -> Result<Self, SetupError> {
         let templates = Templates::load(config.templates.as_deref())?;
         let builder = MessageBuilder::new(&config.from, templates).map_err(SetupError::Sender)?;
         let transport = Transport::new(config, &files).map_err(SetupError::Outbox)?;
         Ok(Self { database, files, builder, transport })
     }
 
-    async fn write(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<MailMessage>, Failure> {
+    async fn build(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<MailMessage>, Failure> {
         let Some(address) = &contact.email else { return Ok(None) };
         let picture = match task {
             MailTask::ThumbnailReady { thumbnail, variants, .. } if variants.is_empty() => {
@@ -56,7 +54,7 @@ impl EmailWorker {
         };
         let recipient = Recipient { name: contact.username.as_deref(), address };
         self.builder.build(job, task, &recipient, picture).map(Some).map_err(|error| match error {
-            // Another template mends it.
+            // A corrected template repairs it.
             BuildError::Template(_) => Failure::retry(error, NOT_SENT),
             BuildError::Address(_) | BuildError::Message(_) => Failure::fail(error, NOT_SENT),
         })
@@ -69,7 +67,7 @@ impl EmailWorker {
         let files = self.files.clone();
         let read = tokio::task::spawn_blocking(move || read_first_that_fits(&files, &names));
         let read = read.await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)));
-        // It was stored before this job was made.
+        // The thumbnail was stored before this job was enqueued, so the storage fails.
         read.map_err(|error| Failure::environment(format!("the thumbnail cannot be read: {error}"), NOT_SENT))
     }
 }
@@ -87,11 +85,11 @@ fn read_first_that_fits(files: &Files, names: &[ThumbnailName]) -> std::io::Resu
     Ok(None)
 }
 
-/// What became of a mail.
+/// The outcome of a mail.
 #[derive(Debug, Clone)]
-pub struct MailOutcome {
+pub(crate) struct MailOutcome {
     job: JobId,
-    notice: MailKind,
+    kind: MailKind,
     user: Option<UserId>,
     outcome: Outcome,
 }
@@ -99,7 +97,7 @@ pub struct MailOutcome {
 #[derive(Debug, Clone)]
 enum Outcome {
     Sent { message_id: String },
-    Skipped { why: String },
+    Skipped { reason: String },
     Failed,
 }
 
@@ -110,27 +108,25 @@ impl MailOutcome {
             Outcome::Skipped { .. } => (State::Skipped, None),
             Outcome::Failed => (State::Failed, None),
         };
-        let record = Record { job: self.job, notice: self.notice, user: self.user, state, message_id };
+        let record = Record { job: self.job, kind: self.kind, user: self.user, state, message_id };
         store::record(connection, &record, now)
     }
 }
 
 impl Handler for EmailWorker {
-    const KIND: Kind = EMAIL;
+    type Task = MailTask;
     type Effect = MailOutcome;
     type Event = MailOutcome;
 
-    async fn run(&self, job: &Job) -> Result<MailOutcome, Failure> {
-        let task = MailTask::parse(&job.payload)
-            .map_err(|error| Failure::fail(format!("the job is of no known form: {error}"), NOT_SENT))?;
-        let outcome = |outcome| MailOutcome { job: job.id, notice: task.mail_kind(), user: task.user_id(), outcome };
-        let skipped = |why| Ok(outcome(Outcome::Skipped { why }));
-        let Some(user) = task.user_id() else { return skipped("the order's customer is no user".to_owned()) };
+    async fn run(&self, job: &Job, task: MailTask) -> Result<MailOutcome, Failure> {
+        let outcome = |outcome| MailOutcome { job: job.id, kind: task.mail_kind(), user: task.user_id(), outcome };
+        let skipped = |reason| Ok(outcome(Outcome::Skipped { reason }));
+        let Some(user) = task.user_id() else { return skipped("the customer of the order is not a user".to_owned()) };
         let contact = self.database.read_point(|connection| users::contact(connection, user));
         let Some(contact) = contact.map_err(|error| Failure::database(&error, NOT_SENT))? else {
             return skipped(format!("there is no user {user}"));
         };
-        let Some(message) = self.write(job.id, &task, &contact).await? else {
+        let Some(message) = self.build(job.id, &task, &contact).await? else {
             return skipped(format!("user {user} has no email address"));
         };
         let message_id = message.message_id.clone();
@@ -140,7 +136,7 @@ impl Handler for EmailWorker {
 
     fn operator_note(outcome: &MailOutcome) -> Option<String> {
         match &outcome.outcome {
-            Outcome::Skipped { why } => Some(format!("skipped: {why}")),
+            Outcome::Skipped { reason } => Some(format!("skipped: {reason}")),
             Outcome::Sent { .. } | Outcome::Failed => None,
         }
     }
@@ -161,33 +157,33 @@ impl Handler for EmailWorker {
         _: &str,
         now: UnixMillis,
     ) -> QueryResult<Option<MailOutcome>> {
-        // Of a job that says nothing there is nothing to keep.
-        let Ok(task) = MailTask::parse(&job.payload) else { return Ok(None) };
+        // An invalid payload has no kind to record.
+        let Ok(task) = job.task::<MailTask>() else { return Ok(None) };
         let outcome =
-            MailOutcome { job: job.id, notice: task.mail_kind(), user: task.user_id(), outcome: Outcome::Failed };
+            MailOutcome { job: job.id, kind: task.mail_kind(), user: task.user_id(), outcome: Outcome::Failed };
         outcome.record(connection, now)?;
         Ok(Some(outcome))
     }
 
     fn on_requeued(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
-        store::forget(connection, job.id)
+        store::delete(connection, job.id)
     }
 
-    fn publish(&self, MailOutcome { job, notice, user, outcome }: MailOutcome) {
-        let (notice, user) = (notice.name(), user.map(UserId::get));
+    fn publish(&self, MailOutcome { job, kind, user, outcome }: MailOutcome) {
+        let (notice, user) = (kind.name(), user.map(UserId::get));
         match outcome {
             Outcome::Sent { message_id } => {
-                tracing::info!(job.id = %job, notice, user.id = user, message.id = message_id, "the mail is on its way");
+                tracing::info!(job.id = %job, notice, user.id = user, message.id = message_id, "mail sent");
             }
-            Outcome::Skipped { why } => tracing::info!(job.id = %job, notice, why, "no mail is sent"),
-            Outcome::Failed => tracing::error!(job.id = %job, notice, user.id = user, "the mail is given up"),
+            Outcome::Skipped { reason } => tracing::info!(job.id = %job, notice, reason, "mail skipped"),
+            Outcome::Failed => tracing::error!(job.id = %job, notice, user.id = user, "mail given up"),
         }
     }
 }
 
 fn failure(error: DeliveryError) -> Failure {
     match error {
-        DeliveryError::NotKept(_) => Failure::environment(error, NOT_SENT),
+        DeliveryError::Outbox(_) => Failure::environment(error, NOT_SENT),
         _ if error.is_final() => Failure::fail(error, NOT_SENT),
         _ => Failure::retry(error, NOT_SENT),
     }

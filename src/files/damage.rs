@@ -22,8 +22,8 @@ const SAMPLED_BYTES: u64 = 64 << 20;
 
 const HASHED_BYTES: usize = 64 << 10;
 
-/// The SHA-256 of all that follows, in hex.
-pub(super) fn hash(mut from: impl Read) -> io::Result<String> {
+/// The SHA-256 of the rest of a stream, in hex.
+pub(crate) fn sha256(mut from: impl Read) -> io::Result<String> {
     let (mut hash, mut part) = (Sha256::new(), vec![0; HASHED_BYTES]);
     loop {
         match from.read(&mut part) {
@@ -82,7 +82,7 @@ pub fn sample_uploads(root: &Path) -> io::Result<Sample> {
             let opened = File::open(root.join(&path));
             let hashed = opened.and_then(|file| {
                 bytes += file.metadata()?.len();
-                hash(file)
+                sha256(file)
             });
             files += 1;
             match hashed {
@@ -115,7 +115,7 @@ mod tests {
     fn upload(bytes: &[u8]) -> (tempfile::TempDir, Files, ImagePath) {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::open(folder.path()).unwrap();
-        let hash = hash(bytes).unwrap();
+        let hash = sha256(bytes).unwrap();
         let path = format!("{UPLOADS}/{}/{hash}.jpg", &hash[..2]);
         std::fs::write(folder.path().join(&path), bytes).unwrap();
         (folder, files, ImagePath::new(&path).unwrap())

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use crate::ids::{ImagePath, Invalid};
 
+pub(crate) use damage::sha256;
 pub use damage::{Sample, sample_uploads};
 pub use inventory::{ContentKey, FOLDERS, Inventory, StoredFile};
 pub use original::{OpenError, Original, SETTLED_AFTER};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::io::Errno;
 
-use super::damage::hash;
+use super::damage::sha256;
 use super::root::Root;
 use super::upload::stored_hash;
 use crate::ids::ImagePath;
@@ -40,7 +40,7 @@ impl Original {
     pub fn is_damaged(&mut self) -> io::Result<bool> {
         let Some(expected) = self.sha256.clone() else { return Ok(false) };
         self.rewind()?;
-        Ok(hash(&mut *self)? != expected)
+        Ok(sha256(&mut *self)? != expected)
     }
 
     /// What was opened.

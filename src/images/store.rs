@@ -2,15 +2,14 @@
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use serde_json::json;
 
 use super::idempotency::{self, IdempotencyKey, Known};
 use super::variants::{self, Thumbnails};
 use crate::db::schema::images;
 use crate::db::{UnixMillis, now};
 use crate::ids::{ImagePath, JobId, UserId};
-use crate::job_payloads::{MailPreferences, MailTask, WarehouseTask};
-use crate::jobs::{self, EMAIL, Job, NewJob, THUMBNAIL, WAREHOUSE};
+use crate::job_payloads::{EMAIL, MailPreferences, MailTask, ThumbnailTask, WarehouseTask};
+use crate::jobs::{self, Job};
 use crate::users;
 
 /// A picture that is to be accepted.
@@ -77,13 +76,8 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
         }
     }
     let job_id = JobId::generate();
-    let job = NewJob {
-        id: job_id,
-        kind: THUMBNAIL,
-        payload: json!({ "userId": user_id, "imagePath": submission.path, "mail": submission.mail }).to_string(),
-        dedup: None,
-    };
-    jobs::enqueue(connection, &job, at)?;
+    let task = ThumbnailTask { image_path: submission.path.clone(), mail: submission.mail.clone(), user_id };
+    jobs::enqueue_as(connection, job_id, &task, at)?;
     users::ensure(connection, user_id)?;
     let image_id = diesel::insert_into(images::table)
         .values((
@@ -98,32 +92,25 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
         .get_result(connection)?;
     users::image_accepted(connection, user_id, image_id)?;
     let image_path = submission.path.clone();
-    store_image(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
+    jobs::enqueue(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
     let picture = called(submission.original_name.as_deref(), &submission.path);
-    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, None, at)?;
+    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, at)?;
     if let Some(key) = &submission.key {
         idempotency::remember(connection, user_id, key, image_id, at)?;
     }
     Ok(Accepted::New(Receipt { image_id, job_id, user_id, path: submission.path.clone() }))
 }
 
-fn store_image(connection: &mut SqliteConnection, task: &WarehouseTask, at: UnixMillis) -> QueryResult<()> {
-    let job = NewJob { id: JobId::generate(), kind: WAREHOUSE, payload: task.payload(), dedup: task.dedup() };
-    jobs::enqueue(connection, &job, at).map(drop)
-}
-
 fn mail(
     connection: &mut SqliteConnection,
     wanted: &MailPreferences,
     task: &MailTask,
-    dedup: Option<String>,
     at: UnixMillis,
 ) -> QueryResult<()> {
     if !wanted.contains(task.mail_kind()) {
         return Ok(());
     }
-    let job = NewJob { id: JobId::generate(), kind: EMAIL, payload: task.payload(), dedup };
-    jobs::enqueue(connection, &job, at).map(drop)
+    jobs::enqueue(connection, task, at).map(drop)
 }
 
 /// What a picture's owner calls it: its file's name.
@@ -262,14 +249,12 @@ pub(super) fn done(
         thumbnail: made.first.name.to_string(),
         variants: made.names_by_size(),
     };
-    mail(connection, wanted, &ready, None, at)
+    mail(connection, wanted, &ready, at)
 }
 
 /// What the user is to be told by mail, as it was settled when the picture was accepted.
 pub(super) fn mail_of(job: &Job) -> MailPreferences {
-    let payload: Option<serde_json::Value> = serde_json::from_str(&job.payload).ok();
-    let settled = payload.and_then(|mut payload| serde_json::from_value(payload.get_mut("mail")?.take()).ok());
-    settled.unwrap_or_else(MailPreferences::all)
+    job.task::<ThumbnailTask>().map_or_else(|_| MailPreferences::all(), |task| task.mail)
 }
 
 /// Notes that an image will have no thumbnail.
@@ -288,8 +273,9 @@ pub(super) fn failed(
         user_id: image.user_id,
         picture: called(image.original_name.as_deref(), &image.path),
         message: message.to_owned(),
+        image_id: Some(image.id),
     };
-    mail(connection, wanted, &failed, Some(failure_key(image.id)), at)
+    mail(connection, wanted, &failed, at)
 }
 
 /// Notes that an image that had failed may get its thumbnail after all.
@@ -299,10 +285,5 @@ pub(super) fn revived(connection: &mut SqliteConnection, image: &Image) -> Query
         .execute(connection)?;
     users::image_revived(connection, image.user_id, image.id)?;
     // The mail that says so need not go out any more.
-    jobs::withdraw(connection, EMAIL, &failure_key(image.id))
-}
-
-/// By which the mail about an image's failure is found again.
-fn failure_key(image_id: i64) -> String {
-    format!("image {image_id} failed")
+    jobs::withdraw(connection, EMAIL, &MailTask::thumbnail_failed_key(image.id))
 }

@@ -12,7 +12,8 @@ use crate::db::UnixMillis;
 use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
-use crate::jobs::{Failure, Handler, Job, Kind, THUMBNAIL};
+use crate::job_payloads::ThumbnailTask;
+use crate::jobs::{Failure, Handler, Job};
 use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
@@ -41,11 +42,11 @@ impl ThumbnailWorker {
 }
 
 impl Handler for ThumbnailWorker {
-    const KIND: Kind = THUMBNAIL;
+    type Task = ThumbnailTask;
     type Effect = (Image, Thumbnails);
     type Event = Finished;
 
-    async fn run(&self, job: &Job) -> Result<Self::Effect, Failure> {
+    async fn run(&self, job: &Job, _: ThumbnailTask) -> Result<Self::Effect, Failure> {
         let id = job.id;
         let image = self
             .resources

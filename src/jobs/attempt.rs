@@ -14,10 +14,11 @@ use super::clock::Clock;
 use super::environment::EnvironmentLog;
 use super::history::AttemptOutcome;
 use super::settle::{self, GIVEN_UP, Settled};
-use super::{Failure, FailureKind, Handler, Job, Policy, backoff, claim};
+use super::{Failure, FailureKind, Handler, Job, Policy, claim};
+use crate::backoff;
 use crate::db::{Database, DbError};
 
-/// The longest wait between two tries to write down how a job ended.
+/// The longest delay between two attempts to write the end of a job.
 const WRITE_RETRY_CAP: Duration = Duration::from_secs(2);
 
 /// One attempt at one job.
@@ -31,24 +32,24 @@ pub(super) struct Attempt<H> {
 }
 
 impl<H: Handler> Attempt<H> {
-    /// Runs the job and writes down how it ended; a job that is not begun is handed back.
+    /// Runs the job and settles it. During a shutdown, the job is released instead.
     ///
     /// # Errors
-    /// When the end could not be written: the job is left to its lease.
+    /// When the end of the job could not be written. Its lease will expire.
     pub(super) async fn run(&self, job: Job) -> Result<(), DbError> {
         if !self.begin(&job).await? {
             return Ok(());
         }
-        let began = self.clock.monotonic();
-        let running = AssertUnwindSafe(self.handler.run(&job)).catch_unwind();
+        let started = self.clock.monotonic();
+        let running = AssertUnwindSafe(self.run_handler(&job)).catch_unwind();
         let result = timeout(self.policy.time_limit, running).await;
         let (id, attempt) = (job.id, job.attempts + 1);
-        let duration_ms = self.clock.monotonic().saturating_sub(began).as_millis();
+        let duration_ms = self.clock.monotonic().saturating_sub(started).as_millis();
         let settled = match result {
             Ok(Ok(Ok(effect))) => self.complete(job, effect).await?,
             Ok(Ok(Err(failure))) => self.fail(job, failure).await?,
             Ok(Err(_panic)) => self.fail(job, Failure::retry("the worker panicked", GIVEN_UP)).await?,
-            Err(_elapsed) => self.overrun(job).await?,
+            Err(_elapsed) => self.time_out(job).await?,
         };
         match settled {
             Settled::Done(event) => {
@@ -65,7 +66,13 @@ impl<H: Handler> Attempt<H> {
         Ok(())
     }
 
-    /// Confirms the lease and marks the start, or hands the job back when the process is about to stop.
+    async fn run_handler(&self, job: &Job) -> Result<H::Effect, Failure> {
+        let task = job.task::<H::Task>();
+        let task = task.map_err(|error| Failure::fail(format!("the payload is invalid: {error}"), GIVEN_UP))?;
+        self.handler.run(job, task).await
+    }
+
+    /// Confirms the lease and marks the start of the attempt. Releases the job during a shutdown.
     async fn begin(&self, job: &Job) -> Result<bool, DbError> {
         if self.shutdown.is_cancelled() {
             let (id, lease_token) = (job.id, job.lease_token);
@@ -99,7 +106,7 @@ impl<H: Handler> Attempt<H> {
         match failure.kind {
             FailureKind::Environment => self.environment.report(error),
             FailureKind::Retry | FailureKind::Fail => {
-                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error, "an attempt failed");
+                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error, "attempt failed");
             }
         }
         self.persist(|| {
@@ -112,10 +119,16 @@ impl<H: Handler> Attempt<H> {
         .await
     }
 
-    /// Settles a job whose attempt exceeded the time limit. A thread that it has started goes on, and its result is dropped.
-    async fn overrun(&self, job: Job) -> Result<Settled<H::Event>, DbError> {
+    /// Settles a job whose attempt exceeded the time limit. A blocking thread of the attempt runs on; its result is
+    /// dropped.
+    async fn time_out(&self, job: Job) -> Result<Settled<H::Event>, DbError> {
         let limit = self.policy.time_limit;
-        tracing::error!(kind = H::KIND.name, job.id = %job.id, ?limit, "a job hangs; it is ended and counts as a crash");
+        tracing::error!(
+            kind = H::KIND.name,
+            job.id = %job.id,
+            ?limit,
+            "attempt exceeded its time limit; it counts as a crash"
+        );
         let error = format!("it took longer than {limit:?}");
         self.persist(|| {
             let (job, error, clock) = (job.clone(), error.clone(), self.clock.clone());
@@ -124,8 +137,8 @@ impl<H: Handler> Attempt<H> {
         .await
     }
 
-    /// Repeats a write until the database takes it: a failure of the database says nothing about the job. It ends with the
-    /// task that it is part of, or when the process will never write again.
+    /// Repeats a write until it succeeds, because a failure of the database says nothing about the job. Stops when the
+    /// process can never write again, or with the task that it is part of.
     async fn persist<T, F>(&self, mut change: impl FnMut() -> F) -> Result<T, DbError>
     where
         T: Send + 'static,
@@ -137,7 +150,7 @@ impl<H: Handler> Attempt<H> {
                 Err(error) if error.is_environment() && !matches!(error, DbError::Closed | DbError::Newer(_)) => {
                     self.environment.report(&error.to_string());
                     failures += 1;
-                    sleep(backoff::delay(failures, self.policy.retry_base, WRITE_RETRY_CAP, rand::random())).await;
+                    sleep(backoff::jittered(failures, self.policy.retry_base, WRITE_RETRY_CAP, rand::random())).await;
                 }
                 written => return written,
             }

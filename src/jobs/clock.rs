@@ -1,24 +1,24 @@
-//! The wall clock and the monotonic clock, and whether the wall clock can be relied on.
+//! The wall clock and the monotonic clock, and the detection of a wall clock that was set.
 //!
-//! Leases and due times are wall-clock times, because several processes share them. A wall clock that is set makes all of
-//! them wrong at once; the monotonic clock of the same process shows it.
+//! Leases and due times are wall-clock times, because several processes share them. Setting the wall clock makes all of
+//! them wrong at once; comparing it with the monotonic clock of the same process detects that.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::db::{UnixMillis, now};
 
-/// How far the clocks may drift apart between two observations without the wall clock having been set.
+/// A difference between the clocks up to this is not taken for a clock that was set.
 const TOLERANCE: Duration = Duration::from_secs(1);
-/// The same per unit of elapsed time: twice the fastest slew of NTP (500 ppm).
+/// Added to the tolerance per unit of elapsed time: twice the fastest slew of NTP (500 ppm).
 const MAX_DRIFT: f64 = 0.001;
 
 /// The clocks of a process.
 pub trait Clock: Send + Sync {
-    /// The wall clock, which may be set.
+    /// The wall clock, which may jump.
     fn wall(&self) -> UnixMillis;
 
-    /// The time since some fixed moment; it never jumps.
+    /// The time since a fixed moment; never jumps.
     fn monotonic(&self) -> Duration;
 }
 
@@ -42,23 +42,23 @@ impl Clock for SystemClock {
     }
 }
 
-/// Suspends what relies on the wall clock for a while after it was set.
+/// Suspends decisions that rely on the wall clock for a while after it was set.
 pub(super) struct ClockGuard {
     clock: Arc<dyn Clock>,
     suspension: Duration,
     observed: (UnixMillis, Duration),
-    /// On the monotonic clock.
+    /// A time of the monotonic clock.
     suspended_until: Duration,
 }
 
 impl ClockGuard {
-    /// Takes the wall clock as it is now for right.
+    /// Takes the current wall clock as correct.
     pub(super) fn new(clock: Arc<dyn Clock>, suspension: Duration) -> Self {
         let observed = (clock.wall(), clock.monotonic());
         Self { clock, suspension, observed, suspended_until: Duration::ZERO }
     }
 
-    /// Whether the wall clock has been steady for long enough, this moment included.
+    /// Whether the wall clock has been steady for the whole suspension, up to now.
     pub(super) fn is_steady(&mut self) -> bool {
         let (wall, monotonic) = (self.clock.wall(), self.clock.monotonic());
         let (last_wall, last_monotonic) = std::mem::replace(&mut self.observed, (wall, monotonic));
@@ -67,13 +67,17 @@ impl ClockGuard {
         let step_ms = wall.saturating_sub(last_wall).saturating_sub(elapsed_ms);
         let tolerance = TOLERANCE + elapsed.mul_f64(MAX_DRIFT);
         if u128::from(step_ms.unsigned_abs()) > tolerance.as_millis() {
-            tracing::warn!(step_ms, suspension = ?self.suspension, "the clock was set; nothing is taken for expired yet");
+            tracing::warn!(
+                step_ms,
+                suspension = ?self.suspension,
+                "the clock was set; no lease or job expires until the suspension is over"
+            );
             self.suspend();
         }
         monotonic >= self.suspended_until
     }
 
-    /// Starts the suspension now.
+    /// Starts or restarts the suspension.
     pub(super) fn suspend(&mut self) {
         self.suspended_until = self.clock.monotonic().saturating_add(self.suspension);
     }
@@ -89,7 +93,7 @@ pub(super) mod tests {
 
     const SUSPENSION: Duration = Duration::from_secs(30);
 
-    /// A pair of clocks that move when they are told to.
+    /// A pair of clocks that the test moves.
     #[derive(Default)]
     pub(crate) struct ModelClock(Mutex<(UnixMillis, Duration)>);
 
@@ -121,7 +125,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_in_either_direction_is_not_relied_on_until_the_suspension_is_over() {
+    fn a_clock_set_in_either_direction_is_unsteady_until_the_suspension_is_over() {
         for step_ms in [3_600_000, -3_600_000, 2_000, -2_000] {
             let (clock, mut guard) = guard();
             clock.advance(Duration::from_secs(1));
@@ -137,7 +141,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_second_step_starts_the_suspension_anew() {
+    fn a_second_step_restarts_the_suspension() {
         let (clock, mut guard) = guard();
         clock.step(60_000);
         assert!(!guard.is_steady());
@@ -152,7 +156,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn a_clock_that_is_slewed_or_read_late_is_steady(seconds in proptest::collection::vec(0_u64..5000, 1..50)) {
+        fn a_slewed_clock_is_steady_however_late_it_is_read(seconds in proptest::collection::vec(0_u64..5000, 1..50)) {
             let (clock, mut guard) = guard();
             for seconds in seconds {
                 clock.advance(Duration::from_secs(seconds));

@@ -1,4 +1,4 @@
-//! What became of each attempt, for the operator. Written in the transaction that ends the attempt.
+//! A row for each attempt, for the operator. Written in the transaction that ends the attempt.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
@@ -6,19 +6,19 @@ use diesel::sqlite::SqliteConnection;
 
 use super::claim::held;
 use crate::db::{UnixMillis, schema::job_attempts, schema::jobs};
+use crate::ids::JobId;
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptOutcome {
-    /// The job is done.
     Done,
-    /// The handler gave an error, or panicked.
+    /// The handler returned an error or panicked.
     Failed,
     /// The worker died.
     Crashed,
-    /// The lease ran out.
+    /// The lease expired.
     Expired,
-    /// The operator cancelled the job.
+    /// An operator cancelled the job.
     Cancelled,
 }
 
@@ -34,17 +34,17 @@ impl AttemptOutcome {
     }
 }
 
-/// Notes how the attempt under this lease ended, before the lease is taken off the job's row. An attempt that had not
-/// begun leaves no trace, nor does one whose lease was lost.
+/// Records the outcome of the attempt under this lease; call it before the lease is removed from the row. Writes
+/// nothing for an attempt that has not started or has lost its lease.
 pub(super) fn record(
     connection: &mut SqliteConnection,
-    job_id: &str,
+    job: JobId,
     lease_token: i64,
     outcome: AttemptOutcome,
     error: Option<&str>,
     now: UnixMillis,
 ) -> QueryResult<()> {
-    held(job_id.to_owned(), lease_token)
+    held(job, lease_token)
         .filter(jobs::started_at.is_not_null())
         .filter(jobs::lease_owner.is_not_null())
         .select((

@@ -1,38 +1,45 @@
-//! The kinds of jobs that there are. Who makes a job and who runs it share its kind, and nothing else of each other.
+//! What the engine knows of a kind of job. The kinds themselves are registered by the product, in one list.
 
-/// A kind of job: which worker runs it, and how long its dedup keys hold.
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use diesel::sqlite::SqliteConnection;
+
+/// A kind of job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// The name in the `kind` column.
+    /// The name in `jobs.kind`.
     pub name: &'static str,
-    /// How long a dedup key keeps another job of the same key away.
+    /// How long a dedup key blocks another job of the same kind and key.
     pub dedup: DedupScope,
+    /// Whether an installation may run no worker of this kind. Queued jobs of an optional kind expire with the
+    /// retention period; others wait for ever.
+    pub optional: bool,
 }
 
-impl Kind {
-    /// The kind of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        KINDS.into_iter().find(|kind| kind.name == name)
-    }
-}
-
-/// How long a dedup key holds.
+/// How long a dedup key blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DedupScope {
     /// While the job is queued or running.
     WhileActive,
-    /// For ever.
+    /// As long as the row exists.
     Forever,
 }
 
-/// Makes the thumbnail of an image.
-pub const THUMBNAIL: Kind = Kind { name: "thumbnail", dedup: DedupScope::WhileActive };
-/// Reports a purchase to the webhook's receiver.
-pub const WEBHOOK: Kind = Kind { name: "webhook", dedup: DedupScope::Forever };
-/// Takes an image into the warehouse, or an order on for fulfilment.
-pub const WAREHOUSE: Kind = Kind { name: "warehouse", dedup: DedupScope::Forever };
-/// Sends a mail.
-pub const EMAIL: Kind = Kind { name: "email", dedup: DedupScope::Forever };
-
-/// Every kind.
-pub const KINDS: [Kind; 4] = [THUMBNAIL, WEBHOOK, WAREHOUSE, EMAIL];
+/// The kinds that occur in the table, by a handful of index seeks.
+pub(super) fn stored_kinds(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        kind: String,
+    }
+    let rows: Vec<Row> = diesel::sql_query(
+        "WITH RECURSIVE kinds (kind) AS (
+             SELECT min(kind) FROM jobs
+             UNION ALL
+             SELECT (SELECT min(kind) FROM jobs WHERE kind > kinds.kind) FROM kinds WHERE kind IS NOT NULL
+         )
+         SELECT kind FROM kinds WHERE kind IS NOT NULL",
+    )
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| row.kind).collect())
+}

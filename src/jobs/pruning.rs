@@ -1,5 +1,4 @@
-//! Removing what has been kept long enough: jobs that have come to their end, and those of optional workers that nobody
-//! has run.
+//! Deletes old jobs: finished ones, and queued ones of optional kinds that no worker has claimed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,56 +9,59 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, ClockGuard};
-use super::{EMAIL, WAREHOUSE};
+use super::{JobState, Kind};
 use crate::db::schema::jobs;
 use crate::db::{Database, DbError, UnixMillis};
+use crate::ids::JobId;
 
-/// How often to look.
+/// The time between two runs.
 const INTERVAL: Duration = Duration::from_secs(600);
-/// How many rows go in one transaction, so that other writers get their turn.
+/// The number of rows deleted in one transaction, so that other writers get their turn.
 const BATCH: i64 = 500;
 
-/// What was removed.
+/// The number of deleted jobs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Jobs that had come to their end.
-    pub finished: usize,
-    /// Jobs for workers that not everyone runs, which nobody had taken.
-    pub expired: usize,
+struct Pruned {
+    finished: usize,
+    /// Queued jobs of optional kinds.
+    expired: usize,
 }
 
-/// Prunes at the start and every ten minutes, until the shutdown. After the clock was set, nothing is removed for ten
-/// minutes.
-pub async fn keep_pruning(database: Database, keep: Duration, clock: Arc<dyn Clock>, shutdown: CancellationToken) {
+/// Deletes jobs older than `keep`, at the start and every ten minutes, until the shutdown. After the clock was set,
+/// nothing is deleted for ten minutes. `kinds` are all kinds of the product.
+pub(crate) async fn keep_pruning(
+    database: Database,
+    kinds: &'static [Kind],
+    keep: Duration,
+    clock: Arc<dyn Clock>,
+    shutdown: CancellationToken,
+) {
     let mut ages = ClockGuard::new(clock.clone(), INTERVAL);
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         let Some(before) = age_limit(&mut ages, clock.wall(), keep) else { continue };
-        match prune(&database, before).await {
+        match prune(&database, kinds, before).await {
             Ok(Pruned { finished: 0, expired: 0 }) => {}
-            Ok(Pruned { finished, expired }) => tracing::info!(finished, expired, "old jobs were removed"),
-            Err(error) => tracing::warn!(error = %error, "old jobs cannot be removed"),
+            Ok(Pruned { finished, expired }) => tracing::info!(finished, expired, "deleted old jobs"),
+            Err(error) => tracing::warn!(error = %error, "cannot delete old jobs"),
         }
     }
 }
 
-/// What has ended before this time is old enough; `None` while the clock cannot be relied on.
+/// Jobs that finished before this time are deleted; `None` while the clock is unsteady.
 fn age_limit(ages: &mut ClockGuard, now: UnixMillis, keep: Duration) -> Option<UnixMillis> {
     let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
     ages.is_steady().then(|| now.saturating_sub(keep))
 }
 
-/// Removes what has come to its end before this time, with its attempts, and what has waited for an optional worker since
-/// before then.
-///
-/// # Errors
-/// When the database fails; what was removed before that stays so.
-pub async fn prune(database: &Database, before: UnixMillis) -> Result<Pruned, DbError> {
+/// Deletes jobs that finished before this time, with their attempts, and queued jobs of optional kinds that were due
+/// before it.
+async fn prune(database: &Database, kinds: &'static [Kind], before: UnixMillis) -> Result<Pruned, DbError> {
     let finished = purge(database, before).await?;
     let mut expired = 0;
     loop {
-        let removed = database.write(move |connection| remove_expired(connection, before)).await?;
+        let removed = database.write(move |connection| delete_expired(connection, kinds, before)).await?;
         expired += removed;
         if removed < BATCH as usize {
             return Ok(Pruned { finished, expired });
@@ -67,14 +69,12 @@ pub async fn prune(database: &Database, before: UnixMillis) -> Result<Pruned, Db
     }
 }
 
-/// Removes what has come to its end before this time: done, dead or cancelled.
-///
-/// # Errors
-/// As [`prune`].
-pub async fn purge(database: &Database, before: UnixMillis) -> Result<usize, DbError> {
+/// Deletes jobs that finished before this time, whether done, dead or cancelled, in batches. After a database error,
+/// the batches before it stay deleted.
+pub(crate) async fn purge(database: &Database, before: UnixMillis) -> Result<usize, DbError> {
     let mut purged = 0;
     loop {
-        let removed = database.write(move |connection| remove_finished(connection, before)).await?;
+        let removed = database.write(move |connection| delete_finished(connection, before)).await?;
         purged += removed;
         if removed < BATCH as usize {
             return Ok(purged);
@@ -82,20 +82,21 @@ pub async fn purge(database: &Database, before: UnixMillis) -> Result<usize, DbE
     }
 }
 
-fn remove_finished(connection: &mut SqliteConnection, before: UnixMillis) -> QueryResult<usize> {
+fn delete_finished(connection: &mut SqliteConnection, before: UnixMillis) -> QueryResult<usize> {
     let old = jobs::table.filter(jobs::finished_at.lt(before)).order(jobs::finished_at).limit(BATCH).select(jobs::id);
-    let ids: Vec<String> = old.load(connection)?;
+    let ids: Vec<JobId> = old.load(connection)?;
     diesel::delete(jobs::table.filter(jobs::id.eq_any(ids))).execute(connection)
 }
 
-fn remove_expired(connection: &mut SqliteConnection, before: UnixMillis) -> QueryResult<usize> {
+fn delete_expired(connection: &mut SqliteConnection, kinds: &[Kind], before: UnixMillis) -> QueryResult<usize> {
+    let optional = kinds.iter().filter(|kind| kind.optional).map(|kind| kind.name);
     let old = jobs::table
-        .filter(jobs::kind.eq_any([WAREHOUSE.name, EMAIL.name]))
-        .filter(jobs::state.eq("queued"))
+        .filter(jobs::kind.eq_any(optional))
+        .filter(jobs::state.eq(JobState::Queued))
         .filter(jobs::run_at.lt(before))
         .limit(BATCH)
         .select(jobs::id);
-    let ids: Vec<String> = old.load(connection)?;
+    let ids: Vec<JobId> = old.load(connection)?;
     diesel::delete(jobs::table.filter(jobs::id.eq_any(ids))).execute(connection)
 }
 
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn after_the_clock_was_set_nothing_is_old_for_ten_minutes() {
+    fn nothing_is_pruned_for_ten_minutes_after_the_clock_was_set() {
         const YEAR: Duration = Duration::from_secs(365 * 86_400);
         let clock = Arc::new(ModelClock::default());
         let mut ages = ClockGuard::new(clock.clone(), INTERVAL);
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!(limit(), None);
         clock.step(-2 * YEAR.as_millis() as i64);
         clock.advance(INTERVAL / 2);
-        assert_eq!(limit(), None, "it was set again");
+        assert_eq!(limit(), None, "the clock was set again");
         clock.advance(INTERVAL);
         assert_eq!(limit(), Some((INTERVAL * 2).as_millis() as i64));
     }

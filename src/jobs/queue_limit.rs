@@ -1,62 +1,62 @@
-//! How many jobs may wait: a server that cannot keep up says so before its disk is full.
+//! The limit of queued jobs: a server that cannot keep up refuses work before its disk is full.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 
-use super::Kind;
+use super::{JobState, Kind};
 use crate::db::schema::jobs;
 use crate::db::{Database, DbError};
 
-/// For how long a count is believed, own jobs added.
-const FRESH: Duration = Duration::from_secs(1);
-/// The same when the count says that there is no room: what workers do is to be seen soon.
-const FRESH_WHEN_FULL: Duration = Duration::from_millis(100);
+/// How long a count is valid. Jobs enqueued through this limit are added to it.
+const COUNT_TTL: Duration = Duration::from_secs(1);
+/// The same for a count that reached the limit, so that finished jobs free their permits soon.
+const FULL_COUNT_TTL: Duration = Duration::from_millis(100);
 
-/// The room for queued jobs of one kind; a clone shares it.
+/// The limit of queued jobs of one kind. A clone shares the count.
 ///
-/// The jobs are counted once a second at most and not at each request, so that several servers together may go beyond the
-/// limit by what they accept within that time.
+/// The rows are counted at most once a second and not for each request, so several servers together may exceed the
+/// limit by the jobs that they accept within that time.
 #[derive(Clone)]
 pub struct QueueLimit {
     database: Database,
     kind: Kind,
     max_queued: u64,
     count: Arc<Mutex<Count>>,
-    /// Who holds it counts; everyone else waits for what comes of it.
+    /// Held by the task that counts the rows; the others wait for its result.
     counting: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
 struct Count {
-    /// `None` before the first.
+    /// When the rows were counted; `None` before the first count.
     at: Option<Instant>,
     queued: u64,
-    /// Places that are held.
+    /// Permits that are held.
     held: u64,
-    /// Places that were ever given back.
+    /// Permits released so far.
     released: u64,
-    /// The same when the count began. What came of those since may wait by now, or be done.
+    /// Permits released before the count started. The jobs of later ones may or may not be in the count.
     released_before: u64,
 }
 
 impl Count {
-    /// Takes over a count that began when so many places had been given back.
+    /// Stores a count that started when `released_before` permits had been released.
     ///
-    /// A place that was given back while the jobs were counted may have made its row too late to be among them, so that it
-    /// counts once more.
+    /// The job of a permit that was released during the count may have been written too late for it, so that permit is
+    /// added once more.
     fn renew(&mut self, now: Instant, queued: u64, released_before: u64) {
         (self.at, self.queued, self.released_before) = (Some(now), queued, released_before);
     }
 
-    /// How many wait, or are about to. At most a few too many.
-    fn taken(&self) -> u64 {
+    /// The number of jobs that are queued or about to be; at most a few too many.
+    fn in_use(&self) -> u64 {
         self.queued + self.held + (self.released - self.released_before)
     }
 }
 
-/// A place for one job, held until its row is written.
+/// The right to enqueue one job; hold it until the row is written.
 pub struct Permit(Arc<Mutex<Count>>);
 
 impl Drop for Permit {
@@ -67,62 +67,59 @@ impl Drop for Permit {
     }
 }
 
-/// No more jobs are taken now.
+/// The limit is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{queued} {kind} jobs wait already, and {max_queued} may")]
+#[error("{queued} {kind} jobs are queued already; the limit is {max_queued}")]
 pub struct QueueFull {
-    /// The kind's name.
+    /// The name of the kind.
     pub kind: &'static str,
-    /// How many wait, or are about to.
+    /// The number of jobs that are queued or about to be.
     pub queued: u64,
-    /// How many may.
+    /// The limit.
     pub max_queued: u64,
 }
 
 impl QueueLimit {
-    /// Room for `max_queued` queued jobs of this kind.
+    /// A limit of `max_queued` queued jobs of this kind.
     pub fn new(database: Database, kind: Kind, max_queued: u64) -> Self {
         Self { database, kind, max_queued, count: Arc::default(), counting: Arc::default() }
     }
 
-    /// Takes a place for one job more, if there is one.
-    ///
-    /// # Errors
-    /// When the jobs cannot be counted.
+    /// Acquires a permit, unless the limit is reached.
     pub async fn acquire(&self) -> Result<Result<Permit, QueueFull>, DbError> {
-        if let Some(admitted) = self.judge(Instant::now(), false) {
-            return Ok(admitted);
+        if let Some(acquired) = self.try_acquire(Instant::now(), false) {
+            return Ok(acquired);
         }
         let _counting = self.counting.lock().await;
-        if let Some(admitted) = self.judge(Instant::now(), false) {
-            return Ok(admitted);
+        if let Some(acquired) = self.try_acquire(Instant::now(), false) {
+            return Ok(acquired);
         }
         let kind = self.kind.name;
         let released_before = lock(&self.count).released;
         let queued = self
             .database
             .read_soon(move |connection| {
-                let queued = jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq("queued"));
+                let queued = jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq(JobState::Queued));
                 queued.count().get_result::<i64>(connection)
             })
             .await?;
         let queued = u64::try_from(queued).unwrap_or(0);
         lock(&self.count).renew(Instant::now(), queued, released_before);
         let full = QueueFull { kind, queued, max_queued: self.max_queued };
-        Ok(self.judge(Instant::now(), true).unwrap_or(Err(full)))
+        Ok(self.try_acquire(Instant::now(), true).unwrap_or(Err(full)))
     }
 
-    /// What the last count says; `None` when it is too old, or (unless it is `new`) too near to the limit, to say anything.
-    fn judge(&self, now: Instant, new: bool) -> Option<Result<Permit, QueueFull>> {
+    /// Decides by the last count. `None` if it is too old, or, unless `is_new`, too close to the limit.
+    fn try_acquire(&self, now: Instant, is_new: bool) -> Option<Result<Permit, QueueFull>> {
         let mut count = lock(&self.count);
         let age = now.duration_since(count.at?);
-        let taken = count.taken();
-        if taken >= self.max_queued {
-            let full = QueueFull { kind: self.kind.name, queued: taken, max_queued: self.max_queued };
-            let sure = new || (count.queued >= self.max_queued && age <= FRESH_WHEN_FULL);
-            return sure.then_some(Err(full));
+        let in_use = count.in_use();
+        if in_use >= self.max_queued {
+            let full = QueueFull { kind: self.kind.name, queued: in_use, max_queued: self.max_queued };
+            let is_certain = is_new || (count.queued >= self.max_queued && age <= FULL_COUNT_TTL);
+            return is_certain.then_some(Err(full));
         }
-        if age > FRESH {
+        if age > COUNT_TTL {
             return None;
         }
         count.held += 1;
@@ -139,18 +136,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_released_while_the_jobs_are_counted_is_not_forgotten() {
+    fn a_permit_released_during_the_count_still_counts() {
         let count = Arc::new(Mutex::new(Count { held: 2, ..Count::default() }));
         let (first, second) = (Permit(Arc::clone(&count)), Permit(Arc::clone(&count)));
         let before = lock(&count).released;
         drop(first);
-        // The row of the first place was written after the count had begun, and is not among what was counted.
+        // The row of the first permit was written after the count had started, and is missing from it.
         lock(&count).renew(Instant::now(), 0, before);
-        assert_eq!(lock(&count).taken(), 2);
+        assert_eq!(lock(&count).in_use(), 2);
         drop(second);
-        assert_eq!(lock(&count).taken(), 2);
+        assert_eq!(lock(&count).in_use(), 2);
         let before = lock(&count).released;
         lock(&count).renew(Instant::now(), 2, before);
-        assert_eq!(lock(&count).taken(), 2, "both are among the rows, and counted once");
+        assert_eq!(lock(&count).in_use(), 2, "both rows are counted once");
     }
 }

@@ -26,21 +26,21 @@ pub struct Runner<H> {
     lock: Arc<WorkerLock>,
     wake: WakeSignal,
     shutdown: CancellationToken,
-    /// What each task holds. A job can be held twice, under an old lease that was lost and under a new one.
+    /// The job and lease token of each task. A job can occur twice, under a lost lease and under a new one.
     running: HashMap<task::Id, (JobId, i64)>,
     tasks: JoinSet<()>,
-    /// A rescued job is running alone, or waits until it can.
+    /// Whether a rescued job runs alone, or waits until it can.
     exclusive: bool,
     clock: Arc<dyn Clock>,
-    /// Whether an expired lease means anything.
+    /// Whether the clock is steady enough to judge leases.
     leases: ClockGuard,
     environment: Arc<EnvironmentLog>,
     guard: ClaimGuard,
-    /// Whether the guard found an obstacle at the last sweep.
+    /// Whether the guard named an obstacle at the last sweep.
     blocked: bool,
 }
 
-/// Says why no job can be done at the moment, such as a full disk. It may block.
+/// Returns the obstacle that keeps every job from running, such as a full disk. May block.
 pub type ClaimGuard = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl<H: Handler> Runner<H> {
@@ -74,27 +74,26 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    /// The same, but it claims nothing while the guard names an obstacle, which is asked at each sweep.
+    /// Adds a guard: while it names an obstacle, nothing is claimed. It is called at each sweep.
     pub fn with_guard(self, guard: ClaimGuard) -> Self {
         Self { guard, ..self }
     }
 
-    /// The same on other clocks than the system's.
+    /// Replaces the system's clocks.
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let leases = ClockGuard::new(clock.clone(), self.policy.lease);
         let environment = Arc::new(EnvironmentLog::new(H::KIND.name, clock.clone()));
         Self { clock, leases, environment, ..self }
     }
 
-    /// Runs until shutdown is requested; then lets running jobs end within the policy's drain time and hands back the
-    /// rest uncharged. A database that fails for a while is waited for.
+    /// Runs until a shutdown is requested. Running jobs then get the drain time of the policy; the rest is released
+    /// without counting an attempt. Waits for a database that fails.
     pub async fn run(self) {
-        // Nothing but the shutdown ends it.
+        // Ends with the shutdown alone, which is no error.
         let _ = self.work(false).await;
     }
 
-    /// Runs until no job is due and none is running, or until shutdown is requested. What is to be repeated later is left
-    /// for later.
+    /// Runs until no job is due and none is running, or until a shutdown is requested. Does not wait for retries.
     ///
     /// # Errors
     /// When the database cannot be reached.
@@ -116,7 +115,7 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = shutdown.cancelled() => break,
                 _ = heartbeat.tick() => self.heartbeat().await,
-                // Before the ends of jobs, which may follow each other so closely that nothing else gets its turn.
+                // Before finished jobs, which may follow each other so closely that they starve the sweep.
                 _ = sweep.tick() => {
                     swept = true;
                     self.sweep().await
@@ -138,32 +137,32 @@ impl<H: Handler> Runner<H> {
     }
 
     async fn sweep(&mut self) -> Result<(), DbError> {
-        self.ask_guard().await;
+        self.check_guard().await;
         let dead_workers = self.rescue_dead_workers().await;
         let expired_leases = self.rescue_expired_leases().await;
-        // What cannot be rescued keeps nothing else from being run.
+        // A failed rescue does not keep other jobs from running.
         let claimed = self.claim().await;
         dead_workers.and(expired_leases).and(claimed)
     }
 
-    async fn ask_guard(&mut self) {
+    async fn check_guard(&mut self) {
         let guard = self.guard.clone();
         let obstacle = tokio::task::spawn_blocking(move || guard()).await.ok().flatten();
         match &obstacle {
             Some(obstacle) => self.environment.report(obstacle),
-            None if self.blocked => tracing::info!(kind = H::KIND.name, "jobs are claimed again"),
+            None if self.blocked => tracing::info!(kind = H::KIND.name, "the obstacle is gone; jobs are claimed again"),
             None => {}
         }
         self.blocked = obstacle.is_some();
     }
 
-    /// While the database fails, nobody can renew a lease: those that run out meanwhile say nothing about their owners.
+    /// While the database fails, no worker can renew its leases, so leases that expire meanwhile prove nothing.
     fn unreachable(&mut self, error: &DbError) {
         if error.is_environment() {
             self.leases.suspend();
             self.environment.report(&error.to_string());
         } else {
-            tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be kept up");
+            tracing::error!(kind = H::KIND.name, error = %error, "the job queue cannot be maintained");
         }
     }
 
@@ -210,7 +209,11 @@ impl<H: Handler> Runner<H> {
         let task = self.tasks.spawn(async move {
             let id = job.id;
             if let Err(error) = attempt.run(job).await {
-                tracing::error!(job.id = %id, error = %error, "a job's end could not be written; its lease will expire");
+                tracing::error!(
+                    job.id = %id,
+                    error = %error,
+                    "the end of a job could not be written; its lease will expire"
+                );
             }
         });
         self.running.insert(task.id(), held);
@@ -220,7 +223,7 @@ impl<H: Handler> Runner<H> {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
-                tracing::error!(kind = H::KIND.name, error = %error, "a job's task panicked");
+                tracing::error!(kind = H::KIND.name, error = %error, "the task of a job panicked");
                 error.id()
             }
         };
@@ -235,7 +238,7 @@ impl<H: Handler> Runner<H> {
         self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, clock.wall())).await
     }
 
-    /// The jobs that run here, with the leases that they run under.
+    /// The running jobs with their lease tokens.
     fn held(&self) -> Vec<(JobId, i64)> {
         self.running.values().copied().collect()
     }
@@ -249,23 +252,23 @@ impl<H: Handler> Runner<H> {
         let ids: Vec<WorkerId> = found.iter().map(|dead| dead.id.clone()).collect();
         let dead: Vec<(WorkerId, bool)> = found.iter().map(|dead| (dead.id.clone(), dead.in_order)).collect();
         let clock = self.clock.clone();
-        let (rescued, forgotten) = self
+        let (rescued, idle) = self
             .database
             .write(move |connection| {
                 let rescued = rescue::of_dead_workers::<H>(connection, &dead, clock.wall())?;
-                Ok((rescued, rescue::holding_nothing(connection, &ids)?))
+                Ok((rescued, rescue::idle_workers(connection, &ids)?))
             })
             .await?;
         let (queued, dead) = (rescued.requeued, rescued.dead.len());
         if queued + dead > 0 {
-            tracing::warn!(kind = H::KIND.name, queued, dead, "took over from dead workers");
+            tracing::warn!(kind = H::KIND.name, queued, dead, "rescued the jobs of dead workers");
         }
         self.publish(rescued);
-        found.into_iter().filter(|dead| forgotten.contains(&dead.id)).for_each(DeadWorker::forget);
+        found.into_iter().filter(|dead| idle.contains(&dead.id)).for_each(DeadWorker::forget);
         Ok(())
     }
 
-    /// Renews its own leases before it judges those of others: after a pause of this process its own have run out, too.
+    /// Renews its own leases first: after a pause of this process they have expired too.
     async fn rescue_expired_leases(&mut self) -> Result<(), DbError> {
         if !self.leases.is_steady() {
             return self.heartbeat().await;
@@ -290,7 +293,7 @@ impl<H: Handler> Runner<H> {
         rescued.dead.into_iter().flatten().for_each(|event| self.handler.publish(event));
     }
 
-    /// Lets running jobs end, keeping their leases, and hands back what the drain time does not suffice for.
+    /// Lets running jobs finish under their leases, and releases those that exceed the drain time.
     async fn drain(mut self, mut heartbeat: Interval) {
         let deadline = Instant::now() + self.policy.drain;
         while !self.running.is_empty() {
@@ -298,7 +301,7 @@ impl<H: Handler> Runner<H> {
                 biased;
                 () = sleep_until(deadline) => break,
                 _ = heartbeat.tick() => if let Err(error) = self.heartbeat().await {
-                    tracing::warn!(error = %error, "no heartbeat");
+                    tracing::warn!(error = %error, "the heartbeat failed");
                 },
                 Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
             }
@@ -307,23 +310,23 @@ impl<H: Handler> Runner<H> {
         for (id, lease_token) in std::mem::take(&mut self.running).into_values() {
             let released = self.database.write(move |connection| claim::release(connection, id, lease_token)).await;
             match released {
-                Ok(true) => tracing::info!(job.id = %id, "handed back a job that did not end in time"),
+                Ok(true) => tracing::info!(job.id = %id, "released a job that did not finish in time"),
                 Ok(false) => {}
-                Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be handed back"),
+                Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be released"),
             }
         }
         self.resign();
     }
 
-    /// Gives up the worker's name. Where it is still the owner of a job, the lock's file tells the next worker.
+    /// Gives up the worker id. If it still owns a job, the lock file stays for the next worker to find.
     fn resign(&self) {
         let own = std::slice::from_ref(self.lock.id());
-        match self.database.read_point(|connection| rescue::holding_nothing(connection, own)) {
+        match self.database.read_point(|connection| rescue::idle_workers(connection, own)) {
             Ok(idle) if !idle.is_empty() => self.lock.resign(),
-            Ok(_) => self.lock.end_in_order(),
+            Ok(_) => self.lock.mark_orderly(),
             Err(error) => {
-                tracing::warn!(error = %error, "what this worker still holds cannot be looked up");
-                self.lock.end_in_order();
+                tracing::warn!(error = %error, "cannot look up the jobs of this worker");
+                self.lock.mark_orderly();
             }
         }
     }

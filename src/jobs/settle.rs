@@ -1,4 +1,4 @@
-//! How an attempt ends: done, again later, or dead. Each is fenced by the lease's token: under a lost lease nothing is
+//! The end of an attempt: done, retried or dead. Each write is fenced by the lease token: under a lost lease nothing is
 //! written.
 
 use diesel::prelude::*;
@@ -7,26 +7,25 @@ use diesel::sqlite::SqliteConnection;
 use super::claim::{self, held};
 use super::environment;
 use super::history::{self, AttemptOutcome};
-use super::{DedupScope, Failure, FailureKind, Handler, Job, Kind, MAX_CRASHES, Policy, backoff};
+use super::{DedupScope, Failure, FailureKind, Handler, Job, JobState, Kind, MAX_CRASHES, Policy};
+use crate::backoff;
 use crate::db::{UnixMillis, schema::jobs};
+use crate::ids::JobId;
 
-/// What the person whose job it was is told when it was given up without a verdict on what it works on.
+/// The user's message for a job that was given up without a statement about its input.
 pub(super) const GIVEN_UP: &str = "This could not be processed. Please try again with another file.";
 
-/// What became of a job.
+/// The result of settling a job.
 #[derive(Debug)]
-pub(super) enum Settled<N> {
-    /// It is done.
-    Done(N),
-    /// It will be tried again.
+pub(super) enum Settled<E> {
+    Done(E),
     Retried,
-    /// It is dead.
-    Dead(Option<N>),
-    /// The lease was lost meanwhile; nothing was written.
+    Dead(Option<E>),
+    /// Another worker holds the job; nothing was written.
     LeaseLost,
 }
 
-/// Makes a job done, with its effect.
+/// Marks a job as done and writes its effect.
 pub(super) fn complete<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -34,14 +33,15 @@ pub(super) fn complete<H: Handler>(
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Event>> {
     let note = H::operator_note(&effect);
-    history::record(connection, &job.id.to_string(), job.lease_token, AttemptOutcome::Done, None, now)?;
-    if !end(connection, H::KIND, job, Ended { state: "done", error: None, note: note.as_deref() }, now)? {
+    history::record(connection, job.id, job.lease_token, AttemptOutcome::Done, None, now)?;
+    let end = End { state: JobState::Done, error: None, note: note.as_deref() };
+    if !write_end(connection, H::KIND, job, end, now)? {
         return Ok(Settled::LeaseLost);
     }
     Ok(Settled::Done(H::apply(connection, job, effect, now)?))
 }
 
-/// Counts a failed attempt, which ended in this way: the job is queued again, or dead when nothing more is to be hoped for.
+/// Counts a failed attempt: the job is queued again, or dead if the failure is permanent or was the last one allowed.
 ///
 /// `random` is uniform in `0.0..1.0`.
 pub(super) fn fail<H: Handler>(
@@ -57,9 +57,7 @@ pub(super) fn fail<H: Handler>(
         return wait_for_environment(connection, job, &failure.error, policy, random, now);
     }
     let attempts = job.attempts.saturating_add(1);
-    let counted = diesel::update(held(job.id.to_string(), job.lease_token))
-        .set(jobs::attempts.eq(attempts))
-        .execute(connection)?;
+    let counted = diesel::update(held(job.id, job.lease_token)).set(jobs::attempts.eq(attempts)).execute(connection)?;
     if counted == 0 {
         return Ok(Settled::LeaseLost);
     }
@@ -72,28 +70,28 @@ pub(super) fn fail<H: Handler>(
     kill::<H>(connection, job, outcome, &failure.error, &failure.message, now)
 }
 
-/// Queues the job again, uncharged; it waits longer each time that the environment fails in a row.
-fn wait_for_environment<N>(
+/// Queues the job again without counting an attempt. The delay grows with each consecutive failure of the environment.
+fn wait_for_environment<E>(
     connection: &mut SqliteConnection,
     job: &Job,
     error: &str,
     policy: &Policy,
     random: f64,
     now: UnixMillis,
-) -> QueryResult<Settled<N>> {
-    if diesel::update(held(job.id.to_string(), job.lease_token)).set(jobs::error.eq(error)).execute(connection)? == 0 {
+) -> QueryResult<Settled<E>> {
+    if diesel::update(held(job.id, job.lease_token)).set(jobs::error.eq(error)).execute(connection)? == 0 {
         return Ok(Settled::LeaseLost);
     }
     let failures = environment::count(connection, job.id, error, now)?;
-    diesel::update(jobs::table.find(job.id.to_string()))
+    diesel::update(jobs::table.find(job.id))
         .set(jobs::run_at.eq(after_backoff(failures, policy, random, now)))
         .execute(connection)?;
     claim::release(connection, job.id, job.lease_token)?;
     Ok(Settled::Retried)
 }
 
-/// Counts a crash: the job's worker died, or its attempt exceeded the time limit. It keeps its place in the queue, or is
-/// dead after too many of them.
+/// Counts a crash: the worker died, or the attempt exceeded the time limit. The job keeps its position in the queue, or
+/// is dead after too many crashes.
 pub(super) fn crash<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -101,14 +99,13 @@ pub(super) fn crash<H: Handler>(
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Event>> {
     let crashes = job.crashes.saturating_add(1);
-    let counted =
-        diesel::update(held(job.id.to_string(), job.lease_token)).set(jobs::crashes.eq(crashes)).execute(connection)?;
+    let counted = diesel::update(held(job.id, job.lease_token)).set(jobs::crashes.eq(crashes)).execute(connection)?;
     if counted == 0 {
         return Ok(Settled::LeaseLost);
     }
     environment::clear(connection, job.id)?;
     if crashes >= MAX_CRASHES {
-        let error = format!("{error}, as did {} before it", crashes - 1);
+        let error = format!("{error}, after {} earlier crashes", crashes - 1);
         return kill::<H>(connection, job, AttemptOutcome::Crashed, &error, GIVEN_UP, now);
     }
     requeue(connection, job, None, AttemptOutcome::Crashed, error, now)?;
@@ -116,12 +113,13 @@ pub(super) fn crash<H: Handler>(
 }
 
 fn after_backoff(failures: i32, policy: &Policy, random: f64, now: UnixMillis) -> UnixMillis {
-    let delay = backoff::delay(failures, policy.retry_base, policy.retry_cap, random);
+    let failures = u32::try_from(failures).unwrap_or(0);
+    let delay = backoff::jittered(failures, policy.retry_base, policy.retry_cap, random);
     now.saturating_add(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Makes a claimed job dead.
-pub(super) fn kill<H: Handler>(
+/// Marks a claimed job as dead.
+fn kill<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
     outcome: AttemptOutcome,
@@ -129,14 +127,15 @@ pub(super) fn kill<H: Handler>(
     message: &str,
     now: UnixMillis,
 ) -> QueryResult<Settled<H::Event>> {
-    history::record(connection, &job.id.to_string(), job.lease_token, outcome, Some(error), now)?;
-    if !end(connection, H::KIND, job, Ended { state: "dead", error: Some(error), note: None }, now)? {
+    history::record(connection, job.id, job.lease_token, outcome, Some(error), now)?;
+    let end = End { state: JobState::Dead, error: Some(error), note: None };
+    if !write_end(connection, H::KIND, job, end, now)? {
         return Ok(Settled::LeaseLost);
     }
     Ok(Settled::Dead(H::on_dead(connection, job, message, now)?))
 }
 
-/// Puts a claimed job back into the queue; without a time, into its old place.
+/// Queues a claimed job again; without a due time, at its old position.
 pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -145,10 +144,10 @@ pub(super) fn requeue(
     error: &str,
     now: UnixMillis,
 ) -> QueryResult<usize> {
-    history::record(connection, &job.id.to_string(), job.lease_token, outcome, Some(error), now)?;
-    diesel::update(held(job.id.to_string(), job.lease_token))
+    history::record(connection, job.id, job.lease_token, outcome, Some(error), now)?;
+    diesel::update(held(job.id, job.lease_token))
         .set((
-            jobs::state.eq("queued"),
+            jobs::state.eq(JobState::Queued),
             run_at.map(|run_at| jobs::run_at.eq(run_at)),
             jobs::error.eq(error),
             jobs::lease_owner.eq(None::<String>),
@@ -158,21 +157,21 @@ pub(super) fn requeue(
         .execute(connection)
 }
 
-/// What stands in the row of a job that has ended.
-struct Ended<'a> {
-    state: &'a str,
+/// The columns of a job that has ended.
+struct End<'a> {
+    state: JobState,
     error: Option<&'a str>,
     note: Option<&'a str>,
 }
 
-fn end(
+fn write_end(
     connection: &mut SqliteConnection,
     kind: Kind,
     job: &Job,
-    Ended { state, error, note }: Ended<'_>,
+    End { state, error, note }: End<'_>,
     now: UnixMillis,
 ) -> QueryResult<bool> {
-    let rows = diesel::update(held(job.id.to_string(), job.lease_token))
+    let rows = diesel::update(held(job.id, job.lease_token))
         .set((
             jobs::state.eq(state),
             jobs::error.eq(error),
@@ -184,15 +183,15 @@ fn end(
         .execute(connection)?;
     if rows == 1 {
         environment::clear(connection, job.id)?;
-        free_dedup_key(connection, kind, &job.id.to_string())?;
+        free_dedup_key(connection, kind, job.id)?;
     }
     Ok(rows == 1)
 }
 
-/// Lets another job of the same dedup key be made, where keys hold no longer than their jobs.
-pub(super) fn free_dedup_key(connection: &mut SqliteConnection, kind: Kind, job_id: &str) -> QueryResult<()> {
+/// Frees the dedup key of a job that has ended, unless keys of its kind block for ever.
+pub(super) fn free_dedup_key(connection: &mut SqliteConnection, kind: Kind, job: JobId) -> QueryResult<()> {
     if kind.dedup == DedupScope::WhileActive {
-        diesel::update(jobs::table.find(job_id).filter(jobs::dedup.is_not_null()))
+        diesel::update(jobs::table.find(job).filter(jobs::dedup.is_not_null()))
             .set(jobs::dedup.eq(None::<String>))
             .execute(connection)?;
     }

@@ -1,30 +1,30 @@
-//! What became of a job, for whoever made it.
+//! The status of a job, for the module that enqueued it.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::Kind;
+use super::{JobState, Kind};
 use crate::db::schema::jobs;
 
-/// How a job stands.
+/// The status of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub struct JobStatus {
-    /// `queued`, `running`, `done` or `dead`.
-    pub state: String,
+pub(crate) struct JobStatus {
+    pub(crate) state: JobState,
     /// Failed attempts so far.
-    pub attempts: i32,
-    /// What went wrong last, for the operator; `None` once it is done.
-    pub error: Option<String>,
+    pub(crate) attempts: i32,
+    /// The last error, for the operator; `None` once the job is done.
+    pub(crate) error: Option<String>,
 }
 
-/// Reads the job of this kind whose dedup key this is, while the key holds ([`super::DedupScope`]).
-///
-/// # Errors
-/// When the query fails.
-pub fn by_dedup(connection: &mut SqliteConnection, kind: Kind, dedup: &str) -> QueryResult<Option<JobStatus>> {
+/// Reads the job of this kind and dedup key, as long as it keeps the key ([`super::DedupScope`]).
+pub(crate) fn by_dedup(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    dedup_key: &str,
+) -> QueryResult<Option<JobStatus>> {
     jobs::table
         .filter(jobs::kind.eq(kind.name))
-        .filter(jobs::dedup.eq(dedup))
+        .filter(jobs::dedup.eq(dedup_key))
         .select((jobs::state, jobs::attempts, jobs::error))
         .first(connection)
         .optional()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-/// The doorbell: ring it when there may be work. A clone is the same signal.
+/// Wakes runners when there may be work. A clone wakes the same ones.
 #[derive(Debug, Clone)]
 pub struct WakeSignal(Arc<[Arc<Notify>]>);
 
@@ -15,23 +15,23 @@ impl Default for WakeSignal {
 }
 
 impl WakeSignal {
-    /// A doorbell that nobody hears yet.
+    /// A signal of its own.
     pub fn new() -> Self {
         Self(Arc::new([Arc::default()]))
     }
 
-    /// A doorbell that rings all of these.
+    /// A signal that forwards to all of these.
     pub fn all(signals: &[Self]) -> Self {
         Self(signals.iter().flat_map(|signal| signal.0.iter().cloned()).collect())
     }
 
-    /// Wakes the runners, or keeps them from falling asleep next time.
+    /// Wakes a waiting runner; one that is busy does not sleep next time.
     pub fn notify(&self) {
         self.0.iter().for_each(|signal| signal.notify_one());
     }
 
-    /// Waits for the next ring of the first of these signals. Cancel safe.
-    pub(super) async fn rung(&self) {
+    /// Waits for the next [`WakeSignal::notify`]; of a forwarding signal, on the first of its targets. Cancel safe.
+    pub(super) async fn notified(&self) {
         match self.0.first() {
             Some(signal) => signal.notified().await,
             None => std::future::pending().await,
@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_ring_of_a_joined_bell_is_heard_by_each_also_later() {
+    async fn a_forwarding_signal_wakes_each_target_even_if_it_waits_later() {
         let (one, other) = (WakeSignal::new(), WakeSignal::new());
         WakeSignal::all(&[one.clone(), other.clone()]).notify();
         one.notified().await;

@@ -1,10 +1,10 @@
-//! A kernel lock for each worker process, so that on one host a dead worker is known at once.
+//! A file lock for each worker process, by which a dead worker on the same host is detected at once.
 //!
-//! Owns the folder `workers` beside the database. The kernel drops the lock (flock) when its process ends, however it
-//! ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing: where no
-//! disk is shared, only the lease decides. A worker that ends while it still holds jobs, for whatever reason, leaves its
-//! file, so that whoever finds it takes them over. One that has ended in order, and could only not write that down, leaves
-//! it under another extension: its jobs did not take it down.
+//! Owns the folder `workers` beside the database. The kernel releases the lock (flock) when its process ends, however
+//! it ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing:
+//! without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its file, and the next
+//! worker that finds it rescues them. A worker that shut down in order but could not release its jobs in the database
+//! renames its file: those jobs did not crash it.
 
 use std::fmt;
 use std::fs::{File, TryLockError};
@@ -15,15 +15,15 @@ use uuid::Uuid;
 
 const FOLDER: &str = "workers";
 const EXTENSION: &str = "lock";
-/// Of a worker that has ended in order while the database could not be written.
+/// The extension of a worker that shut down in order while the database could not be written.
 const ENDED: &str = "ended";
 
-/// A worker process: fresh at each start, so that a restarted worker is never taken for its predecessor.
+/// The id of a worker process, new at each start, so that a restarted worker is never taken for its predecessor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// The id as it stands in `jobs.lease_owner` and in the lock file's name.
+    /// The id as in `jobs.lease_owner` and in the name of the lock file.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -35,7 +35,7 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// This process's lock; dropping it says that the process is dead.
+/// The lock of this process. Dropping it marks the process as dead.
 #[derive(Debug)]
 pub struct WorkerLock {
     id: WorkerId,
@@ -45,16 +45,16 @@ pub struct WorkerLock {
 }
 
 impl WorkerLock {
-    /// Makes a worker id and its lock in `folder`, which is the database's.
+    /// Creates a worker id and its lock in the folder of the database.
     ///
     /// # Errors
-    /// When the file cannot be made or the file system has no locks.
+    /// When the file cannot be created or the file system has no locks.
     pub fn acquire(folder: &Path) -> io::Result<Self> {
         let folder = folder.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
         let id = WorkerId(Uuid::now_v7().to_string());
         let path = folder.join(&id.0).with_extension(EXTENSION);
-        // Locked before it has the name that others look for, so that nobody ever finds it unlocked while we live.
+        // Locked before it gets its final name, so that no other worker finds it unlocked while this one is alive.
         let unnamed = folder.join(format!(".{id}.new"));
         let file = File::create_new(&unnamed)?;
         file.try_lock().map_err(io::Error::from)?;
@@ -62,25 +62,29 @@ impl WorkerLock {
         Ok(Self { id, folder, path, _locked: file })
     }
 
-    /// The id that this process claims jobs under.
+    /// The id under which this process claims jobs.
     pub fn id(&self) -> &WorkerId {
         &self.id
     }
 
-    /// Removes the lock's file: the worker holds no job and will claim none, so nobody need look after it.
+    /// Deletes the lock file: the worker holds no job and will claim none.
     pub(super) fn resign(&self) {
-        // A file that stays is found dead and removed by the next worker.
+        // The next worker deletes a file that is left over.
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Says that this worker ends in order, although the database still shows jobs of it.
-    pub(super) fn end_in_order(&self) {
+    /// Marks this worker as shut down in order, although the database still has jobs under its id.
+    pub(super) fn mark_orderly(&self) {
         if let Err(error) = std::fs::rename(&self.path, self.path.with_extension(ENDED)) {
-            tracing::warn!(worker = %self.id, error = %error, "this worker's jobs will count as crashed");
+            tracing::warn!(
+                worker = %self.id,
+                error = %error,
+                "cannot rename the lock file; the jobs of this worker will count as crashed"
+            );
         }
     }
 
-    /// The workers whose lock could be taken, because they are dead. Blocks for a few file operations.
+    /// The dead workers: those whose lock could be taken. Blocks for a few file operations.
     pub(super) fn dead_workers(&self) -> Vec<DeadWorker> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         entries.filter_map(|entry| self.dead_worker(&entry.ok()?.path())).collect()
@@ -99,30 +103,30 @@ impl WorkerLock {
             }
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(error)) => {
-                tracing::warn!(worker = stem, error = %error, "a worker's lock cannot be tried");
+                tracing::warn!(worker = stem, error = %error, "cannot try the lock of a worker");
                 None
             }
         }
     }
 }
 
-/// A worker known to be dead; its lock is held meanwhile.
+/// A dead worker. Its lock is held meanwhile.
 #[derive(Debug)]
 pub(super) struct DeadWorker {
     pub(super) id: WorkerId,
-    /// It has ended in order: what it held did not take it down.
+    /// It shut down in order: its jobs did not crash it.
     pub(super) in_order: bool,
     path: PathBuf,
     _locked: File,
 }
 
 impl DeadWorker {
-    /// Removes the lock file, once the worker's jobs are all taken back.
+    /// Deletes the lock file. Call it once all jobs of the worker are rescued.
     pub(super) fn forget(self) {
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != io::ErrorKind::NotFound
         {
-            tracing::warn!(worker = %self.id, error = %error, "a dead worker's lock cannot be removed");
+            tracing::warn!(worker = %self.id, error = %error, "cannot delete the lock file of a dead worker");
         }
     }
 }
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_worker_is_not_dead_and_one_that_resigned_leaves_nothing() {
+    fn a_living_worker_is_not_dead_and_a_resigned_one_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let one = WorkerLock::acquire(folder.path()).unwrap();
         let other = WorkerLock::acquire(folder.path()).unwrap();
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_file_that_nobody_holds_means_dead() {
+    fn an_unlocked_lock_file_means_a_dead_worker() {
         let folder = tempfile::tempdir().unwrap();
         let living = WorkerLock::acquire(folder.path()).unwrap();
         std::fs::write(folder.path().join(FOLDER).join("gone.lock"), "").unwrap();
@@ -160,7 +164,7 @@ mod tests {
         assert_eq!(dead.len(), 1);
         let dead = dead.remove(0);
         assert_eq!(dead.id.as_str(), "gone");
-        assert!(living.dead_workers().is_empty(), "its lock is held by who rescues");
+        assert!(living.dead_workers().is_empty(), "the rescuer holds its lock");
         dead.forget();
         assert!(living.dead_workers().is_empty());
     }

@@ -3,13 +3,12 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::db::schema::orders;
 use crate::db::{UnixMillis, now};
-use crate::ids::{CustomerId, JobId, OrderId};
-use crate::job_payloads::{MailTask, WarehouseTask, user_of};
-use crate::jobs::{self, EMAIL, JobStatus, Kind, NewJob, WAREHOUSE, WEBHOOK};
+use crate::ids::{CustomerId, OrderId};
+use crate::job_payloads::{EMAIL, MailTask, WAREHOUSE, WEBHOOK, WarehouseTask, WebhookTask, user_of};
+use crate::jobs::{self, JobStatus, Kind};
 
 /// Every kind of job that an order may have, in the order in which they are shown.
 const KINDS: [Kind; 3] = [WEBHOOK, WAREHOUSE, EMAIL];
@@ -60,14 +59,13 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
         .execute(connection)?;
     let user_id = user_of(customer_id);
     if *webhook {
-        let payload = json!({ "orderId": order_id, "userId": user_id }).to_string();
-        enqueue(connection, WEBHOOK, order_id, payload, at)?;
+        jobs::enqueue(connection, &WebhookTask { order_id: order_id.clone(), user_id }, at)?;
     }
     let order = WarehouseTask::Order { order_id: order_id.clone(), user_id, placed_at: at };
-    enqueue(connection, WAREHOUSE, order_id, order.payload(), at)?;
+    jobs::enqueue(connection, &order, at)?;
     if *mail {
         let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
-        enqueue(connection, EMAIL, order_id, confirmed.payload(), at)?;
+        jobs::enqueue(connection, &confirmed, at)?;
     }
     Ok(Accepted::New)
 }
@@ -81,17 +79,6 @@ pub(super) fn known(
     let placed_by =
         orders::table.find(order_id.as_str()).select(orders::customer_id).first::<String>(connection).optional()?;
     Ok(placed_by.map(|placed_by| if placed_by == customer_id.as_str() { Accepted::Before } else { Accepted::Taken }))
-}
-
-fn enqueue(
-    connection: &mut SqliteConnection,
-    kind: Kind,
-    order_id: &OrderId,
-    payload: String,
-    at: UnixMillis,
-) -> QueryResult<bool> {
-    let job = NewJob { id: JobId::generate(), kind, payload, dedup: Some(order_id.to_string()) };
-    jobs::enqueue(connection, &job, at)
 }
 
 /// Reads an order.

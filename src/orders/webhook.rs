@@ -5,14 +5,14 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::receiver::{Message, Receiver, Undelivered};
 use super::store::{self, Order};
 use crate::db::{Database, UnixMillis};
 use crate::ids::OrderId;
-use crate::jobs::{Failure, Handler, Job, Kind, WEBHOOK};
+use crate::job_payloads::WebhookTask;
+use crate::jobs::{Failure, Handler, Job};
 
 const NOT_REPORTED: &str = "The purchase could not be reported.";
 
@@ -39,12 +39,11 @@ pub enum Report {
 }
 
 impl Handler for WebhookWorker {
-    const KIND: Kind = WEBHOOK;
+    type Task = WebhookTask;
     type Effect = OrderId;
     type Event = Report;
 
-    async fn run(&self, job: &Job) -> Result<OrderId, Failure> {
-        let order_id = order_of(job).ok_or_else(|| Failure::fail("the job names no order", NOT_REPORTED))?;
+    async fn run(&self, _: &Job, WebhookTask { order_id, .. }: WebhookTask) -> Result<OrderId, Failure> {
         let order = self
             .database
             .read_point(|connection| store::find(connection, &order_id))
@@ -60,7 +59,7 @@ impl Handler for WebhookWorker {
     }
 
     fn on_dead(_: &mut SqliteConnection, job: &Job, _: &str, _: UnixMillis) -> QueryResult<Option<Report>> {
-        Ok(order_of(job).map(Report::GivenUp))
+        Ok(job.task().ok().map(|WebhookTask { order_id, .. }| Report::GivenUp(order_id)))
     }
 
     fn publish(&self, report: Report) {
@@ -78,11 +77,6 @@ fn failure(undelivered: Undelivered) -> Failure {
         true => Failure::fail(undelivered, NOT_REPORTED),
         false => Failure::retry(undelivered, NOT_REPORTED),
     }
-}
-
-fn order_of(job: &Job) -> Option<OrderId> {
-    let payload: Value = serde_json::from_str(&job.payload).ok()?;
-    OrderId::from_json(payload.get("orderId")).ok()
 }
 
 /// The body, in the order of fields and with the names that receivers know.

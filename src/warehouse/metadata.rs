@@ -1,4 +1,4 @@
-//! What is to be known of a picture without decoding it.
+//! The metadata of an image, read without decoding it.
 
 use std::io::{self, BufReader, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,29 +6,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use exif::{Exif, In, Reader, Tag, Value};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
-use sha2::{Digest, Sha256};
 
+use crate::files::sha256;
 use crate::thumbnail::{self, Format, Limits};
 
-/// An asset's metadata.
+/// The metadata of an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// Lower-case hex.
     pub(super) sha256: String,
     pub(super) bytes: u64,
     pub(super) format: Format,
-    /// In pixels, as stored.
+    /// In pixels, before the EXIF orientation.
     pub(super) width: u32,
-    /// In pixels, as stored.
+    /// In pixels, before the EXIF orientation.
     pub(super) height: u32,
-    /// RFC 3339; without an offset where the camera told none.
+    /// RFC 3339, without an offset if the camera recorded none.
     pub(super) captured_at: Option<String>,
 }
 
-/// Reads a file's metadata; all of it only if its hash is not `known`.
+/// Reads the metadata of a file. Reads the whole file only if its hash is not `known`.
 ///
 /// # Errors
-/// When its header shows that it is no picture, or none that is accepted here, or when it cannot be read.
+/// When the header is not that of a supported image, or when the file cannot be read.
 pub(super) fn metadata<F: Read + Seek>(
     mut file: F,
     known: Option<String>,
@@ -38,29 +38,24 @@ pub(super) fn metadata<F: Read + Seek>(
     let probe = thumbnail::probe(BufReader::new(&mut file), limits)?;
     file.rewind().map_err(failed)?;
     let captured_at = captured_at(&mut file);
-    let sha256 = known.map_or_else(|| hash(&mut file), Ok).map_err(failed)?;
+    let sha256 = match known {
+        Some(known) => known,
+        None => {
+            file.rewind().map_err(failed)?;
+            sha256(&mut file).map_err(failed)?
+        }
+    };
     let bytes = file.seek(io::SeekFrom::End(0)).map_err(failed)?;
     let thumbnail::Probe { format, width, height } = probe;
     Ok(Metadata { sha256, bytes, format, width, height, captured_at })
 }
 
-fn hash<F: Read + Seek>(file: &mut F) -> io::Result<String> {
-    let (mut hash, mut part) = (Sha256::new(), vec![0; 64 << 10]);
-    file.rewind()?;
-    loop {
-        match file.read(&mut part)? {
-            0 => return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()),
-            read => hash.update(&part[..read]),
-        }
-    }
-}
-
-/// When the picture was taken: EXIF's `DateTimeOriginal`, or else `DateTimeDigitized`, with its offset where there is one
-/// (EXIF 2.32). Whatever is malformed is taken for missing.
+/// The capture time: `DateTimeOriginal` of EXIF, else `DateTimeDigitized`, with its offset if there is one (EXIF 2.32).
+/// A malformed value counts as missing.
 fn captured_at<F: Read + Seek>(file: &mut F) -> Option<String> {
-    // The bytes are anybody's: a panic on the way through them costs a date, not the job.
+    // The bytes are untrusted: a panic of the parser costs the capture time, not the job.
     let read = || {
-        // What stands beside a fault still counts: many a program writes blocks that end a little early.
+        // Fields beside a fault are used: some programs write blocks that end too early.
         let read = Reader::new().continue_on_error(true).read_from_container(&mut BufReader::new(file));
         read.or_else(|error| error.distill_partial_result(|_faults| {})).ok()
     };
@@ -79,7 +74,7 @@ fn time(exif: &Exif, time: Tag, offset: Tag) -> Option<String> {
     })
 }
 
-/// `+02:00`, as RFC 3339 wants it too.
+/// Parses `+02:00`, which is also the form of RFC 3339.
 fn parse_offset(text: &str) -> Option<&str> {
     let (sign, rest) = text.split_at_checked(1)?;
     let (hours, minutes) = rest.split_once(':')?;
@@ -142,7 +137,7 @@ mod tests {
     const OFFSET: u16 = 0x9011;
 
     #[test]
-    fn a_picture_is_known_by_its_content_and_its_header() {
+    fn metadata_comes_from_the_content_and_the_header() {
         let metadata = metadata(PNG).unwrap();
         assert_eq!((metadata.bytes, metadata.format), (PNG.len() as u64, Format::Png));
         assert_eq!(metadata.sha256.len(), 64);
@@ -154,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_capture_time_is_the_camera_s_with_its_offset_where_it_told_one() {
+    fn the_capture_time_has_the_offset_that_the_camera_recorded() {
         let captured = |tags: &[(u16, &str)]| metadata(&with_exif(tags)).unwrap().captured_at;
         let (taken, scanned) = ("2026:07:09 18:30:05", "2026:08:01 09:00:00");
         assert_eq!(captured(&[(ORIGINAL, taken)]).unwrap(), "2026-07-09T18:30:05");
@@ -167,9 +162,9 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_beside_the_capture_time_does_not_cost_it() {
+    fn a_fault_beside_the_capture_time_does_not_hide_it() {
         let whole = with_exif(&[(ORIGINAL, "2026:07:09 18:30:05")]);
-        // Without the pointer to the next directory, as piexif writes it, the value follows at once.
+        // As piexif writes it: without the pointer to the next directory, the value follows at once.
         let exif = whole.windows(4).position(|window| window == b"eXIf").unwrap() + 4;
         let length = u32::from_be_bytes(whole[exif - 8..exif - 4].try_into().unwrap()) as usize;
         let mut block = whole[exif..exif + length].to_vec();
@@ -189,7 +184,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_stands_in_the_exif_block_the_picture_has_its_facts(noise in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn any_exif_block_leaves_the_other_metadata_readable(noise in prop::collection::vec(any::<u8>(), 0..300)) {
             let mut png = PNG[..33].to_vec();
             png.extend((noise.len() as u32).to_be_bytes());
             png.extend(b"eXIf");

@@ -1,18 +1,18 @@
-//! The warehouse: every picture is kept as an asset, every order is taken on for fulfilment, each exactly once.
+//! The warehouse: stores every image as an asset and fulfils every order, each exactly once.
 //!
-//! Owns the tables `assets`, `asset_references` and `fulfilments`. Consumes its jobs, which images and orders make in the
-//! transactions that accept them; publishes nothing. Never keeps a picture's bytes a second time (they lie where the
-//! upload put them), never refuses a picture that it does not understand, and never takes an order on twice.
+//! Owns the tables `assets`, `asset_references` and `fulfilments`. Consumes its jobs, which images and orders enqueue
+//! in the transactions that accept them. Publishes nothing. Never copies an image (the file stays where the upload put
+//! it), never fails an image that it cannot read, and never fulfils an order twice.
 //!
 //! - `worker`: the job
-//! - `metadata`: what is to be known of a picture
+//! - `metadata`: hash, size, format and capture time of an image
 //! - `store`: the rows
-//! - `report`: what it all comes to
+//! - `report`: the totals
 
 mod metadata;
 mod report;
 mod store;
 mod worker;
 
-pub use report::{Report, report};
-pub use worker::WarehouseWorker;
+pub(crate) use report::{Report, report};
+pub(crate) use worker::WarehouseWorker;

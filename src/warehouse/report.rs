@@ -1,4 +1,4 @@
-//! What the warehouse holds, in sums.
+//! The totals of the warehouse.
 
 use std::collections::BTreeMap;
 
@@ -7,27 +7,23 @@ use diesel::sql_types::{BigInt, Text};
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 
-/// The sums.
+/// The totals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
-    /// Different pictures.
-    pub assets: i64,
-    /// Images that are one of them.
-    pub references: i64,
-    /// What the assets take.
-    pub bytes: i64,
-    /// What they would take more if every image were kept by itself.
-    pub bytes_saved: i64,
-    /// Orders that were taken on, by the day (UTC, `2026-11-24`) on which they were placed.
-    pub orders_per_day: BTreeMap<String, i64>,
+pub(crate) struct Report {
+    pub(crate) assets: i64,
+    /// Images that are stored as an asset.
+    pub(crate) references: i64,
+    /// The size of the assets.
+    pub(crate) bytes: i64,
+    /// The additional size if every image were stored separately.
+    pub(crate) bytes_saved: i64,
+    /// Fulfilled orders by the day on which they were placed (UTC, `2026-11-24`).
+    pub(crate) orders_per_day: BTreeMap<String, i64>,
 }
 
-/// Sums up. Reads every row once.
-///
-/// # Errors
-/// When a query fails.
-pub fn report(connection: &mut SqliteConnection) -> QueryResult<Report> {
+/// Reads every row once.
+pub(crate) fn report(connection: &mut SqliteConnection) -> QueryResult<Report> {
     let Sums { assets, references, bytes, referenced } = diesel::sql_query(
         "SELECT
              (SELECT count(*) FROM assets) AS assets,
@@ -52,7 +48,7 @@ struct Sums {
     references: i64,
     #[diesel(sql_type = BigInt)]
     bytes: i64,
-    /// The bytes of the assets, each as often as it is referred to.
+    /// The size of the assets, each counted once per reference.
     #[diesel(sql_type = BigInt)]
     referenced: i64,
 }

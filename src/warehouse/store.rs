@@ -1,5 +1,5 @@
-//! The rows of assets, references and fulfilments. Every function runs inside the caller's transaction, and may be
-//! repeated: the second time it changes nothing.
+//! The rows of assets, references and fulfilments. Every function runs inside the caller's transaction and is
+//! idempotent.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -9,7 +9,7 @@ use crate::db::UnixMillis;
 use crate::db::schema::{asset_references, assets, fulfilments};
 use crate::ids::{OrderId, UserId};
 
-/// Keeps a picture as an asset, unless the same bytes are there already, and notes that this image is that asset.
+/// Stores an image as an asset, or as a reference to the asset with the same content.
 pub(super) fn insert_asset(
     connection: &mut SqliteConnection,
     image_id: i64,
@@ -32,14 +32,14 @@ pub(super) fn insert_asset(
         .values((
             asset_references::image_id.eq(image_id),
             asset_references::sha256.eq(&metadata.sha256),
-            asset_references::user_id.eq(user_id.get()),
+            asset_references::user_id.eq(user_id),
             asset_references::created_at.eq(at),
         ))
         .execute(connection)?;
     Ok(())
 }
 
-/// Takes an order on.
+/// Fulfils an order.
 pub(super) fn fulfil(
     connection: &mut SqliteConnection,
     order_id: &OrderId,
@@ -48,7 +48,7 @@ pub(super) fn fulfil(
 ) -> QueryResult<()> {
     diesel::insert_or_ignore_into(fulfilments::table)
         .values((
-            fulfilments::order_id.eq(order_id.as_str()),
+            fulfilments::order_id.eq(order_id),
             fulfilments::placed_at.eq(placed_at),
             fulfilments::created_at.eq(at),
         ))

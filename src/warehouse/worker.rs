@@ -1,4 +1,4 @@
-//! The warehouse job: take in an image, or take on an order.
+//! The warehouse job: stores an image as an asset, or fulfils an order.
 
 use std::time::Duration;
 
@@ -12,27 +12,26 @@ use crate::db::UnixMillis;
 use crate::files::{Files, OpenError, Original, SETTLED_AFTER};
 use crate::ids::{ImagePath, OrderId, UserId};
 use crate::job_payloads::WarehouseTask;
-use crate::jobs::{Failure, Handler, Job, Kind, WAREHOUSE};
+use crate::jobs::{Failure, Handler, Job};
 use crate::thumbnail::{self, Limits};
 
-const IMAGE_NOT_STORED: &str = "The picture could not be taken into the warehouse.";
-const ORDER_NOT_FULFILLED: &str = "The order could not be taken on.";
+const NOT_STORED: &str = "The picture could not be stored in the warehouse.";
 
-/// Takes in images and takes on orders.
-pub struct WarehouseWorker {
+/// Runs warehouse jobs.
+pub(crate) struct WarehouseWorker {
     files: Files,
     limits: Limits,
     max_bytes: u64,
 }
 
 impl WarehouseWorker {
-    /// A worker on these files, of which it takes pictures of at most `max_bytes`.
-    pub fn new(files: Files, limits: Limits, max_bytes: u64) -> Self {
+    /// `max_bytes` is the size of the largest image that is read.
+    pub(crate) fn new(files: Files, limits: Limits, max_bytes: u64) -> Self {
         Self { files, limits, max_bytes }
     }
 
-    /// The file's metadata, or why it has none. A file that may still be written is given the time to settle: the metadata of
-    /// half a file would be of another picture.
+    /// The metadata of a file, or the reason why it has none. Waits for a file that may still be written, because the
+    /// metadata of half a file would be wrong.
     async fn inspect(&self, path: ImagePath) -> Result<Result<Metadata, String>, Failure> {
         for pause in [SETTLED_AFTER, Duration::ZERO] {
             let (files, limits, max_bytes, path) = (self.files.clone(), self.limits, self.max_bytes, path.clone());
@@ -42,17 +41,13 @@ impl WarehouseWorker {
                 Inspected::Unsettled => tokio::time::sleep(pause).await,
             }
         }
-        Err(Failure::retry("the file is still being written", IMAGE_NOT_STORED))
+        Err(Failure::retry("the file is still being written", NOT_STORED))
     }
 }
 
-/// A runtime that stops drops what still waits for a thread, which says nothing of the picture.
+/// A runtime that shuts down cancels tasks that wait for a thread, which says nothing about the image.
 fn interrupted(error: JoinError) -> Failure {
-    if error.is_cancelled() {
-        Failure::environment(error, IMAGE_NOT_STORED)
-    } else {
-        Failure::retry(error, IMAGE_NOT_STORED)
-    }
+    if error.is_cancelled() { Failure::environment(error, NOT_STORED) } else { Failure::retry(error, NOT_STORED) }
 }
 
 enum Inspected {
@@ -60,39 +55,31 @@ enum Inspected {
     Unsettled,
 }
 
-/// What the warehouse has learned.
+/// The result of a warehouse job.
 #[derive(Debug, Clone)]
-pub enum Effect {
-    /// An image is a picture.
+pub(crate) enum Effect {
     Asset {
-        /// Which image.
         image_id: i64,
-        /// Whose.
         user_id: UserId,
-        /// What is known of it.
         metadata: Metadata,
     },
-    /// An image is no picture, for this reason.
+    /// The file cannot become an asset, for this reason.
     NotAnImage(String),
-    /// An order is taken on.
     Order {
-        /// Which order.
         order_id: OrderId,
-        /// When it was placed.
         placed_at: UnixMillis,
     },
 }
 
 impl Handler for WarehouseWorker {
-    const KIND: Kind = WAREHOUSE;
+    type Task = WarehouseTask;
     type Effect = Effect;
     type Event = ();
 
-    async fn run(&self, job: &Job) -> Result<Effect, Failure> {
-        match WarehouseTask::parse(&job.payload) {
-            Err(error) => Err(Failure::fail(format!("the payload is no task: {error}"), ORDER_NOT_FULFILLED)),
-            Ok(WarehouseTask::Order { order_id, placed_at, .. }) => Ok(Effect::Order { order_id, placed_at }),
-            Ok(WarehouseTask::Image { image_id, user_id, image_path }) => Ok(match self.inspect(image_path).await? {
+    async fn run(&self, _: &Job, task: WarehouseTask) -> Result<Effect, Failure> {
+        match task {
+            WarehouseTask::Order { order_id, placed_at, .. } => Ok(Effect::Order { order_id, placed_at }),
+            WarehouseTask::Image { image_id, user_id, image_path } => Ok(match self.inspect(image_path).await? {
                 Ok(metadata) => Effect::Asset { image_id, user_id, metadata },
                 Err(reason) => Effect::NotAnImage(reason),
             }),
@@ -123,12 +110,12 @@ impl Handler for WarehouseWorker {
     fn publish(&self, (): ()) {}
 }
 
-/// The blocking part.
+/// The blocking part of [`WarehouseWorker::inspect`].
 fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> Result<Inspected, Failure> {
     match files.open_original(path, max_bytes) {
         Ok(original) => read_metadata(original, limits),
-        Err(error @ OpenError::Storage(_)) => Err(Failure::environment(error, IMAGE_NOT_STORED)),
-        Err(error @ (OpenError::Missing | OpenError::Unreadable(_))) => Err(Failure::retry(error, IMAGE_NOT_STORED)),
+        Err(error @ OpenError::Storage(_)) => Err(Failure::environment(error, NOT_STORED)),
+        Err(error @ (OpenError::Missing | OpenError::Unreadable(_))) => Err(Failure::retry(error, NOT_STORED)),
         Err(error @ (OpenError::Outside | OpenError::NotAFile(_) | OpenError::TooLarge { .. })) => {
             Ok(Inspected::Settled(Err(error.to_string())))
         }
@@ -138,11 +125,11 @@ fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> 
 fn read_metadata(mut original: Original, limits: &Limits) -> Result<Inspected, Failure> {
     let known = original.sha256().map(str::to_owned);
     match metadata(&mut original, known, limits) {
-        Err(error) if error.is_of_storage() => Err(Failure::environment(error, IMAGE_NOT_STORED)),
-        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, IMAGE_NOT_STORED)),
-        Err(_) if original.is_damaged().map_err(|error| Failure::environment(error, IMAGE_NOT_STORED))? => Err(
-            Failure::environment("the upload is damaged: its bytes are not those that were uploaded", IMAGE_NOT_STORED),
-        ),
+        Err(error) if error.is_of_storage() => Err(Failure::environment(error, NOT_STORED)),
+        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, NOT_STORED)),
+        Err(_) if original.is_damaged().map_err(|error| Failure::environment(error, NOT_STORED))? => {
+            Err(Failure::environment("the upload is damaged: its bytes are not those that were uploaded", NOT_STORED))
+        }
         _ if !original.is_settled() => Ok(Inspected::Unsettled),
         metadata => Ok(Inspected::Settled(metadata.map_err(|error| error.to_string()))),
     }

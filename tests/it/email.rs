@@ -1,4 +1,4 @@
-//! Mail: handed in at a real server, which defers, refuses, hangs, breaks off and comes back, or kept in files.
+//! Mail: sent to a real server, which defers, refuses, hangs, disconnects and recovers, or written to files.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use m3a3::db::now;
 use m3a3::files::Files;
 use m3a3::ids::{JobId, UserId};
 use m3a3::job_payloads::MailTask;
-use m3a3::jobs::{EMAIL, NewJob, enqueue};
+use m3a3::jobs::enqueue;
 use mail_parser::MessageParser;
 use rand::RngExt;
 
@@ -19,7 +19,7 @@ use crate::harness::pictures::jpeg;
 use crate::harness::ports::free_address;
 use crate::harness::smtp::{Act, MailServer, Moment};
 
-/// An installation whose mail goes to this URL.
+/// An installation that sends its mail to this URL.
 async fn mailing_to(url: &str, settings: &[&str]) -> App {
     let url = format!("email.smtp_url={url}");
     let app = App::new(&[&[url.as_str(), "email.from=m3a3 <post@m3a3.example>"], settings].concat()).await;
@@ -31,7 +31,7 @@ fn worker(app: &App) -> Process {
     app.start(&["worker", "email"])
 }
 
-/// Makes a user known, as the database holds one.
+/// Inserts a user.
 fn user(app: &App, id: i64, username: Option<&str>, email: Option<&str>) {
     diesel::sql_query("INSERT INTO users (id, username, email) VALUES (?, ?, ?)")
         .bind::<BigInt, _>(id)
@@ -41,27 +41,24 @@ fn user(app: &App, id: i64, username: Option<&str>, email: Option<&str>) {
         .unwrap();
 }
 
-/// Makes a mail's job.
+/// Enqueues the job of a mail.
 fn post(app: &App, task: &MailTask) -> JobId {
-    let id = JobId::generate();
-    let job = NewJob { id, kind: EMAIL, payload: task.payload(), dedup: task.dedup() };
-    assert!(enqueue(&mut app.database(), &job, now()).unwrap());
-    id
+    enqueue(&mut app.database(), task, now()).unwrap().unwrap()
 }
 
 fn upload(user: i64, picture: &str) -> MailTask {
     MailTask::UploadReceived { user_id: UserId::new(user).unwrap(), picture: picture.to_owned() }
 }
 
-/// A mail of the usual kind to the usual user.
+/// Enqueues the default mail to the default user.
 fn post_one(app: &App) -> JobId {
     user(app, 7, Some("Ada"), Some("ada@example.org"));
     post(app, &upload(7, "photo.jpg"))
 }
 
-/// How a job stands, and the mail's record.
+/// The state of a job and of its mail.
 #[derive(Debug, QueryableByName)]
-struct Standing {
+struct Status {
     #[diesel(sql_type = Text)]
     state: String,
     #[diesel(sql_type = BigInt)]
@@ -74,13 +71,13 @@ struct Standing {
     mail: String,
 }
 
-impl Standing {
+impl Status {
     fn is(&self, state: &str, attempts: i64, mail: &str) -> bool {
         (self.state.as_str(), self.attempts, self.mail.as_str()) == (state, attempts, mail)
     }
 }
 
-fn standing(app: &App, job: JobId) -> Standing {
+fn status(app: &App, job: JobId) -> Status {
     diesel::sql_query(
         "SELECT j.state, j.attempts, ifnull(j.error, '') AS error, ifnull(j.note, '') AS note,
              ifnull(m.state, '') AS mail
@@ -91,18 +88,18 @@ fn standing(app: &App, job: JobId) -> Standing {
     .unwrap()
 }
 
-async fn until(app: &App, job: JobId, wanted: impl Fn(&Standing) -> bool) -> Standing {
-    eventually("the job is as wanted", || async { Some(standing(app, job)).filter(|standing| wanted(standing)) }).await
+async fn until(app: &App, job: JobId, wanted: impl Fn(&Status) -> bool) -> Status {
+    eventually("the job reaches the status", || async { Some(status(app, job)).filter(|status| wanted(status)) }).await
 }
 
-async fn until_sent(app: &App, job: JobId) -> Standing {
-    let standing = until(app, job, |standing| standing.state == "done").await;
-    assert_eq!(standing.mail, "sent", "{standing:?}");
-    standing
+async fn until_sent(app: &App, job: JobId) -> Status {
+    let status = until(app, job, |status| status.state == "done").await;
+    assert_eq!(status.mail, "sent", "{status:?}");
+    status
 }
 
 #[tokio::test]
-async fn a_mail_arrives_once_with_all_that_belongs_to_it() {
+async fn a_mail_arrives_once_with_its_headers() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
     let job = post_one(&app);
@@ -121,7 +118,7 @@ async fn a_mail_arrives_once_with_all_that_belongs_to_it() {
 }
 
 #[tokio::test]
-async fn a_thumbnail_comes_inside_of_its_mail() {
+async fn a_thumbnail_is_embedded_in_its_mail() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
     user(&app, 7, None, Some("ada@example.org"));
@@ -137,7 +134,7 @@ async fn a_thumbnail_comes_inside_of_its_mail() {
 }
 
 #[tokio::test]
-async fn of_thumbnails_that_are_too_large_for_a_mail_it_contains_a_smaller_one_whole_or_none() {
+async fn a_mail_embeds_the_largest_thumbnail_that_fits_or_none() {
     const MAX: usize = 1 << 20;
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
@@ -168,7 +165,7 @@ async fn of_thumbnails_that_are_too_large_for_a_mail_it_contains_a_smaller_one_w
 }
 
 #[tokio::test]
-async fn the_mail_of_a_picture_knows_all_its_thumbnails_the_largest_first() {
+async fn the_mail_of_an_image_has_all_its_thumbnails_the_largest_first() {
     let app = App::new(&["images.variants=badge=64x64, card=400x400, thumb=300x300"]).await;
     let up = app.up();
     let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
@@ -192,7 +189,7 @@ async fn the_mail_of_a_picture_knows_all_its_thumbnails_the_largest_first() {
 }
 
 #[tokio::test]
-async fn what_is_deferred_five_times_is_sent_at_the_sixth_as_the_same_mail() {
+async fn a_mail_deferred_five_times_is_sent_unchanged_at_the_sixth_attempt() {
     const ANSWERS: [(Moment, Act); 5] = [
         (Moment::Greeting, Act::Say("554 5.3.2 not today")),
         (Moment::Sender, Act::Say("421 4.3.2 shutting down")),
@@ -213,30 +210,30 @@ async fn what_is_deferred_five_times_is_sent_at_the_sixth_as_the_same_mail() {
 }
 
 #[tokio::test]
-async fn what_is_refused_is_dead_at_once_and_says_why_without_the_address() {
+async fn a_refused_mail_is_dead_at_once_with_an_error_that_hides_the_address() {
     for moment in [Moment::Sender, Moment::Recipient, Moment::End] {
         let answer = Act::Say("550 5.1.1 <ada@example.org>: no Ada here");
         let server = MailServer::scripted(move |_| Some((moment, answer)));
         let app = mailing_to(&server.url, &["log.level=trace"]).await;
         let job = post_one(&app);
         let mut worker = worker(&app);
-        let dead = until(&app, job, |standing| standing.state == "dead").await;
+        let dead = until(&app, job, |status| status.state == "dead").await;
         assert!(dead.is("dead", 1, "failed"), "{dead:?}");
         assert_eq!(dead.error, "the mail server refused the mail: 550 5.1.1 <***>: no *** here");
         assert!(worker.stop().success());
         assert_eq!(server.attempts(), 1);
         let log = worker.stderr();
-        assert!(log.contains("the mail is given up") && !log.contains("ada@") && !log.contains("Ada"), "{log}");
+        assert!(log.contains("mail given up") && !log.contains("ada@") && !log.contains("Ada"), "{log}");
     }
 }
 
 #[tokio::test]
-async fn a_dead_mail_that_an_operator_retries_is_sent_as_the_same_mail() {
+async fn a_dead_mail_that_an_operator_retries_is_sent_unchanged() {
     let server = MailServer::scripted(|before| (before == 0).then_some((Moment::End, Act::Say("554 5.7.1 spam"))));
     let app = mailing_to(&server.url, &[]).await;
     let job = post_one(&app);
     let _worker = worker(&app);
-    until(&app, job, |standing| standing.state == "dead").await;
+    until(&app, job, |status| status.state == "dead").await;
     let retried = app.command(&["jobs", "retry", &job.to_string()]).output().unwrap();
     assert!(retried.status.success(), "{}", String::from_utf8_lossy(&retried.stderr));
     until_sent(&app, job).await;
@@ -246,14 +243,14 @@ async fn a_dead_mail_that_an_operator_retries_is_sent_as_the_same_mail() {
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_tried_again() {
+async fn a_mail_is_retried_after_the_server_hung() {
     for moment in [Moment::Greeting, Moment::MidData, Moment::End] {
         let server = MailServer::scripted(move |before| (before == 0).then_some((moment, Act::Silence)));
         let app = mailing_to(&server.url, &["email.timeout_s=1", "jobs.retry_base_s=0.5"]).await;
         let job = post_one(&app);
         let _worker = worker(&app);
-        let failed = until(&app, job, |standing| standing.attempts == 1).await;
-        let timed_out = "the mail server did not take the mail in time";
+        let failed = until(&app, job, |status| status.attempts == 1).await;
+        let timed_out = "the mail server did not accept the mail in time";
         assert!(failed.state == "done" || failed.error == timed_out, "{failed:?}");
         assert_eq!(until_sent(&app, job).await.attempts, 1);
         app.assert_none_is_left_of(&["email"]).await;
@@ -261,7 +258,7 @@ async fn a_server_that_hangs_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_mail_at_which_the_server_hangs_holds_up_no_other() {
+async fn a_server_that_hangs_on_one_mail_does_not_delay_others() {
     let server = MailServer::scripted(|before| (before == 0).then_some((Moment::End, Act::Silence)));
     let app = mailing_to(&server.url, &[]).await;
     let slow = post_one(&app);
@@ -271,18 +268,18 @@ async fn a_mail_at_which_the_server_hangs_holds_up_no_other() {
         let quick = post(&app, &upload(7, &format!("{number}.jpg")));
         assert_eq!(until_sent(&app, quick).await.attempts, 0);
     }
-    let slow = standing(&app, slow);
+    let slow = status(&app, slow);
     assert!(slow.is("running", 0, ""), "{slow:?}");
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_in_the_middle_loses_nothing() {
+async fn a_connection_that_breaks_in_the_middle_loses_no_mail() {
     for moment in [Moment::Greeting, Moment::Recipient, Moment::MidData, Moment::End] {
         let server = MailServer::scripted(move |before| (before == 0).then_some((moment, Act::HangUp)));
         let app = mailing_to(&server.url, &["jobs.retry_base_s=0.5"]).await;
         let job = post_one(&app);
         let _worker = worker(&app);
-        let failed = until(&app, job, |standing| standing.attempts == 1).await;
+        let failed = until(&app, job, |status| status.attempts == 1).await;
         assert!(failed.state == "done" || failed.error.starts_with("the connection to the mail server"), "{failed:?}");
         until_sent(&app, job).await;
         let whole = server.mails();
@@ -293,7 +290,7 @@ async fn a_connection_that_breaks_in_the_middle_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_kill_between_sending_and_noting_it_repeats_the_same_mail_once() {
+async fn a_kill_between_sending_and_committing_repeats_the_same_mail_once() {
     let server = MailServer::scripted(|before| (before == 0).then_some((Moment::End, Act::Silence)));
     let app = mailing_to(&server.url, &["jobs.lease_s=600"]).await;
     let job = post_one(&app);
@@ -311,7 +308,7 @@ async fn a_kill_between_sending_and_noting_it_repeats_the_same_mail_once() {
 }
 
 #[tokio::test]
-async fn random_kills_lose_no_mail_and_repeat_only_what_was_under_way() {
+async fn random_kills_lose_no_mail_and_repeat_only_mails_that_were_in_flight() {
     const KILLS: usize = 6;
     const PART: usize = 10;
     let server = MailServer::taking();
@@ -323,7 +320,7 @@ async fn random_kills_lose_no_mail_and_repeat_only_what_was_under_way() {
         let before = server.attempts();
         jobs.extend((0..PART).map(|number| post(&app, &upload(7, &format!("{kill}-{number}.jpg")))));
         let some = before + rand::rng().random_range(1..PART);
-        eventually("some are under way", || async { (server.attempts() >= some).then_some(()) }).await;
+        eventually("some are in flight", || async { (server.attempts() >= some).then_some(()) }).await;
         workers[kill % 2].kill();
         workers[kill % 2] = worker(&app);
     }
@@ -333,18 +330,18 @@ async fn random_kills_lose_no_mail_and_repeat_only_what_was_under_way() {
     let different: BTreeSet<&str> = arrived.iter().map(String::as_str).collect();
     let expected: BTreeSet<String> = jobs.iter().map(|job| format!("{job}@m3a3.example")).collect();
     assert_eq!(different, expected.iter().map(String::as_str).collect());
-    // A kill finds at most two mails of its worker under way.
+    // At most two mails of a worker are in flight when it is killed.
     let repeats = arrived.len() - different.len();
     assert!(repeats <= KILLS * 2, "{repeats} repeats");
 }
 
 #[tokio::test]
-async fn a_server_that_is_away_gets_everything_when_it_is_back() {
+async fn a_server_that_was_down_gets_every_mail_once_it_is_back() {
     let address = free_address();
     let app = mailing_to(&format!("smtp://{address}"), &[]).await;
     let job = post_one(&app);
     let mut worker = worker(&app);
-    let failed = until(&app, job, |standing| standing.attempts != 0).await;
+    let failed = until(&app, job, |status| status.attempts != 0).await;
     assert!(failed.error.starts_with("the mail server cannot be reached: "), "{failed:?}");
     let server = MailServer::listening(address, &[], |_| None);
     until_sent(&app, job).await;
@@ -354,7 +351,7 @@ async fn a_server_that_is_away_gets_everything_when_it_is_back() {
 
 #[tokio::test]
 async fn many_mails_share_connections_and_each_arrives_once() {
-    // Every fourth mail finds that the server has had enough of the connection.
+    // The server closes the connection before every fourth mail.
     let had_enough = Some((Moment::Sender, Act::Say("421 4.7.0 too many on this connection")));
     let server = MailServer::scripted(move |before| if before % 4 == 3 { had_enough } else { None });
     let app = mailing_to(&server.url, &[]).await;
@@ -371,7 +368,7 @@ async fn many_mails_share_connections_and_each_arrives_once() {
 }
 
 #[tokio::test]
-async fn who_has_no_address_is_skipped_and_the_job_says_so() {
+async fn a_user_without_an_address_is_skipped_with_a_note() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
     user(&app, 7, Some("Ada"), None);
@@ -381,19 +378,19 @@ async fn who_has_no_address_is_skipped_and_the_job_says_so() {
         (post(&app, &upload(7, "photo.jpg")), "skipped: user 7 has no email address"),
         (post(&app, &upload(8, "photo.jpg")), "skipped: user 8 has no email address"),
         (post(&app, &upload(9, "photo.jpg")), "skipped: there is no user 9"),
-        (post(&app, &order(None)), "skipped: the order's customer is no user"),
+        (post(&app, &order(None)), "skipped: the customer of the order is not a user"),
     ];
     let _worker = worker(&app);
     app.assert_none_is_left_of(&["email"]).await;
     for (job, note) in jobs {
-        let standing = standing(&app, job);
-        assert!(standing.is("done", 0, "skipped") && standing.note == note, "{standing:?}");
+        let status = status(&app, job);
+        assert!(status.is("done", 0, "skipped") && status.note == note, "{status:?}");
     }
     assert_eq!(server.attempts(), 0);
 }
 
 #[tokio::test]
-async fn hostile_names_of_an_old_database_are_shown_and_do_nothing() {
+async fn hostile_names_of_an_old_database_are_escaped() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
     user(&app, 7, Some("Ada\r\nBcc: eve@example.org\r\n\r\n.\r\nQUIT\u{202e}"), Some("ada@example.org"));
@@ -410,14 +407,14 @@ async fn hostile_names_of_an_old_database_are_shown_and_do_nothing() {
 }
 
 #[tokio::test]
-async fn an_address_that_the_server_cannot_write_to_is_dead_and_one_that_it_can_is_not() {
+async fn a_non_ascii_address_is_dead_unless_the_server_supports_it() {
     for (offers, state) in [(&["8BITMIME"][..], "dead"), (&["8BITMIME", "SMTPUTF8"], "done")] {
         let server = MailServer::listening(SocketAddr::from(([127, 0, 0, 1], 0)), offers, |_| None);
         let app = mailing_to(&server.url, &[]).await;
         user(&app, 7, None, Some("jürgen@exämple.org"));
         let job = post(&app, &upload(7, "photo.jpg"));
         let _worker = worker(&app);
-        let ended = until(&app, job, |standing| standing.state == state).await;
+        let ended = until(&app, job, |status| status.state == state).await;
         assert!(state == "done" || ended.error.contains("SMTPUTF8"), "{ended:?}");
         assert!(!ended.error.contains("jürgen"), "{ended:?}");
         app.assert_none_is_left_of(&["email"]).await;
@@ -425,13 +422,13 @@ async fn an_address_that_the_server_cannot_write_to_is_dead_and_one_that_it_can_
 }
 
 #[tokio::test]
-async fn a_password_is_told_to_no_server_without_tls() {
+async fn a_password_is_never_sent_without_tls() {
     let server = MailServer::listening(SocketAddr::from(([127, 0, 0, 1], 0)), &["AUTH PLAIN LOGIN"], |_| None);
     let url = server.url.replace("smtp://", "smtp://me:hunter2@");
     let app = mailing_to(&url, &["log.level=trace", "jobs.retry_base_s=3600"]).await;
     let job = post_one(&app);
     let mut worker = worker(&app);
-    let failed = until(&app, job, |standing| standing.attempts == 1).await;
+    let failed = until(&app, job, |status| status.attempts == 1).await;
     assert!(failed.is("queued", 1, "") && failed.error.contains("STARTTLS"), "{failed:?}");
     assert!(server.commands().iter().all(|command| command.starts_with("EHLO") || command == "QUIT"));
     assert!(worker.stop().success());
@@ -448,7 +445,7 @@ fn bare(app: &App) -> Process {
 }
 
 #[tokio::test]
-async fn without_certificates_mail_goes_where_there_is_no_tls_and_the_lack_is_told_where_there_is() {
+async fn without_ca_certificates_mail_is_sent_without_tls_and_fails_with_advice_where_tls_is_required() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &[]).await;
     let job = post_one(&app);
@@ -458,7 +455,7 @@ async fn without_certificates_mail_goes_where_there_is_no_tls_and_the_lack_is_to
     let app = mailing_to("smtps://127.0.0.1:9", &["jobs.retry_base_s=3600"]).await;
     let job = post_one(&app);
     let _worker = bare(&app);
-    let failed = until(&app, job, |standing| standing.attempts == 1).await;
+    let failed = until(&app, job, |status| status.attempts == 1).await;
     assert!(failed.is("queued", 1, "") && failed.error.contains("are CA certificates installed?"), "{failed:?}");
 }
 
@@ -469,7 +466,7 @@ fn outbox(app: &App) -> Vec<PathBuf> {
 }
 
 #[tokio::test]
-async fn without_a_server_each_mail_becomes_a_file_and_the_start_says_so_in_one_line() {
+async fn without_a_server_each_mail_is_written_to_a_file_and_the_start_logs_it_once() {
     let app = mailing_to("", &[]).await;
     let job = post_one(&app);
     let mut worker = worker(&app);
@@ -489,7 +486,7 @@ async fn without_a_server_each_mail_becomes_a_file_and_the_start_says_so_in_one_
 }
 
 #[tokio::test]
-async fn templates_of_a_folder_are_used_and_one_that_is_broken_is_told_at_the_start() {
+async fn templates_of_a_folder_are_used_and_a_broken_one_is_a_startup_error() {
     let server = MailServer::taking();
     let app = mailing_to(&server.url, &["email.templates=letters"]).await;
     app.dir.write("letters/upload_received.txt", "Subject: Merci {{ name }}\n\nVoilà {{ picture }}.\n");
@@ -509,7 +506,7 @@ async fn templates_of_a_folder_are_used_and_one_that_is_broken_is_told_at_the_st
 }
 
 #[tokio::test]
-async fn a_mail_server_s_url_that_cannot_be_right_is_a_configuration_error() {
+async fn an_invalid_url_of_the_mail_server_is_a_configuration_error() {
     let app = App::new(&[]).await;
     for bad in
         ["smtp://h?tls=maybe", "smtps://h?tls=none", "smtp://hunter2@h", "smtp://me:hunter2@h?timeout=5", "ftp://h"]

@@ -1,4 +1,4 @@
-//! Jobs from their row to their end: claimed once, repeated, given up, told.
+//! Jobs from their row to their end: claimed once, retried, given up, published.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -6,10 +6,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use m3a3::db::now;
 use m3a3::db::schema::jobs as rows;
-use m3a3::ids::JobId;
-use m3a3::jobs::{Kind, NewJob, Policy, enqueue};
+use m3a3::jobs::{Policy, enqueue};
 
-use crate::harness::job_lab::{Event, Fake, KIND, Lab, NEVER, ONCE, POLICY, Verdict};
+use crate::harness::job_lab::{Event, Fake, FakeTask, Lab, NEVER, POLICY, Verdict};
 
 #[tokio::test]
 async fn every_job_runs_exactly_once_however_many_runners_compete() {
@@ -43,7 +42,7 @@ async fn every_job_runs_exactly_once_however_many_runners_compete() {
 }
 
 #[tokio::test]
-async fn no_more_jobs_run_at_once_than_there_are_slots() {
+async fn a_runner_runs_no_more_jobs_than_it_has_slots() {
     let mut lab = Lab::new();
     for _ in 0..10 {
         lab.enqueue().await;
@@ -57,7 +56,7 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
     lab.sweep_passes().await;
     lab.assert_quiet();
     let running: i64 = rows::table.filter(rows::state.eq("running")).count().get_result(&mut lab.connection()).unwrap();
-    assert_eq!(running, 3, "nothing is claimed that cannot run");
+    assert_eq!(running, 3, "no more jobs are claimed than can run");
     for ended in 0..10 {
         held.remove(0).end(Verdict::Done);
         if ended < 7 {
@@ -71,14 +70,14 @@ async fn no_more_jobs_run_at_once_than_there_are_slots() {
 }
 
 #[tokio::test]
-async fn a_ring_starts_a_job_without_a_sweep_and_a_sweep_without_a_ring() {
+async fn a_job_starts_by_a_wake_signal_without_a_sweep_or_by_a_sweep_without_a_signal() {
     let mut lab = Lab::new();
-    let ringing = lab.worker(1, Policy { sweep_interval: NEVER, ..POLICY });
+    let woken = lab.worker(1, Policy { sweep_interval: NEVER, ..POLICY });
     lab.enqueue().await;
-    ringing.wake.notify();
+    woken.wake.notify();
     lab.call().await.end(Verdict::Done);
     lab.event().await;
-    ringing.stop().await;
+    woken.stop().await;
 
     let sweeping = lab.worker(1, POLICY);
     lab.sweep_passes().await;
@@ -89,8 +88,8 @@ async fn a_ring_starts_a_job_without_a_sweep_and_a_sweep_without_a_ring() {
 }
 
 #[tokio::test]
-async fn a_failing_job_waits_twice_as_long_each_time_and_is_dead_after_its_last_attempt() {
-    // Four times as long is less than the longest wait that the policy allows.
+async fn the_delay_of_a_failing_job_doubles_until_it_is_dead_after_its_last_attempt() {
+    // Four times this is below the longest delay of the policy.
     const BASE_MS: i64 = 500_000;
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
@@ -119,7 +118,7 @@ async fn a_failing_job_waits_twice_as_long_each_time_and_is_dead_after_its_last_
 }
 
 #[tokio::test]
-async fn what_no_repetition_mends_is_dead_at_once() {
+async fn a_permanent_failure_is_dead_at_once() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, POLICY);
@@ -131,7 +130,7 @@ async fn what_no_repetition_mends_is_dead_at_once() {
 }
 
 #[tokio::test]
-async fn a_panic_costs_its_own_job_an_attempt_and_others_nothing() {
+async fn a_panic_fails_an_attempt_of_its_own_job_only() {
     let mut lab = Lab::new();
     let (bad, good) = (lab.enqueue().await, lab.enqueue().await);
     let worker = lab.worker(2, POLICY);
@@ -149,7 +148,7 @@ async fn a_panic_costs_its_own_job_an_attempt_and_others_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_after_the_end_of_a_job_frees_its_slot() {
+async fn a_panic_while_publishing_frees_the_slot() {
     let mut lab = Lab::new();
     let (first, second) = (lab.enqueue().await, lab.enqueue().await);
     let worker = lab.worker(1, POLICY);
@@ -162,7 +161,21 @@ async fn a_panic_after_the_end_of_a_job_frees_its_slot() {
 }
 
 #[tokio::test]
-async fn an_effect_that_cannot_be_written_is_undone_and_tried_again() {
+async fn a_job_with_an_invalid_payload_is_dead_without_an_attempt_of_its_handler() {
+    let mut lab = Lab::new();
+    let id = lab.enqueue().await;
+    diesel::update(rows::table).set(rows::payload.eq("{}")).execute(&mut lab.connection()).unwrap();
+    let worker = lab.worker(1, POLICY);
+    assert!(matches!(lab.event().await, Event::Dead(dead, _) if dead == id));
+    let row = lab.row(id);
+    assert_eq!(row.counts(), ("dead", 1, 0));
+    assert!(row.error.unwrap().starts_with("the payload is invalid: "));
+    lab.assert_quiet();
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_effect_that_cannot_be_written_is_rolled_back_and_retried() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, POLICY);
@@ -175,42 +188,42 @@ async fn an_effect_that_cannot_be_written_is_undone_and_tried_again() {
     worker.stop().await;
 }
 
-/// Whether a job with the only key that is used here is made.
-async fn keyed(lab: &Lab, kind: Kind, payload: i64) -> bool {
-    let job = NewJob { id: JobId::generate(), kind, payload: payload.to_string(), dedup: Some("key".to_owned()) };
-    lab.database.write(move |connection| enqueue(connection, &job, now())).await.unwrap()
+/// Whether a job with the dedup key `key` is stored.
+async fn keyed<const FOREVER: bool>(lab: &Lab, user: i64) -> bool {
+    let task = FakeTask::<FOREVER> { user, key: Some("key".to_owned()) };
+    lab.database.write(move |connection| enqueue(connection, &task, now())).await.unwrap().is_some()
 }
 
 #[tokio::test]
-async fn a_key_holds_while_its_job_is_active() {
+async fn a_dedup_key_blocks_while_its_job_is_active() {
     let mut lab = Lab::new();
-    assert!(keyed(&lab, KIND, 1).await);
-    assert!(!keyed(&lab, KIND, 2).await, "one is queued");
+    assert!(keyed::<false>(&lab, 1).await);
+    assert!(!keyed::<false>(&lab, 2).await, "one is queued");
     let worker = lab.worker(1, POLICY);
     let call = lab.call().await;
-    assert!(!keyed(&lab, KIND, 2).await, "one is running");
+    assert!(!keyed::<false>(&lab, 2).await, "one is running");
     call.end(Verdict::Retry);
     let call = lab.call().await;
-    assert!(!keyed(&lab, KIND, 2).await, "one runs again");
+    assert!(!keyed::<false>(&lab, 2).await, "one runs again");
     call.end(Verdict::Done);
     lab.event().await;
-    assert!(keyed(&lab, KIND, 2).await, "it is done");
+    assert!(keyed::<false>(&lab, 2).await, "it is done");
     lab.call().await.end(Verdict::Fail);
     lab.event().await;
-    assert!(keyed(&lab, KIND, 3).await, "it is dead");
+    assert!(keyed::<false>(&lab, 3).await, "it is dead");
     lab.call().await.end(Verdict::Done);
     lab.event().await;
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn a_key_that_holds_for_ever_outlasts_its_job() {
+async fn a_permanent_dedup_key_blocks_after_its_job_is_done() {
     let mut lab = Lab::new();
-    assert!(keyed(&lab, KIND, 1).await);
-    assert!(keyed(&lab, ONCE, 2).await, "each kind has keys of its own");
+    assert!(keyed::<false>(&lab, 1).await);
+    assert!(keyed::<true>(&lab, 2).await, "each kind has its own keys");
     let worker = lab.worker_of(Fake::<true>(lab.stage.clone()), 1, POLICY);
     lab.call().await.end(Verdict::Done);
     lab.event().await;
-    assert!(!keyed(&lab, ONCE, 3).await);
+    assert!(!keyed::<true>(&lab, 3).await);
     worker.stop().await;
 }

@@ -177,13 +177,13 @@ async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
     let worker = lab.worker(1, crate::harness::job_lab::POLICY);
     let job = lab.enqueue().await;
     let call = lab.call().await;
-    let hooks = [m3a3::jobs::KindHooks::of::<crate::harness::job_lab::Fake>()].into();
-    let cancelled = m3a3::jobs::cancel(&lab.database, &hooks, job).await.unwrap();
-    assert_eq!(cancelled, m3a3::jobs::Intervention::Done);
+    let hooks = [m3a3::jobs::operator::KindHooks::of::<crate::harness::job_lab::Fake>()].into();
+    let cancelled = m3a3::jobs::operator::cancel(&lab.database, &hooks, job).await.unwrap();
+    assert_eq!(cancelled, m3a3::jobs::operator::Intervention::Done);
     call.end(crate::harness::job_lab::Verdict::Done);
     worker.stop().await;
     assert_eq!((lab.row(job).state.as_str(), lab.effects()), ("cancelled", 0));
-    let shown = lab.database.read_point(|connection| m3a3::jobs::show(connection, job)).unwrap().unwrap();
+    let shown = lab.database.read_point(|connection| m3a3::jobs::operator::show(connection, job)).unwrap().unwrap();
     let outcomes: Vec<_> = shown.history.iter().map(|attempt| attempt.outcome.as_str()).collect();
     assert_eq!(outcomes, ["cancelled"]);
 }

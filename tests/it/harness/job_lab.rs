@@ -1,4 +1,4 @@
-//! A laboratory for the job engine: in process, with a handler whose every attempt the test holds in its hand.
+//! A laboratory for the job engine: in process, with a handler whose attempts the test controls.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use std::time::Duration;
 use diesel::prelude::*;
 use m3a3::db::schema::{jobs as rows, users};
 use m3a3::db::{Database, Location, UnixMillis, WriterThread, now};
-use m3a3::ids::JobId;
-use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, NewJob, Policy, Runner, WakeSignal, WorkerLock, enqueue};
+use m3a3::ids::{JobId, UserId};
+use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, Policy, Runner, Task, WakeSignal, WorkerLock, enqueue};
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -18,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::app::{DEADLINE, eventually};
 
-pub const KIND: Kind = Kind { name: "fake", dedup: DedupScope::WhileActive };
-pub const ONCE: Kind = Kind { name: "once", dedup: DedupScope::Forever };
-/// So long that only something else than the clock can explain what happens.
+pub const KIND: Kind = Kind { name: "fake", dedup: DedupScope::WhileActive, optional: false };
+pub const ONCE: Kind = Kind { name: "once", dedup: DedupScope::Forever, optional: false };
+/// Longer than any test.
 pub const NEVER: Duration = Duration::from_secs(3600);
 
 pub const POLICY: Policy = Policy {
@@ -33,33 +34,53 @@ pub const POLICY: Policy = Policy {
     time_limit: NEVER,
 };
 
-/// What an attempt is to do.
+/// The task of [`KIND`], or of [`ONCE`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FakeTask<const FOREVER: bool = false> {
+    /// The id of the user that the effect creates; a second user with the same id would fail.
+    pub user: i64,
+    pub key: Option<String>,
+}
+
+impl<const FOREVER: bool> Task for FakeTask<FOREVER> {
+    const KIND: Kind = if FOREVER { ONCE } else { KIND };
+
+    fn dedup_key(&self) -> Option<String> {
+        self.key.clone()
+    }
+
+    fn user_id(&self) -> Option<UserId> {
+        None
+    }
+}
+
+/// The outcome of an attempt, which the test decides.
 #[derive(Debug, Clone)]
 pub enum Verdict {
     Done,
     Retry,
     Fail,
-    /// The environment fails, for this reason.
+    /// The environment fails with this cause.
     Environment(&'static str),
     Panic,
-    /// The effect is half written when it fails.
+    /// Writing the effect fails halfway.
     BreakWhileApplying,
-    /// The job is done, but publishing it panics.
+    /// The job is done, but publishing its event panics.
     PanicWhilePublishing,
 }
 
-/// An attempt that waits for its verdict.
+/// An attempt that waits for its outcome.
 #[derive(Debug)]
 pub struct Call {
     pub job: Job,
-    /// How many attempts go on at this moment, this one included.
+    /// The number of running attempts, including this one.
     pub at_once: usize,
     pub verdict: oneshot::Sender<Verdict>,
 }
 
 impl Call {
     pub fn end(self, verdict: Verdict) {
-        self.verdict.send(verdict).expect("the attempt is still going on");
+        self.verdict.send(verdict).expect("the attempt is running");
     }
 }
 
@@ -70,8 +91,7 @@ pub enum Event {
     Panic,
 }
 
-/// Runs jobs of [`KIND`], or of [`ONCE`]. The effect of a job is a user with the number that is its payload; a second
-/// such effect would fail.
+/// Runs jobs of [`KIND`], or of [`ONCE`].
 #[derive(Clone)]
 pub struct Fake<const FOREVER: bool = false>(pub Stage);
 
@@ -91,11 +111,11 @@ impl Drop for Leaving {
 }
 
 impl<const FOREVER: bool> Handler for Fake<FOREVER> {
-    const KIND: Kind = if FOREVER { ONCE } else { KIND };
+    type Task = FakeTask<FOREVER>;
     type Effect = Verdict;
     type Event = Event;
 
-    async fn run(&self, job: &Job) -> Result<Verdict, Failure> {
+    async fn run(&self, job: &Job, _: FakeTask<FOREVER>) -> Result<Verdict, Failure> {
         let Self(stage) = self;
         let at_once = stage.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         let _leaving = Leaving(stage.at_once.clone());
@@ -111,7 +131,7 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
     }
 
     fn apply(connection: &mut SqliteConnection, job: &Job, effect: Verdict, _now: UnixMillis) -> QueryResult<Event> {
-        let user: i64 = job.payload.parse().unwrap();
+        let FakeTask::<FOREVER> { user, .. } = job.task().unwrap();
         diesel::insert_into(users::table).values(users::id.eq(user)).execute(connection)?;
         match effect {
             Verdict::BreakWhileApplying => Err(diesel::result::Error::NotFound),
@@ -135,7 +155,7 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
     }
 }
 
-/// A database, and what the handlers of all runners on it say.
+/// A database, and the calls and events of all handlers on it.
 pub struct Lab {
     pub folder: TempDir,
     pub location: Location,
@@ -143,11 +163,11 @@ pub struct Lab {
     pub stage: Stage,
     pub calls: mpsc::UnboundedReceiver<Call>,
     pub events: mpsc::UnboundedReceiver<Event>,
-    pub next_payload: i64,
+    pub next_user: i64,
     _writer: WriterThread,
 }
 
-/// A row, as far as it matters here.
+/// The columns of a job that tests check.
 #[derive(Debug, PartialEq, Eq, Queryable)]
 pub struct Row {
     pub state: String,
@@ -165,7 +185,7 @@ impl Row {
     }
 }
 
-/// A runner with a worker lock and a database of its own, as if it were a process of its own.
+/// A runner with a worker lock and a database of its own, like a separate process.
 pub struct Worker {
     pub wake: WakeSignal,
     pub shutdown: CancellationToken,
@@ -192,7 +212,7 @@ impl Lab {
         let (calls, events) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
         let stage = Stage { calls: calls.0, events: events.0, at_once: Arc::default() };
         let (calls, events) = (calls.1, events.1);
-        Self { folder, location, database, stage, calls, events, next_payload: 1, _writer: writer }
+        Self { folder, location, database, stage, calls, events, next_user: 1, _writer: writer }
     }
 
     pub fn worker(&self, concurrency: usize, policy: Policy) -> Worker {
@@ -203,7 +223,7 @@ impl Lab {
         self.start(handler, concurrency, policy, |runner| runner)
     }
 
-    /// A worker with something else than the defaults.
+    /// A worker with a changed runner.
     pub fn worker_with(
         &self,
         concurrency: usize,
@@ -228,22 +248,20 @@ impl Lab {
         Worker { wake, shutdown, task: tokio::spawn(runner.run()), _writer: writer }
     }
 
-    /// A new job, of which nobody is told.
+    /// Enqueues a job without waking a worker.
     pub async fn enqueue(&mut self) -> JobId {
-        let id = JobId::generate();
-        let job = NewJob { id, kind: KIND, payload: self.next_payload.to_string(), dedup: None };
-        self.next_payload += 1;
-        assert!(self.database.write(move |connection| enqueue(connection, &job, now())).await.unwrap());
-        id
+        let task = FakeTask::<false> { user: self.next_user, key: None };
+        self.next_user += 1;
+        self.database.write(move |connection| enqueue(connection, &task, now())).await.unwrap().unwrap()
     }
 
     /// The next attempt.
     pub async fn call(&mut self) -> Call {
-        timeout(DEADLINE, self.calls.recv()).await.expect("an attempt begins").unwrap()
+        timeout(DEADLINE, self.calls.recv()).await.expect("an attempt starts").unwrap()
     }
 
     pub async fn event(&mut self) -> Event {
-        timeout(DEADLINE, self.events.recv()).await.expect("something is published").unwrap()
+        timeout(DEADLINE, self.events.recv()).await.expect("an event is published").unwrap()
     }
 
     pub fn connection(&self) -> SqliteConnection {
@@ -273,7 +291,7 @@ impl Lab {
         users::table.count().get_result(&mut self.connection()).unwrap()
     }
 
-    /// Makes it so that this worker holds the job, and has started it or not.
+    /// Leases the job to this worker, which has started it or not.
     pub fn lease(&self, id: JobId, owner: &str, lease_until: UnixMillis, started: bool) {
         let started_at = started.then_some(1_i64);
         let set = (
@@ -290,14 +308,14 @@ impl Lab {
         self.folder.path().join("workers").join(owner).with_extension("lock")
     }
 
-    /// Leaves what a killed process leaves: its lock's file, and nobody who holds it.
+    /// Leaves the lock file of a killed process, unlocked.
     pub fn die(&self, owner: &str) {
         let path = self.lock_file(owner);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, "").unwrap();
     }
 
-    /// Awaits the end of a sweep that begins after this call: the second of two dead workers is found by a later sweep
+    /// Waits for a whole sweep that starts after this call: the second of two dead workers is found by a later sweep
     /// than the first.
     pub async fn sweep_passes(&self) {
         for owner in ["nobody-1", "nobody-2"] {
@@ -308,8 +326,8 @@ impl Lab {
     }
 
     pub fn assert_quiet(&mut self) {
-        assert!(self.calls.try_recv().is_err(), "no attempt begins");
-        assert!(self.events.try_recv().is_err(), "nothing is published");
+        assert!(self.calls.try_recv().is_err(), "no attempt starts");
+        assert!(self.events.try_recv().is_err(), "no event is published");
     }
 }
 

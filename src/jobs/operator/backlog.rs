@@ -1,35 +1,32 @@
-//! What is left to do, and what was given up.
+//! Counts unfinished and dead jobs.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
 use crate::db::UnixMillis;
+use crate::jobs::JobState;
 
 /// The jobs of one kind in one state.
 #[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
-pub struct Backlog {
-    /// The kind's name.
+pub(crate) struct Backlog {
     #[diesel(sql_type = Text)]
-    pub kind: String,
-    /// `queued`, `running` or `dead`.
+    pub(crate) kind: String,
+    /// Queued, running or dead.
     #[diesel(sql_type = Text)]
-    pub state: String,
-    /// How many there are.
+    pub(crate) state: JobState,
+    /// Their number.
     #[diesel(sql_type = BigInt)]
-    pub jobs: i64,
-    /// From when on the first of them may run or might have run.
+    pub(crate) jobs: i64,
+    /// The earliest due time; `None` without jobs.
     #[diesel(sql_type = Nullable<BigInt>)]
-    pub first_run_at: Option<UnixMillis>,
+    pub(crate) first_run_at: Option<UnixMillis>,
 }
 
-/// Counts the jobs of every kind that there is, in every state but `done`.
+/// Counts the jobs of every kind that are queued, running or dead.
 ///
-/// Those that are done are never looked at, so that it costs what is left to do and not what was ever done.
-///
-/// # Errors
-/// When the query fails.
-pub fn backlog(connection: &mut SqliteConnection) -> QueryResult<Vec<Backlog>> {
+/// Finished jobs are never read, so the cost depends on the backlog and not on the history.
+pub(crate) fn backlog(connection: &mut SqliteConnection) -> QueryResult<Vec<Backlog>> {
     diesel::sql_query(
         "WITH RECURSIVE
              kinds (kind) AS (

@@ -1,4 +1,4 @@
-//! Ages, as operators write them.
+//! Ages as people write them.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,16 +8,16 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 use crate::db::UnixMillis;
 use crate::ids::Invalid;
 
-/// How old something is: `90s`, `2h`, `7d`, `1d 12h`, or ISO 8601 (`P7D`). A day has 24 hours.
+/// A span of time before now: `90s`, `2h`, `7d`, `1d 12h`, or ISO 8601 (`P7D`). A day has 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Age(Duration);
+pub(crate) struct Age(Duration);
 
 impl Age {
-    /// What an age looks like.
-    pub const EXPECTED: &str = "an age such as 90s, 2h or 7d";
+    /// Describes valid input in errors.
+    pub(crate) const EXPECTED: &str = "an age such as 90s, 2h or 7d";
 
-    /// The time that lies this far back.
-    pub fn before(self, now: UnixMillis) -> UnixMillis {
+    /// The time that is this long before `now`.
+    pub(crate) fn before(self, now: UnixMillis) -> UnixMillis {
         now.saturating_sub(i64::try_from(self.0.as_millis()).unwrap_or(i64::MAX))
     }
 }
@@ -33,8 +33,8 @@ impl FromStr for Age {
     }
 }
 
-/// The time that an operator means: an RFC 3339 time, or an [`Age`] before now.
-pub fn since(text: &str, now: UnixMillis) -> Option<UnixMillis> {
+/// Parses an RFC 3339 time, or an [`Age`] before `now`.
+pub(crate) fn since(text: &str, now: UnixMillis) -> Option<UnixMillis> {
     match text.parse::<Timestamp>() {
         Ok(at) => Some(at.as_millisecond()),
         Err(_) => text.parse::<Age>().ok().map(|age| age.before(now)),
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ages_and_times_are_read_as_people_write_them() {
+    fn ages_and_times_are_parsed() {
         let day = 86_400_000;
         for (text, age) in [("7d", 7 * day), ("2h", 7_200_000), ("1d 12h", day + day / 2), ("P1D", day), ("0s", 0)] {
             assert_eq!(since(text, 10 * day), Some(10 * day - age), "{text}");
@@ -61,7 +61,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_a_time_or_nothing(text in any::<String>(), now in 0..i64::MAX) {
+        fn no_text_panics(text in any::<String>(), now in 0..i64::MAX) {
             let _ = since(&text, now);
         }
     }

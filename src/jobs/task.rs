@@ -1,0 +1,61 @@
+//! Typed payloads: one type per kind of job.
+
+use diesel::prelude::*;
+use diesel::result::Error;
+use diesel::sqlite::SqliteConnection;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{JobState, Kind};
+use crate::db::{UnixMillis, schema::jobs};
+use crate::ids::{JobId, UserId};
+
+/// The work that a job of one kind asks for. Its JSON is the job's payload.
+///
+/// A payload may stay in the database for weeks, so a changed type has to read what earlier versions wrote.
+pub trait Task: Serialize + DeserializeOwned + Send + 'static {
+    /// The kind of its jobs.
+    const KIND: Kind;
+
+    /// A job is not stored while another job of the same kind and dedup key blocks it ([`super::DedupScope`]).
+    fn dedup_key(&self) -> Option<String> {
+        None
+    }
+
+    /// The user whom the job is for. The payload has it as `userId`, by which operators filter.
+    fn user_id(&self) -> Option<UserId>;
+}
+
+/// Stores a job in the caller's transaction and returns its id; `None` if its dedup key is taken.
+pub fn enqueue(connection: &mut SqliteConnection, task: &impl Task, now: UnixMillis) -> QueryResult<Option<JobId>> {
+    let id = JobId::generate();
+    Ok(enqueue_as(connection, id, task, now)?.then_some(id))
+}
+
+/// Stores a job under an id that other rows refer to. Returns `false` if its dedup key is taken.
+pub(crate) fn enqueue_as<T: Task>(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    task: &T,
+    now: UnixMillis,
+) -> QueryResult<bool> {
+    let payload = serde_json::to_string(task).map_err(|error| Error::SerializationError(Box::new(error)))?;
+    let rows = diesel::insert_or_ignore_into(jobs::table)
+        .values((
+            jobs::id.eq(id),
+            jobs::kind.eq(T::KIND.name),
+            jobs::payload.eq(payload),
+            jobs::dedup.eq(task.dedup_key()),
+            jobs::run_at.eq(now),
+            jobs::created_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(rows == 1)
+}
+
+/// Deletes a job that no worker has claimed, by its kind and dedup key.
+pub(crate) fn withdraw(connection: &mut SqliteConnection, kind: Kind, dedup_key: &str) -> QueryResult<()> {
+    let job = jobs::table.filter(jobs::kind.eq(kind.name)).filter(jobs::dedup.eq(dedup_key));
+    diesel::delete(job.filter(jobs::state.eq(JobState::Queued))).execute(connection)?;
+    Ok(())
+}
