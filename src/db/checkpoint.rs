@@ -1,11 +1,11 @@
-//! Checkpoints on a thread of their own, so that no write waits while the WAL is copied into the database.
+//! The checkpoint thread, so that no write waits while the WAL is copied into the database.
 //!
 //! SQLite's automatic checkpoint runs inside the commit that crosses its threshold, and flushes the whole database file
-//! while every other write waits. Here the writer only reports that something was committed.
+//! while every other write waits. Here the writer only reports that it has committed.
 //!
 //! A reader hardly delays a write: a `PASSIVE` checkpoint stops at the pages that a reader still needs. `RESTART` waits
-//! for readers while it holds the write lock, so it is rare, short, and only tried when the WAL is in the database
-//! completely. A read that is never finished costs disk space, which is logged.
+//! for readers while it holds the write lock, so it is rare, short, and only tried once the whole WAL is in the
+//! database. A read that never finishes costs disk space, which is logged.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -18,15 +18,15 @@ use diesel::sqlite::SqliteConnection;
 use super::turn::Turns;
 use super::{DbError, Location, connection};
 
-/// A WAL with this many pages that are not in the database yet is checkpointed.
+/// A WAL with this many pages that are not yet in the database is checkpointed.
 const CHECKPOINT_PAGES: i32 = 1000;
-/// A WAL of this many pages is started over, which takes the write lock for the few pages that were written last.
+/// A WAL of this many pages is restarted, which takes the write lock for the few pages that were written last.
 const RESTART_PAGES: i32 = 16_000;
-/// A WAL of this many pages is kept from starting over by a long read.
+/// A WAL of this many pages is logged: a long read keeps it from being restarted.
 const WARNING_PAGES: i32 = 2 * RESTART_PAGES;
 /// The shortest time between two checkpoints.
 const INTERVAL: Duration = Duration::from_millis(50);
-/// The shortest time between two attempts to start the WAL over.
+/// The shortest time between two attempts to restart the WAL.
 const RESTART_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Owns the checkpoint thread.
@@ -46,9 +46,9 @@ impl Checkpointer {
         Ok(Self { commits, thread })
     }
 
-    /// Reports that something was committed. Never blocks. Returns whether the thread is still there.
+    /// Reports a commit. Never blocks. Returns whether the thread is alive.
     pub(super) fn committed(&self) -> bool {
-        // A full channel means that the thread looks at the WAL anyway.
+        // If the channel is full, the thread is about to check the WAL anyway.
         !matches!(self.commits.try_send(()), Err(TrySendError::Disconnected(())))
     }
 
@@ -61,7 +61,7 @@ impl Checkpointer {
     }
 }
 
-/// What the checkpoint thread works with.
+/// The state of the checkpoint thread.
 struct Checkpoints {
     location: Location,
     connection: SqliteConnection,
@@ -74,10 +74,10 @@ struct Checkpoints {
 /// A row of `PRAGMA wal_checkpoint`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, QueryableByName)]
 struct Wal {
-    /// Pages in the WAL; -1 while another process checkpoints.
+    /// The pages in the WAL; -1 while another process checkpoints.
     #[diesel(sql_type = Integer)]
     log: i32,
-    /// How many of them are in the database too.
+    /// Those of them that are in the database too.
     #[diesel(sql_type = Integer)]
     checkpointed: i32,
 }
@@ -92,7 +92,7 @@ impl Checkpoints {
     fn run(&mut self, committed: &Receiver<()>) {
         while let Ok(()) = committed.recv() {
             if let Err(error) = self.checkpoint_if_needed() {
-                tracing::warn!(error = %error, "the database could not be checkpointed");
+                tracing::warn!(error = %error, "the checkpoint failed");
             }
             if let Err(RecvTimeoutError::Disconnected) = committed.recv_timeout(INTERVAL) {
                 return;
@@ -113,7 +113,10 @@ impl Checkpoints {
         if wal.log >= WARNING_PAGES && !self.warned {
             self.warned = true;
             let wal_bytes = self.location.beside("-wal").metadata().map_or(0, |wal| wal.len());
-            tracing::warn!(wal_mib = wal_bytes >> 20, "the WAL keeps growing: does another program keep a read open?");
+            tracing::warn!(
+                wal_mib = wal_bytes >> 20,
+                "the WAL keeps growing; check whether another program keeps a read open"
+            );
         }
         Ok(())
     }
@@ -126,7 +129,7 @@ impl Checkpoints {
     }
 }
 
-/// Whether the WAL is to be started over; `since_last` is how long ago that was tried.
+/// Whether to restart the WAL; `since_last` is the time since the last attempt.
 fn restart_is_due(passive: Wal, since_last: Option<Duration>) -> bool {
     let is_complete = passive.checkpointed == passive.log;
     passive.log >= RESTART_PAGES && is_complete && since_last.is_none_or(|since| since >= RESTART_INTERVAL)
@@ -141,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_wal_is_started_over_only_when_that_waits_for_no_reader() {
+    fn the_wal_is_restarted_only_if_that_waits_for_no_reader() {
         let wal = |log, checkpointed| Wal { log, checkpointed };
         assert!(restart_is_due(wal(RESTART_PAGES, RESTART_PAGES), None));
         assert!(restart_is_due(wal(RESTART_PAGES, RESTART_PAGES), Some(RESTART_INTERVAL)));

@@ -1,4 +1,4 @@
-//! How a database file is, found out without changing it. Everything here blocks.
+//! Inspects a database file without changing it. Every function blocks.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -7,33 +7,28 @@ use diesel::sqlite::SqliteConnection;
 use super::migration::{Schema, schema_of};
 use super::{DbError, Location, connection};
 
-/// How a database file is.
+/// The status of a database file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DatabaseStatus {
+pub(crate) enum DatabaseStatus {
     /// There is no such file.
     Missing,
-    /// Its schema is an older m3a3's, or none.
+    /// The schema is that of an older m3a3, or there is none.
     Outdated,
-    /// Its schema is a newer m3a3's.
+    /// The schema is that of a newer m3a3.
     Newer,
-    /// Its schema is this m3a3's.
+    /// The schema is that of this m3a3.
     Current {
-        /// The file's size.
         bytes: u64,
-        /// The size of its write-ahead log.
         wal_bytes: u64,
-        /// The first few things that SQLite finds to be damaged; empty when it is whole.
+        /// The first faults that SQLite finds; empty if the file is intact.
         faults: Vec<String>,
     },
 }
 
-/// Finds out how a database file is; reads all of it.
-///
-/// # Errors
-/// When it cannot be opened or read.
-pub fn inspect(location: &Location) -> Result<DatabaseStatus, DbError> {
+/// Reads the whole file and checks its schema and integrity.
+pub(crate) fn inspect(location: &Location) -> Result<DatabaseStatus, DbError> {
     let Ok(metadata) = location.path().metadata() else { return Ok(DatabaseStatus::Missing) };
-    // Before the file is opened, which may tidy its log up.
+    // Before the file is opened, which may truncate the WAL.
     let wal_bytes = location.beside("-wal").metadata().map_or(0, |metadata| metadata.len());
     match read_once(location, |connection| Ok((schema_of(connection), faults(connection)?)))? {
         (Schema::Outdated, _) => Ok(DatabaseStatus::Outdated),
@@ -42,29 +37,26 @@ pub fn inspect(location: &Location) -> Result<DatabaseStatus, DbError> {
     }
 }
 
-/// Reads from a file that is there, over a connection of its own.
-///
-/// # Errors
-/// When it cannot be opened or read.
-pub fn read_once<T>(
+/// Reads from an existing file over a connection of its own.
+pub(crate) fn read_once<T>(
     location: &Location,
     query: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
 ) -> Result<T, DbError> {
     Ok(query(&mut connection::open_for_reading(location)?)?)
 }
 
-/// How many faults are reported.
+/// The number of faults that are reported.
 const MAX_FAULTS: usize = 5;
 
-/// The first faults that SQLite finds, table by table. Each table with its indexes is a read of its own: while a read
-/// lasts, the WAL of a busy database grows.
+/// The first faults that SQLite finds, table by table. Each table is checked in a read of its own, because the WAL of a
+/// busy database grows during a read.
 fn faults(connection: &mut SqliteConnection) -> QueryResult<Vec<String>> {
     #[derive(QueryableByName)]
     struct Table {
         #[diesel(sql_type = Text)]
         name: String,
     }
-    // The schema's own check covers the list of free pages.
+    // The check of the schema table covers the list of free pages.
     let tables = "SELECT 'sqlite_schema' AS name UNION ALL SELECT name FROM sqlite_schema WHERE type = 'table'";
     let mut faults = Vec::new();
     for Table { name } in diesel::sql_query(tables).load::<Table>(connection)? {
@@ -112,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_check_of_one_table_keeps_no_page_of_the_wal_that_the_next_one_does_not_need() {
+    fn the_check_of_a_table_does_not_block_checkpoints_during_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::new(folder.path().join("m3a3.db"));
         let mut neighbour = connection::open_for_writing(&location).unwrap();

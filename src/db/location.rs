@@ -1,4 +1,4 @@
-//! Where the database lies.
+//! The path of the database file.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 pub struct Location(PathBuf);
 
 impl Location {
-    /// The database in this file, which need not exist, as its folder need not.
+    /// Neither the file nor its folder has to exist.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The folder that the file lies in, where what belongs to the database's processes lies too.
+    /// The folder of the file, which also contains the lock files of the processes.
     pub fn folder(&self) -> &Path {
         match self.0.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bare_file_name_lies_in_the_working_directory() {
+    fn the_folder_of_a_bare_file_name_is_the_working_directory() {
         assert_eq!(Location::new("m3a3.db").folder(), Path::new("."));
         assert_eq!(Location::new("data/m3a3.db").folder(), Path::new("data"));
         assert_eq!(Location::new("data/m3a3.db").beside("-wal"), Path::new("data/m3a3.db-wal"));

@@ -1,4 +1,4 @@
-//! Bringing the schema up to date: embedded migrations, run under one lock.
+//! Migrates the schema: embedded migrations, run under one lock.
 
 use std::sync::LazyLock;
 
@@ -14,7 +14,7 @@ use super::{DbError, Location, connection};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
 
-/// The columns of the `users` table that a database of the replaced service brings.
+/// The columns of the `users` table in a database of the replaced service.
 const REPLACED_USERS: [&str; 4] = ["id", "profile_image", "thumbnail_image", "username"];
 
 diesel::table! {
@@ -24,21 +24,21 @@ diesel::table! {
     }
 }
 
-/// A migration that this m3a3 does not know.
+/// A migration that this version does not know.
 #[derive(Debug, thiserror::Error)]
 #[error("a newer m3a3 has applied migration {0}")]
 pub(super) struct NewerMigration(pub(super) String);
 
-/// What [`migrate`] did.
+/// The result of [`migrate`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Migrated {
-    /// The migrations that were run now, by name, in order; empty when the schema was up to date.
+    /// The names of the migrations that were applied, in order; empty if the schema was up to date.
     pub applied: Vec<String>,
 }
 
-/// Brings the schema up to date, all or nothing, creating the file where there is none.
+/// Migrates the schema in one transaction, and creates the file if there is none.
 ///
-/// Processes that start at once on one file wait for each other. Blocks.
+/// Processes that start on the same file at once wait for each other. Blocks.
 ///
 /// # Errors
 /// When the file cannot be opened, was migrated by a newer m3a3, or holds a `users` table that is not the one of the
@@ -61,11 +61,11 @@ pub fn migrate(location: &Location) -> Result<Migrated, DbError> {
         .map_err(|failure| DbError::Migration(failure.0.to_string()))
 }
 
-/// Takes every migration back, leaving the `users` table with the columns of the replaced service. For tests, and for
+/// Reverts every migration, which leaves the `users` table with the columns of the replaced service. For tests, and for
 /// going back to that service.
 ///
 /// # Errors
-/// When the file cannot be opened or a migration cannot be taken back.
+/// When the file cannot be opened or a migration cannot be reverted.
 pub fn revert_all(location: &Location) -> Result<(), DbError> {
     let mut connection = connection::open_for_migrating(location)?;
     connection
@@ -76,18 +76,17 @@ pub fn revert_all(location: &Location) -> Result<(), DbError> {
         .map_err(|failure| DbError::Migration(failure.0.to_string()))
 }
 
-/// Whose schema a file has.
+/// The schema of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Schema {
-    /// This m3a3's.
+    /// That of this version.
     Current,
-    /// An older one's, or none.
+    /// That of an older version, or none.
     Outdated,
-    /// A newer one's.
+    /// That of a newer version.
     Newer,
 }
 
-/// Looks whose schema a file has, as far as that can be read.
 pub(super) fn schema_of(connection: &mut SqliteConnection) -> Schema {
     match is_current(connection) {
         Ok(true) => Schema::Current,
@@ -96,15 +95,12 @@ pub(super) fn schema_of(connection: &mut SqliteConnection) -> Schema {
     }
 }
 
-/// Whether the file's schema is this m3a3's. Blocks.
-///
-/// # Errors
-/// When the file cannot be opened.
-pub fn is_up_to_date(location: &Location) -> Result<bool, DbError> {
+/// Whether the schema is that of this version. Blocks.
+pub(crate) fn is_up_to_date(location: &Location) -> Result<bool, DbError> {
     Ok(schema_of(&mut connection::open_for_reading(location)?) == Schema::Current)
 }
 
-/// Refuses a transaction on a schema that this m3a3 does not know. Nobody can migrate it before the transaction ends.
+/// Fails on the schema of a newer version. Called inside a transaction, until whose end no other process can migrate.
 pub(super) fn refuse_newer(connection: &mut SqliteConnection) -> QueryResult<()> {
     match newer(connection)? {
         None => Ok(()),
@@ -112,7 +108,7 @@ pub(super) fn refuse_newer(connection: &mut SqliteConnection) -> QueryResult<()>
     }
 }
 
-/// The last applied migration that this m3a3 does not know.
+/// The last applied migration, if this version does not know it.
 pub(super) fn newer(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
     static KNOWN: LazyLock<Vec<String>> = LazyLock::new(|| {
         let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap_or_default();
@@ -123,7 +119,7 @@ pub(super) fn newer(connection: &mut SqliteConnection) -> QueryResult<Option<Str
     Ok(last.filter(|last| !KNOWN.contains(last)))
 }
 
-/// Whether nothing is pending; looked at without a write lock, so that a start beside busy processes does not wait.
+/// Whether no migration is pending; checked without a write lock, so that a start beside busy processes does not wait.
 fn is_current(connection: &mut SqliteConnection) -> Result<bool, Failure> {
     if connection.batch_execute("SELECT 1 FROM __diesel_schema_migrations LIMIT 1").is_err() {
         return Ok(false);
@@ -137,7 +133,7 @@ fn is_current(connection: &mut SqliteConnection) -> Result<bool, Failure> {
     }
 }
 
-/// Refuses a `users` table with columns that the first migration would not carry over.
+/// Refuses a `users` table with columns that the first migration would lose.
 fn check_users(connection: &mut SqliteConnection) -> Result<(), Failure> {
     #[derive(QueryableByName)]
     struct Column {
@@ -164,7 +160,7 @@ fn check_users(connection: &mut SqliteConnection) -> Result<(), Failure> {
     ))
 }
 
-/// Any error inside the migration transaction.
+/// An error inside the migration transaction.
 struct Failure(Box<dyn std::error::Error + Send + Sync>);
 
 impl From<diesel::result::Error> for Failure {

@@ -1,4 +1,4 @@
-//! Read connections, opened when first needed.
+//! Read connections, opened on first use.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
@@ -8,9 +8,9 @@ use diesel::sqlite::SqliteConnection;
 
 use super::{DbError, Location, connection};
 
-/// For reads by key, which hold a connection for microseconds: one for each thread that asks, up to this many.
+/// Connections for reads by key, which take microseconds: one per thread, up to this many.
 const POINT_CONNECTIONS: usize = 8;
-/// For longer reads, so that they never stand in the way of the short ones.
+/// Connections for longer reads, so that these never delay the short ones.
 const LONG_CONNECTIONS: usize = 4;
 
 type Slot = Mutex<Option<SqliteConnection>>;
@@ -55,7 +55,7 @@ impl Readers {
     }
 }
 
-/// Locks this thread's own slot if it is free, else any free one, else waits for its own.
+/// Locks the slot of this thread if it is free, else any free slot, else waits for that of this thread.
 fn lock_any(slots: &[Slot]) -> MutexGuard<'_, Option<SqliteConnection>> {
     static THREADS: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static THREAD: usize = THREADS.fetch_add(1, Ordering::Relaxed));
@@ -64,15 +64,15 @@ fn lock_any(slots: &[Slot]) -> MutexGuard<'_, Option<SqliteConnection>> {
     for slot in slots[own..].iter().chain(&slots[..own]) {
         match slot.try_lock() {
             Ok(guard) => return guard,
-            Err(TryLockError::Poisoned(poisoned)) => return reopened(poisoned.into_inner()),
+            Err(TryLockError::Poisoned(poisoned)) => return discarded(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => {}
         }
     }
-    slots[own].lock().unwrap_or_else(|poisoned: PoisonError<_>| reopened(poisoned.into_inner()))
+    slots[own].lock().unwrap_or_else(|poisoned: PoisonError<_>| discarded(poisoned.into_inner()))
 }
 
-/// A panic may have left a statement unfinished on the connection: it is closed, and the next read opens another.
-fn reopened(mut guard: MutexGuard<'_, Option<SqliteConnection>>) -> MutexGuard<'_, Option<SqliteConnection>> {
+/// Closes a connection on which a panic may have left an unfinished statement. The next read opens a new one.
+fn discarded(mut guard: MutexGuard<'_, Option<SqliteConnection>>) -> MutexGuard<'_, Option<SqliteConnection>> {
     *guard = None;
     guard
 }

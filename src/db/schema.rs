@@ -1,5 +1,5 @@
-//! The tables as Diesel sees them; a test compares them with what the migrations make.
-#![expect(missing_docs, reason = "the columns are described where they are made, in the migrations")]
+//! The tables for Diesel. A test compares them with those that the migrations create.
+#![expect(missing_docs, reason = "the columns are documented in the migrations")]
 
 diesel::table! {
     users (id) {

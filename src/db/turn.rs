@@ -1,16 +1,16 @@
 //! Turns: fair write locking between the processes on one database.
 //!
-//! Owns two lock files (flock) beside the database, `-queue` and `-turn`. A turn only decides which connection asks for
-//! SQLite's write lock next; that lock alone protects the data. SQLite polls it with growing sleeps, so next to a
-//! process that commits continuously, a waiting process finds it free only by chance. SQLite's blocking locks are no
-//! remedy: on Unix, `SQLITE_ENABLE_SETLK_TIMEOUT` of 3.53 is a placeholder that does not block.
+//! Owns two lock files (flock) beside the database, `-queue` and `-turn`. A turn only decides which connection requests
+//! SQLite's write lock next; that lock alone protects the data. SQLite polls it with growing sleeps, so beside a
+//! process that commits continuously, a waiting process acquires it only by chance. SQLite's blocking locks are no
+//! alternative: on Unix, `SQLITE_ENABLE_SETLK_TIMEOUT` of 3.53 is a placeholder that does not block.
 //!
 //! A connection that wants to write locks the queue, then the turn, and unlocks the queue. Only the holder of the queue
-//! can lock the turn, so a process that has just written is never ahead of the one that waits there.
+//! can lock the turn, so a process that has just written is never ahead of the one that waits.
 //!
-//! Nothing here blocks for ever. The kernel unlocks the files of a process that ends, however it ends. One that is
-//! stopped (SIGSTOP) keeps its locks; after [`TURN_TIMEOUT`] the others ask SQLite directly. Where files cannot be
-//! locked, they always do.
+//! Nothing here blocks for ever. The kernel unlocks the files of a process that ends, however it ends. A stopped
+//! process (SIGSTOP) keeps its locks; after [`TURN_TIMEOUT`] the others request SQLite's lock directly, as they always
+//! do where files cannot be locked.
 
 use std::fs::{File, TryLockError};
 use std::io;
@@ -21,20 +21,21 @@ use rustix::fs::OFlags;
 
 use super::Location;
 
-/// How long to wait for a turn. Much longer than a transaction: after it, another process is stopped or hangs.
+/// How long to wait for a turn. Much longer than a transaction: a process that exceeds it is stopped or hangs.
 const TURN_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long no turn is waited for after a timeout, so that a stopped process does not delay every transaction.
+/// After a timeout, how long turns are taken only if they are free, so that a stopped process does not delay every
+/// transaction.
 const TIMEOUT_PAUSE: Duration = Duration::from_secs(10);
-/// The time between two attempts to lock a file. std has no lock with a timeout.
+/// The time between two attempts to lock a file, because std has no lock with a timeout.
 const POLL_INTERVAL: Duration = Duration::from_micros(200);
 
-/// Takes turns for one connection. Every connection needs its own: flock is per open file.
+/// Takes turns for one connection. Every connection needs its own, because flock is per open file.
 #[derive(Debug)]
 pub(super) struct Turns {
     files: Option<LockFiles>,
     timeout: Duration,
     /// Set after a timeout: until then, a turn is taken only if it is free.
-    impatient_until: Option<Instant>,
+    no_wait_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -43,36 +44,42 @@ struct LockFiles {
     turn: File,
 }
 
-/// The right to ask for SQLite's write lock; dropping it passes it on.
+/// The turn to request SQLite's write lock. Dropping it passes it on.
 #[derive(Debug)]
 pub(super) struct Turn<'a> {
     _turn: Locked<'a>,
 }
 
 impl Turns {
-    /// Opens the lock files, and creates them where there are none.
+    /// Opens or creates the lock files.
     pub(super) fn open(location: &Location) -> Self {
         let files = LockFiles::open(location).inspect_err(|error| {
-            tracing::warn!(error = %error, "no lock files beside the database: processes may delay each other");
+            tracing::warn!(
+                error = %error,
+                "cannot create lock files beside the database; processes may delay each other"
+            );
         });
-        Self { files: files.ok(), timeout: TURN_TIMEOUT, impatient_until: None }
+        Self { files: files.ok(), timeout: TURN_TIMEOUT, no_wait_until: None }
     }
 
-    /// Waits for a turn. `None` where no turn can be had in time; the caller then asks SQLite all the same. Blocks.
+    /// Waits for a turn. `None` after a timeout: the caller then requests SQLite's lock without a turn. Blocks.
     pub(super) fn take(&mut self) -> Option<Turn<'_>> {
         let files = self.files.as_ref()?;
         let now = Instant::now();
-        let impatient = self.impatient_until.is_some_and(|until| now < until);
-        let deadline = if impatient { now } else { now + self.timeout };
+        let no_wait = self.no_wait_until.is_some_and(|until| now < until);
+        let deadline = if no_wait { now } else { now + self.timeout };
         match files.turn(deadline) {
             Ok(turn) => {
-                self.impatient_until = None;
+                self.no_wait_until = None;
                 Some(turn)
             }
             Err(TryLockError::WouldBlock) => {
-                if !impatient {
-                    tracing::warn!(waited = ?self.timeout, "another process keeps its turn to write; is it stopped?");
-                    self.impatient_until = Some(Instant::now() + TIMEOUT_PAUSE);
+                if !no_wait {
+                    tracing::warn!(
+                        waited = ?self.timeout,
+                        "another process keeps its turn to write; it may be stopped"
+                    );
+                    self.no_wait_until = Some(Instant::now() + TIMEOUT_PAUSE);
                 }
                 None
             }
@@ -86,19 +93,20 @@ impl Turns {
 
 impl LockFiles {
     fn open(location: &Location) -> io::Result<Self> {
-        // As SQLite does with its own files, so that a command run by root locks nobody out.
+        // With the owner and mode of the database, as SQLite does for its own files, so that a command run by root does
+        // not lock other users out.
         let database = location.path().metadata().ok();
         let mode = database.as_ref().map_or(0o600, |database| database.mode() & 0o666);
         let open = |suffix| {
             let path = location.beside(suffix);
-            // A symlink is nothing that m3a3 made, and opening a FIFO would wait for its other end.
+            // m3a3 creates no symlinks, and opening a FIFO would block.
             let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
             let mut options = File::options();
             options.write(true).mode(mode).custom_flags(flags);
             match options.clone().create_new(true).open(&path) {
                 Ok(file) => {
                     if let Some(database) = &database {
-                        // Only root may do this, and only root has to.
+                        // Only root may do this, and only root needs to.
                         let _ = fchown(&file, Some(database.uid()), Some(database.gid()));
                     }
                     Ok(file)
@@ -145,7 +153,7 @@ impl Drop for Locked<'_> {
 mod tests {
     use super::*;
 
-    /// A folder, and as many takers as wanted that give up after this time.
+    /// A folder, and `N` takers with this timeout.
     fn takers<const N: usize>(timeout: Duration) -> (tempfile::TempDir, [Turns; N]) {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::new(folder.path().join("m3a3.db"));
@@ -154,17 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn only_one_at_a_time_has_the_turn() {
+    fn one_connection_has_the_turn_at_a_time() {
         let (_folder, [mut one, mut other]) = takers(Duration::ZERO);
         let turn = one.take().unwrap();
         assert!(other.take().is_none());
         drop(turn);
         assert!(other.take().is_some(), "a free turn is taken during the pause after a timeout too");
-        assert!(other.impatient_until.is_none());
+        assert!(other.no_wait_until.is_none());
     }
 
     #[test]
-    fn while_one_waits_nobody_else_gets_the_next_turn() {
+    fn a_waiting_connection_gets_the_next_turn() {
         let (folder, [mut first, mut second, mut third]) = takers(Duration::from_secs(3600));
         let turn = first.take().unwrap();
         std::thread::scope(|scope| {
@@ -179,7 +187,7 @@ mod tests {
                 files.queue.unlock().unwrap();
                 std::thread::yield_now();
             }
-            // The second one is at the head of the queue now.
+            // The second taker is now at the head of the queue.
             drop(turn);
             third.timeout = Duration::ZERO;
             assert!(third.take().is_none());
@@ -189,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_stopped_delays_one_transaction_and_no_more() {
+    fn a_stopped_process_delays_only_one_transaction() {
         let (_folder, [mut stopped, mut other]) = takers(Duration::from_millis(20));
         let _kept = stopped.take().unwrap();
         assert!(other.take().is_none());
@@ -206,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_can_be_no_lock_files_there_are_no_turns() {
+    fn without_lock_files_there_are_no_turns() {
         let folder = tempfile::tempdir().unwrap();
         let mut turns = Turns::open(&Location::new(folder.path().join("missing/m3a3.db")));
         assert!(turns.take().is_none());

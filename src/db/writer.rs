@@ -19,12 +19,12 @@ use super::turn::Turns;
 use super::writer_status::{Published, WriterStatus};
 use super::{DbError, Location, connection};
 
-/// How many writes may wait; past it, [`Writer::try_write`] refuses.
+/// The capacity of the queue. When it is full, [`Writer::try_write`] fails.
 const QUEUE: usize = 4096;
-/// How many writes share one transaction at most, so that none waits long for its neighbours.
+/// The most writes in one transaction, so that none waits long for the others.
 const BATCH: usize = 512;
 
-/// The queue's sending side.
+/// The sending side of the queue.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
@@ -50,21 +50,21 @@ pub struct WriterThread {
 }
 
 impl WriterThread {
-    /// Makes everything durable that was queued before, refuses everything after, and ends the thread. Returns whether
-    /// the thread was there to do so: it is not after a panic.
+    /// Commits every queued write, refuses new ones, and ends the thread. Returns `false` if the thread had already
+    /// ended, as after a panic.
     pub async fn close(self) -> bool {
-        // A send fails only where the thread is gone already.
-        let was_there = self.queue.send(Message::Close).await.is_ok();
+        // A send fails only if the thread has already ended.
+        let was_running = self.queue.send(Message::Close).await.is_ok();
         drop(self.queue);
         let joined = tokio::task::spawn_blocking(move || self.thread.join()).await;
-        let is_fine = was_there && matches!(joined, Ok(Ok(())));
+        let is_fine = was_running && matches!(joined, Ok(Ok(())));
         if !is_fine {
-            tracing::error!("the database's writer thread ended before it was closed");
+            tracing::error!("the writer thread of the database ended before it was closed");
         }
         is_fine
     }
 
-    /// Waits until the thread has ended, for whatever reason. Nothing can be written after that.
+    /// Waits until the thread has ended, for any reason. Nothing can be written after that.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static {
         self.ended.clone().cancelled_owned()
     }
@@ -122,10 +122,10 @@ impl Writer {
 
 /// A queued write, without its types.
 trait Write: Send {
-    /// Runs the closure and keeps its result. An error means that its changes are to be rolled back.
+    /// Runs the closure and stores its result. On an error, its changes must be rolled back.
     fn run(&mut self, connection: &mut SqliteConnection) -> QueryResult<()>;
-    /// Answers the requester: with the kept result if the transaction is durable, else with the commit's error.
-    fn answer(self: Box<Self>, committed: Result<(), DbError>);
+    /// Sends the stored result to the requester if the commit succeeded, else the error of the commit.
+    fn respond(self: Box<Self>, committed: Result<(), DbError>);
 }
 
 struct Pending<T, F> {
@@ -167,41 +167,41 @@ where
         }
     }
 
-    fn answer(self: Box<Self>, committed: Result<(), DbError>) {
+    fn respond(self: Box<Self>, committed: Result<(), DbError>) {
         let answer = match (committed, self.result) {
             (Ok(()), Some(result)) => result,
             (Ok(()), None) => Err(DbError::Closed),
             (Err(error), _) => Err(error),
         };
-        // The requester may have gone away; the write stands all the same.
+        // The requester may have been cancelled; the write is durable all the same.
         let _ = self.requester.send(answer);
     }
 }
 
-/// Fails where the file can be read but not written, which SQLite says only when it is tried.
+/// Fails for a read-only file, which SQLite reports only on a write.
 fn check_writable(connection: &mut SqliteConnection, turns: &mut Turns, location: &Location) -> Result<(), DbError> {
     let _turn = turns.take();
     match diesel::sql_query("UPDATE users SET id = id WHERE 0").execute(connection) {
         Err(DieselError::DatabaseError(_, info)) if info.message().contains("readonly") => {
             Err(DbError::Open { path: location.path().display().to_string(), reason: info.message().to_owned() })
         }
-        // Another process may be writing for long; it will end.
+        // Such as a lock that another process holds too long, which will be released.
         _ => Ok(()),
     }
 }
 
-/// What the writer thread works with.
+/// The state of the writer thread.
 struct GroupCommit {
     location: Location,
     connection: SqliteConnection,
     turns: Turns,
     published: Published,
-    /// Why the last commit failed, while none has shown since then that the database can be written.
+    /// The last commit error, until a write succeeds.
     failure: Option<String>,
 }
 
 impl GroupCommit {
-    /// Commits what is queued, until the queue is closed, or until the checkpoint thread has ended: without it the WAL
+    /// Commits queued writes until the queue is closed, or until the checkpoint thread has ended, without which the WAL
     /// would grow for ever.
     fn run(mut self, mut queue: mpsc::Receiver<Message>, checkpointer: &Checkpointer) {
         let mut closing = false;
@@ -219,7 +219,7 @@ impl GroupCommit {
         }
     }
 
-    /// Commits one batch: this write, and those that are queued by the time it is this process's turn. Answers all of
+    /// Commits one batch: this write, and those that are queued by the time of this process's turn. Responds to all of
     /// them, and returns whether the queue was closed.
     fn commit(&mut self, first: Queued, queue: &mut mpsc::Receiver<Message>) -> bool {
         self.published.begin(first.requested_at);
@@ -228,29 +228,29 @@ impl GroupCommit {
         let committed = transact(&mut self.connection, &mut batch);
         let failure = match &committed {
             Err(error) => Some(error.to_string()),
-            // A commit that changed nothing succeeds on a full disk, too.
+            // A commit without changes succeeds even on a full disk.
             Ok(()) if self.failure.is_some() => write_a_page(&mut self.connection).err().map(|error| error.to_string()),
             Ok(()) => None,
         };
         drop(turn);
         if let Err(error) = &committed {
-            // What lasts is logged once; the status keeps saying it.
+            // A persistent error is logged once; the status keeps it.
             if self.failure != failure {
-                tracing::error!(error = %error, writes = batch.len(), "a transaction could not be committed");
+                tracing::error!(error = %error, writes = batch.len(), "a transaction failed to commit");
             }
             self.reconnect();
         }
         self.failure.clone_from(&failure);
         self.published.end(failure);
-        let committed = committed.map_err(refused);
+        let committed = committed.map_err(commit_error);
         for write in batch {
-            write.answer(committed.clone());
+            write.respond(committed.clone());
         }
         closing
     }
 
-    /// After an error that SQLite answered by rolling back on its own (a full disk), Diesel's count of open savepoints
-    /// is wrong, and the old connection would refuse every further transaction.
+    /// After an error on which SQLite rolled back by itself (a full disk), Diesel's count of open savepoints is wrong,
+    /// and the old connection would fail every further transaction.
     fn reconnect(&mut self) {
         if let Ok(fresh) = connection::open_for_writing(&self.location) {
             self.connection = fresh;
@@ -258,7 +258,7 @@ impl GroupCommit {
     }
 }
 
-/// A batch that begins with this write, and whether the queue was closed.
+/// A batch that starts with this write, and whether the queue was closed.
 fn fill(first: Queued, queue: &mut mpsc::Receiver<Message>) -> (Vec<Box<dyn Write>>, bool) {
     let mut batch = Vec::with_capacity(queue.len().min(BATCH) + 1);
     batch.push(first.write);
@@ -276,7 +276,7 @@ fn fill(first: Queued, queue: &mut mpsc::Receiver<Message>) -> (Vec<Box<dyn Writ
     (batch, closing)
 }
 
-fn refused(error: DieselError) -> DbError {
+fn commit_error(error: DieselError) -> DbError {
     match error {
         DieselError::QueryBuilderError(reason) => match reason.downcast::<NewerMigration>() {
             Ok(newer) => DbError::Newer(newer.0),
@@ -297,7 +297,7 @@ fn transact(connection: &mut SqliteConnection, batch: &mut [Box<dyn Write>]) -> 
         for write in batch.iter_mut() {
             match connection.transaction(|connection| write.run(connection)) {
                 Ok(()) | Err(DieselError::RollbackTransaction) => {}
-                // The savepoint itself failed: the whole batch is undone.
+                // The savepoint itself failed: the whole batch is rolled back.
                 Err(error) => return Err(error),
             }
         }
@@ -315,7 +315,7 @@ fn is_broken(connection: &mut SqliteConnection) -> bool {
     <SqliteConnection as Connection>::TransactionManager::is_broken_transaction_manager(connection)
 }
 
-/// Writes the database's first page as it is.
+/// Rewrites the first page of the database, unchanged.
 fn write_a_page(connection: &mut SqliteConnection) -> QueryResult<()> {
     #[derive(QueryableByName)]
     struct Row {

@@ -1,37 +1,37 @@
-//! The state of the writer thread, published for readiness checks.
+//! The status of the writer thread, for readiness checks.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The state of the writer at one moment.
+/// The status of the writer thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterStatus {
-    /// How long the oldest unfinished write has been waiting; `None` while nothing is written.
+    /// The age of the oldest unfinished write; `None` if there is none.
     pub longest_wait: Option<Duration>,
-    /// Why the last commit failed; `None` after one that succeeded.
+    /// The error of the last commit; `None` if it succeeded.
     pub failure: Option<String>,
-    /// Whether the thread has ended: nothing will be written any more.
+    /// Whether the thread has ended, after which nothing can be written.
     pub has_ended: bool,
 }
 
-/// What the writer publishes; a clone publishes the same.
+/// The status that the writer publishes. A clone shares it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Published(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// When the oldest unfinished write was requested.
+    /// The time of the request of the oldest unfinished write.
     oldest: Option<Instant>,
     failure: Option<String>,
 }
 
 impl Published {
-    /// A batch begins, whose oldest write was requested at this time.
+    /// A batch starts; its oldest write was requested at this time.
     pub(super) fn begin(&self, oldest: Instant) {
         self.lock().oldest = Some(oldest);
     }
 
-    /// Its transaction was committed, or failed.
+    /// The transaction of the batch was committed or failed.
     pub(super) fn end(&self, failure: Option<String>) {
         *self.lock() = State { oldest: None, failure };
     }
@@ -43,7 +43,7 @@ impl Published {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is complete, whatever panics beside it.
+        // Each change is a single assignment, so a panic leaves no half-written state.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! All workers together: killed at random they lose nothing and do nothing twice, and what they missed they catch up with.
+//! All workers together: random kills lose nothing and repeat nothing, and missed work is caught up.
 
 use rand::RngExt;
 use serde_json::json;
@@ -14,7 +14,7 @@ const KILLS: usize = 10;
 /// Every fifth user has no address.
 const NO_ADDRESS: i64 = 5;
 
-/// Kills a random worker and starts it anew. Chance must not make a job look like one that kills its workers.
+/// Kills a random worker and starts a new one, but never so often that a job looks as if it crashed its workers.
 async fn kill_one(app: &App, workers: &mut [Process]) {
     let unlucky = "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND crashes > 2";
     eventually("unlucky jobs end", || async { (app.count(unlucky) == 0).then_some(()) }).await;
@@ -24,7 +24,7 @@ async fn kill_one(app: &App, workers: &mut [Process]) {
 }
 
 #[tokio::test]
-async fn whatever_is_killed_every_asset_fulfilment_and_mail_is_there_exactly_once() {
+async fn random_kills_leave_every_asset_fulfilment_and_mail_exactly_once() {
     let app = App::new(&[]).await;
     let (serve, game) = (app.serve(), app.game_server());
     let mut workers = WORKERS.map(|name| app.start(&["worker", name]));
@@ -52,7 +52,7 @@ async fn whatever_is_killed_every_asset_fulfilment_and_mail_is_there_exactly_onc
     assert_eq!(app.count("SELECT count(*) FROM assets"), 50);
     assert_eq!(app.count("SELECT count(*) FROM asset_references"), UPLOADS as i64);
     assert_eq!(app.count("SELECT count(*) FROM fulfilments"), ORDERS as i64);
-    // Received and ready for each picture, confirmed for each order; a fifth of the users cannot be told.
+    // Two mails for each image and one for each order, but none for the fifth of the users without an address.
     let mails = (2 * UPLOADS + ORDERS) as i64;
     assert_eq!(app.count("SELECT count(*) FROM mails"), mails);
     assert_eq!(app.count("SELECT count(*) FROM mails WHERE state = 'skipped'"), mails / NO_ADDRESS);
@@ -84,11 +84,11 @@ async fn workers_that_are_started_after_the_fact_catch_up_with_all_that_they_mis
 }
 
 #[tokio::test]
-async fn every_worker_hears_of_its_work_long_before_its_sweep() {
+async fn every_worker_is_notified_of_its_work_before_its_sweep() {
     let app = App::new(&["jobs.sweep_interval_s=3600"]).await;
     let (serve, game) = (app.serve(), app.game_server());
     let _workers = WORKERS.map(|name| app.start(&["worker", name]));
-    // The server hears of pictures too, and the game server of orders.
+    // The API server subscribes to uploads too, and the game server to orders.
     for (channel, listeners) in [("image_uploaded", 4), ("order_placed", 3)] {
         eventually("all listen", || async { (app.redis.listeners(channel).await >= listeners).then_some(()) }).await;
     }
@@ -101,7 +101,7 @@ async fn every_worker_hears_of_its_work_long_before_its_sweep() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_to_run_once_does_what_is_due_and_exits() {
+async fn a_worker_with_once_runs_due_jobs_and_exits() {
     let app = App::new(&["jobs.retry_base_s=3600", "jobs.sweep_interval_s=3600"]).await;
     let serve = app.serve();
     for number in 0..5 {
@@ -116,13 +116,13 @@ async fn a_worker_that_is_to_run_once_does_what_is_due_and_exits() {
     assert_eq!(app.count("SELECT count(*) FROM mails"), 11, "those of the thumbnails too");
     assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state = 'running'"), 0);
     let waiting = "SELECT count(*) FROM jobs WHERE state = 'queued' AND attempts = 1";
-    assert_eq!(app.count(waiting), 2, "what failed waits for its time");
+    assert_eq!(app.count(waiting), 2, "a failed job waits for its retry");
     let locks = std::fs::read_dir(app.dir.path().join("data/workers")).unwrap().count();
     assert_eq!(locks, 0, "it leaves no lock behind");
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_the_notices_makes_no_job() {
+async fn a_mail_that_is_not_among_the_preferences_has_no_job() {
     let app = App::new(&["email.notify=thumbnail_failed"]).await;
     let (serve, _worker) = (app.serve(), app.worker());
     let good = app.upload(serve.url(), 1, &jpeg(1)).await;

@@ -1,4 +1,4 @@
-//! The audit: each thing that must agree is broken in turn, and the audit lists what is missing.
+//! The audit: each relation is broken in turn, and the audit lists the missing entry.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::harness::app::{App, Process, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::jpeg;
 
-/// On another thread: the test's own one is busy.
+/// On another thread, because that of the test is busy.
 async fn run(mut command: Command) -> Ran {
     tokio::task::spawn_blocking(move || Ran::of(&mut command)).await.unwrap()
 }
@@ -22,7 +22,7 @@ async fn audit(app: &App) -> (Option<i32>, Value) {
     (ran.code, report)
 }
 
-/// Expects that exactly one thing is missing.
+/// Expects exactly one missing entry.
 async fn assert_misses(app: &App, check: &str, of: &str, detail: &str) {
     let (code, report) = audit(app).await;
     assert_eq!((code, &report["missingCount"]), (Some(1), &json!(1)), "{report}");
@@ -40,7 +40,7 @@ fn change(app: &App, statement: &str) {
     diesel::sql_query(statement).execute(&mut app.database()).unwrap();
 }
 
-/// An installation with one image, one order and one player, whose jobs have ended.
+/// An installation with one image, one order and one player, whose jobs are done.
 async fn installation() -> (App, Process) {
     let app = App::new(&[]).await;
     let up = app.start(&["up"]);
@@ -80,7 +80,7 @@ async fn nothing_is_missing_beside_a_running_installation() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_gone_or_cut_short_is_missing() {
+async fn a_deleted_or_truncated_file_is_missing() {
     let (app, _up) = installation().await;
     let (original, thumbnail) = (stored(&app, "uploads"), stored(&app, "thumbnails"));
     let bytes = std::fs::read(&original).unwrap();
@@ -98,7 +98,7 @@ async fn a_file_that_is_gone_or_cut_short_is_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_old_file_without_a_row_has_lost_it_and_a_young_one_is_left_over() {
+async fn an_old_file_without_a_row_is_missing_it_and_a_young_one_is_a_leftover() {
     let (app, _up) = installation().await;
     let orphan = app.dir.write(&format!("data/uploads/0f/{}.jpg", "0f".repeat(32)), "x");
     app.dir.write(&format!("data/thumbnails/0f/{}.jpg", "0f".repeat(32)), "x");
@@ -154,7 +154,7 @@ async fn a_player_whose_score_is_not_in_redis_is_missing_and_without_redis_none_
 }
 
 #[tokio::test]
-async fn an_audit_of_a_place_without_data_fails_and_creates_nothing() {
+async fn an_audit_without_data_fails_and_creates_nothing() {
     let app = App::new(&[]).await;
     let ran = run(app.command(&["audit"])).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
@@ -165,7 +165,7 @@ async fn an_audit_of_a_place_without_data_fails_and_creates_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_migrates_no_database() {
+async fn an_audit_does_not_migrate_the_database() {
     let (app, mut up) = installation().await;
     assert!(up.stop().success());
     let versions = "SELECT count(*) FROM __diesel_schema_migrations";
@@ -182,7 +182,7 @@ async fn an_audit_migrates_no_database() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_api_server_audits_by_itself_and_tells_prometheus() {
+async fn the_api_server_audits_periodically_and_exports_a_metric() {
     let (app, mut up) = installation().await;
     assert!(up.stop().success());
     std::fs::remove_file(stored(&app, "thumbnails")).unwrap();

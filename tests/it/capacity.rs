@@ -1,4 +1,4 @@
-//! What is refused before the disk is full, and what never is.
+//! The limits that refuse work before the disk is full.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use crate::harness::pictures::jpeg;
 use crate::harness::ports::free_address;
 
 #[tokio::test]
-async fn uploads_are_asked_to_come_again_while_too_many_wait_for_their_thumbnails() {
+async fn uploads_are_refused_with_retry_after_while_too_many_thumbnail_jobs_are_queued() {
     let app = App::new(&["jobs.max_queued=3"]).await;
     let serve = app.serve();
     for user in 1..=3 {
@@ -21,9 +21,9 @@ async fn uploads_are_asked_to_come_again_while_too_many_wait_for_their_thumbnail
     assert!(problem["detail"].as_str().unwrap().starts_with("3 thumbnail jobs wait already"), "{problem}");
     let (status, _) = app.enqueue(serve.url(), &json!({ "userId": 4, "imagePath": "x.jpg" })).await;
     assert_eq!(status, 503);
-    assert_eq!(app.count("SELECT count(*) FROM images"), 3, "what is refused leaves nothing");
+    assert_eq!(app.count("SELECT count(*) FROM images"), 3, "a refused upload leaves no row");
     let _worker = app.worker();
-    eventually("there is room again", || async {
+    eventually("an upload is accepted again", || async {
         let answer = app.try_upload(serve.url(), 4, &jpeg(4)).await.unwrap();
         (answer.0 == 200).then_some(())
     })
@@ -32,7 +32,7 @@ async fn uploads_are_asked_to_come_again_while_too_many_wait_for_their_thumbnail
 }
 
 #[tokio::test]
-async fn many_uploads_at_once_do_not_slip_past_the_limit() {
+async fn concurrent_uploads_do_not_exceed_the_limit() {
     let app = App::new(&["jobs.max_queued=10"]).await;
     let serve = app.serve();
     let bodies: Vec<_> = (1..=200).map(|user| json!({ "userId": user, "imagePath": format!("{user}.jpg") })).collect();
@@ -43,7 +43,7 @@ async fn many_uploads_at_once_do_not_slip_past_the_limit() {
 }
 
 #[tokio::test]
-async fn a_backlog_of_warehouse_and_email_jobs_refuses_nothing() {
+async fn a_backlog_of_warehouse_and_email_jobs_refuses_no_upload() {
     let app = App::new(&["jobs.max_queued=2"]).await;
     let (serve, _worker) = (app.serve(), app.worker());
     for user in 1..=5 {
@@ -58,7 +58,7 @@ async fn a_backlog_of_warehouse_and_email_jobs_refuses_nothing() {
 }
 
 #[tokio::test]
-async fn orders_are_asked_to_come_again_while_too_many_purchases_wait_to_be_reported() {
+async fn orders_are_refused_with_retry_after_while_too_many_webhook_jobs_are_queued() {
     let nobody = free_address();
     let app = App::new(&["jobs.max_queued=2", &format!("webhook.url=http://{nobody}"), "jobs.retry_base_s=60"]).await;
     let server = app.game_server();
@@ -76,7 +76,7 @@ async fn orders_are_asked_to_come_again_while_too_many_purchases_wait_to_be_repo
 }
 
 #[tokio::test]
-async fn a_disk_that_is_almost_full_refuses_uploads_with_507_and_everything_else_goes_on() {
+async fn an_almost_full_disk_refuses_uploads_with_507_while_queued_jobs_run() {
     let app = App::new(&[]).await;
     let mut serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;

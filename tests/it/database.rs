@@ -1,4 +1,4 @@
-//! The database on its own: migrations, group commit, taking over the replaced service's file.
+//! The database: migrations, group commit, adopting the file of the replaced service.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use diesel::sql_types::{BigInt, Text};
 use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
-/// How many there are; the next one's author counts too.
+/// The number of migrations.
 const MIGRATIONS: usize = 16;
 
 fn fresh() -> (TempDir, Location) {
@@ -45,8 +45,8 @@ fn declared() -> BTreeSet<String> {
     declared
 }
 
-/// The same, as the migrations made it.
-fn made(connection: &mut SqliteConnection) -> BTreeSet<String> {
+/// The same, as created by the migrations.
+fn created(connection: &mut SqliteConnection) -> BTreeSet<String> {
     let kind = "CASE WHEN c.name IN ('id', 'seq') AND c.type = 'INTEGER' THEN 'BigInt' ELSE CASE c.type WHEN 'TEXT' THEN 'Text'
         WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'BOOLEAN' THEN 'Bool'
         -- No column but a score has none.
@@ -60,15 +60,15 @@ fn made(connection: &mut SqliteConnection) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_schema_is_what_the_migrations_make() {
+fn the_schema_matches_the_migrations() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
-    assert_eq!(declared(), made(&mut connect(&location)));
+    assert_eq!(declared(), created(&mut connect(&location)));
     assert!(declared().contains("users.failure -> Nullable<Text>"));
 }
 
 #[test]
-fn migrations_run_once_and_can_be_taken_back_and_run_again() {
+fn migrations_run_once_and_can_be_reverted_and_run_again() {
     let (_folder, location) = fresh();
     assert_eq!(migrate(&location).unwrap().applied.len(), MIGRATIONS);
     assert!(migrate(&location).unwrap().applied.is_empty());
@@ -83,7 +83,7 @@ fn migration_file(migration: &str, way: &str) -> String {
 }
 
 #[test]
-fn what_was_a_score_stays_one_and_the_next_ones_keep_the_sign_of_zero() {
+fn migrated_scores_are_kept_and_new_ones_keep_the_sign_of_zero() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
     let connection = &mut connect(&location);
@@ -119,7 +119,7 @@ fn what_was_a_score_stays_one_and_the_next_ones_keep_the_sign_of_zero() {
 }
 
 #[test]
-fn a_reset_that_redis_has_not_seen_comes_before_every_score_after_the_migration() {
+fn after_the_migration_an_unsent_reset_is_before_every_score() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
     let connection = &mut connect(&location);
@@ -135,7 +135,7 @@ fn a_reset_that_redis_has_not_seen_comes_before_every_score_after_the_migration(
 }
 
 #[test]
-fn what_was_an_images_only_thumbnail_is_its_first_and_comes_back_as_its_only_one() {
+fn the_only_thumbnail_of_an_image_becomes_its_first_and_back() {
     let (_folder, location) = fresh();
     migrate(&location).unwrap();
     let connection = &mut connect(&location);
@@ -158,7 +158,7 @@ fn what_was_an_images_only_thumbnail_is_its_first_and_comes_back_as_its_only_one
 }
 
 #[test]
-fn three_processes_that_start_at_once_on_a_new_file_all_succeed() {
+fn three_processes_that_start_at_once_on_a_new_file_succeed() {
     let (_folder, location) = fresh();
     let applied: Vec<usize> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..3).map(|_| scope.spawn(|| migrate(&location).unwrap().applied.len())).collect();
@@ -168,7 +168,7 @@ fn three_processes_that_start_at_once_on_a_new_file_all_succeed() {
 }
 
 #[test]
-fn a_database_of_the_replaced_service_is_taken_over_without_loss() {
+fn a_database_of_the_replaced_service_is_adopted_without_loss() {
     let (_folder, location) = fresh();
     std::fs::create_dir_all(location.folder()).unwrap();
     let old = "CREATE TABLE users (id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, username TEXT NOT NULL UNIQUE,
@@ -195,7 +195,7 @@ fn a_database_of_the_replaced_service_is_taken_over_without_loss() {
 }
 
 #[test]
-fn a_users_table_that_is_somebody_elses_is_refused_and_left_alone() {
+fn a_foreign_users_table_is_refused_and_not_changed() {
     let (_folder, location) = fresh();
     std::fs::create_dir_all(location.folder()).unwrap();
     connect(&location).batch_execute("CREATE TABLE users (id INTEGER PRIMARY KEY, password TEXT)").unwrap();
@@ -257,7 +257,7 @@ async fn readers_cannot_write() {
 }
 
 #[tokio::test]
-async fn a_full_queue_refuses_instead_of_growing() {
+async fn a_full_queue_refuses_writes_instead_of_growing() {
     let (_folder, location) = fresh();
     let (database, thread) = Database::open(&location).unwrap();
     let (release, gate) = std::sync::mpsc::channel::<()>();
@@ -286,7 +286,7 @@ async fn a_full_queue_refuses_instead_of_growing() {
 }
 
 #[tokio::test]
-async fn what_was_queued_before_the_close_is_durable() {
+async fn writes_queued_before_the_close_are_durable() {
     let (_folder, location) = fresh();
     let (database, thread) = Database::open(&location).unwrap();
     let mut writes: Vec<_> = (1..=100).map(|id| Box::pin(database.write(add_user(id)))).collect();
@@ -304,7 +304,7 @@ async fn what_was_queued_before_the_close_is_durable() {
 }
 
 #[tokio::test]
-async fn a_new_database_and_its_log_are_for_their_owner_alone() {
+async fn only_the_owner_can_read_a_new_database_and_its_wal() {
     use std::os::unix::fs::MetadataExt;
 
     let (folder, location) = fresh();

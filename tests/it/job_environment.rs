@@ -1,4 +1,4 @@
-//! Failures of the environment (storage, the database, the clock) are not the fault of what a job works on.
+//! Failures of the environment (storage, the database, the clock), which count as no attempt.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use crate::harness::pictures::jpeg;
 
 const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')";
 
-/// A pair of clocks that stand still until they are moved.
+/// A pair of clocks that move only when the test moves them.
 struct StoppedClock(Mutex<(UnixMillis, Duration)>);
 
 impl StoppedClock {
@@ -50,7 +50,7 @@ fn execute(lab: &Lab, statement: &str) {
 }
 
 #[tokio::test]
-async fn a_failure_of_the_environment_is_never_counted_however_often_it_happens() {
+async fn repeated_failures_of_the_environment_count_as_no_attempt() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, Policy { max_attempts: 2, retry_cap: Duration::from_millis(1), ..POLICY });
@@ -72,7 +72,7 @@ async fn a_failure_of_the_environment_is_never_counted_however_often_it_happens(
 }
 
 #[tokio::test]
-async fn a_job_waits_longer_each_time_that_the_environment_fails() {
+async fn the_delay_doubles_with_each_failure_of_the_environment() {
     const BASE_MS: i64 = 500_000;
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
@@ -94,7 +94,7 @@ async fn a_job_waits_longer_each_time_that_the_environment_fails() {
 }
 
 #[tokio::test]
-async fn the_end_of_a_job_is_written_again_until_the_database_takes_it() {
+async fn the_end_of_a_job_is_written_again_until_it_succeeds() {
     for (verdict, counts) in [(Verdict::Done, ("done", 0, 0)), (Verdict::Fail, ("dead", 1, 0))] {
         let mut lab = Lab::new();
         let id = lab.enqueue().await;
@@ -117,7 +117,7 @@ async fn the_end_of_a_job_is_written_again_until_the_database_takes_it() {
 }
 
 #[tokio::test]
-async fn under_a_newer_schema_nothing_is_counted_and_nothing_is_written() {
+async fn under_a_newer_schema_nothing_is_written() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, POLICY);
@@ -135,7 +135,7 @@ async fn under_a_newer_schema_nothing_is_counted_and_nothing_is_written() {
 }
 
 #[tokio::test]
-async fn a_running_process_that_meets_a_newer_schema_says_so_and_ends() {
+async fn a_running_process_logs_a_newer_schema_and_ends() {
     let app = App::new(&[]).await;
     let (mut serve, mut worker) = (app.serve(), app.worker());
     diesel::sql_query(NEWER).execute(&mut app.database()).unwrap();
@@ -147,7 +147,7 @@ async fn a_running_process_that_meets_a_newer_schema_says_so_and_ends() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_disk_is_full_claims_nothing_until_there_is_room() {
+async fn a_worker_claims_nothing_while_its_disk_is_full() {
     let mut lab = Lab::new();
     let is_full = Arc::new(AtomicBool::new(true));
     let seen = is_full.clone();
@@ -170,7 +170,7 @@ async fn a_full_disk_never_fails_an_image() {
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
     let full = app.start(&["worker", "thumbnail", "--set", &format!("jobs.min_free_bytes={}", 1_u64 << 60)]);
-    // It sweeps: it has taken over what a dead worker left.
+    // It sweeps: it has deleted the lock file of a dead worker.
     let file = app.dir.write("data/workers/gone.lock", "");
     eventually("a sweep passes", || async { (!file.exists()).then_some(()) }).await;
     assert_eq!(app.count("SELECT max(lease_token) FROM jobs"), 0, "nothing is claimed");
@@ -185,7 +185,7 @@ async fn one_job_is_delayed(app: &App) {
 }
 
 #[tokio::test]
-async fn an_upload_whose_file_is_missing_waits_until_it_is_back_and_the_doctor_tells() {
+async fn the_job_of_an_upload_whose_file_is_missing_waits_and_the_doctor_reports_it() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -204,7 +204,7 @@ async fn an_upload_whose_file_is_missing_waits_until_it_is_back_and_the_doctor_t
 }
 
 #[tokio::test]
-async fn a_thumbnail_that_cannot_be_stored_is_stored_when_the_disk_works_again() {
+async fn a_thumbnail_that_cannot_be_stored_is_stored_once_the_disk_works_again() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let (serve, _worker) = (app.serve(), app.worker());
     let (thumbnails, away) = (app.dir.path().join("data/thumbnails"), app.dir.path().join("data/away"));
@@ -219,7 +219,7 @@ async fn a_thumbnail_that_cannot_be_stored_is_stored_when_the_disk_works_again()
 }
 
 #[tokio::test]
-async fn a_job_that_hangs_is_ended_and_counts_as_a_crash() {
+async fn an_attempt_that_exceeds_the_time_limit_counts_as_a_crash() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, Policy { time_limit: Duration::from_millis(50), ..POLICY });
@@ -248,17 +248,17 @@ async fn a_clock_that_jumps_forward_expires_no_lease() {
     lab.sweep_passes().await;
     clock.step(3_600_000);
     lab.sweep_passes().await;
-    assert_eq!(lab.row(id).lease_owner.as_deref(), Some("elsewhere"), "its owner gets the time for a heartbeat");
+    assert_eq!(lab.row(id).lease_owner.as_deref(), Some("elsewhere"), "its owner has time for a heartbeat");
     clock.advance(lease);
     let call = lab.call().await;
-    assert_eq!((call.job.id, call.job.attempts), (id, 1), "it has not used it");
+    assert_eq!((call.job.id, call.job.attempts), (id, 1), "it sent none");
     call.end(Verdict::Done);
     lab.event().await;
     worker.stop().await;
 }
 
 #[tokio::test]
-async fn a_job_that_is_due_later_than_the_longest_backoff_is_due_now() {
+async fn a_job_due_later_than_the_longest_backoff_is_due_now() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let job = rows::table.find(id.to_string());

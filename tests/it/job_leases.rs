@@ -1,4 +1,4 @@
-//! Leases: what happens to the jobs of workers that are late, or dead.
+//! Leases: the jobs of workers that are late or dead.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -32,31 +32,31 @@ async fn a_result_under_a_lost_lease_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_worker_that_claims_again_what_it_lost_holds_it_by_the_new_lease_only() {
+async fn a_worker_that_claims_a_lost_job_again_holds_it_by_the_new_lease_only() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(2, Policy { drain: Duration::from_millis(1), ..POLICY });
     let lost = lab.call().await;
-    // Another worker has claimed it meanwhile, and has died before it began.
+    // Another worker has claimed it meanwhile, and has died before it started.
     lab.lease(id, "gone", far_future(), false);
     lab.die("gone");
     let regained = lab.call().await;
     assert_eq!((regained.job.id, regained.job.attempts, regained.job.crashes), (id, 0, 0));
     lost.end(Verdict::Done);
-    // When one more fits into the freed slot, the end of the lost attempt has been seen.
+    // Once another job fits into the freed slot, the runner has noticed the end of the lost attempt.
     let (other, third) = (lab.enqueue().await, lab.enqueue().await);
     let second = lab.call().await;
     assert_eq!(second.job.id, other);
     lab.sweep_passes().await;
     assert_eq!(lab.row(third).counts(), ("queued", 0, 0), "there are two slots");
     worker.stop().await;
-    assert_eq!(lab.row(id).counts(), ("queued", 0, 0), "what is handed back is the regained job");
+    assert_eq!(lab.row(id).counts(), ("queued", 0, 0), "the job is released under its new lease");
     assert_eq!(lab.effects(), 0);
     drop((regained, second));
 }
 
 #[tokio::test]
-async fn an_expired_lease_costs_an_attempt_if_the_job_had_started() {
+async fn an_expired_lease_counts_an_attempt_if_the_job_had_started() {
     let mut lab = Lab::new();
     let (started, waiting, last) = (lab.enqueue().await, lab.enqueue().await, lab.enqueue().await);
     lab.lease(started, "elsewhere", now() - 1, true);
@@ -77,7 +77,7 @@ async fn an_expired_lease_costs_an_attempt_if_the_job_had_started() {
 }
 
 #[tokio::test]
-async fn a_lease_that_holds_is_left_alone_where_no_lock_says_that_its_owner_is_dead() {
+async fn a_valid_lease_is_kept_while_no_lock_file_shows_its_owner_dead() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     lab.lease(id, "elsewhere", far_future(), true);
@@ -89,7 +89,7 @@ async fn a_lease_that_holds_is_left_alone_where_no_lock_says_that_its_owner_is_d
 }
 
 #[tokio::test]
-async fn a_dead_worker_s_jobs_are_taken_over_at_once_and_only_what_had_started_is_charged() {
+async fn the_jobs_of_a_dead_worker_are_rescued_at_once_and_only_started_ones_count_a_crash() {
     let mut lab = Lab::new();
     let (waiting, started) = (lab.enqueue().await, lab.enqueue().await);
     lab.lease(waiting, "gone", far_future(), false);
@@ -107,7 +107,7 @@ async fn a_dead_worker_s_jobs_are_taken_over_at_once_and_only_what_had_started_i
 }
 
 #[tokio::test]
-async fn a_job_that_took_its_worker_down_comes_first_and_runs_alone() {
+async fn a_job_that_crashed_its_worker_runs_first_and_alone() {
     let mut lab = Lab::new();
     let (before, rescued) = (lab.enqueue().await, lab.enqueue().await);
     lab.lease(rescued, "gone", far_future(), true);
@@ -117,7 +117,7 @@ async fn a_job_that_took_its_worker_down_comes_first_and_runs_alone() {
 
     let mut later = HashSet::new();
     lab.die("gone");
-    lab.row_when("the job is taken over", rescued, |row| row.crashes == 1).await;
+    lab.row_when("the job is rescued", rescued, |row| row.crashes == 1).await;
     for _ in 0..3 {
         later.insert(lab.enqueue().await);
     }
@@ -145,7 +145,7 @@ async fn a_job_that_took_its_worker_down_comes_first_and_runs_alone() {
 }
 
 #[tokio::test]
-async fn a_job_that_took_too_many_workers_down_is_dead_and_its_waiter_is_told() {
+async fn a_job_that_crashed_too_many_workers_is_dead_and_its_event_is_published() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     for crashes in 1..MAX_CRASHES {

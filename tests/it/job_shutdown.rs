@@ -1,4 +1,4 @@
-//! Workers that are asked to end.
+//! The shutdown of workers.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::harness::app::eventually;
 use crate::harness::job_lab::{Event, Lab, POLICY, Verdict};
 
 #[tokio::test]
-async fn a_shutdown_lets_running_jobs_end() {
+async fn a_shutdown_lets_running_jobs_finish() {
     let mut lab = Lab::new();
     let (running, queued) = (lab.enqueue().await, lab.enqueue().await);
     let worker = lab.worker(1, POLICY);
@@ -25,7 +25,7 @@ async fn a_shutdown_lets_running_jobs_end() {
 }
 
 #[tokio::test]
-async fn a_shutdown_hands_back_uncharged_what_does_not_end_in_time() {
+async fn a_shutdown_releases_jobs_that_do_not_finish_in_time_without_counting_an_attempt() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, Policy { drain: Duration::from_millis(1), ..POLICY });
@@ -42,7 +42,7 @@ async fn a_shutdown_hands_back_uncharged_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn a_worker_that_is_cut_off_leaves_its_lock_for_the_next_to_find() {
+async fn a_killed_worker_leaves_its_lock_file_for_the_next_one_to_find() {
     let mut lab = Lab::new();
     let id = lab.enqueue().await;
     let worker = lab.worker(1, POLICY);
@@ -58,7 +58,7 @@ async fn a_worker_that_is_cut_off_leaves_its_lock_for_the_next_to_find() {
 }
 
 #[tokio::test]
-async fn heartbeats_keep_the_lease_of_a_long_job_also_while_draining() {
+async fn heartbeats_extend_the_lease_of_a_long_job_even_while_draining() {
     let lease = Duration::from_secs(3);
     let mut lab = Lab::new();
     let id = lab.enqueue().await;

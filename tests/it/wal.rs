@@ -1,4 +1,4 @@
-//! Writes beside a program that keeps a read of the database open.
+//! Writes while another program keeps a read of the database open.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use m3a3::db::{Database, Location, schema};
 use crate::harness::app::DEADLINE;
 
 const PAGES: u64 = 40_000;
-/// A page of the WAL with its header.
+/// The size of a page in the WAL with its header.
 const PAGE_BYTES: u64 = 4096 + 24;
-/// What a write may take.
+/// The longest write that counts as fast.
 const LIMIT: Duration = Duration::from_millis(250);
-/// What a checkpoint that waits for the reader takes, and no disk does.
+/// Longer than any disk needs: a write this slow waited for the reader.
 const STALL: Duration = Duration::from_secs(5);
-/// Writes in a row, over more than two checkpoints' time, none of which may take longer.
+/// The number of consecutive fast writes, which take longer than two checkpoints.
 const IN_A_ROW: usize = 20;
 
 fn idle_reader(location: &Location) -> SqliteConnection {
@@ -53,14 +53,14 @@ async fn an_idle_reader_stalls_no_write_however_long_the_wal_is() {
         assert!(took < STALL, "a write took {took:?} with a WAL of {} bytes", wal.metadata().unwrap().len());
     }
 
-    // A busy machine delays some write now and then; a reader that stalls writes stalls every one of them.
+    // A busy machine delays some writes; a reader that stalls writes stalls every one.
     let deadline = Instant::now() + DEADLINE;
     let mut in_a_row = 0;
     while in_a_row < IN_A_ROW {
         let took = timed(&database, add_user).await;
         assert!(took < STALL, "a write took {took:?}");
         in_a_row = if took < LIMIT { in_a_row + 1 } else { 0 };
-        assert!(Instant::now() < deadline, "writes keep taking longer than {LIMIT:?}, the last one {took:?}");
+        assert!(Instant::now() < deadline, "writes keep exceeding {LIMIT:?}, the last one took {took:?}");
     }
     drop(reader);
     thread.close().await;

@@ -1,4 +1,4 @@
-//! The warehouse: pictures become assets, each once; orders are taken on, each once.
+//! The warehouse: every image is stored as one asset, every order is fulfilled once.
 
 use serde_json::json;
 
@@ -16,7 +16,7 @@ fn report(app: &App) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn the_same_picture_uploaded_twice_is_one_asset_with_two_references() {
+async fn the_same_image_uploaded_twice_is_one_asset_with_two_references() {
     let app = App::new(&[]).await;
     let (serve, _worker) = (app.serve(), app.start(&["worker", "warehouse"]));
     let picture = jpeg(1);
@@ -36,7 +36,7 @@ async fn the_same_picture_uploaded_twice_is_one_asset_with_two_references() {
 }
 
 #[tokio::test]
-async fn a_user_s_pictures_are_listed_page_by_page_with_their_thumbnails_and_facts() {
+async fn the_images_of_a_user_are_listed_page_by_page_with_thumbnails_and_metadata() {
     let app = App::new(&[]).await;
     let up = app.up();
     for seed in 1..=3 {
@@ -69,7 +69,7 @@ async fn a_user_s_pictures_are_listed_page_by_page_with_their_thumbnails_and_fac
 }
 
 #[tokio::test]
-async fn what_is_no_picture_is_no_asset_and_its_job_ends_done_with_a_note() {
+async fn a_file_that_is_not_an_image_is_no_asset_and_its_job_is_done_with_a_note() {
     let app = App::new(&["jobs.max_attempts=2"]).await;
     let serve = app.serve();
     app.dir.write("data/notes.txt", "hello");
@@ -96,13 +96,13 @@ async fn what_is_no_picture_is_no_asset_and_its_job_ends_done_with_a_note() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_still_written_is_waited_for_and_known_as_it_is_in_the_end() {
+async fn the_metadata_of_a_file_that_is_still_written_is_that_of_the_finished_file() {
     let app = App::new(&[]).await;
     let (serve, _worker) = (app.serve(), app.start(&["worker", "warehouse"]));
     let whole = jpeg_with_exif_orientation_6();
     app.dir.write("data/slow.jpg", &whole[..whole.len() / 2]);
     app.enqueue(serve.url(), &json!({ "userId": 1, "imagePath": "slow.jpg" })).await;
-    eventually("the worker has begun", || async {
+    eventually("the worker has started", || async {
         (app.count("SELECT count(*) FROM jobs WHERE kind = 'warehouse' AND started_at IS NOT NULL") == 1).then_some(())
     })
     .await;
@@ -112,7 +112,7 @@ async fn a_file_that_is_still_written_is_waited_for_and_known_as_it_is_in_the_en
 }
 
 #[tokio::test]
-async fn every_order_is_taken_on_exactly_once_however_often_the_message_comes() {
+async fn every_order_is_fulfilled_once_however_often_its_message_arrives() {
     let app = App::new(&[]).await;
     let workers = [app.start(&["worker", "warehouse"]), app.start(&["worker", "warehouse"])];
     let server = app.game_server();
@@ -135,7 +135,7 @@ async fn every_order_is_taken_on_exactly_once_however_often_the_message_comes() 
 }
 
 #[tokio::test]
-async fn the_report_is_a_table_or_csv_too() {
+async fn the_report_is_available_as_table_and_csv() {
     let app = App::new(&[]).await;
     let (serve, server) = (app.serve(), app.game_server());
     app.upload(serve.url(), 1, &jpeg(1)).await;

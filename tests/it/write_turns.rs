@@ -1,4 +1,4 @@
-//! Several processes that write to one database. Each [`Database`] here is one: it has a writer thread of its own.
+//! Several processes that write to one database. Each [`Database`] here represents one, with its own writer thread.
 
 use std::fs::File;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use futures_util::poll;
 use m3a3::db::{Database, Location, schema};
 use tempfile::TempDir;
 
-/// Writes of each process: many times what fits into one transaction.
+/// The writes of each process: many times the size of one transaction.
 const WRITES: usize = 5000;
 
 fn location(folder: &TempDir) -> Location {
@@ -21,11 +21,11 @@ fn add_user(connection: &mut SqliteConnection) -> QueryResult<usize> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn processes_that_write_all_the_time_take_turns() {
+async fn processes_that_write_continuously_take_turns() {
     let folder = tempfile::tempdir().unwrap();
     let (one, one_thread) = Database::open(&location(&folder)).unwrap();
     let (other, other_thread) = Database::open(&location(&folder)).unwrap();
-    // In the order of their transactions, since each is added while SQLite's write lock is held.
+    // In the order of their transactions, because entries are added under SQLite's write lock.
     let order = Arc::new(Mutex::new(Vec::with_capacity(2 * WRITES)));
     let writes = |database: Database, name: char| {
         let order = order.clone();
@@ -40,7 +40,7 @@ async fn processes_that_write_all_the_time_take_turns() {
             }
         }))
     };
-    // Nobody writes before the queues of both are full.
+    // No write starts before both queues are full.
     let (filled, gate) = std::sync::mpsc::channel::<()>();
     let mut first = Box::pin(one.write(move |_| Ok(gate.recv().is_ok())));
     let _ = poll!(&mut first);
@@ -54,14 +54,14 @@ async fn processes_that_write_all_the_time_take_turns() {
     let mut turns = order.lock().unwrap().clone();
     assert_eq!(turns.len(), 2 * WRITES);
     turns.dedup();
-    // Some 20 transactions, which alternate.
+    // About 20 alternating transactions.
     assert!(turns.len() >= 10, "{turns:?}");
     one_thread.close().await;
     other_thread.close().await;
 }
 
 #[tokio::test]
-async fn a_process_that_is_stopped_in_its_turn_stops_no_other() {
+async fn a_process_that_is_stopped_in_its_turn_does_not_stop_others() {
     for lock in ["m3a3.db-queue", "m3a3.db-turn"] {
         let folder = tempfile::tempdir().unwrap();
         let (database, thread) = Database::open(&location(&folder)).unwrap();

@@ -9,7 +9,7 @@ use mail_parser::{Message, MessageParser};
 use super::app::eventually;
 use super::ports::listen;
 
-/// A moment of an attempt.
+/// A stage of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
     Greeting,
@@ -17,28 +17,28 @@ pub enum Moment {
     Recipient,
     /// After the first line of the mail.
     MidData,
-    /// After the last one.
+    /// After the last line.
     End,
 }
 
-/// What happens at that moment, instead of what a server usually does.
+/// The action at that stage, instead of the default reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
-    /// This answer.
+    /// Sends this reply.
     Say(&'static str),
-    /// No answer, and none to anything that follows, for as long as the client waits.
+    /// Sends no reply any more.
     Silence,
-    /// The end of the connection.
+    /// Closes the connection.
     HangUp,
 }
 
-/// The one thing that is unusual about an attempt; `None` takes the mail.
+/// The deviation of one attempt; `None` accepts the mail.
 pub type Turn = Option<(Moment, Act)>;
 
-/// A mail that came whole.
+/// A mail that was received completely.
 #[derive(Debug, Clone)]
 pub struct Mail {
-    /// Which connection brought it, from 0.
+    /// The index of its connection.
     pub connection: usize,
     pub recipients: Vec<String>,
     pub data: Vec<u8>,
@@ -54,7 +54,7 @@ impl Mail {
     }
 }
 
-/// A running server; it ends with the tests' process.
+/// A running server, which ends with the process of the tests.
 pub struct MailServer {
     pub url: String,
     state: Arc<State>,
@@ -64,7 +64,7 @@ type Script = dyn Fn(usize) -> Turn + Send + Sync;
 
 struct State {
     script: Box<Script>,
-    /// Lines that it offers in answer to EHLO.
+    /// The extensions in its reply to EHLO.
     offers: &'static [&'static str],
     attempts: Mutex<usize>,
     connections: Mutex<usize>,
@@ -73,12 +73,12 @@ struct State {
 }
 
 impl MailServer {
-    /// A server that takes everything.
+    /// A server that accepts every mail.
     pub fn taking() -> Self {
         Self::scripted(|_| None)
     }
 
-    /// A server that does so but for what the script says, which is told how many attempts came before.
+    /// A server that deviates as the script says, which gets the number of earlier attempts.
     pub fn scripted(script: impl Fn(usize) -> Turn + Send + Sync + 'static) -> Self {
         Self::listening(SocketAddr::from(([127, 0, 0, 1], 0)), &["8BITMIME", "SMTPUTF8"], script)
     }
@@ -103,19 +103,19 @@ impl MailServer {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let state = Arc::clone(&served);
-                // A client that breaks off is the client's affair.
+                // A client may disconnect.
                 std::thread::spawn(move || drop(Conversation::begin(&state, stream.unwrap()).hold()));
             }
         });
         Self { url, state }
     }
 
-    /// Every mail that came whole, whatever was answered.
+    /// Every mail that was received completely, whatever the reply.
     pub fn mails(&self) -> Vec<Mail> {
         self.state.mails.lock().unwrap().clone()
     }
 
-    /// How often somebody began to hand in a mail.
+    /// The number of attempts to send a mail.
     pub fn attempts(&self) -> usize {
         *self.state.attempts.lock().unwrap()
     }
@@ -125,7 +125,7 @@ impl MailServer {
         self.state.commands.lock().unwrap().clone()
     }
 
-    /// Waits until at least so many mails came, and gives all.
+    /// Waits for at least `count` mails, and returns all.
     pub async fn until(&self, count: usize) -> Vec<Mail> {
         eventually(&format!("{count} mails"), || async {
             let mails = self.mails();
@@ -136,7 +136,7 @@ impl MailServer {
 }
 
 impl State {
-    /// What is to happen at the next attempt.
+    /// The deviation of the next attempt.
     fn next_turn(&self) -> Turn {
         let mut attempts = self.attempts.lock().unwrap();
         *attempts += 1;
@@ -157,7 +157,7 @@ struct Conversation<'a> {
     reader: BufReader<TcpStream>,
     stream: TcpStream,
     turn: Turn,
-    /// A second mail on the connection is an attempt of its own.
+    /// A second mail on the connection counts as an attempt.
     is_first: bool,
     recipients: Vec<String>,
 }
@@ -222,7 +222,7 @@ impl<'a> Conversation<'a> {
         self.act(Moment::End, "250 Taken")
     }
 
-    /// Does what is to be done at this moment, and usually says this.
+    /// Performs the action of this stage, by default this reply.
     fn act(&mut self, moment: Moment, usual: &str) -> io::Result<()> {
         match self.turn.filter(|(at, _)| *at == moment) {
             None => self.say(usual),
