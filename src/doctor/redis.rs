@@ -59,7 +59,7 @@ async fn check_connected(bus: &Bus, database: Option<&Location>) -> Result<Vec<F
     let detail = format!("answers within {:.1} ms", latency.as_secs_f64() * 1e3);
     let latency = match latency > MAX_LATENCY {
         false => Finding::ok("Redis", detail),
-        true => Finding::error("Redis", detail, "check what keeps Redis or the network busy (SLOWLOG GET)"),
+        true => Finding::error("Redis", detail, "check the load of Redis and of the network (SLOWLOG GET)"),
     };
     let mut findings = vec![latency, subscribers(&bus.listeners().await?)];
     if let Some(database) = database {

@@ -1,4 +1,4 @@
-//! What the engine knows of a kind of job. The kinds themselves are registered by the product, in one list.
+//! A kind of job, as far as the engine knows it. The kinds themselves are registered by the product, in one list.
 
 use diesel::prelude::*;
 use diesel::sql_types::Text;

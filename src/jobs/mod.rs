@@ -30,7 +30,7 @@
 //! - `wake`: the doorbell of a runner
 //! - `pruning`: deletes old jobs
 //!
-//! [`operator`]: what operators see of jobs and do to them.
+//! [`operator`]: how operators inspect, retry and cancel jobs.
 
 mod attempt;
 mod claim;

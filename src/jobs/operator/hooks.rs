@@ -1,4 +1,4 @@
-//! What a retry or a cancellation changes outside of the job's row, by kind.
+//! The effects of a retry or a cancellation outside of the row of the job, by kind.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
-//! What operators see of jobs and do to them: the logic behind `m3a3 jobs`, `/admin/jobs`, the metrics and the doctor.
+//! The operators' view of jobs: the logic behind `m3a3 jobs`, `/admin/jobs`, the metrics and the doctor.
 //!
 //! - `listing`: lists jobs, shows one with its attempts
 //! - `actions`: retries and cancels jobs
-//! - `hooks`: what a retry or a cancellation changes outside of the job's row, by kind
+//! - `hooks`: the effects of a retry or a cancellation outside of the row of the job, by kind
 //! - `backlog`: counts unfinished and dead jobs
 //! - `health`: expired leases, jobs that wait for their environment
 //! - `age`: ages as people write them
