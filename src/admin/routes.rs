@@ -35,7 +35,7 @@ pub fn routes(admin: &Admin, auth: &Auth, services: &mut web::ServiceConfig) {
 
 async fn list(admin: web::Data<Admin>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
-    let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
+    let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
     let filter = Filter {
         state: query.parsed("state", STATES, JobState::by_name)?,
         kind: query.parsed("kind", KIND_NAMES, kind_by_name)?,
@@ -78,7 +78,7 @@ async fn retry_all(
         None => Ok(None),
         Some(_) => named(&fields, "kind", KIND_NAMES, kind_by_name).map(Some),
     };
-    let (state, kind) = body::both(("state", state), ("kind", kind))?;
+    let (state, kind) = body::zip_errors(("state", state), ("kind", kind))?;
     let filter = Filter { state: Some(state), kind, ..Filter::default() };
     let retried = operator::retry_all(&admin.database, &admin.hooks, filter).await?;
     Ok(HttpResponse::Ok().json(json!({ "retried": retried })))

@@ -228,7 +228,7 @@ fn start_intake(process: &mut Process, config: &Config, images: Resources, wake:
     start_bell::<Finished>(process, "thumbnail news", wake);
     if works.contains(&Work::Thumbnail) {
         let folder = Location::new(&config.database.path).folder().to_owned();
-        let role = images::Role::StandIn(Arc::new(move || api_presence::is_served(&folder)));
+        let role = images::Role::Fallback(Arc::new(move || api_presence::is_served(&folder)));
         let intake = images::listen(images, wake.clone(), role, process.shutdown.token());
         process.run_role(Running::spawn("image intake", intake.map(Ok)));
     } else {

@@ -27,7 +27,7 @@ pub fn media_type(request: &HttpRequest) -> String {
 /// # Errors
 /// 400 where it is no JSON or no object, 408 where it does not come or trickles, 413 where it is too large.
 pub async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
-    let body = whole(payload, MAX_JSON_BYTES, "JSON body").await?;
+    let body = read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?;
     match serde_json::from_slice(&body) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(_) => {
@@ -61,9 +61,9 @@ fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
 ///
 /// # Errors
 /// 400 where it breaks off, 408 where it does not come or trickles, 413 where it is too large.
-pub async fn whole(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
+pub async fn read_to_end(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
     let (mut body, mut pace) = (BytesMut::new(), Pace::default());
-    while let Some(chunk) = pace.wait(payload.next()).await? {
+    while let Some(chunk) = pace.with_stall_timeout(payload.next()).await? {
         let chunk = chunk.map_err(incomplete)?;
         pace.received().add(chunk.len());
         if body.len() + chunk.len() > max_bytes {
@@ -98,7 +98,7 @@ pub fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
 ///
 /// # Errors
 /// 400 where either is wrong.
-pub fn both<A, B>(
+pub fn zip_errors<A, B>(
     (first_name, first): (&str, Result<A, Invalid>),
     (second_name, second): (&str, Result<B, Invalid>),
 ) -> Result<(A, B), Problem> {

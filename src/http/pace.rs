@@ -45,7 +45,7 @@ impl Pace {
     ///
     /// # Errors
     /// 408 when nothing arrives for half a minute, or too little on average.
-    pub async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
+    pub async fn with_stall_timeout<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
         let mut next = std::pin::pin!(next);
         let began = Instant::now();
         let result = loop {
@@ -95,7 +95,7 @@ mod tests {
     async fn receive(bytes: usize, interval: Duration, most: usize) -> Result<Duration, Problem> {
         let (mut pace, began) = (Pace::default(), Instant::now());
         for _ in 0..most {
-            pace.wait(sleep(interval)).await?;
+            pace.with_stall_timeout(sleep(interval)).await?;
             pace.received().add(bytes);
         }
         Ok(began.elapsed())
@@ -120,7 +120,7 @@ mod tests {
     async fn silence_is_given_up_whatever_has_arrived_before_it() {
         let mut pace = Pace::default();
         pace.received().add(50 << 20);
-        let problem = pace.wait(std::future::pending::<()>()).await.unwrap_err();
+        let problem = pace.with_stall_timeout(std::future::pending::<()>()).await.unwrap_err();
         assert!(problem.to_string().contains("no data received"), "{problem}");
     }
 
@@ -128,7 +128,7 @@ mod tests {
     async fn time_in_which_nobody_waits_for_the_client_does_not_count() {
         let mut pace = Pace::default();
         for _ in 0..100 {
-            pace.wait(std::future::ready(())).await.unwrap();
+            pace.with_stall_timeout(std::future::ready(())).await.unwrap();
             pace.received().add(1);
             sleep(Duration::from_secs(10)).await;
         }

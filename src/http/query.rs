@@ -44,7 +44,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 where it is something else or out of range; `expected` says what is right.
-    pub fn whole(
+    pub fn integer(
         &self,
         name: &str,
         range: RangeInclusive<u64>,

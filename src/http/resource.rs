@@ -60,6 +60,6 @@ fn resource(path: &str) -> Resource {
 ///
 /// # Errors
 /// Always: 404.
-pub async fn nothing_here() -> Result<HttpResponse, Problem> {
+pub async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found("There is nothing at this address."))
 }

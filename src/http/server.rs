@@ -15,7 +15,7 @@ use actix_web::{App, Error, HttpServer, web};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use super::resource::nothing_here;
+use super::resource::not_found;
 use super::upgrade::{Upgrade, Websockets};
 use super::{metrics, problem};
 
@@ -28,7 +28,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection stays open after its last answer, for a client that is still sending: at once it would be reset,
 /// and the answer lost.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How a server runs.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ where
         .workers(settings.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(FAREWELL)
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
         .h1_allow_half_closed(false)
         .shutdown_timeout(settings.drain.as_secs())
         .disable_signals()
@@ -106,7 +106,7 @@ where
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(FAREWELL)
+            .client_disconnect_timeout(CLOSE_TIMEOUT)
             .h1_allow_half_closed(false)
             .tcp_nodelay(true)
             // Without it a connection that idles between requests would keep the server for all of its drain time.
@@ -147,14 +147,14 @@ where
         .wrap(from_fn(problem::answer))
         .wrap_fn(|request, next| metrics::measured(next.call(request)))
         .configure(routes)
-        .default_service(web::to(nothing_here))
+        .default_service(web::to(not_found))
 }
 
 /// Runs a server until `shutdown`, says goodbye, and drains it.
 async fn serve<G>(
     server: Server,
     shutdown: CancellationToken,
-    say_goodbye: impl FnOnce(ServerHandle) -> G,
+    before_drain: impl FnOnce(ServerHandle) -> G,
 ) -> io::Result<()>
 where
     G: Future<Output = ()>,
@@ -165,7 +165,7 @@ where
         ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
         () = shutdown.cancelled() => {}
     }
-    say_goodbye(handle.clone()).await;
+    before_drain(handle.clone()).await;
     handle.stop(true).await;
     serving.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

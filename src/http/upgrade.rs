@@ -20,7 +20,7 @@ use tokio::time::timeout;
 use super::Problem;
 
 /// How long a client may take to read that it was refused.
-const LINGER: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Who takes a server's websockets.
 pub trait Websockets: Clone + Send + 'static {
@@ -82,7 +82,7 @@ impl Upgrade {
             let mut stream = self.connection.into_parts().io;
             let _ = stream.shutdown().await;
             // What is still unread when a connection closes resets it, and the answer with it.
-            let _ = timeout(LINGER, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
+            let _ = timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
         }
     }
 

@@ -45,8 +45,8 @@ pub(super) async fn post(
             });
             Ok(received(&receipt))
         }
-        Accepted::Before(receipt) => Ok(received(&receipt)),
-        Accepted::KeyReused => {
+        Accepted::AlreadyAccepted(receipt) => Ok(received(&receipt)),
+        Accepted::Conflict => {
             let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }
@@ -97,7 +97,7 @@ async fn by_path(
         Some(serde_json::Value::String(text)) => resources.files.image_path(text),
         other => ImagePath::from_json(other),
     };
-    let (user_id, path) = body::both(("userId", user_id), ("imagePath", path))?;
+    let (user_id, path) = body::zip_errors(("userId", user_id), ("imagePath", path))?;
     let checked = {
         let (files, path) = (resources.files.clone(), path.clone());
         let check = move || match files.names_upload(&path) && !files.has_upload(&path) {

@@ -21,14 +21,14 @@ pub(super) async fn get(
 ) -> Result<HttpResponse, Problem> {
     let user = user_id(&user)?;
     let query = Query::read(&request)?;
-    let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
-    let before = query.whole("before", 1..=i64::MAX as u64, "the imageId that the page before ended with")?;
+    let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
+    let before = query.integer("before", 1..=i64::MAX as u64, "the imageId that the page before ended with")?;
     let before = before.and_then(|before| i64::try_from(before).ok());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = resources
         .database
         .read(move |connection| {
-            let Some(_) = users::standing(connection, user)? else { return Ok(None) };
+            let Some(_) = users::thumbnail_status(connection, user)? else { return Ok(None) };
             // One more than is shown tells whether there is a next page.
             let images = read_models::images_of(connection, user.get(), before, limit + 1)?;
             let ids: Vec<i64> = images.iter().map(|image| image.id).collect();

@@ -26,7 +26,7 @@ use crate::jobs::{Permit, QueueFull, WakeSignal};
 /// How many messages share one write.
 const BATCH: usize = 128;
 /// How long a stand-in leaves a message to the API servers.
-const STAND_IN_DELAY: Duration = Duration::from_secs(5);
+const FALLBACK_DELAY: Duration = Duration::from_secs(5);
 /// The wait before the database is asked again at the start.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -36,7 +36,7 @@ pub enum Role {
     /// Records them: an API server.
     Record,
     /// Records what no API server has recorded. The function says whether one runs.
-    StandIn(Arc<dyn Fn() -> bool + Send + Sync>),
+    Fallback(Arc<dyn Fn() -> bool + Send + Sync>),
 }
 
 /// Hears the channel until the shutdown: records images of other programs, and rings for every sign of work.
@@ -87,7 +87,7 @@ struct ImageRecorder {
 enum Recorded {
     New(Receipt),
     /// Another process had recorded this image of it before.
-    Before(i64),
+    AlreadyRecorded(i64),
 }
 
 impl Recorder for ImageRecorder {
@@ -113,11 +113,11 @@ impl Recorder for ImageRecorder {
 impl ImageRecorder {
     /// Where this process only stands in for API servers and one runs, gives it time to record the messages.
     async fn leave_to_servers(&self, waiting: &VecDeque<Heard<ImageUploaded>>) {
-        let Role::StandIn(is_served) = &self.role else { return };
+        let Role::Fallback(is_served) = &self.role else { return };
         if let Some(Heard { at, .. }) = waiting.back()
             && is_served()
         {
-            self.shutdown.run_until_cancelled(sleep_until(*at + STAND_IN_DELAY)).await;
+            self.shutdown.run_until_cancelled(sleep_until(*at + FALLBACK_DELAY)).await;
         }
     }
 
@@ -223,7 +223,7 @@ impl ImageRecorder {
     fn settle(&mut self, message: ImageUploaded, recorded: Recorded) {
         let image = match &recorded {
             Recorded::New(receipt) => receipt.image_id,
-            Recorded::Before(image) => *image,
+            Recorded::AlreadyRecorded(image) => *image,
         };
         if let Recorded::New(Receipt { job_id, user_id, path, .. }) = recorded {
             tracing::info!(job.id = %job_id, user.id = %user_id, "recorded another program's image");
@@ -247,12 +247,12 @@ fn distinct(waiting: &VecDeque<Heard<ImageUploaded>>) -> usize {
 /// Accepts the image of a message, unless another process has done so meanwhile.
 fn record(connection: &mut SqliteConnection, submission: &Submission, last: i64) -> QueryResult<Recorded> {
     if let Some(image) = store::of_message(connection, submission.user_id, &submission.path, last)? {
-        return Ok(Recorded::Before(image));
+        return Ok(Recorded::AlreadyRecorded(image));
     }
     match store::accept(connection, submission)? {
         Accepted::New(receipt) => Ok(Recorded::New(receipt)),
         // Only a submission with an idempotency key can be a repeat.
-        Accepted::Before(receipt) => Ok(Recorded::Before(receipt.image_id)),
-        Accepted::KeyReused => Err(diesel::result::Error::RollbackTransaction),
+        Accepted::AlreadyAccepted(receipt) => Ok(Recorded::AlreadyRecorded(receipt.image_id)),
+        Accepted::Conflict => Err(diesel::result::Error::RollbackTransaction),
     }
 }

@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::status::Subject;
 use super::{LongPolls, Resources, enqueue, gallery, store, thumbnails};
 use crate::http::page::page;
-use crate::http::resource::{file, get, nothing_here, post};
+use crate::http::resource::{file, get, not_found, post};
 use crate::http::{Auth, Problem, Query, auth};
 use crate::ids::{JobId, UserId};
 
@@ -43,7 +43,7 @@ pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
         .service(get("/jobs/{job_id}/live", job_live).wrap_fn(|request, held| held.call(without_headers(request))))
         .service(get("/users/{user_id}/images", gallery::get))
         .service(file("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
-        .default_service(web::to(nothing_here));
+        .default_service(web::to(not_found));
     services
         .app_data(web::Data::new(api.resources.clone()))
         .app_data(web::Data::new(api.long_polls.clone()))
@@ -106,6 +106,6 @@ fn find_job(resources: &Resources, text: &str) -> Result<Subject, Problem> {
 /// The query's `timeout` in seconds, or the default.
 fn timeout(request: &HttpRequest, default: Duration) -> Result<Duration, Problem> {
     let seconds =
-        Query::read(request)?.whole("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
+        Query::read(request)?.integer("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
     Ok(seconds.map_or(default, Duration::from_secs))
 }

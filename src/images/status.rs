@@ -5,12 +5,12 @@ use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
 use serde_json::{Value, json};
 
-use super::store::{self, State};
+use super::store::{self, ImageState};
 use super::variants::{self, Variant};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
 use crate::ids::{JobId, UserId};
-use crate::users::{self, Standing};
+use crate::users::{self, ThumbnailStatus};
 
 /// Whom a client asks about.
 #[derive(Debug, Clone, Copy)]
@@ -86,10 +86,10 @@ impl Subject {
 
 impl Status {
     fn of_user(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Self> {
-        match users::standing(connection, user)? {
+        match users::thumbnail_status(connection, user)? {
             None => Ok(Self::Unknown),
-            Some(Standing { thumbnail_url: Some(url), image_id, .. }) => Self::done(connection, url, image_id),
-            Some(Standing { failure: Some(message), .. }) => Ok(Self::Failed { message }),
+            Some(ThumbnailStatus { thumbnail_url: Some(url), image_id, .. }) => Self::done(connection, url, image_id),
+            Some(ThumbnailStatus { failure: Some(message), .. }) => Ok(Self::Failed { message }),
             Some(_) => Ok(Self::Pending),
         }
     }
@@ -97,9 +97,9 @@ impl Status {
     fn of_job(connection: &mut SqliteConnection, job: JobId) -> QueryResult<Self> {
         let Some(image) = store::by_job(connection, job)? else { return Ok(Self::Unknown) };
         match image.state {
-            State::Pending => Ok(Self::Pending),
-            State::Done { thumbnail_url } => Self::done(connection, thumbnail_url, Some(image.id)),
-            State::Failed { message } => Ok(Self::Failed { message }),
+            ImageState::Pending => Ok(Self::Pending),
+            ImageState::Done { thumbnail_url } => Self::done(connection, thumbnail_url, Some(image.id)),
+            ImageState::Failed { message } => Ok(Self::Failed { message }),
         }
     }
 

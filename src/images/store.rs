@@ -41,14 +41,14 @@ pub(super) enum Accepted {
     /// It has a row and a job now.
     New(Receipt),
     /// It was accepted before, under the same idempotency key.
-    Before(Receipt),
+    AlreadyAccepted(Receipt),
     /// Its idempotency key belongs to another submission.
-    KeyReused,
+    Conflict,
 }
 
 /// How far an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum ImageState {
     Pending,
     Done { thumbnail_url: String },
     Failed { message: String },
@@ -62,7 +62,7 @@ pub struct Image {
     pub(super) user_id: UserId,
     pub(super) path: ImagePath,
     pub(super) original_name: Option<String>,
-    pub(super) state: State,
+    pub(super) state: ImageState,
 }
 
 /// Accepts a picture: its user, its row and its jobs, or nothing.
@@ -71,8 +71,8 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     if let Some(key) = &submission.key {
         match idempotency::find(connection, user_id, key, at)? {
             Known::New => {}
-            Known::Same { image_id } => return Ok(Accepted::Before(receipt(by_id(connection, image_id)?))),
-            Known::Another => return Ok(Accepted::KeyReused),
+            Known::Same { image_id } => return Ok(Accepted::AlreadyAccepted(receipt(by_id(connection, image_id)?))),
+            Known::Another => return Ok(Accepted::Conflict),
         }
     }
     let job_id = JobId::generate();
@@ -185,9 +185,9 @@ pub(super) fn by_job(connection: &mut SqliteConnection, job_id: JobId) -> QueryR
 fn image((id, job_id, user_id, path, original_name, state, thumbnail_url, failure): Row) -> QueryResult<Image> {
     let unreadable = |error| diesel::result::Error::DeserializationError(Box::new(error));
     let state = match state.as_str() {
-        "done" => State::Done { thumbnail_url: thumbnail_url.unwrap_or_default() },
-        "failed" => State::Failed { message: failure.unwrap_or_default() },
-        _ => State::Pending,
+        "done" => ImageState::Done { thumbnail_url: thumbnail_url.unwrap_or_default() },
+        "failed" => ImageState::Failed { message: failure.unwrap_or_default() },
+        _ => ImageState::Pending,
     };
     Ok(Image {
         id,

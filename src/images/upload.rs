@@ -13,7 +13,7 @@ use super::store::Submission;
 use super::{Limits, Resources, enqueue::disk_full};
 use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::Problem;
-use crate::http::body::both;
+use crate::http::body::zip_errors;
 use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
@@ -67,7 +67,7 @@ async fn read_form(
     let mut pace = Pace::default();
     let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes, pace.received()));
     let (mut user_id, mut picture) = (None, None);
-    while let Some(field) = pace.wait(form.next()).await? {
+    while let Some(field) = pace.with_stall_timeout(form.next()).await? {
         let field = field.map_err(malformed)?;
         let name = field.name().unwrap_or("").to_owned();
         match (name.as_str(), room.take()) {
@@ -87,13 +87,13 @@ async fn read_form(
     }
     let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
     let picture = picture.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
-    let (user_id, picture) = both(("userId", user_id), ("image", picture))?;
+    let (user_id, picture) = zip_errors(("userId", user_id), ("image", picture))?;
     Ok(Form { user_id, picture })
 }
 
 async fn read_user_id(mut field: Field, pace: &mut Pace) -> Result<Result<UserId, Invalid>, Problem> {
     let mut text = Vec::new();
-    while let Some(chunk) = pace.wait(field.try_next()).await?.map_err(malformed)? {
+    while let Some(chunk) = pace.with_stall_timeout(field.try_next()).await?.map_err(malformed)? {
         if text.len() + chunk.len() > MAX_USER_ID_BYTES {
             let got = format!("more than {MAX_USER_ID_BYTES} bytes");
             return Ok(Err(Invalid { got, expected: EXPECTED_USER }));
@@ -113,7 +113,7 @@ async fn read_picture(
     let max_bytes = limits.max_upload_bytes;
     let name = field.content_disposition().and_then(|disposition| disposition.get_filename()).map(shorten);
     let mut upload = files.begin_upload(room).await.map_err(not_written)?;
-    while let Some(chunk) = pace.wait(field.try_next()).await?.map_err(malformed)? {
+    while let Some(chunk) = pace.with_stall_timeout(field.try_next()).await?.map_err(malformed)? {
         if upload.received() + chunk.len() as u64 > max_bytes {
             return Err(too_large(max_bytes));
         }

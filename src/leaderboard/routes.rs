@@ -152,8 +152,8 @@ async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
 
 async fn players(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
-    let offset = query.whole("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
-    let limit = query.whole("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
+    let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
+    let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
     let page = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
     Ok(HttpResponse::Ok().json(Players { limit, offset, players, total: page.total }))

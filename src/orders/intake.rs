@@ -122,8 +122,8 @@ impl OrderRecorder {
 fn report(OrderPlaced { order_id, .. }: &OrderPlaced, accepted: Accepted) {
     match accepted {
         Accepted::New => tracing::info!(order.id = %order_id, "recorded another program's order"),
-        Accepted::Before => {}
-        Accepted::Taken => {
+        Accepted::AlreadyAccepted => {}
+        Accepted::Conflict => {
             tracing::warn!(order.id = %order_id, "another program's order has the id of another customer's; dropped");
         }
     }

@@ -41,8 +41,8 @@ async fn place(
             orders.wake.notify();
             orders.bus.publish(&event);
         }
-        Accepted::Before => {}
-        Accepted::Taken => {
+        Accepted::AlreadyAccepted => {}
+        Accepted::Conflict => {
             let detail = "orderId: another userId has placed this order; every order needs an orderId of its own.";
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
@@ -53,7 +53,7 @@ async fn place(
 fn parse(fields: &Map<String, Value>) -> Result<(OrderId, CustomerId), Problem> {
     let order_id = OrderId::from_json(fields.get("orderId"));
     let customer_id = CustomerId::from_json(fields.get("userId"));
-    body::both(("orderId", order_id), ("userId", customer_id))
+    body::zip_errors(("orderId", order_id), ("userId", customer_id))
 }
 
 async fn order(orders: web::Data<Orders>, id: web::Path<String>) -> Result<HttpResponse, Problem> {

@@ -30,9 +30,9 @@ pub(super) enum Accepted {
     /// The order has a row and its jobs now.
     New,
     /// It was placed before, by the same customer.
-    Before,
+    AlreadyAccepted,
     /// Another customer has placed an order of this id.
-    Taken,
+    Conflict,
 }
 
 /// An order's row.
@@ -78,7 +78,9 @@ pub(super) fn known(
 ) -> QueryResult<Option<Accepted>> {
     let placed_by =
         orders::table.find(order_id.as_str()).select(orders::customer_id).first::<String>(connection).optional()?;
-    Ok(placed_by.map(|placed_by| if placed_by == customer_id.as_str() { Accepted::Before } else { Accepted::Taken }))
+    Ok(placed_by.map(
+        |placed_by| if placed_by == customer_id.as_str() { Accepted::AlreadyAccepted } else { Accepted::Conflict },
+    ))
 }
 
 /// Reads an order.

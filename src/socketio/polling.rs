@@ -44,7 +44,7 @@ async fn poll(entrance: &Entrance, request: &HttpRequest) -> Result<HttpResponse
 
 async fn take(entrance: &Entrance, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
     let asked = asked(entrance, request).await?;
-    let packets = body::whole(payload, entrance.sockets.0.settings.max_payload, "body").await?;
+    let packets = body::read_to_end(payload, entrance.sockets.0.settings.max_payload, "body").await?;
     let request = entrance.admit(&asked, Method::POST, Full::new(packets))?;
     answer(&entrance.ask(request).await)
 }

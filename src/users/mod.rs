@@ -15,7 +15,7 @@ pub use routes::{OPENAPI, routes};
 
 /// What is known of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct ThumbnailStatus {
     /// The newest finished thumbnail's URL.
     pub thumbnail_url: Option<String>,
     /// Which image that thumbnail shows; `None` for one of the replaced service.
@@ -88,11 +88,11 @@ pub fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: 
     Ok(())
 }
 
-/// Reads a user's standing by key; `None` where there is no such user.
+/// Reads a user's thumbnail status by key; `None` where there is no such user.
 ///
 /// # Errors
 /// When the query fails.
-pub fn standing(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Standing>> {
+pub fn thumbnail_status(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<ThumbnailStatus>> {
     let row = users::table
         .find(user.get())
         .select((users::thumbnail_image, users::thumbnail_image_id, users::failure))
@@ -100,7 +100,7 @@ pub fn standing(connection: &mut SqliteConnection, user: UserId) -> QueryResult<
         .optional()?;
     // The replaced service wrote an empty string for "none" in places.
     let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
-    Ok(row.map(|(url, image_id, failure)| Standing { thumbnail_url: thumbnail(url), image_id, failure }))
+    Ok(row.map(|(url, image_id, failure)| ThumbnailStatus { thumbnail_url: thumbnail(url), image_id, failure }))
 }
 
 /// How a user is addressed.

@@ -52,7 +52,7 @@ fn user_id(text: &str) -> Result<UserId, Problem> {
 fn change(fields: &Map<String, Value>) -> Result<Change, Problem> {
     let username = field(fields, "username", |value| Username::from_json(Some(value)).map(Username::into_string));
     let email = field(fields, "email", |value| EmailAddress::from_json(Some(value)));
-    let (username, email) = body::both(("username", username), ("email", email))?;
+    let (username, email) = body::zip_errors(("username", username), ("email", email))?;
     Ok(Change { username, email })
 }
 
