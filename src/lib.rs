@@ -14,6 +14,7 @@ pub mod email;
 pub mod events;
 pub mod files;
 pub mod http;
+mod http_errors;
 pub mod ids;
 pub mod images;
 pub mod job_payloads;

@@ -15,9 +15,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use futures_util::TryFutureExt;
 use serde_json::{Value, json};
 
-use crate::db::DbError;
 use crate::ids::Invalid;
-use crate::jobs::QueueFull;
 
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
@@ -160,30 +158,6 @@ impl ResponseError for Problem {
             response.insert_header((name.clone(), value.as_str()));
         }
         response.finish()
-    }
-}
-
-impl From<QueueFull> for Problem {
-    fn from(full: QueueFull) -> Self {
-        const SECONDS: &str = "5";
-        let QueueFull { kind, queued, max_queued } = full;
-        let detail =
-            format!("{queued} {kind} jobs wait already, and {max_queued} may. Please try again in {SECONDS} seconds.");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, SECONDS)
-    }
-}
-
-impl From<DbError> for Problem {
-    fn from(error: DbError) -> Self {
-        match error {
-            DbError::Busy
-            | DbError::Closed
-            | DbError::Commit(_)
-            | DbError::Newer(_)
-            | DbError::Open { .. }
-            | DbError::Statement(_) => Self::unavailable(error),
-            DbError::Panicked | DbError::Migration(_) => Self::internal(error),
-        }
     }
 }
 
