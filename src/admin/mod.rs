@@ -8,6 +8,7 @@ mod routes;
 use std::sync::Arc;
 
 use crate::db::Database;
+use crate::http::AdminAuth;
 use crate::jobs::operator::KindHooks;
 
 pub use routes::routes;
@@ -15,11 +16,11 @@ pub use routes::routes;
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// What the routes work with; a clone shares it.
+/// The state of the routes; a clone shares it.
 #[derive(Clone)]
-pub struct Admin {
-    /// The database.
-    pub database: Database,
-    /// The domains whose jobs there are.
-    pub hooks: Arc<[KindHooks]>,
+pub struct State {
+    pub(crate) database: Database,
+    /// The kinds of jobs, with what each does when an operator changes a job.
+    pub(crate) hooks: Arc<[KindHooks]>,
+    pub(crate) auth: AdminAuth,
 }

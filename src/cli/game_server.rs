@@ -10,9 +10,9 @@ use clap::Args;
 use futures_util::FutureExt;
 
 use super::output;
-use super::process::{Process, disk_guard, drain, patient_job_policy, worker_lock};
+use super::process::{Process, auth, disk_guard, drain, patient_job_policy, worker_lock};
 use super::readiness;
-use super::readings::{operators, redis_and_jobs};
+use super::readings::{admin_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::http::health::{Check, Readiness};
@@ -22,7 +22,7 @@ use crate::http::{Auth, health, server};
 use crate::jobs::{Runner, WakeSignal};
 use crate::leaderboard::{self, Broadcast, Scoring};
 use crate::lifecycle::Running;
-use crate::orders::{self, Orders, Receiver, WebhookWorker};
+use crate::orders::{self, Receiver, WebhookWorker};
 use crate::socketio::Sockets;
 
 /// How many purchases are reported side by side: a receiver that hangs at one of them delays no other.
@@ -90,21 +90,21 @@ pub(super) fn start(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
-    let auth = Auth::new(config.auth.token.as_ref().map(|token| token.expose()));
     let sockets = Sockets::new();
-    let board = start_leaderboard(process, config, auth.clone(), sockets.clone());
+    let board = start_leaderboard(process, config, auth(config), sockets.clone());
     let readiness = readiness(process, config, &board.scoring);
     let orders = start_orders(process, config, workers)?;
     let polled = sockets.clone();
     let metrics = metrics(process, &board, &sockets);
-    let operators = operators(config);
+    let admin_auth = admin_auth(config);
     let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
     let routes = move |services: &mut web::ServiceConfig| {
-        services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
-        metrics::routes(&metrics, &operators, services);
-        openapi::routes(&description, services);
+        services
+            .configure(health::routes(readiness.clone()))
+            .configure(metrics::routes(metrics.clone(), admin_auth.clone()))
+            .configure(openapi::routes(description.clone()))
+            .configure(orders::routes(orders.clone()));
         leaderboard::routes(&board, services);
-        orders::routes(&orders, &auth, services);
         polled.routes(services);
     };
     let drain = drain(config).min(HTTP_DRAIN);
@@ -150,7 +150,7 @@ fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets
 
 /// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its
 /// job.
-fn start_orders(process: &mut Process, config: &Config, workers: WakeSignal) -> anyhow::Result<Orders> {
+fn start_orders(process: &mut Process, config: &Config, workers: WakeSignal) -> anyhow::Result<orders::State> {
     let receiver = Receiver::new(&config.webhook)?;
     let shutdown = process.shutdown.token();
     let deliveries = WakeSignal::new();

@@ -16,11 +16,12 @@ use crate::bus::{Bus, BusTask};
 use crate::config::Config;
 use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::{Files, free_bytes_below};
-use crate::images::{Limits, Resources};
+use crate::http::Auth;
+use crate::images::{self, Limits, LongPolls};
 use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
 use crate::jobs::{self, ClaimGuard, Policy, QueueLimit, SystemClock, WakeSignal, WorkerLock};
 use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
-use crate::orders::Orders;
+use crate::orders;
 
 /// Where Redis is looked for when nothing says where it is.
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
@@ -85,8 +86,8 @@ impl Process {
         let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.tried()).await;
     }
 
-    /// What the pictures' part of this process works with.
-    pub(super) fn images(&self, config: &Config) -> anyhow::Result<Resources> {
+    /// The state of the images' part of this process.
+    pub(super) fn images(&self, config: &Config) -> anyhow::Result<images::State> {
         let files = Files::open(&config.images.root)
             .with_context(|| format!("cannot use the image root {}", config.images.root.display()))?;
         let limits = Limits {
@@ -95,26 +96,28 @@ impl Process {
             long_poll_timeout: config.serve.long_poll_timeout,
             min_free_bytes: config.serve.min_free_bytes,
         };
-        let queue_limit = QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued);
-        Ok(Resources {
+        Ok(images::State {
             database: self.database.clone(),
             bus: self.bus.clone(),
             files,
             limits,
-            queue_limit,
+            queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
             mail: config.email.notify.clone(),
+            long_polls: LongPolls::new(self.database.clone(), self.shutdown.token()),
+            auth: auth(config),
         })
     }
 
-    /// What the orders' part of this process works with.
-    pub(super) fn orders(&self, config: &Config, wake: WakeSignal) -> Orders {
-        Orders {
+    /// The state of the orders' part of this process.
+    pub(super) fn orders(&self, config: &Config, wake: WakeSignal) -> orders::State {
+        orders::State {
             database: self.database.clone(),
             bus: self.bus.clone(),
             wake,
             webhook: config.webhook.url.is_some(),
             queue_limit: QueueLimit::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
             mail: config.email.notify.clone(),
+            auth: auth(config),
         }
     }
 
@@ -183,6 +186,11 @@ pub(super) fn expected_redis(config: &Config) -> String {
     let configured = config.redis.url.as_ref().map(|url| url.expose().to_owned());
     let found = || discover(Location::new(&config.database.path).folder());
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
+}
+
+/// Access to the API.
+pub(super) fn auth(config: &Config) -> Auth {
+    Auth::new(config.auth.token.as_ref().map(|token| token.expose()))
 }
 
 /// Where Redis is when no configuration says it: the broker of an `m3a3 up` on the same data, else 127.0.0.1:6379. Once

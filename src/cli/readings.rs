@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::{Database, now};
-use crate::http::Auth;
+use crate::http::AdminAuth;
 use crate::http::metrics::{Kind, Metrics, Sample};
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
@@ -30,10 +30,10 @@ pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         })
 }
 
-/// Who may read the metrics and see to jobs: who knows the token for what shows other people's jobs, or where there is none, the token.
-pub(super) fn operators(config: &Config) -> Auth {
+/// Access to metrics and jobs: by the admin token if set, otherwise the API token.
+pub(super) fn admin_auth(config: &Config) -> AdminAuth {
     let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
-    Auth::new(token.map(|token| token.expose()))
+    AdminAuth::new(token.map(|token| token.expose()))
 }
 
 async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {

@@ -11,18 +11,18 @@ use futures_util::{FutureExt, future};
 use super::api_presence::ApiPresence;
 use super::domains::domains;
 use super::output;
-use super::process::{Process, drain};
+use super::process::{Process, auth, drain};
 use super::readiness::{self, check_disk};
-use super::readings::{operators, redis_and_jobs};
-use crate::admin::{self, Admin};
+use super::readings::{admin_auth, redis_and_jobs};
+use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::http::health::{self, Readiness};
 use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
-use crate::http::{Auth, server};
-use crate::images::{self, Api, LongPolls, Resources};
+use crate::http::server;
+use crate::images;
 use crate::jobs::WakeSignal;
 use crate::lifecycle::Running;
 use crate::users;
@@ -82,7 +82,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
 pub(super) fn start_image_intake(
     process: &mut Process,
     config: &Config,
-    images: Resources,
+    images: images::State,
     wake: WakeSignal,
 ) -> anyhow::Result<()> {
     let location = Location::new(&config.database.path);
@@ -110,58 +110,56 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
 pub(super) fn start(
     process: &mut Process,
     config: &Config,
-    resources: Resources,
+    state: images::State,
     listener: std::net::TcpListener,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = process.shutdown.token();
-    let long_polls = LongPolls::new(resources.database.clone(), shutdown.clone());
-    let readiness = readiness(config, &resources);
+    let readiness = readiness(config, &state);
+    let long_polls = state.long_polls.clone();
     let held = long_polls.clone();
-    let last_audit = start_audits(process, config, &resources);
-    let metrics = redis_and_jobs(&resources.database, &resources.bus)
+    let last_audit = start_audits(process, config, &state);
+    let metrics = redis_and_jobs(&state.database, &state.bus)
         .with_value("m3a3_held_polls", "Requests that wait for news", Kind::Gauge, move || held.held() as f64)
         .with("m3a3_audit_missing", "How many things the last audit missed", Kind::Gauge, move || {
             let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
             future::ready(missing.into_iter().collect()).boxed()
         });
-    let operators = operators(config);
+    let admin_auth = admin_auth(config);
     let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
-    let bus = resources.bus.clone();
-    let domains = domains(move |finished| bus.publish(&finished));
-    let admin = Admin { database: resources.database.clone(), hooks: domains };
-    let api = Api {
-        resources: resources.clone(),
-        long_polls: long_polls.clone(),
-        auth: Auth::new(config.auth.token.as_ref().map(|token| token.expose())),
-    };
+    let bus = state.bus.clone();
+    let hooks = domains(move |finished| bus.publish(&finished));
+    let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };
+    let users = users::State { database: state.database.clone(), auth: auth(config) };
+    let images = state.clone();
     let routes = move |services: &mut web::ServiceConfig| {
-        services.app_data(web::Data::new(readiness.clone())).configure(health::routes);
-        metrics::routes(&metrics, &operators, services);
-        openapi::routes(&description, services);
-        users::routes(&api.resources.database, &api.auth, services);
-        admin::routes(&admin, &operators, services);
-        // Last, since it answers whatever nobody else does.
-        images::routes(&api, services);
+        services
+            .configure(health::routes(readiness.clone()))
+            .configure(metrics::routes(metrics.clone(), admin_auth.clone()))
+            .configure(openapi::routes(description.clone()))
+            .configure(users::routes(users.clone()))
+            .configure(admin::routes(admin.clone()))
+            // Last, since its guarded routes match every path.
+            .configure(images::routes(images.clone()));
     };
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;
     process.start_pruning(config);
-    let orphans = images::keep_removing_orphans(resources.database.clone(), resources.files.clone(), sweeping);
+    let orphans = images::keep_removing_orphans(state.database.clone(), state.files.clone(), sweeping);
     process.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
     process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
-    process.run_role(Running::spawn("long polls", long_polls.run(resources.bus).map(Ok)));
+    process.run_role(Running::spawn("long polls", long_polls.run(state.bus).map(Ok)));
     Ok(address)
 }
 
 /// Starts the audits, and returns where the result of the last one is. They work a tenth of the time, so that requests do
 /// not notice them.
-fn start_audits(process: &mut Process, config: &Config, resources: &Resources) -> LastAudit {
+fn start_audits(process: &mut Process, config: &Config, state: &images::State) -> LastAudit {
     let sources = Sources {
-        database: resources.database.clone(),
-        inventory: resources.files.inventory(),
-        bus: resources.bus.clone(),
+        database: state.database.clone(),
+        inventory: state.files.inventory(),
+        bus: state.bus.clone(),
         keep_jobs: config.jobs.keep,
         share: 0.1,
     };
@@ -171,9 +169,9 @@ fn start_audits(process: &mut Process, config: &Config, resources: &Resources) -
     last
 }
 
-fn readiness(config: &Config, resources: &Resources) -> Readiness {
-    let (files, wanted) = (resources.files.clone(), resources.limits.min_free_bytes);
-    readiness::common(config, &resources.database, &resources.bus).with("disk", move || {
+fn readiness(config: &Config, state: &images::State) -> Readiness {
+    let (files, wanted) = (state.files.clone(), state.limits.min_free_bytes);
+    readiness::common(config, &state.database, &state.bus).with("disk", move || {
         let check = check_disk(files.free_bytes(), wanted);
         async { check }.boxed()
     })

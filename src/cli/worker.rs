@@ -15,7 +15,7 @@ use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::email::EmailWorker;
 use crate::events::{Event, Finished, ImageUploaded, OrderPlaced};
-use crate::images::{self, Resources, ThumbnailWorker};
+use crate::images::{self, ThumbnailWorker};
 use crate::jobs::{Handler, Policy, Runner, WakeSignal};
 use crate::lifecycle::{RoleError, Running};
 use crate::warehouse::WarehouseWorker;
@@ -90,7 +90,13 @@ impl Work {
     }
 
     /// Sets this worker up in a process; it runs until the shutdown, or `once`: until nothing is due.
-    fn prepare(self, process: &Process, config: &Config, images: &Resources, once: bool) -> anyhow::Result<Prepared> {
+    fn prepare(
+        self,
+        process: &Process,
+        config: &Config,
+        images: &images::State,
+        once: bool,
+    ) -> anyhow::Result<Prepared> {
         let start = Start { process, config, once };
         match self {
             Self::Thumbnail => start.prepare(
@@ -189,7 +195,7 @@ pub(super) struct Started {
 pub(super) fn start(
     process: &mut Process,
     config: &Config,
-    images: &Resources,
+    images: &images::State,
     works: &[Work],
 ) -> anyhow::Result<Started> {
     let (mut signals, mut ready) = (Vec::new(), String::new());
@@ -204,7 +210,7 @@ pub(super) fn start(
 
 /// Starts one role that lets these workers do what is due, one after another, and then ends the process. Nobody listens:
 /// what is handed in meanwhile by a message alone is heard by the servers.
-fn start_once(process: &mut Process, config: &Config, images: &Resources, works: &[Work]) -> anyhow::Result<()> {
+fn start_once(process: &mut Process, config: &Config, images: &images::State, works: &[Work]) -> anyhow::Result<()> {
     let workers =
         works.iter().map(|work| work.prepare(process, config, images, true)).collect::<anyhow::Result<Vec<_>>>()?;
     let shutdown = process.shutdown.clone();
@@ -223,7 +229,7 @@ fn start_once(process: &mut Process, config: &Config, images: &Resources, works:
 
 /// Starts the roles that hear of work. Orders of other programs are recorded by game servers alone, and their images by
 /// API servers; a thumbnail worker records images in place of API servers.
-fn start_intake(process: &mut Process, config: &Config, images: Resources, wake: &WakeSignal, works: &[Work]) {
+fn start_intake(process: &mut Process, config: &Config, images: images::State, wake: &WakeSignal, works: &[Work]) {
     start_bell::<OrderPlaced>(process, "order news", wake);
     start_bell::<Finished>(process, "thumbnail news", wake);
     if works.contains(&Work::Thumbnail) {

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Problem;
 
-/// Who may use the API: everyone, or who knows the token.
+/// Access to the API: for everyone, or for requests with the token.
 #[derive(Clone)]
 pub struct Auth {
     /// The token's hash: hashes of equal length are compared, so the time a comparison takes says nothing of the token.
@@ -19,7 +19,7 @@ pub struct Auth {
 }
 
 impl Auth {
-    /// With `None` everyone may.
+    /// With `None`, every request is admitted.
     pub fn new(token: Option<&str>) -> Self {
         Self { token: token.map(hash) }
     }
@@ -35,25 +35,43 @@ impl Auth {
     }
 }
 
-/// Middleware for routes that need the token; the [`Auth`] is the server's application data.
-///
-/// # Errors
-/// What the route itself could not answer.
-pub fn require(
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>> {
-    match admit(&request) {
-        // Nothing is added to the route's own future, of which a held poll keeps one.
-        Ok(()) => next.call(request),
-        Err(problem) => ready(Ok(request.error_response(problem))).boxed_local(),
+/// Access to what shows other users' jobs and the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
+#[derive(Clone)]
+pub struct AdminAuth(Auth);
+
+impl AdminAuth {
+    /// With `None`, every request is admitted.
+    pub fn new(token: Option<&str>) -> Self {
+        Self(Auth::new(token))
     }
 }
 
-fn admit(request: &ServiceRequest) -> Result<(), Problem> {
-    match request.app_data::<web::Data<Auth>>() {
+type Response = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
+
+/// Middleware for routes that need the token of the [`Auth`] in the application data.
+pub fn require(request: ServiceRequest, next: Next<BoxBody>) -> Response {
+    let admitted = admit(&request, request.app_data::<web::Data<Auth>>().map(|auth| auth.get_ref()));
+    proceed(admitted, request, next)
+}
+
+/// Middleware for routes that need the token of the [`AdminAuth`] in the application data.
+pub fn require_admin(request: ServiceRequest, next: Next<BoxBody>) -> Response {
+    let admitted = admit(&request, request.app_data::<web::Data<AdminAuth>>().map(|auth| &auth.get_ref().0));
+    proceed(admitted, request, next)
+}
+
+fn admit(request: &ServiceRequest, auth: Option<&Auth>) -> Result<(), Problem> {
+    match auth {
         Some(auth) => auth.check(request.headers().get(header::AUTHORIZATION)),
-        None => Err(Problem::internal("the server was put together without its authentication")),
+        None => Err(Problem::internal("the server has routes that need a token, but no authentication")),
+    }
+}
+
+fn proceed(admitted: Result<(), Problem>, request: ServiceRequest, next: Next<BoxBody>) -> Response {
+    match admitted {
+        // Nothing is added to the route's own future, of which a held poll keeps one.
+        Ok(()) => next.call(request),
+        Err(problem) => ready(Ok(request.error_response(problem))).boxed_local(),
     }
 }
 

@@ -61,9 +61,14 @@ impl Readiness {
     }
 }
 
-/// `/healthz` and `/readyz`; the [`Readiness`] is the server's application data.
-pub fn routes(services: &mut web::ServiceConfig) {
-    services.service(file("/healthz", healthz)).service(file("/readyz", readyz));
+/// `/healthz` and `/readyz`.
+pub fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |services| {
+        services
+            .app_data(web::Data::new(readiness))
+            .service(file("/healthz", healthz))
+            .service(file("/readyz", readyz));
+    }
 }
 
 async fn healthz() -> HttpResponse {

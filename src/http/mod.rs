@@ -19,7 +19,7 @@ pub mod resource;
 pub mod server;
 pub mod upgrade;
 
-pub use auth::Auth;
+pub use auth::{AdminAuth, Auth};
 pub use problem::Problem;
 pub use query::Query;
 pub use upgrade::{Upgrade, Websockets};

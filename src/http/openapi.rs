@@ -53,11 +53,13 @@ fn merge(into: &mut Value, more: Value) {
 }
 
 /// Adds both routes, which need no token.
-pub fn routes(description: &OpenApi, services: &mut web::ServiceConfig) {
-    services
-        .app_data(web::Data::new(description.clone()))
-        .service(file("/openapi.json", get))
-        .service(page("/docs", include_str!("docs.html")));
+pub fn routes(description: OpenApi) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |services| {
+        services
+            .app_data(web::Data::new(description))
+            .service(file("/openapi.json", get))
+            .service(page("/docs", include_str!("docs.html")));
+    }
 }
 
 async fn get(description: web::Data<OpenApi>) -> HttpResponse {

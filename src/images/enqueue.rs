@@ -4,7 +4,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use super::Resources;
+use super::State;
 use super::idempotency::IdempotencyKey;
 use super::store::{self, Accepted, Receipt, Submission};
 use super::upload;
@@ -15,20 +15,20 @@ use crate::ids::{ImagePath, Invalid, UserId};
 use crate::jobs::Permit;
 
 pub(super) async fn post(
-    resources: web::Data<Resources>,
+    state: web::Data<State>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     // Held until the row is written.
-    let _permit = take_permit(&resources).await?;
+    let _permit = take_permit(&state).await?;
     let submission = match body::media_type(&request).as_str() {
-        "application/json" => by_path(&resources, key, payload).await?,
-        "multipart/form-data" => upload::receive(&resources, key, &request, payload).await?,
+        "application/json" => by_path(&state, key, payload).await?,
+        "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
-    let files = resources.files.clone();
-    let accepted = resources.database.try_write(move |connection| {
+    let files = state.files.clone();
+    let accepted = state.database.try_write(move |connection| {
         // Whoever takes a file away does so in a write transaction too: either it sees the row, or this sees its deed.
         match files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
             true => Ok(None),
@@ -38,7 +38,7 @@ pub(super) async fn post(
     let accepted = accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was taken away meanwhile"))?;
     match accepted {
         Accepted::New(receipt) => {
-            resources.bus.publish(&ImageUploaded {
+            state.bus.publish(&ImageUploaded {
                 user_id: receipt.user_id,
                 image_path: receipt.path.clone(),
                 job_id: Some(receipt.job_id),
@@ -54,12 +54,12 @@ pub(super) async fn post(
 }
 
 /// Refuses what there would be no room for, before its first byte is read.
-async fn take_permit(resources: &Resources) -> Result<Permit, Problem> {
-    let (free, wanted) = (resources.files.free_bytes().map_err(Problem::unavailable)?, resources.limits.min_free_bytes);
+async fn take_permit(state: &State) -> Result<Permit, Problem> {
+    let (free, wanted) = (state.files.free_bytes().map_err(Problem::unavailable)?, state.limits.min_free_bytes);
     if free < wanted {
         return Err(disk_full(format!("{free} bytes are free, {wanted} are wanted")));
     }
-    resources.queue_limit.acquire().await?.map_err(Problem::from)
+    state.queue_limit.acquire().await?.map_err(Problem::from)
 }
 
 /// 507; the cause goes to the log.
@@ -86,20 +86,16 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     }
 }
 
-async fn by_path(
-    resources: &web::Data<Resources>,
-    key: Option<String>,
-    payload: web::Payload,
-) -> Result<Submission, Problem> {
+async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Payload) -> Result<Submission, Problem> {
     let fields = body::json_object(payload).await?;
     let user_id = UserId::from_json(fields.get("userId"));
     let path = match fields.get("imagePath") {
-        Some(serde_json::Value::String(text)) => resources.files.image_path(text),
+        Some(serde_json::Value::String(text)) => state.files.image_path(text),
         other => ImagePath::from_json(other),
     };
     let (user_id, path) = body::zip_errors(("userId", user_id), ("imagePath", path))?;
     let checked = {
-        let (files, path) = (resources.files.clone(), path.clone());
+        let (files, path) = (state.files.clone(), path.clone());
         let check = move || match files.names_upload(&path) && !files.has_upload(&path) {
             // A job would wait for it for ever, as for a disk that is away.
             true => Err(OpenError::Missing),
@@ -109,7 +105,7 @@ async fn by_path(
     };
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
-    let mail = resources.mail.clone();
+    let mail = state.mail.clone();
     Ok(Submission { user_id, path, original_name: None, key, from_message: false, mail })
 }
 

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
 
-use super::Resources;
+use super::State;
 use super::routes::user_id;
 use super::variants::{self, Variant};
 use crate::db::read_models::{self, AssetEntry, ImageEntry};
@@ -15,7 +15,7 @@ const PAGE: u64 = 50;
 const MAX_PAGE: u64 = 500;
 
 pub(super) async fn get(
-    resources: web::Data<Resources>,
+    state: web::Data<State>,
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -25,7 +25,7 @@ pub(super) async fn get(
     let before = query.integer("before", 1..=i64::MAX as u64, "the imageId that the page before ended with")?;
     let before = before.and_then(|before| i64::try_from(before).ok());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let found = resources
+    let found = state
         .database
         .read(move |connection| {
             let Some(_) = users::thumbnail_status(connection, user)? else { return Ok(None) };

@@ -14,7 +14,7 @@ use diesel::sqlite::SqliteConnection;
 use tokio::time::{sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::Resources;
+use super::State;
 use super::occurrences::Occurrences;
 use super::store::{self, Accepted, Receipt, Submission};
 use crate::bus::{self, Heard, Recorder};
@@ -40,21 +40,21 @@ pub enum Role {
 }
 
 /// Hears the channel until the shutdown: records images of other programs, and rings for every sign of work.
-pub async fn listen(resources: Resources, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
+pub async fn listen(state: State, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
     // Before the subscription: an image that another process records from here on may belong to a message that this one
     // hears too.
-    let Some(newest) = newest_image(&resources, &shutdown).await else { return };
-    let subscription = resources.bus.subscribe();
+    let Some(newest) = newest_image(&state, &shutdown).await else { return };
+    let subscription = state.bus.subscribe();
     let wake_on_message = wake.clone();
     let occurrences = Occurrences::after(newest);
-    let recorder = ImageRecorder { resources, wake, role, occurrences, shutdown: shutdown.clone() };
+    let recorder = ImageRecorder { state, wake, role, occurrences, shutdown: shutdown.clone() };
     bus::record(subscription, recorder, move || wake_on_message.notify(), shutdown).await;
 }
 
 /// The newest image; `None` when the shutdown came first.
-async fn newest_image(resources: &Resources, shutdown: &CancellationToken) -> Option<i64> {
+async fn newest_image(state: &State, shutdown: &CancellationToken) -> Option<i64> {
     loop {
-        match resources.database.read_soon(store::newest).await {
+        match state.database.read_soon(store::newest).await {
             Ok(newest) => return Some(newest),
             Err(error) => tracing::warn!(%error, "the newest image cannot be read, trying again"),
         }
@@ -76,7 +76,7 @@ enum Obstacle {
 }
 
 struct ImageRecorder {
-    resources: Resources,
+    state: State,
     wake: WakeSignal,
     role: Role,
     occurrences: Occurrences,
@@ -123,7 +123,7 @@ impl ImageRecorder {
 
     /// Drops the messages that name an upload that does not exist: their jobs would wait for it for ever.
     async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Heard<ImageUploaded>>) {
-        let files = self.resources.files.clone();
+        let files = self.state.files.clone();
         let uploads = waiting.iter().map(|heard| heard.event.image_path.clone());
         let uploads: Vec<ImagePath> = uploads.filter(|path| files.names_upload(path)).collect();
         if uploads.is_empty() {
@@ -145,7 +145,7 @@ impl ImageRecorder {
         let asked: Vec<_> = waiting.iter().take(distinct(waiting)).map(|heard| self.asked(&heard.event)).collect();
         let count = asked.len();
         let known: Vec<Option<i64>> = self
-            .resources
+            .state
             .database
             .read_soon(move |connection| {
                 let find = |(user, path, last): (_, ImagePath, _)| store::of_message(connection, user, &path, last);
@@ -177,12 +177,12 @@ impl ImageRecorder {
             .take(permits.len())
             .map(|Heard { event, .. }| {
                 let (user_id, path, last) = self.asked(event);
-                let mail = self.resources.mail.clone();
+                let mail = self.state.mail.clone();
                 (Submission { user_id, path, original_name: None, key: None, from_message: true, mail }, last)
             })
             .collect();
         let recorded = self
-            .resources
+            .state
             .database
             .write(move |connection| {
                 submissions
@@ -199,13 +199,13 @@ impl ImageRecorder {
 
     /// Takes permits for new images, at least one.
     async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
-        let (free, wanted) = (self.resources.files.free_bytes()?, self.resources.limits.min_free_bytes);
+        let (free, wanted) = (self.state.files.free_bytes()?, self.state.limits.min_free_bytes);
         if free < wanted {
             return Err(Obstacle::DiskFull { free, wanted });
         }
         let mut permits = Vec::with_capacity(count);
         while permits.len() < count {
-            match self.resources.queue_limit.acquire().await? {
+            match self.state.queue_limit.acquire().await? {
                 Ok(permit) => permits.push(permit),
                 Err(full) if permits.is_empty() => return Err(full.into()),
                 Err(_) => break,
@@ -228,7 +228,7 @@ impl ImageRecorder {
         if let Recorded::New(Receipt { job_id, user_id, path, .. }) = recorded {
             tracing::info!(job.id = %job_id, user.id = %user_id, "recorded another program's image");
             // Workers heard of the image before it had its row.
-            self.resources.bus.publish(&ImageUploaded { user_id, image_path: path, job_id: Some(job_id) });
+            self.state.bus.publish(&ImageUploaded { user_id, image_path: path, job_id: Some(job_id) });
         }
         self.occurrences.matched(message.user_id, message.image_path, image);
     }

@@ -32,33 +32,32 @@ use std::time::Duration;
 use crate::bus::Bus;
 use crate::db::Database;
 use crate::files::Files;
+use crate::http::Auth;
 use crate::job_payloads::MailPreferences;
 use crate::jobs::QueueLimit;
 
 pub use intake::{Role, listen};
 pub use long_poll::LongPolls;
 pub use orphans::keep_removing_orphans;
-pub use routes::{Api, routes};
+pub use routes::routes;
 pub use worker::{ThumbnailWorker, Wanted};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// What the pictures' part of a process works with; a clone shares it.
+/// The state of the routes, the intake and the worker; a clone shares it.
 #[derive(Clone)]
-pub struct Resources {
-    /// The database.
-    pub database: Database,
-    /// The Redis channels.
-    pub bus: Bus,
-    /// The image root.
-    pub files: Files,
-    /// What is accepted.
-    pub limits: Limits,
-    /// How many pictures may wait for their thumbnails.
-    pub queue_limit: QueueLimit,
-    /// What users are told by mail. It is settled when a picture is accepted.
-    pub mail: MailPreferences,
+pub struct State {
+    pub(crate) database: Database,
+    pub(crate) bus: Bus,
+    pub(crate) files: Files,
+    pub(crate) limits: Limits,
+    /// The limit of queued thumbnail jobs.
+    pub(crate) queue_limit: QueueLimit,
+    /// The mail that users get; an image keeps the setting under which it was accepted.
+    pub(crate) mail: MailPreferences,
+    pub(crate) long_polls: LongPolls,
+    pub(crate) auth: Auth,
 }
 
 /// What is accepted.

@@ -8,7 +8,7 @@ use actix_files::NamedFile;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::Resources;
+use super::State;
 use crate::files::ThumbnailName;
 use crate::http::Problem;
 
@@ -18,27 +18,27 @@ const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const REVALIDATE: &str = "no-cache";
 
 pub(super) async fn get(
-    resources: web::Data<Resources>,
+    state: web::Data<State>,
     request: HttpRequest,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let name: ThumbnailName = name.parse().map_err(|_| missing())?;
     let file = {
         let name = name.clone();
-        open(move || resources.files.open_thumbnail(&name)).await?
+        open(move || state.files.open_thumbnail(&name)).await?
     };
     respond(&request, file, name.as_str(), IMMUTABLE)
 }
 
 pub(super) async fn get_replaced(
-    resources: web::Data<Resources>,
+    state: web::Data<State>,
     request: HttpRequest,
     tail: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let tail = tail.into_inner();
     let file = {
         let tail = tail.clone();
-        open(move || resources.files.open_replaced_thumbnail(&tail)).await?
+        open(move || state.files.open_replaced_thumbnail(&tail)).await?
     };
     respond(&request, file, &tail, REVALIDATE)
 }

@@ -10,7 +10,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
-use super::{Limits, Resources, enqueue::disk_full};
+use super::{Limits, State, enqueue::disk_full};
 use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::Problem;
 use crate::http::body::zip_errors;
@@ -40,14 +40,14 @@ struct Form {
 
 /// Receives the upload and makes it durable; what its header shows to be no picture is refused.
 pub(super) async fn receive(
-    resources: &web::Data<Resources>,
+    state: &web::Data<State>,
     key: Option<String>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
-    let Form { user_id, picture } = read_form(&resources.files, &resources.limits, request, payload).await?;
+    let Form { user_id, picture } = read_form(&state.files, &state.limits, request, payload).await?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
-    let mail = resources.mail.clone();
+    let mail = state.mail.clone();
     Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, from_message: false, mail })
 }
 

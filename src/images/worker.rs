@@ -7,7 +7,7 @@ use diesel::sqlite::SqliteConnection;
 
 use super::store::{self, Image};
 use super::variants::{Thumbnail, Thumbnails};
-use super::{Limits, Resources};
+use super::{Limits, State};
 use crate::db::UnixMillis;
 use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError, Original};
@@ -30,14 +30,14 @@ pub struct Wanted {
 
 /// Makes thumbnails.
 pub struct ThumbnailWorker {
-    resources: Resources,
+    state: State,
     wanted: Arc<[Wanted]>,
 }
 
 impl ThumbnailWorker {
-    /// A worker on these resources that makes these thumbnails, of which a picture is shown by the first.
-    pub fn new(resources: Resources, wanted: Vec<Wanted>) -> Self {
-        Self { resources, wanted: wanted.into() }
+    /// A worker that makes these thumbnails; the first one represents the image.
+    pub fn new(state: State, wanted: Vec<Wanted>) -> Self {
+        Self { state, wanted: wanted.into() }
     }
 }
 
@@ -49,12 +49,12 @@ impl Handler for ThumbnailWorker {
     async fn run(&self, job: &Job, _: ThumbnailTask) -> Result<Self::Effect, Failure> {
         let id = job.id;
         let image = self
-            .resources
+            .state
             .database
             .read_point(|connection| store::by_job(connection, id))
             .map_err(|error| Failure::database(&error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
-        let (files, limits, path) = (self.resources.files.clone(), self.resources.limits, image.path.clone());
+        let (files, limits, path) = (self.state.files.clone(), self.state.limits, image.path.clone());
         let wanted = Arc::clone(&self.wanted);
         let made = tokio::task::spawn_blocking(move || make(&files, &path, &wanted, &limits)).await;
         let thumbnails = made.unwrap_or_else(|error| {
@@ -100,15 +100,15 @@ impl Handler for ThumbnailWorker {
     }
 
     fn publish(&self, notice: Finished) {
-        self.resources.bus.publish(&notice);
+        self.state.bus.publish(&notice);
     }
 }
 
 impl ThumbnailWorker {
     /// Moves a damaged upload out of the way, so that its name is free for the good bytes; they heal it when they come again.
     async fn quarantine(&self, path: ImagePath, damaged: Original) -> Failure {
-        let (files, at) = (self.resources.files.clone(), path.clone());
-        let moved = self.resources.database.write(move |_| Ok(files.quarantine(&at, &damaged)));
+        let (files, at) = (self.state.files.clone(), path.clone());
+        let moved = self.state.database.write(move |_| Ok(files.quarantine(&at, &damaged)));
         let error = match moved.await {
             Ok(Ok(true)) => {
                 format!("{path} is damaged: its bytes are not those that were uploaded; it is in quarantine")

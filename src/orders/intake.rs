@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use tokio_util::sync::CancellationToken;
 
-use super::Orders;
+use super::State;
 use super::store::{self, Accepted, Placement};
 use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
@@ -19,9 +19,9 @@ const BATCH: usize = 128;
 /// Hears the channel until the shutdown: permits the orders of other programs, and rings for every sign of work.
 ///
 /// Our own messages come back too, and several processes may hear the same message; one order comes of it.
-pub async fn listen(orders: Orders, shutdown: CancellationToken) {
-    let (subscription, wake) = (orders.bus.subscribe(), orders.wake.clone());
-    bus::record(subscription, OrderRecorder { orders }, move || wake.notify(), shutdown).await;
+pub async fn listen(state: State, shutdown: CancellationToken) {
+    let (subscription, wake) = (state.bus.subscribe(), state.wake.clone());
+    bus::record(subscription, OrderRecorder { state }, move || wake.notify(), shutdown).await;
 }
 
 /// Why orders cannot be recorded now.
@@ -34,7 +34,7 @@ enum Obstacle {
 }
 
 struct OrderRecorder {
-    orders: Orders,
+    state: State,
 }
 
 impl Recorder for OrderRecorder {
@@ -50,7 +50,7 @@ impl Recorder for OrderRecorder {
         if unknown > 0 {
             self.record_first(unknown, waiting).await?;
         }
-        self.orders.wake.notify();
+        self.state.wake.notify();
         Ok(())
     }
 }
@@ -62,7 +62,7 @@ impl OrderRecorder {
         let asked: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
         let count = asked.len();
         let known: Vec<Option<Accepted>> = self
-            .orders
+            .state
             .database
             .read_soon(move |connection| {
                 let find = |OrderPlaced { order_id, customer_id }: &OrderPlaced| {
@@ -87,15 +87,15 @@ impl OrderRecorder {
     async fn record_first(&self, count: usize, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
         // Held until the rows are written.
         let permits = self.acquire(count).await?;
-        let count = if self.orders.webhook { permits.len() } else { count };
+        let count = if self.state.webhook { permits.len() } else { count };
         let placements: Vec<Placement> = waiting
             .iter()
             .take(count)
             .map(|heard| heard.event.clone())
-            .map(|OrderPlaced { order_id, customer_id }| self.orders.placement(order_id, customer_id))
+            .map(|OrderPlaced { order_id, customer_id }| self.state.placement(order_id, customer_id))
             .collect();
         let accepted: Vec<Accepted> = self
-            .orders
+            .state
             .database
             .write(move |connection| placements.iter().map(|placement| store::accept(connection, placement)).collect())
             .await?;
@@ -108,8 +108,8 @@ impl OrderRecorder {
     /// Takes permits for new webhook jobs, at least one; none where there is no webhook.
     async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
         let mut permits = Vec::new();
-        while self.orders.webhook && permits.len() < count {
-            match self.orders.queue_limit.acquire().await? {
+        while self.state.webhook && permits.len() < count {
+            match self.state.queue_limit.acquire().await? {
                 Ok(permit) => permits.push(permit),
                 Err(full) if permits.is_empty() => return Err(full.into()),
                 Err(_) => break,

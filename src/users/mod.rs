@@ -8,10 +8,19 @@ mod routes;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
+use crate::db::Database;
 use crate::db::schema::users;
+use crate::http::Auth;
 use crate::ids::{EmailAddress, UserId};
 
 pub use routes::{OPENAPI, routes};
+
+/// The state of the routes; a clone shares it.
+#[derive(Clone)]
+pub struct State {
+    pub(crate) database: Database,
+    pub(crate) auth: Auth,
+}
 
 /// What is known of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]

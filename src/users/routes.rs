@@ -5,25 +5,27 @@ use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
-use super::{Change, Contact, Field};
-use crate::db::Database;
+use super::{Change, Contact, Field, State};
 use crate::http::resource::get_put;
-use crate::http::{Auth, Problem, auth, body};
+use crate::http::{Problem, auth, body};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");
 
-/// Adds the routes, which need the token of `auth`.
-pub fn routes(database: &Database, auth: &Auth, services: &mut web::ServiceConfig) {
-    services.app_data(web::Data::new(database.clone())).service(
-        get_put("/users/{user_id}", user, put).app_data(web::Data::new(auth.clone())).wrap(from_fn(auth::require)),
-    );
+/// Adds the routes, which need the token.
+pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |services| {
+        let guarded = get_put("/users/{user_id}", user, put)
+            .app_data(web::Data::new(state.auth.clone()))
+            .wrap(from_fn(auth::require));
+        services.app_data(web::Data::new(state)).service(guarded);
+    }
 }
 
-async fn user(database: web::Data<Database>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
     let user = user_id(&user)?;
-    match database.read_point(|connection| super::contact(connection, user))? {
+    match state.database.read_point(|connection| super::contact(connection, user))? {
         Some(contact) => {
             Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(shown(user, &contact)))
         }
@@ -32,7 +34,7 @@ async fn user(database: web::Data<Database>, user: web::Path<String>) -> Result<
 }
 
 async fn put(
-    database: web::Data<Database>,
+    state: web::Data<State>,
     user: web::Path<String>,
     request: HttpRequest,
     payload: web::Payload,
@@ -40,7 +42,7 @@ async fn put(
     let user = user_id(&user)?;
     body::require_json(&request)?;
     let change = change(&body::json_object(payload).await?)?;
-    let (created, contact) = database.try_write(move |connection| super::put(connection, user, &change)).await?;
+    let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(shown(user, &contact)))
 }

@@ -21,7 +21,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::resource::file;
-use super::{Auth, Problem, auth};
+use super::{AdminAuth, Problem, auth};
 use requests::Requests;
 pub use requests::{Route, measured};
 
@@ -145,13 +145,14 @@ impl Kind {
 }
 
 /// Adds `/metrics`, which `auth` guards, and lets the server's requests be counted.
-pub fn routes(metrics: &Metrics, auth: &Auth, services: &mut web::ServiceConfig) {
-    let guarded = file("/metrics", get).app_data(web::Data::new(auth.clone())).wrap(from_fn(auth::require));
-    services
-        .app_data(web::Data::new(metrics.clone()))
-        .app_data(Arc::clone(&metrics.requests))
-        .app_data(Route::none())
-        .service(guarded);
+pub fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |services| {
+        services
+            .app_data(Arc::clone(&metrics.requests))
+            .app_data(web::Data::new(metrics))
+            .app_data(Route::none())
+            .service(file("/metrics", get).app_data(web::Data::new(auth)).wrap(from_fn(auth::require_admin)));
+    }
 }
 
 async fn get(metrics: web::Data<Metrics>) -> Result<HttpResponse, Problem> {
