@@ -75,7 +75,7 @@ fn order_response(order: &Order, jobs: Vec<(Kind, JobStatus)>, fulfilled_at: Opt
         "jobs": jobs,
     });
     if let Some(at) = fulfilled_at {
-        body["fulfilment"] = json!({ "takenOnAt": timestamp::text(at) });
+        body["fulfilment"] = json!({ "fulfilledAt": timestamp::text(at) });
     }
     HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
 }

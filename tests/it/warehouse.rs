@@ -128,7 +128,7 @@ async fn every_order_is_fulfilled_once_however_often_its_message_arrives() {
     assert_eq!(app.count("SELECT count(*) FROM orders"), 20);
     assert_eq!(app.count("SELECT count(*) FROM fulfilments"), 20);
     let (_, order) = app.get(server.url(), "/orders/o-3").await;
-    assert!(order["fulfilment"]["takenOnAt"].is_string(), "{order}");
+    assert!(order["fulfilment"]["fulfilledAt"].is_string(), "{order}");
     let days = report(&app)["ordersPerDay"].as_object().unwrap().clone();
     assert_eq!(days.values().map(|orders| orders.as_i64().unwrap()).sum::<i64>(), 20, "{days:?}");
     drop(workers);
