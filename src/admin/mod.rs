@@ -11,14 +11,14 @@ use crate::db::Database;
 use crate::http::AdminAuth;
 use crate::jobs::operator::KindHooks;
 
-pub use routes::routes;
+pub(crate) use routes::routes;
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) database: Database,
     /// The kinds of jobs, with what each does when an operator changes a job.
     pub(crate) hooks: Arc<[KindHooks]>,

@@ -21,7 +21,7 @@ const KIND_NAMES: &str = "thumbnail, webhook, warehouse or email";
 const SINCE: &str = "a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d";
 
 /// Adds the routes, which need the operators' token.
-pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
             .app_data(web::Data::new(state.auth.clone()))

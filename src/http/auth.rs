@@ -13,14 +13,14 @@ use super::Problem;
 
 /// Access to the API: for everyone, or for requests with the token.
 #[derive(Clone)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// The token's hash: hashes of equal length are compared, so the time a comparison takes says nothing of the token.
     token: Option<[u8; 32]>,
 }
 
 impl Auth {
     /// With `None`, every request is admitted.
-    pub fn new(token: Option<&str>) -> Self {
+    pub(crate) fn new(token: Option<&str>) -> Self {
         Self { token: token.map(hash) }
     }
 
@@ -37,11 +37,11 @@ impl Auth {
 
 /// Access to what shows other users' jobs and the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
 #[derive(Clone)]
-pub struct AdminAuth(Auth);
+pub(crate) struct AdminAuth(Auth);
 
 impl AdminAuth {
     /// With `None`, every request is admitted.
-    pub fn new(token: Option<&str>) -> Self {
+    pub(crate) fn new(token: Option<&str>) -> Self {
         Self(Auth::new(token))
     }
 }
@@ -49,13 +49,13 @@ impl AdminAuth {
 type Response = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
 
 /// Middleware for routes that need the token of the [`Auth`] in the application data.
-pub fn require(request: ServiceRequest, next: Next<BoxBody>) -> Response {
+pub(crate) fn require(request: ServiceRequest, next: Next<BoxBody>) -> Response {
     let admitted = admit(&request, request.app_data::<web::Data<Auth>>().map(|auth| auth.get_ref()));
     proceed(admitted, request, next)
 }
 
 /// Middleware for routes that need the token of the [`AdminAuth`] in the application data.
-pub fn require_admin(request: ServiceRequest, next: Next<BoxBody>) -> Response {
+pub(crate) fn require_admin(request: ServiceRequest, next: Next<BoxBody>) -> Response {
     let admitted = admit(&request, request.app_data::<web::Data<AdminAuth>>().map(|auth| &auth.get_ref().0));
     proceed(admitted, request, next)
 }

@@ -11,13 +11,13 @@ use super::pace::Pace;
 use crate::ids::Invalid;
 
 /// The largest JSON body; room for the longest field that is answered with the field's name.
-pub const MAX_JSON_BYTES: usize = 2 << 20;
+pub(crate) const MAX_JSON_BYTES: usize = 2 << 20;
 
 /// A longer name is no field's.
 const MAX_FIELD_NAME: usize = 64;
 
 /// The media type of a body, in lower case and without parameters; empty when none is given.
-pub fn media_type(request: &HttpRequest) -> String {
+pub(crate) fn media_type(request: &HttpRequest) -> String {
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
@@ -26,7 +26,7 @@ pub fn media_type(request: &HttpRequest) -> String {
 ///
 /// # Errors
 /// 400 where it is no JSON or no object, 408 where it does not come or trickles, 413 where it is too large.
-pub async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
+pub(crate) async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
     let body = read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?;
     match serde_json::from_slice(&body) {
         Ok(Value::Object(object)) => Ok(object),
@@ -61,7 +61,7 @@ fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
 ///
 /// # Errors
 /// 400 where it breaks off, 408 where it does not come or trickles, 413 where it is too large.
-pub async fn read_to_end(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
+pub(crate) async fn read_to_end(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
     let (mut body, mut pace) = (BytesMut::new(), Pace::default());
     while let Some(chunk) = pace.with_stall_timeout(payload.next()).await? {
         let chunk = chunk.map_err(incomplete)?;
@@ -79,7 +79,7 @@ pub async fn read_to_end(mut payload: web::Payload, max_bytes: usize, name: &str
 ///
 /// # Errors
 /// 415.
-pub fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     let media_type = media_type(request);
     match media_type.as_str() {
         "application/json" => Ok(()),
@@ -88,7 +88,7 @@ pub fn require_json(request: &HttpRequest) -> Result<(), Problem> {
 }
 
 /// 415: the body is of another type than these.
-pub fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
+pub(crate) fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
     let got = if media_type.is_empty() { "nothing".to_owned() } else { format!("{media_type:?}") };
     let detail = format!("Content-Type: got {got}, expected {}.", expected.join(" or "));
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).with_header(header::ACCEPT, expected.join(", "))
@@ -98,7 +98,7 @@ pub fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
 ///
 /// # Errors
 /// 400 where either is wrong.
-pub fn zip_errors<A, B>(
+pub(crate) fn zip_errors<A, B>(
     (first_name, first): (&str, Result<A, Invalid>),
     (second_name, second): (&str, Result<B, Invalid>),
 ) -> Result<(A, B), Problem> {
@@ -113,7 +113,7 @@ pub fn zip_errors<A, B>(
 }
 
 /// The problem of a body that ended before its length, or that does not follow HTTP.
-pub fn incomplete(error: impl std::fmt::Display) -> Problem {
+pub(crate) fn incomplete(error: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("The body could not be read to its end: {error}."))
 }
 

@@ -8,7 +8,7 @@ use reqwest::{ClientBuilder, Url, redirect};
 /// (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`), but never for this machine.
 ///
 /// For `https` its `build` fails on a machine without a certificate store.
-pub fn builder(server: &Url) -> ClientBuilder {
+pub(crate) fn builder(server: &Url) -> ClientBuilder {
     let mut client = reqwest::Client::builder()
         .user_agent(concat!("m3a3/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none());

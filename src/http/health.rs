@@ -11,7 +11,7 @@ use super::resource::file;
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Check {
+pub(crate) enum Check {
     /// All is well.
     Fine,
     /// Work goes on, worse than usual; what is wrong.
@@ -24,14 +24,14 @@ type Probe = Arc<dyn Fn() -> BoxFuture<'static, Check> + Send + Sync>;
 
 /// The checks behind `/readyz`.
 #[derive(Clone, Default)]
-pub struct Readiness {
+pub(crate) struct Readiness {
     probes: Vec<(&'static str, Probe)>,
 }
 
 impl Readiness {
     /// Adds a check under a name that the answer shows.
     #[must_use]
-    pub fn with<F>(mut self, name: &'static str, probe: F) -> Self
+    pub(crate) fn with<F>(mut self, name: &'static str, probe: F) -> Self
     where
         F: Fn() -> BoxFuture<'static, Check> + Send + Sync + 'static,
     {
@@ -62,7 +62,7 @@ impl Readiness {
 }
 
 /// `/healthz` and `/readyz`.
-pub fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
             .app_data(web::Data::new(readiness))

@@ -5,21 +5,21 @@
 //! publishes nothing. Never knows what a route is for: the domains bring their routes, `cli` puts them together. This is
 //! the one place where errors become HTTP.
 
-pub mod auth;
-pub mod body;
-pub mod client;
-pub mod health;
-pub mod metrics;
-pub mod openapi;
-pub mod pace;
-pub mod page;
-pub mod problem;
-pub mod query;
-pub mod resource;
+pub(crate) mod auth;
+pub(crate) mod body;
+pub(crate) mod client;
+pub(crate) mod health;
+pub(crate) mod metrics;
+pub(crate) mod openapi;
+pub(crate) mod pace;
+pub(crate) mod page;
+pub(crate) mod problem;
+pub(crate) mod query;
+pub(crate) mod resource;
 pub mod server;
-pub mod upgrade;
+pub(crate) mod upgrade;
 
-pub use auth::{AdminAuth, Auth};
-pub use problem::Problem;
-pub use query::Query;
+pub(crate) use auth::{AdminAuth, Auth};
+pub(crate) use problem::Problem;
+pub(crate) use query::Query;
 pub use upgrade::{Upgrade, Websockets};

@@ -16,7 +16,7 @@ const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong
 
 /// A server's description; a clone shares it.
 #[derive(Clone)]
-pub struct OpenApi(Bytes);
+pub(crate) struct OpenApi(Bytes);
 
 impl OpenApi {
     /// The description of a server whose routes are described by `parts`, which is JSON, and of those that every server
@@ -24,7 +24,7 @@ impl OpenApi {
     ///
     /// # Errors
     /// When a part is no JSON object.
-    pub fn new(title: &str, parts: &[&str]) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(title: &str, parts: &[&str]) -> Result<Self, serde_json::Error> {
         let mut whole = json!({
             "openapi": "3.1.1",
             "info": {
@@ -53,7 +53,7 @@ fn merge(into: &mut Value, more: Value) {
 }
 
 /// Adds both routes, which need no token.
-pub fn routes(description: OpenApi) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(description: OpenApi) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
             .app_data(web::Data::new(description))

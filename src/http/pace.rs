@@ -19,25 +19,25 @@ const MIN_RATE: u64 = 1 << 10;
 
 /// The pace of one body.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub(crate) struct Pace {
     received: Received,
     waited: Duration,
 }
 
 /// Counts the bytes of a body as they arrive, wherever they are read.
 #[derive(Debug, Clone, Default)]
-pub struct Received(Rc<Cell<u64>>);
+pub(crate) struct Received(Rc<Cell<u64>>);
 
 impl Received {
     /// Counts further bytes.
-    pub fn add(&self, bytes: usize) {
+    pub(crate) fn add(&self, bytes: usize) {
         self.0.set(self.0.get().saturating_add(bytes as u64));
     }
 }
 
 impl Pace {
     /// The counter of this body's bytes.
-    pub fn received(&self) -> Received {
+    pub(crate) fn received(&self) -> Received {
         self.received.clone()
     }
 
@@ -45,7 +45,7 @@ impl Pace {
     ///
     /// # Errors
     /// 408 when nothing arrives for half a minute, or too little on average.
-    pub async fn with_stall_timeout<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
+    pub(crate) async fn with_stall_timeout<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
         let mut next = std::pin::pin!(next);
         let began = Instant::now();
         let result = loop {

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::resource::file;
 
 /// A resource that answers with the page, which needs no token: it holds nothing but itself.
-pub fn page(path: &str, html: &'static str) -> Resource {
+pub(crate) fn page(path: &str, html: &'static str) -> Resource {
     let (etag, policy) = (etag(html), policy(html));
     file(path, move |request: HttpRequest| {
         let answer = answer(&request, html, &etag, &policy);

@@ -19,7 +19,7 @@ use crate::ids::Invalid;
 
 /// An error as the client sees it.
 #[derive(Debug, Clone)]
-pub struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<Parts>);
 
 /// Boxed, since a result is as large as its error, and most results are none.
 #[derive(Debug, Clone)]
@@ -34,17 +34,17 @@ struct Parts {
 
 impl Problem {
     /// A problem with this status and this explanation.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }))
     }
 
     /// 400: a field (of the body, the query or the path) or a header is wrong.
-    pub fn field(name: &str, invalid: &Invalid) -> Self {
+    pub(crate) fn field(name: &str, invalid: &Invalid) -> Self {
         Self::fields(StatusCode::BAD_REQUEST, &[(name, invalid)])
     }
 
     /// Several wrong fields at once; the detail names each.
-    pub fn fields(status: StatusCode, fields: &[(&str, &Invalid)]) -> Self {
+    pub(crate) fn fields(status: StatusCode, fields: &[(&str, &Invalid)]) -> Self {
         let detail = fields.iter().map(|(name, invalid)| format!("{name}: {invalid}")).collect::<Vec<_>>().join("; ");
         let errors = fields
             .iter()
@@ -56,38 +56,38 @@ impl Problem {
     }
 
     /// 404.
-    pub fn not_found(detail: impl Into<String>) -> Self {
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// 405, with the methods that would be right.
-    pub fn method_not_allowed(allowed: &'static str) -> Self {
+    pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("This resource answers {allowed} only."))
             .with_header(header::ALLOW, allowed)
     }
 
     /// 503: what is needed is not there now; the client is asked to come again in a second. The cause goes to the log.
-    pub fn unavailable(cause: impl fmt::Display) -> Self {
+    pub(crate) fn unavailable(cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "This cannot be done right now. Please try again.")
             .with_header(header::RETRY_AFTER, "1")
             .caused_by(cause)
     }
 
     /// 500: something is broken; the cause goes to the log.
-    pub fn internal(cause: impl fmt::Display) -> Self {
+    pub(crate) fn internal(cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").caused_by(cause)
     }
 
     /// The same problem with its cause, for the log only.
     #[must_use]
-    pub fn caused_by(mut self, cause: impl fmt::Display) -> Self {
+    pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }
 
     /// The same problem with a header.
     #[must_use]
-    pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+    pub(crate) fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
         self.0.header = Some((name, value.into()));
         self
     }
@@ -110,7 +110,7 @@ impl Problem {
     }
 
     /// The whole response to a request of that path, for where [`answer`] does not stand in between.
-    pub fn response(&self, path: &str) -> HttpResponse {
+    pub(crate) fn response(&self, path: &str) -> HttpResponse {
         self.written_to(self.error_response(), path)
     }
 
@@ -165,7 +165,7 @@ impl ResponseError for Problem {
 ///
 /// # Errors
 /// What an inner middleware could not answer itself.
-pub fn answer(
+pub(crate) fn answer(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> {

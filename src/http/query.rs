@@ -10,14 +10,14 @@ use crate::ids::Invalid;
 
 /// A query's fields, in their order.
 #[derive(Debug)]
-pub struct Query(Vec<(String, String)>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a request's query.
     ///
     /// # Errors
     /// 400 where it is not percent-encoded text.
-    pub fn read(request: &HttpRequest) -> Result<Self, Problem> {
+    pub(crate) fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
             .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The query cannot be read: {error}.")))?;
         Ok(Self(query.into_inner()))
@@ -27,7 +27,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 where it understands nothing; `expected` says what is right.
-    pub fn parsed<T>(
+    pub(crate) fn parsed<T>(
         &self,
         name: &str,
         expected: &'static str,
@@ -44,7 +44,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 where it is something else or out of range; `expected` says what is right.
-    pub fn integer(
+    pub(crate) fn integer(
         &self,
         name: &str,
         range: RangeInclusive<u64>,

@@ -6,7 +6,7 @@ use super::Problem;
 use super::metrics::Route;
 
 /// A resource that answers GET.
-pub fn get<H, A>(path: &str, handler: H) -> Resource
+pub(crate) fn get<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
@@ -17,7 +17,7 @@ where
 }
 
 /// A resource that answers GET, and HEAD with the same but the body.
-pub fn file<H, A>(path: &str, handler: H) -> Resource
+pub(crate) fn file<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
@@ -28,7 +28,7 @@ where
 }
 
 /// A resource that answers POST.
-pub fn post<H, A>(path: &str, handler: H) -> Resource
+pub(crate) fn post<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
@@ -39,7 +39,7 @@ where
 }
 
 /// A resource that answers GET, and PUT with what is to be there.
-pub fn get_put<H, A, P, B>(path: &str, handler: H, putter: P) -> Resource
+pub(crate) fn get_put<H, A, P, B>(path: &str, handler: H, putter: P) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
@@ -60,6 +60,6 @@ fn resource(path: &str) -> Resource {
 ///
 /// # Errors
 /// Always: 404.
-pub async fn not_found() -> Result<HttpResponse, Problem> {
+pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found("There is nothing at this address."))
 }

@@ -44,7 +44,7 @@ impl Upgrade {
     }
 
     /// Its head.
-    pub fn head(&self) -> &RequestHead {
+    pub(crate) fn head(&self) -> &RequestHead {
         self.request.head()
     }
 
@@ -52,7 +52,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// 400 and what is wrong with it.
-    pub fn check(&self) -> Result<(), Problem> {
+    pub(crate) fn check(&self) -> Result<(), Problem> {
         ws::verify_handshake(self.head()).map_err(|error| {
             let problem = Problem::new(StatusCode::BAD_REQUEST, format!("This is no websocket request: {error}."));
             match error {
@@ -68,7 +68,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// When the client is gone.
-    pub async fn accept(mut self) -> io::Result<(TcpStream, Bytes)> {
+    pub(crate) async fn accept(mut self) -> io::Result<(TcpStream, Bytes)> {
         let response = ws::handshake_response(self.request.head()).finish().drop_body();
         self.connection.send((response, BodySize::None).into()).await?;
         let connection = self.connection.into_parts();
@@ -76,7 +76,7 @@ impl Upgrade {
     }
 
     /// Answers with a refusal, and closes the connection.
-    pub async fn refuse(mut self, response: HttpResponse) {
+    pub(crate) async fn refuse(mut self, response: HttpResponse) {
         // A client that does not stay for the answer is not missed.
         if self.answer(response).await.is_ok() {
             let mut stream = self.connection.into_parts().io;

@@ -32,7 +32,7 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// What a process does with the messages of other programs.
 #[derive(Clone)]
-pub enum Role {
+pub(crate) enum Role {
     /// Records them: an API server.
     Record,
     /// Records what no API server has recorded. The function says whether one runs.
@@ -40,7 +40,7 @@ pub enum Role {
 }
 
 /// Hears the channel until the shutdown: records images of other programs, and rings for every sign of work.
-pub async fn listen(state: State, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
+pub(crate) async fn listen(state: State, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
     // Before the subscription: an image that another process records from here on may belong to a message that this one
     // hears too.
     let Some(newest) = newest_image(&state, &shutdown).await else { return };

@@ -24,7 +24,7 @@ const WAKE_ALL_PAUSE: Duration = Duration::from_millis(5);
 
 /// The held polls of a process; a clone shares them.
 #[derive(Clone)]
-pub struct LongPolls {
+pub(crate) struct LongPolls {
     database: Database,
     waiters: Arc<Waiters>,
     shutdown: CancellationToken,
@@ -32,7 +32,7 @@ pub struct LongPolls {
 
 impl LongPolls {
     /// Nobody waits yet. At `shutdown` every held poll is answered at once.
-    pub fn new(database: Database, shutdown: CancellationToken) -> Self {
+    pub(crate) fn new(database: Database, shutdown: CancellationToken) -> Self {
         Self { database, waiters: Arc::default(), shutdown }
     }
 
@@ -73,12 +73,12 @@ impl LongPolls {
     }
 
     /// How many polls are held.
-    pub fn held(&self) -> usize {
+    pub(crate) fn held(&self) -> usize {
         self.waiters.count()
     }
 
     /// Wakes waiters on every sign of news, until the shutdown.
-    pub async fn run(self, bus: Bus) {
+    pub(crate) async fn run(self, bus: Bus) {
         let mut finished = bus.subscribe::<Finished>();
         let mut recheck = interval(RECHECK_INTERVAL);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -36,18 +36,18 @@ use crate::http::Auth;
 use crate::job_payloads::MailPreferences;
 use crate::jobs::QueueLimit;
 
-pub use intake::{Role, listen};
-pub use long_poll::LongPolls;
-pub use orphans::keep_removing_orphans;
-pub use routes::routes;
-pub use worker::{ThumbnailWorker, Wanted};
+pub(crate) use intake::{Role, listen};
+pub(crate) use long_poll::LongPolls;
+pub(crate) use orphans::keep_removing_orphans;
+pub(crate) use routes::routes;
+pub(crate) use worker::{ThumbnailWorker, Wanted};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The state of the routes, the intake and the worker; a clone shares it.
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) bus: Bus,
     pub(crate) files: Files,
@@ -62,20 +62,20 @@ pub struct State {
 
 /// What is accepted.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// The largest picture file.
-    pub max_upload_bytes: u64,
+    pub(crate) max_upload_bytes: u64,
     /// The largest picture, width times height.
-    pub max_pixels: u64,
+    pub(crate) max_pixels: u64,
     /// How long a poll is held when the client does not say.
-    pub long_poll_timeout: Duration,
+    pub(crate) long_poll_timeout: Duration,
     /// With fewer bytes free on the disk, nothing is accepted: what was accepted needs room to be finished.
-    pub min_free_bytes: u64,
+    pub(crate) min_free_bytes: u64,
 }
 
 impl Limits {
     /// What the decoder may be given.
-    pub fn of_pictures(&self) -> crate::thumbnail::Limits {
+    pub(crate) fn of_pictures(&self) -> crate::thumbnail::Limits {
         crate::thumbnail::Limits { max_pixels: self.max_pixels }
     }
 }

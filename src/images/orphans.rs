@@ -41,7 +41,7 @@ enum SweepError {
 }
 
 /// Removes orphans at the start and every few hours, until the shutdown.
-pub async fn keep_removing_orphans(database: Database, files: Files, shutdown: CancellationToken) {
+pub(crate) async fn keep_removing_orphans(database: Database, files: Files, shutdown: CancellationToken) {
     let mut ticks = interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let sweep = Sweep { database, files };

@@ -20,7 +20,7 @@ const MAX_TIMEOUT_S: u64 = 60;
 ///
 /// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. Nor does the page, which asks
 /// for the token that its requests need.
-pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let guarded = web::scope("")
             .wrap(from_fn(auth::require))

@@ -56,7 +56,7 @@ pub(super) enum ImageState {
 
 /// An image's row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Image {
+pub(crate) struct Image {
     pub(super) id: i64,
     pub(super) job_id: JobId,
     pub(super) user_id: UserId,

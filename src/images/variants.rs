@@ -13,7 +13,7 @@ use crate::files::ThumbnailName;
 
 /// A thumbnail that has been stored.
 #[derive(Debug, Clone)]
-pub struct Thumbnail {
+pub(crate) struct Thumbnail {
     /// What the configuration calls it.
     pub(super) variant: String,
     pub(super) name: ThumbnailName,
@@ -31,7 +31,7 @@ impl Thumbnail {
 
 /// All the thumbnails of one picture.
 #[derive(Debug, Clone)]
-pub struct Thumbnails {
+pub(crate) struct Thumbnails {
     /// The one that the picture is shown by.
     pub(super) first: Thumbnail,
     pub(super) others: Vec<Thumbnail>,

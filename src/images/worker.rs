@@ -21,22 +21,22 @@ const UNREADABLE: &str = "The picture could not be read. Please try again.";
 
 /// One of the thumbnails that are made of every picture.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// What clients are told that it is.
-    pub variant: String,
+    pub(crate) variant: String,
     /// How it is made.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
 }
 
 /// Makes thumbnails.
-pub struct ThumbnailWorker {
+pub(crate) struct ThumbnailWorker {
     state: State,
     wanted: Arc<[Wanted]>,
 }
 
 impl ThumbnailWorker {
     /// A worker that makes these thumbnails; the first one represents the image.
-    pub fn new(state: State, wanted: Vec<Wanted>) -> Self {
+    pub(crate) fn new(state: State, wanted: Vec<Wanted>) -> Self {
         Self { state, wanted: wanted.into() }
     }
 }

@@ -39,7 +39,7 @@ pub struct Api {
     /// Lets feeds watch it.
     pub audience: Audience,
     /// Who may change it.
-    pub auth: Auth,
+    pub(crate) auth: Auth,
     /// Ends the feeds.
     pub shutdown: CancellationToken,
 }

@@ -19,7 +19,7 @@ const BATCH: usize = 128;
 /// Hears the channel until the shutdown: permits the orders of other programs, and rings for every sign of work.
 ///
 /// Our own messages come back too, and several processes may hear the same message; one order comes of it.
-pub async fn listen(state: State, shutdown: CancellationToken) {
+pub(crate) async fn listen(state: State, shutdown: CancellationToken) {
     let (subscription, wake) = (state.bus.subscribe(), state.wake.clone());
     bus::record(subscription, OrderRecorder { state }, move || wake.notify(), shutdown).await;
 }

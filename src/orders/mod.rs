@@ -24,18 +24,18 @@ use crate::ids::{CustomerId, OrderId};
 use crate::job_payloads::{MailKind, MailPreferences};
 use crate::jobs::{QueueLimit, WakeSignal};
 
-pub use intake::listen;
-pub use receiver::{Receiver, ReceiverError};
-pub use routes::routes;
+pub(crate) use intake::listen;
+pub(crate) use receiver::{Receiver, ReceiverError};
+pub(crate) use routes::routes;
 use store::Placement;
-pub use webhook::WebhookWorker;
+pub(crate) use webhook::WebhookWorker;
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The state of the routes and the intake; a clone shares it.
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) bus: Bus,
     /// Wakes the workers of orders' jobs.

@@ -16,7 +16,7 @@ use crate::http::client;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where purchases are reported.
-pub struct Receiver {
+pub(crate) struct Receiver {
     url: Url,
     headers: HeaderMap,
     signer: Option<Signer>,
@@ -26,7 +26,7 @@ pub struct Receiver {
 
 /// Why nothing can be delivered to any receiver of this configuration.
 #[derive(Debug, thiserror::Error)]
-pub enum ReceiverError {
+pub(crate) enum ReceiverError {
     /// The secret has characters that a header cannot hold.
     #[error("webhook.secret cannot be sent in a header")]
     Secret(#[from] InvalidHeaderValue),
@@ -73,7 +73,7 @@ impl Receiver {
     ///
     /// # Errors
     /// When the secrets cannot be sent; the configuration's own checks leave no such value.
-    pub fn new(config: &Webhook) -> Result<Option<Self>, ReceiverError> {
+    pub(crate) fn new(config: &Webhook) -> Result<Option<Self>, ReceiverError> {
         let Some(url) = &config.url else { return Ok(None) };
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
         if let Some(secret) = &config.secret {

@@ -16,7 +16,7 @@ use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobStatus, Kind};
 
 /// Adds the routes.
-pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
             .app_data(web::Data::new(state.auth.clone()))

@@ -17,21 +17,21 @@ use crate::jobs::{Failure, Handler, Job};
 const NOT_REPORTED: &str = "The purchase could not be reported.";
 
 /// Reports purchases.
-pub struct WebhookWorker {
+pub(crate) struct WebhookWorker {
     database: Database,
     receiver: Receiver,
 }
 
 impl WebhookWorker {
     /// A worker that reports to this receiver.
-    pub fn new(database: Database, receiver: Receiver) -> Self {
+    pub(crate) fn new(database: Database, receiver: Receiver) -> Self {
         Self { database, receiver }
     }
 }
 
 /// How the report of a purchase ended.
 #[derive(Debug)]
-pub enum Report {
+pub(crate) enum Report {
     /// The receiver has it.
     Delivered(OrderId),
     /// It was given up.

@@ -13,31 +13,31 @@ use crate::db::schema::users;
 use crate::http::Auth;
 use crate::ids::{EmailAddress, UserId};
 
-pub use routes::{OPENAPI, routes};
+pub(crate) use routes::{OPENAPI, routes};
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]
-pub struct State {
+pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) auth: Auth,
 }
 
 /// What is known of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ThumbnailStatus {
+pub(crate) struct ThumbnailStatus {
     /// The newest finished thumbnail's URL.
-    pub thumbnail_url: Option<String>,
+    pub(crate) thumbnail_url: Option<String>,
     /// Which image that thumbnail shows; `None` for one of the replaced service.
-    pub image_id: Option<i64>,
+    pub(crate) image_id: Option<i64>,
     /// Why the newest upload has no thumbnail, if that is certain; for the uploader.
-    pub failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// Makes the user known.
 ///
 /// # Errors
 /// When the statement fails.
-pub fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryResult<()> {
+pub(crate) fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryResult<()> {
     diesel::insert_or_ignore_into(users::table).values(users::id.eq(user.get())).execute(connection)?;
     Ok(())
 }
@@ -46,7 +46,7 @@ pub fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryResult<()
 ///
 /// # Errors
 /// When the statement fails.
-pub fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
+pub(crate) fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
     diesel::update(users::table.find(user.get()))
         .set((users::newest_image_id.eq(image_id), users::failure.eq(None::<String>)))
         .execute(connection)?;
@@ -57,7 +57,7 @@ pub fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id:
 ///
 /// # Errors
 /// When the statement fails.
-pub fn thumbnail_ready(
+pub(crate) fn thumbnail_ready(
     connection: &mut SqliteConnection,
     user: UserId,
     image_id: i64,
@@ -74,7 +74,7 @@ pub fn thumbnail_ready(
 ///
 /// # Errors
 /// When the statement fails.
-pub fn thumbnail_failed(
+pub(crate) fn thumbnail_failed(
     connection: &mut SqliteConnection,
     user: UserId,
     image_id: i64,
@@ -90,7 +90,7 @@ pub fn thumbnail_failed(
 ///
 /// # Errors
 /// When the statement fails.
-pub fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
+pub(crate) fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
     diesel::update(users::table.find(user.get()).filter(users::newest_image_id.eq(image_id)))
         .set(users::failure.eq(None::<String>))
         .execute(connection)?;
@@ -101,7 +101,10 @@ pub fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: 
 ///
 /// # Errors
 /// When the query fails.
-pub fn thumbnail_status(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<ThumbnailStatus>> {
+pub(crate) fn thumbnail_status(
+    connection: &mut SqliteConnection,
+    user: UserId,
+) -> QueryResult<Option<ThumbnailStatus>> {
     let row = users::table
         .find(user.get())
         .select((users::thumbnail_image, users::thumbnail_image_id, users::failure))
@@ -114,18 +117,18 @@ pub fn thumbnail_status(connection: &mut SqliteConnection, user: UserId) -> Quer
 
 /// How a user is addressed.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Contact {
+pub(crate) struct Contact {
     /// What the user is called. One of the replaced service may be any text, control characters included.
-    pub username: Option<String>,
+    pub(crate) username: Option<String>,
     /// Where mail goes; `None` also where the column holds no address.
-    pub email: Option<EmailAddress>,
+    pub(crate) email: Option<EmailAddress>,
 }
 
 /// Reads how a user is addressed, by key; `None` where there is no such user.
 ///
 /// # Errors
 /// When the query fails.
-pub fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Contact>> {
+pub(crate) fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Contact>> {
     let row = users::table
         .find(user.get())
         .select((users::username, users::email))
@@ -136,7 +139,7 @@ pub fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<O
 
 /// What is to become of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Field<T> {
+pub(crate) enum Field<T> {
     /// It stays as it is.
     Kept,
     /// It has no value any more.
@@ -157,18 +160,18 @@ impl<T> Field<T> {
 
 /// What is to become of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// What the user is called.
-    pub username: Field<String>,
+    pub(crate) username: Field<String>,
     /// Where mail goes.
-    pub email: Field<EmailAddress>,
+    pub(crate) email: Field<EmailAddress>,
 }
 
 /// Changes how a user is addressed, and makes the user known; says whether that was new, and how it is now.
 ///
 /// # Errors
 /// When a statement fails.
-pub fn put(connection: &mut SqliteConnection, user: UserId, change: &Change) -> QueryResult<(bool, Contact)> {
+pub(crate) fn put(connection: &mut SqliteConnection, user: UserId, change: &Change) -> QueryResult<(bool, Contact)> {
     let before = contact(connection, user)?;
     ensure(connection, user)?;
     let Contact { username, email } = before.clone().unwrap_or_default();

@@ -11,10 +11,10 @@ use crate::http::{Problem, auth, body};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// Adds the routes, which need the token.
-pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let guarded = get_put("/users/{user_id}", user, put)
             .app_data(web::Data::new(state.auth.clone()))

@@ -23,13 +23,13 @@ use prometheus_client::registry::Registry;
 use super::resource::file;
 use super::{AdminAuth, Problem, auth};
 use requests::Requests;
-pub use requests::{Route, measured};
+pub(crate) use requests::{Route, measured};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether a value may fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// It grows until the process ends; its name gets the suffix `_total`.
     Counter,
     /// It goes up and down.
@@ -38,11 +38,11 @@ pub enum Kind {
 
 /// One value, and what tells it from the others of the same name.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
+pub(crate) struct Sample {
     /// Names and values of its labels.
-    pub labels: Vec<(&'static str, String)>,
+    pub(crate) labels: Vec<(&'static str, String)>,
     /// The value.
-    pub value: f64,
+    pub(crate) value: f64,
 }
 
 impl From<f64> for Sample {
@@ -55,7 +55,7 @@ type Read = Arc<dyn Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync>;
 
 /// What one server counts and reads; a clone shares it.
 #[derive(Clone, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     requests: Arc<Requests>,
     readings: Vec<Reading>,
 }
@@ -70,13 +70,13 @@ struct Reading {
 
 impl Metrics {
     /// The server's requests, and what the operating system says of the process.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         process::readings(Self::default())
     }
 
     /// Adds a reading that has to be waited for, or that has several samples. None means that there is nothing to say.
     #[must_use]
-    pub fn with<F>(mut self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
+    pub(crate) fn with<F>(mut self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
     where
         F: Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync + 'static,
     {
@@ -86,7 +86,7 @@ impl Metrics {
 
     /// Adds a value that is there at once.
     #[must_use]
-    pub fn with_value<F>(self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
+    pub(crate) fn with_value<F>(self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
     where
         F: Fn() -> f64 + Send + Sync + 'static,
     {
@@ -145,7 +145,7 @@ impl Kind {
 }
 
 /// Adds `/metrics`, which `auth` guards, and lets the server's requests be counted.
-pub fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web::ServiceConfig) {
+pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
             .app_data(Arc::clone(&metrics.requests))

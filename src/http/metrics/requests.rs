@@ -110,7 +110,7 @@ impl Collector for Requests {
 
 /// The data of a resource, or of the server for what has no resource, by which its requests are counted.
 #[derive(Debug)]
-pub struct Route {
+pub(crate) struct Route {
     pattern: String,
     /// Found at the first request; every thread that serves has a resource of its own.
     series: OnceCell<Option<Arc<Series>>>,
@@ -118,7 +118,7 @@ pub struct Route {
 
 impl Route {
     /// The route with this pattern.
-    pub fn new(pattern: &str) -> Self {
+    pub(crate) fn new(pattern: &str) -> Self {
         Self { pattern: pattern.to_owned(), series: OnceCell::new() }
     }
 
@@ -135,7 +135,7 @@ impl Route {
 }
 
 /// What the service answers, counted once it does.
-pub fn measured<B>(
+pub(crate) fn measured<B>(
     answer: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> impl Future<Output = Result<ServiceResponse<B>, Error>> {
     let begun = Instant::now();
