@@ -14,7 +14,7 @@ use super::Problem;
 /// Access to the API: for everyone, or for requests with the token.
 #[derive(Clone)]
 pub(crate) struct Auth {
-    /// The token's hash: hashes of equal length are compared, so the time a comparison takes says nothing of the token.
+    /// The token's hash: comparing hashes of equal length reveals nothing about the token by its duration.
     token: Option<[u8; 32]>,
 }
 
@@ -25,11 +25,11 @@ impl Auth {
     }
 
     fn check(&self, authorization: Option<&header::HeaderValue>) -> Result<(), Problem> {
-        let Some(wanted) = &self.token else { return Ok(()) };
+        let Some(expected) = &self.token else { return Ok(()) };
         let given = authorization.and_then(|value| bearer(value.to_str().ok()?));
         match given {
-            Some(token) if hash(token) == *wanted => Ok(()),
-            Some(_) => Err(refuse("The bearer token is not the right one.", "Bearer error=\"invalid_token\"")),
+            Some(token) if hash(token) == *expected => Ok(()),
+            Some(_) => Err(refuse("The bearer token is wrong.", "Bearer error=\"invalid_token\"")),
             None => Err(refuse("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")),
         }
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_exact_token_opens() {
+    fn only_the_exact_token_is_accepted() {
         let auth = Auth::new(Some("s3cret"));
         let check = |value: &'static str| auth.check(Some(&header::HeaderValue::from_static(value))).is_ok();
         assert!(check("Bearer s3cret"));

@@ -1,4 +1,4 @@
-//! Reading a JSON body within limits, and saying what is wrong with it.
+//! Reads request bodies within limits, and names the wrong fields of JSON bodies.
 
 use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
@@ -10,10 +10,10 @@ use super::Problem;
 use super::pace::Pace;
 use crate::ids::Invalid;
 
-/// The largest JSON body; room for the longest field that is answered with the field's name.
+/// The largest JSON body; above the longest field, so that a field that is too long is refused by its name.
 pub(crate) const MAX_JSON_BYTES: usize = 2 << 20;
 
-/// A longer name is no field's.
+/// Longer names belong to no field.
 const MAX_FIELD_NAME: usize = 64;
 
 /// The media type of a body, in lower case and without parameters; empty when none is given.
@@ -22,10 +22,10 @@ pub(crate) fn media_type(request: &HttpRequest) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
-/// Reads a body that is to be one JSON object.
+/// Reads a body that must be one JSON object.
 ///
 /// # Errors
-/// 400 where it is no JSON or no object, 408 where it does not come or trickles, 413 where it is too large.
+/// 400 for other content, 408 for a body that stalls or is too slow, 413 for one that is too large.
 pub(crate) async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
     let body = read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?;
     match serde_json::from_slice(&body) {
@@ -37,7 +37,7 @@ pub(crate) async fn json_object(payload: web::Payload) -> Result<Map<String, Val
     }
 }
 
-/// What is no JSON, or a number that none of ours can hold; named by the field at which the reading ended.
+/// The problem of invalid JSON or a number out of range, named by the field at which parsing stopped.
 fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
     let detail = format!("The body is not valid JSON: {error}.");
     match field_at(body, error) {
@@ -46,21 +46,21 @@ fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
     }
 }
 
-/// The name of the field in whose value the reading ended.
+/// The name of the field in whose value parsing stopped.
 fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
     let line_start: usize = body.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
     let read = std::str::from_utf8(body.get(..(line_start + error.column()).min(body.len()))?).ok()?;
     let (before, value) = read.rsplit_once("\":")?;
     let (_, name) = before.rsplit_once('"')?;
-    // Behind a comma or a quote begins something else than the value.
+    // After a comma or a quote, the parser is past the value.
     let is_value = !value.contains([',', '"', '}']) && !name.is_empty();
     (is_value && name.len() <= MAX_FIELD_NAME && !name.chars().any(char::is_control)).then(|| name.to_owned())
 }
 
-/// Reads a body to its end; `name` is what the client is told it is.
+/// Reads a whole body; `name` is its name in problems.
 ///
 /// # Errors
-/// 400 where it breaks off, 408 where it does not come or trickles, 413 where it is too large.
+/// 400 for a body that breaks off, 408 for one that stalls or is too slow, 413 for one that is too large.
 pub(crate) async fn read_to_end(mut payload: web::Payload, max_bytes: usize, name: &str) -> Result<Bytes, Problem> {
     let (mut body, mut pace) = (BytesMut::new(), Pace::default());
     while let Some(chunk) = pace.with_stall_timeout(payload.next()).await? {
@@ -75,10 +75,7 @@ pub(crate) async fn read_to_end(mut payload: web::Payload, max_bytes: usize, nam
     Ok(body.freeze())
 }
 
-/// Refuses a body that does not say that it is JSON.
-///
-/// # Errors
-/// 415.
+/// Refuses bodies of other media types than JSON, with 415.
 pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     let media_type = media_type(request);
     match media_type.as_str() {
@@ -87,17 +84,14 @@ pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     }
 }
 
-/// 415: the body is of another type than these.
+/// 415: the body has none of the expected media types.
 pub(crate) fn unsupported(media_type: &str, expected: &[&str]) -> Problem {
     let got = if media_type.is_empty() { "nothing".to_owned() } else { format!("{media_type:?}") };
     let detail = format!("Content-Type: got {got}, expected {}.", expected.join(" or "));
     Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail).with_header(header::ACCEPT, expected.join(", "))
 }
 
-/// Both values, or one problem that names every wrong field.
-///
-/// # Errors
-/// 400 where either is wrong.
+/// Both values, or one 400 that names every wrong field.
 pub(crate) fn zip_errors<A, B>(
     (first_name, first): (&str, Result<A, Invalid>),
     (second_name, second): (&str, Result<B, Invalid>),
@@ -112,7 +106,7 @@ pub(crate) fn zip_errors<A, B>(
     }
 }
 
-/// The problem of a body that ended before its length, or that does not follow HTTP.
+/// The problem of a body that is shorter than announced, or violates HTTP.
 pub(crate) fn incomplete(error: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("The body could not be read to its end: {error}."))
 }
@@ -131,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_that_is_none_is_named_by_its_field() {
+    fn invalid_json_is_refused_by_the_name_of_its_field() {
         let detail = |body: &str| {
             let error = serde_json::from_slice::<Value>(body.as_bytes()).unwrap_err();
             malformed(body.as_bytes(), &error).to_string()
@@ -156,7 +150,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_no_json_is_refused_in_words(body in ".*") {
+        fn any_invalid_json_has_a_problem(body in ".*") {
             if let Err(error) = serde_json::from_slice::<Value>(body.as_bytes()) {
                 malformed(body.as_bytes(), &error);
             }
@@ -164,9 +158,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_whose_client_falls_silent_is_given_up() {
-        let beginning = Ok::<_, PayloadError>(web::Bytes::from_static(b"{\"userId\":"));
-        let silent = stream::iter([beginning]).chain(stream::pending());
+    async fn a_body_that_stalls_is_refused() {
+        let start = Ok::<_, PayloadError>(web::Bytes::from_static(b"{\"userId\":"));
+        let silent = stream::iter([start]).chain(stream::pending());
         let mut payload = Payload::Stream { payload: silent.boxed_local() };
         let request = TestRequest::default().to_http_request();
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
@@ -175,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_comes_byte_by_byte_is_given_up() {
+    async fn a_body_that_arrives_byte_by_byte_is_refused() {
         let trickle = stream::repeat(web::Bytes::from_static(b" ")).then(async |byte| {
             tokio::time::sleep(Duration::from_secs(29)).await;
             Ok::<_, PayloadError>(byte)

@@ -1,13 +1,13 @@
-//! HTTP clients: what every request that m3a3 makes itself has in common.
+//! The settings that all HTTP clients of m3a3 share.
 
 use std::net::IpAddr;
 
 use reqwest::{ClientBuilder, Url, redirect};
 
-/// The beginning of a client for this server. It follows no redirects, and asks the proxy that the environment names
-/// (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`), but never for this machine.
+/// A builder of clients for this server. They follow no redirects, and use the proxy of the environment (`HTTP_PROXY`,
+/// `HTTPS_PROXY`, `NO_PROXY`), except for loopback addresses.
 ///
-/// For `https` its `build` fails on a machine without a certificate store.
+/// For `https`, `build` fails on a machine without a certificate store.
 pub(crate) fn builder(server: &Url) -> ClientBuilder {
     let mut client = reqwest::Client::builder()
         .user_agent(concat!("m3a3/", env!("CARGO_PKG_VERSION")))
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_proxy_is_never_asked_for_this_machine() {
+    fn loopback_addresses_use_no_proxy() {
         for (url, loopback) in
             [("http://localhost:1", true), ("http://127.0.0.2", true), ("http://[::1]:1", true), ("http://h", false)]
         {

@@ -9,14 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::resource::file;
 
-/// What one check found.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Check {
-    /// All is well.
     Fine,
-    /// Work goes on, worse than usual; what is wrong.
+    /// Work continues with restrictions, for this reason.
     Degraded(String),
-    /// Nothing can be accepted; what is wrong.
+    /// Requests cannot be accepted, for this reason.
     Unavailable(String),
 }
 
@@ -29,7 +28,7 @@ pub(crate) struct Readiness {
 }
 
 impl Readiness {
-    /// Adds a check under a name that the answer shows.
+    /// Adds a check under a name that the response shows.
     #[must_use]
     pub(crate) fn with<F>(mut self, name: &'static str, probe: F) -> Self
     where

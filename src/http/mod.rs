@@ -1,9 +1,8 @@
-//! What every HTTP server of m3a3 has in common: the listener, limits, problems, authentication, health, metrics, the
-//! description of its routes; and what every HTTP client has.
+//! The parts that all HTTP servers of m3a3 share: listener, limits, problems, authentication, health, metrics and the API
+//! description; and the part that all HTTP clients share.
 //!
 //! Owns no table, and no route except `/healthz`, `/readyz`, `/metrics`, `/openapi.json` and `/docs`. Consumes and
-//! publishes nothing. Never knows what a route is for: the domains bring their routes, `cli` puts them together. This is
-//! the one place where errors become HTTP.
+//! publishes nothing. Never knows the purpose of a route: the domains bring their routes, `cli` composes them.
 
 pub(crate) mod auth;
 pub(crate) mod body;

@@ -1,7 +1,7 @@
-//! `/openapi.json` and `/docs`: what a server answers, as OpenAPI 3.1 for programs and as a page for people.
+//! `/openapi.json` and `/docs`: the API description, as OpenAPI 3.1 for programs and as a page for people.
 //!
-//! Each domain keeps a description of its routes beside them, in its `openapi.json`; `cli` puts them together, as it
-//! does the routes. A test calls every operation that is described, and finds every route described.
+//! Each domain has the description of its routes beside them; `cli` merges them, as it composes the routes. A test calls
+//! every operation that is described, and another one checks that every route is described.
 
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;

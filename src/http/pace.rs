@@ -1,4 +1,4 @@
-//! The least rate at which a body has to arrive, so that no client holds a place for ever by sending next to nothing.
+//! The minimum rate of a request body, so that a slow client cannot hold a permit forever.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Problem;
 
-/// The longest silence within a body.
+/// The longest pause within a body.
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
-/// Only the time spent waiting for the client counts, and this much of it is free.
+/// Waiting time before the rate is enforced. Only the time spent waiting for the client counts.
 const GRACE: Duration = Duration::from_secs(30);
-/// The least average rate after that, in bytes per second.
+/// The minimum average rate after that, in bytes per second.
 const MIN_RATE: u64 = 1 << 10;
 
 /// The pace of one body.
@@ -24,19 +24,17 @@ pub(crate) struct Pace {
     waited: Duration,
 }
 
-/// Counts the bytes of a body as they arrive, wherever they are read.
+/// Counts the bytes of a body; shared with the stream that reads them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Received(Rc<Cell<u64>>);
 
 impl Received {
-    /// Counts further bytes.
     pub(crate) fn add(&self, bytes: usize) {
         self.0.set(self.0.get().saturating_add(bytes as u64));
     }
 }
 
 impl Pace {
-    /// The counter of this body's bytes.
     pub(crate) fn received(&self) -> Received {
         self.received.clone()
     }
@@ -44,7 +42,7 @@ impl Pace {
     /// Awaits the next part of the body. Cancel safe if `next` is.
     ///
     /// # Errors
-    /// 408 when nothing arrives for half a minute, or too little on average.
+    /// 408 when nothing arrives for [`STALL_TIMEOUT`], or too little on average.
     pub(crate) async fn with_stall_timeout<T>(&mut self, next: impl Future<Output = T>) -> Result<T, Problem> {
         let mut next = std::pin::pin!(next);
         let began = Instant::now();
@@ -52,7 +50,7 @@ impl Pace {
             let (allowed, problem) = self.allowed();
             match timeout_at(began + allowed, &mut next).await {
                 Ok(part) => break Ok(part),
-                // Bytes that do not complete a part may have arrived meanwhile, and bought time.
+                // Bytes that do not complete a part may have arrived meanwhile, and extend the limit.
                 Err(_) if self.allowed().0 > began.elapsed() => {}
                 Err(_) => break Err(problem()),
             }
@@ -61,7 +59,7 @@ impl Pace {
         result
     }
 
-    /// How long the next part may take, and what to say if it takes longer.
+    /// The time limit of the next part, and the problem when it is exceeded.
     fn allowed(&self) -> (Duration, fn() -> Problem) {
         let earned = GRACE.max(Duration::from_secs(self.received.0.get() / MIN_RATE));
         match earned.saturating_sub(self.waited) {
@@ -91,10 +89,10 @@ mod tests {
 
     use super::*;
 
-    /// Receives parts of this many bytes, each this much later than the one before, until `most` have arrived.
-    async fn receive(bytes: usize, interval: Duration, most: usize) -> Result<Duration, Problem> {
+    /// Receives `count` parts of this many bytes at this interval.
+    async fn receive(bytes: usize, interval: Duration, count: usize) -> Result<Duration, Problem> {
         let (mut pace, began) = (Pace::default(), Instant::now());
-        for _ in 0..most {
+        for _ in 0..count {
             pace.with_stall_timeout(sleep(interval)).await?;
             pace.received().add(bytes);
         }
@@ -102,7 +100,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_trickles_is_given_up_soon_after_half_a_minute() {
+    async fn a_body_below_the_minimum_rate_is_refused_after_half_a_minute() {
         let began = Instant::now();
         let problem = receive(1, Duration::from_secs(29), 1000).await.unwrap_err();
         assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT);
@@ -111,13 +109,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_slow_body_above_the_least_rate_may_take_its_time() {
+    async fn a_slow_body_above_the_minimum_rate_has_no_time_limit() {
         let took = receive(2048, Duration::from_secs(1), 3600).await.unwrap();
         assert!(took >= Duration::from_secs(3600));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn silence_is_given_up_whatever_has_arrived_before_it() {
+    async fn a_stall_is_refused_no_matter_how_much_has_arrived() {
         let mut pace = Pace::default();
         pace.received().add(50 << 20);
         let problem = pace.with_stall_timeout(std::future::pending::<()>()).await.unwrap_err();
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_waits_for_the_client_does_not_count() {
+    async fn only_the_time_spent_waiting_for_the_client_counts() {
         let mut pace = Pace::default();
         for _ in 0..100 {
             pace.with_stall_timeout(std::future::ready(())).await.unwrap();

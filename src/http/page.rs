@@ -1,8 +1,7 @@
-//! Pages for browsers: one HTML file each, embedded, with its script and its style inside.
+//! Pages for browsers: one embedded HTML file each, with its script and its style inside.
 //!
-//! The browser is told to run and to load nothing else: the policy names the hashes of exactly this script and this style
-//! (Content Security Policy, level 3), and it lets no string become markup (trusted types). So what a page shows is text,
-//! whatever it says.
+//! The Content Security Policy (level 3) allows exactly this script and this style, by their hashes, and forbids to turn
+//! strings into markup (trusted types). User content is therefore always rendered as text.
 
 use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, Resource};
@@ -12,17 +11,17 @@ use sha2::{Digest, Sha256};
 
 use super::resource::file;
 
-/// A resource that answers with the page, which needs no token: it holds nothing but itself.
+/// A resource that serves the page. It needs no token, since a page contains no data.
 pub(crate) fn page(path: &str, html: &'static str) -> Resource {
     let (etag, policy) = (etag(html), policy(html));
     file(path, move |request: HttpRequest| {
-        let answer = answer(&request, html, &etag, &policy);
-        async { answer }
+        let response = respond(&request, html, &etag, &policy);
+        async { response }
     })
 }
 
-/// The page, unless the browser has it already (RFC 9110, section 13.1.2).
-fn answer(request: &HttpRequest, html: &'static str, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
+/// The page, or 304 if the browser has it (RFC 9110, section 13.1.2).
+fn respond(request: &HttpRequest, html: &'static str, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
     let unchanged = match request.get_header::<IfNoneMatch>() {
         Some(IfNoneMatch::Any) => true,
         Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
@@ -49,11 +48,11 @@ fn policy(html: &str) -> HeaderValue {
         scripts = hashes(html, "<script>", "</script>"),
         styles = hashes(html, "<style>", "</style>"),
     );
-    // A policy that is no header would be a page that nothing runs on.
+    // If the policy is no valid header value, nothing on the page may run.
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
 
-/// The hash of everything between two tags, as the policy wants it.
+/// The hashes of everything between these tags, in the form of the policy.
 fn hashes(html: &str, open: &str, close: &str) -> String {
     let parts = html.split(open).skip(1).filter_map(|rest| rest.split(close).next());
     parts.map(|part| format!(" 'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(part)))).collect()

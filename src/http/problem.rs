@@ -1,7 +1,7 @@
-//! Problems: every error that a client sees, as RFC 9457 `application/problem+json`.
+//! Problems: every error response, as RFC 9457 `application/problem+json`.
 //!
-//! For clients of the replaced service the body also has `message`, equal to `detail`. A 5xx says nothing of its cause to
-//! the client; the cause is logged once, under the same `requestId`.
+//! For clients of the replaced service the body also has `message`, equal to `detail`. A 5xx hides its cause from the
+//! client; the cause is logged once, with the same `requestId`.
 
 use std::fmt;
 use std::future::Future;
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use crate::ids::Invalid;
 
-/// An error as the client sees it.
+/// An error response.
 #[derive(Debug, Clone)]
 pub(crate) struct Problem(Box<Parts>);
 
-/// Boxed, since a result is as large as its error, and most results are none.
+/// Boxed, since the size of an error is part of the size of every result.
 #[derive(Debug, Clone)]
 struct Parts {
     status: StatusCode,
@@ -33,12 +33,11 @@ struct Parts {
 }
 
 impl Problem {
-    /// A problem with this status and this explanation.
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }))
     }
 
-    /// 400: a field (of the body, the query or the path) or a header is wrong.
+    /// 400: a field of the body, the query or the path, or a header is wrong.
     pub(crate) fn field(name: &str, invalid: &Invalid) -> Self {
         Self::fields(StatusCode::BAD_REQUEST, &[(name, invalid)])
     }
@@ -60,39 +59,39 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// 405, with the methods that would be right.
+    /// 405, with the methods that are allowed.
     pub(crate) fn method_not_allowed(allowed: &'static str) -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("This resource answers {allowed} only."))
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, format!("Only {allowed} is allowed here."))
             .with_header(header::ALLOW, allowed)
     }
 
-    /// 503: what is needed is not there now; the client is asked to come again in a second. The cause goes to the log.
+    /// 503 with `Retry-After: 1`, for a dependency that is unavailable. The cause is logged.
     pub(crate) fn unavailable(cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "This cannot be done right now. Please try again.")
             .with_header(header::RETRY_AFTER, "1")
             .caused_by(cause)
     }
 
-    /// 500: something is broken; the cause goes to the log.
+    /// 500. The cause is logged.
     pub(crate) fn internal(cause: impl fmt::Display) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.").caused_by(cause)
     }
 
-    /// The same problem with its cause, for the log only.
+    /// Adds the cause, for the log only.
     #[must_use]
     pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
     }
 
-    /// The same problem with a header.
+    /// Adds a header.
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
         self.0.header = Some((name, value.into()));
         self
     }
 
-    /// What a response without a body of ours means, judged by its status.
+    /// The problem for an error of the framework, by its status.
     fn of_status(status: StatusCode, error: Option<&actix_web::Error>) -> Self {
         if status.is_server_error() {
             let cause = error.map_or_else(|| status.to_string(), ToString::to_string);
@@ -101,20 +100,20 @@ impl Problem {
             return problem;
         }
         let detail = match (status, error) {
-            (StatusCode::NOT_FOUND, _) => "There is nothing here.".to_owned(),
-            (StatusCode::RANGE_NOT_SATISFIABLE, _) => "The range is not part of this file.".to_owned(),
+            (StatusCode::NOT_FOUND, _) => "There is nothing at this address.".to_owned(),
+            (StatusCode::RANGE_NOT_SATISFIABLE, _) => "The range is outside of this file.".to_owned(),
             (_, Some(error)) => error.to_string(),
             (_, None) => status.canonical_reason().unwrap_or("The request was refused.").to_owned(),
         };
         Self::new(status, detail)
     }
 
-    /// The whole response to a request of that path, for where [`answer`] does not stand in between.
+    /// The complete response, for requests that bypass [`middleware`].
     pub(crate) fn response(&self, path: &str) -> HttpResponse {
         self.written_to(self.error_response(), path)
     }
 
-    /// A response with this problem as its body.
+    /// Sets this problem as the body of a response.
     fn written_to(&self, mut response: HttpResponse, path: &str) -> HttpResponse {
         let request_id = next_request_id();
         log(self, &request_id, path);
@@ -151,7 +150,7 @@ impl ResponseError for Problem {
         self.0.status
     }
 
-    /// Status and header; [`answer`] writes the body, since it knows the request's id.
+    /// Status and header; [`middleware`] writes the body, since it assigns the request id.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.0.status);
         if let Some((name, value)) = &self.0.header {
@@ -161,26 +160,23 @@ impl ResponseError for Problem {
     }
 }
 
-/// Middleware, the outermost: gives each request an id and writes every error as a problem.
-///
-/// # Errors
-/// What an inner middleware could not answer itself.
-pub(crate) fn answer(
+/// The outermost middleware: writes every error as a problem with a request id.
+pub(crate) fn middleware(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> {
-    next.call(request).map_ok(explained)
+    next.call(request).map_ok(with_problem)
 }
 
-/// The response, with a problem as its body if it is an error that does not explain itself.
-fn explained(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+/// The response, with a problem as its body if it is an error without a body.
+fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let error = response.response().error();
-    let is_answered = !response.response().body().size().is_eof();
-    if error.is_none() && is_answered {
+    let has_body = !response.response().body().size().is_eof();
+    if error.is_none() && has_body {
         return response;
     }
     let problem = match error.and_then(|error| error.as_error::<Problem>()) {
@@ -195,14 +191,14 @@ fn explained(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
 fn log(problem: &Problem, request_id: &str, path: &str) {
     let status = problem.0.status.as_u16();
     match &problem.0.cause {
-        Some(cause) => tracing::error!(request.id = request_id, path, status, error = cause, "a request failed"),
+        Some(cause) => tracing::error!(request.id = request_id, path, status, error = cause, "request failed"),
         None => {
-            tracing::debug!(request.id = request_id, path, status, detail = problem.0.detail, "a request was refused")
+            tracing::debug!(request.id = request_id, path, status, detail = problem.0.detail, "request refused")
         }
     }
 }
 
-/// Unique in this process, and all but unique among processes: the process's random number and a counter.
+/// Unique in this process and very likely among processes: a random number of the process and a counter.
 fn next_request_id() -> String {
     static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
     static COUNTER: AtomicU64 = AtomicU64::new(1);

@@ -1,4 +1,4 @@
-//! The fields behind the question mark of an address.
+//! Query parameters.
 
 use std::ops::RangeInclusive;
 
@@ -8,25 +8,23 @@ use actix_web::{HttpRequest, web};
 use super::Problem;
 use crate::ids::Invalid;
 
-/// A query's fields, in their order.
+/// The parameters of a query, in their order.
 #[derive(Debug)]
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads a request's query.
-    ///
     /// # Errors
-    /// 400 where it is not percent-encoded text.
+    /// 400 if the query is not percent-encoded text.
     pub(crate) fn read(request: &HttpRequest) -> Result<Self, Problem> {
         let query = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
             .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("The query cannot be read: {error}.")))?;
         Ok(Self(query.into_inner()))
     }
 
-    /// The first field of that name, as `parse` understands it; `None` where there is none.
+    /// Parses the first parameter of this name; `None` if there is none.
     ///
     /// # Errors
-    /// 400 where it understands nothing; `expected` says what is right.
+    /// 400 with `expected` if `parse` returns `None`.
     pub(crate) fn parsed<T>(
         &self,
         name: &str,
@@ -40,10 +38,10 @@ impl Query {
         }
     }
 
-    /// The first field of that name, a whole number in digits; `None` where there is none.
+    /// The first parameter of this name as a decimal integer within a range; `None` if there is none.
     ///
     /// # Errors
-    /// 400 where it is something else or out of range; `expected` says what is right.
+    /// 400 with `expected` for anything else.
     pub(crate) fn integer(
         &self,
         name: &str,
@@ -51,7 +49,7 @@ impl Query {
         expected: &'static str,
     ) -> Result<Option<u64>, Problem> {
         self.parsed(name, expected, |text| {
-            // Without this a sign would be accepted.
+            // `parse` accepts a sign.
             let digits = text.bytes().all(|byte| byte.is_ascii_digit());
             let number = if digits { text.parse().ok() } else { None };
             number.filter(|number| range.contains(number))

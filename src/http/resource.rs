@@ -1,11 +1,11 @@
-//! Resources: which methods an address answers. Their requests are counted under their patterns.
+//! Resources with the methods that they allow. Their requests are counted by path pattern.
 
 use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 
 use super::Problem;
 use super::metrics::Route;
 
-/// A resource that answers GET.
+/// A resource for GET.
 pub(crate) fn get<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
@@ -16,7 +16,7 @@ where
     resource(path).route(web::get().to(handler)).default_service(web::to(other))
 }
 
-/// A resource that answers GET, and HEAD with the same but the body.
+/// A resource for GET and HEAD.
 pub(crate) fn file<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
@@ -27,7 +27,7 @@ where
     resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler)).default_service(web::to(other))
 }
 
-/// A resource that answers POST.
+/// A resource for POST.
 pub(crate) fn post<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
@@ -38,7 +38,7 @@ where
     resource(path).route(web::post().to(handler)).default_service(web::to(other))
 }
 
-/// A resource that answers GET, and PUT with what is to be there.
+/// A resource for GET and PUT.
 pub(crate) fn get_put<H, A, P, B>(path: &str, handler: H, putter: P) -> Resource
 where
     H: Handler<A>,
@@ -56,10 +56,7 @@ fn resource(path: &str) -> Resource {
     web::resource(path).app_data(Route::new(path))
 }
 
-/// The answer where there is no resource.
-///
-/// # Errors
-/// Always: 404.
+/// The handler of paths without a resource: always 404.
 pub(crate) async fn not_found() -> Result<HttpResponse, Problem> {
     Err(Problem::not_found("There is nothing at this address."))
 }

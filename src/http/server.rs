@@ -1,4 +1,4 @@
-//! An HTTP server on a given listener, with websockets or without.
+//! HTTP servers on a given listener, with or without websockets.
 
 use std::future::Future;
 use std::io;
@@ -19,23 +19,23 @@ use super::resource::not_found;
 use super::upgrade::{Upgrade, Websockets};
 use super::{metrics, problem};
 
-/// How many connections may wait to be accepted: thousands of clients may come back at once after a restart.
+/// The length of the accept queue: after a restart, thousands of clients may reconnect at once.
 const BACKLOG: i32 = 4096;
-/// How long a connection may idle between requests.
+/// The longest idle time between the requests of a connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send a request's head.
+/// The time limit for a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection stays open after its last answer, for a client that is still sending: at once it would be reset,
-/// and the answer lost.
+/// How long a connection stays open after its last response while the client is still sending: closing it at once would
+/// reset it, and lose the response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How a server runs.
+/// Settings of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Threads that serve connections.
+    /// The number of threads that serve connections.
     pub workers: NonZeroUsize,
-    /// How long requests in flight may take to end once a shutdown was requested, in whole seconds.
+    /// The time limit for requests in flight after a shutdown was requested, in whole seconds.
     pub drain: Duration,
 }
 
@@ -45,15 +45,15 @@ pub struct Settings {
 /// When the address cannot be bound.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let listener = TcpListener::bind(address)?;
-    // On a socket that listens already this changes the length of its queue only.
+    // On a listening socket, this only changes the length of the queue.
     rustix::net::listen(&listener, BACKLOG)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Starts serving on the current runtime; the returned future ends when the server has drained after `shutdown`.
+/// Starts serving on the current runtime; the returned future completes when the server has drained after `shutdown`.
 ///
-/// A request whose client goes away is dropped at once, also where its answer is only waited for.
+/// When a client disconnects, its request is dropped at once, even while it waits.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -79,10 +79,10 @@ where
     Ok(serve(server, shutdown, |_| std::future::ready(())))
 }
 
-/// The same with websockets: every request that asks for one is theirs, on whatever path, and leaves HTTP.
+/// Starts a server with websockets: `websockets` takes every upgrade request, on any path.
 ///
-/// At the end nothing new is accepted, then the websockets are closed while the threads that serve them still live, then
-/// the rest drains.
+/// At the shutdown, the server first stops accepting, then closes the websockets while their threads still run, then
+/// drains the rest.
 ///
 /// # Errors
 /// When the listener cannot be used.
@@ -109,7 +109,7 @@ where
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .h1_allow_half_closed(false)
             .tcp_nodelay(true)
-            // Without it a connection that idles between requests would keep the server for all of its drain time.
+            // Without it, an idle connection would delay the shutdown by the whole drain time.
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
@@ -144,13 +144,13 @@ where
     F: Fn(&mut web::ServiceConfig),
 {
     App::new()
-        .wrap(from_fn(problem::answer))
+        .wrap(from_fn(problem::middleware))
         .wrap_fn(|request, next| metrics::measured(next.call(request)))
         .configure(routes)
         .default_service(web::to(not_found))
 }
 
-/// Runs a server until `shutdown`, says goodbye, and drains it.
+/// Runs a server until `shutdown`, awaits `before_drain`, and drains it.
 async fn serve<G>(
     server: Server,
     shutdown: CancellationToken,
@@ -162,7 +162,7 @@ where
     let handle = server.handle();
     let mut serving = tokio::spawn(server);
     tokio::select! {
-        ended = &mut serving => return ended.unwrap_or_else(|panic| Err(io::Error::other(panic))),
+        result = &mut serving => return result.unwrap_or_else(|panic| Err(io::Error::other(panic))),
         () = shutdown.cancelled() => {}
     }
     before_drain(handle.clone()).await;

@@ -1,4 +1,4 @@
-//! The way from HTTP to a websocket: a request that asks for one, and the connection it came on.
+//! Websocket upgrades: the request and its connection.
 
 use std::future::Future;
 use std::io;
@@ -19,20 +19,20 @@ use tokio::time::timeout;
 
 use super::Problem;
 
-/// How long a client may take to read that it was refused.
+/// How long a refused client may keep the connection open to read the response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Who takes a server's websockets.
+/// The handler of a server's websockets.
 pub trait Websockets: Clone + Send + 'static {
-    /// What takes the requests of one thread of the server; called once on each. Its future ends when the request is
-    /// answered: a websocket that comes of it no longer belongs to the server.
+    /// Makes the handler for one server thread. The handler's future completes when the request is answered; the server
+    /// does not track the resulting websocket.
     fn on_this_thread(&self) -> impl Fn(Upgrade) -> LocalBoxFuture<'static, ()> + Clone + use<Self>;
 
-    /// Closes them all. The server accepts no connection any more, and its threads still live.
+    /// Closes all websockets. The server accepts no more connections, but its threads still run.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// A request that asks to speak websocket.
+/// A websocket upgrade request.
 pub struct Upgrade {
     request: Request,
     connection: Framed<TcpStream, h1::Codec>,
@@ -43,15 +43,14 @@ impl Upgrade {
         Self { request, connection }
     }
 
-    /// Its head.
     pub(crate) fn head(&self) -> &RequestHead {
         self.request.head()
     }
 
-    /// Whether it follows RFC 6455, section 4.2.1.
+    /// Checks the request against RFC 6455, section 4.2.1.
     ///
     /// # Errors
-    /// 400 and what is wrong with it.
+    /// 400 with the violation.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         ws::verify_handshake(self.head()).map_err(|error| {
             let problem = Problem::new(StatusCode::BAD_REQUEST, format!("This is no websocket request: {error}."));
@@ -64,10 +63,10 @@ impl Upgrade {
         })
     }
 
-    /// Says 101, after [`check`](Self::check). The connection is the caller's then, with what was read of it already.
+    /// Sends 101, after [`check`](Self::check). Returns the connection and the bytes that were already read from it.
     ///
     /// # Errors
-    /// When the client is gone.
+    /// If the client has disconnected.
     pub(crate) async fn accept(mut self) -> io::Result<(TcpStream, Bytes)> {
         let response = ws::handshake_response(self.request.head()).finish().drop_body();
         self.connection.send((response, BodySize::None).into()).await?;
@@ -75,18 +74,18 @@ impl Upgrade {
         Ok((connection.io, connection.read_buf.freeze()))
     }
 
-    /// Answers with a refusal, and closes the connection.
+    /// Sends an error response and closes the connection.
     pub(crate) async fn refuse(mut self, response: HttpResponse) {
-        // A client that does not stay for the answer is not missed.
-        if self.answer(response).await.is_ok() {
+        // A client that has disconnected needs no response.
+        if self.send(response).await.is_ok() {
             let mut stream = self.connection.into_parts().io;
             let _ = stream.shutdown().await;
-            // What is still unread when a connection closes resets it, and the answer with it.
+            // Closing a connection with unread data resets it, and loses the response.
             let _ = timeout(CLOSE_TIMEOUT, tokio::io::copy(&mut stream, &mut tokio::io::sink())).await;
         }
     }
 
-    async fn answer(&mut self, response: HttpResponse) -> io::Result<()> {
+    async fn send(&mut self, response: HttpResponse) -> io::Result<()> {
         let (head, body) = response.into_parts();
         let mut head = Response::from(head);
         head.head_mut().set_connection_type(ConnectionType::Close);

@@ -1,8 +1,8 @@
-//! `/metrics`: what a server says of itself to Prometheus.
+//! `/metrics`, for Prometheus.
 //!
-//! Owns the counts of the server's requests. Everything else is a reading that `cli` registers and that is taken anew for
-//! each scrape, so that nothing has to be kept in step. The text is OpenMetrics 1.0. Never waits for anything but its
-//! readings, and a reading that fails is left out rather than failing the others.
+//! Owns the request counters. `cli` registers all other metrics as functions that are called at each scrape, so that
+//! nothing has to be kept up to date. The format is OpenMetrics 1.0. A metric that cannot be read is omitted; the others
+//! are not affected.
 
 mod process;
 mod requests;
@@ -27,21 +27,18 @@ pub(crate) use requests::{Route, measured};
 
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Whether a value may fall.
+/// The type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// It grows until the process ends; its name gets the suffix `_total`.
+    /// Only increases; its name gets the suffix `_total`.
     Counter,
-    /// It goes up and down.
     Gauge,
 }
 
-/// One value, and what tells it from the others of the same name.
+/// One value of a metric, with its labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Sample {
-    /// Names and values of its labels.
     pub(crate) labels: Vec<(&'static str, String)>,
-    /// The value.
     pub(crate) value: f64,
 }
 
@@ -53,15 +50,15 @@ impl From<f64> for Sample {
 
 type Read = Arc<dyn Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync>;
 
-/// What one server counts and reads; a clone shares it.
+/// The metrics of one server; a clone shares them.
 #[derive(Clone, Default)]
 pub(crate) struct Metrics {
     requests: Arc<Requests>,
-    readings: Vec<Reading>,
+    metrics: Vec<Metric>,
 }
 
 #[derive(Clone)]
-struct Reading {
+struct Metric {
     name: &'static str,
     help: &'static str,
     kind: Kind,
@@ -69,22 +66,22 @@ struct Reading {
 }
 
 impl Metrics {
-    /// The server's requests, and what the operating system says of the process.
+    /// Requests, and the process metrics of the operating system.
     pub(crate) fn new() -> Self {
-        process::readings(Self::default())
+        process::add_metrics(Self::default())
     }
 
-    /// Adds a reading that has to be waited for, or that has several samples. None means that there is nothing to say.
+    /// Adds a metric that is read asynchronously or has several samples. Without samples, it is omitted.
     #[must_use]
     pub(crate) fn with<F>(mut self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
     where
         F: Fn() -> BoxFuture<'static, Vec<Sample>> + Send + Sync + 'static,
     {
-        self.readings.push(Reading { name, help, kind, read: Arc::new(read) });
+        self.metrics.push(Metric { name, help, kind, read: Arc::new(read) });
         self
     }
 
-    /// Adds a value that is there at once.
+    /// Adds a metric with one value.
     #[must_use]
     pub(crate) fn with_value<F>(self, name: &'static str, help: &'static str, kind: Kind, read: F) -> Self
     where
@@ -95,9 +92,9 @@ impl Metrics {
 
     async fn text(&self) -> Result<String, fmt::Error> {
         let mut registry = Registry::default();
-        for Reading { name, help, kind, read } in &self.readings {
+        for Metric { name, help, kind, read } in &self.metrics {
             let samples = read().await;
-            registry.register_collector(Box::new(Taken { name, help, kind: *kind, samples }));
+            registry.register_collector(Box::new(Scraped { name, help, kind: *kind, samples }));
         }
         registry.register_collector(Box::new(Arc::clone(&self.requests)));
         let mut text = String::new();
@@ -106,16 +103,16 @@ impl Metrics {
     }
 }
 
-/// A reading that was taken.
+/// A metric with the samples of one scrape.
 #[derive(Debug)]
-struct Taken {
+struct Scraped {
     name: &'static str,
     help: &'static str,
     kind: Kind,
     samples: Vec<Sample>,
 }
 
-impl Collector for Taken {
+impl Collector for Scraped {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         if self.samples.is_empty() {
             return Ok(());
@@ -144,7 +141,7 @@ impl Kind {
     }
 }
 
-/// Adds `/metrics`, which `auth` guards, and lets the server's requests be counted.
+/// Adds `/metrics`, which needs the token of `auth`, and counts the server's requests.
 pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
@@ -165,7 +162,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn readings_are_taken_anew_and_those_without_samples_are_left_out() {
+    async fn metrics_are_read_at_each_scrape_and_omitted_without_samples() {
         let backlog = || {
             let sample = |state: &str, value| Sample { labels: vec![("state", state.to_owned())], value };
             future::ready(vec![sample("queued", 3.0), sample("dead", 0.0)]).boxed()

@@ -1,6 +1,6 @@
-//! What the operating system says of the process, under the names that Prometheus's clients share.
+//! Process metrics of the operating system, with the standard names of Prometheus clients.
 //!
-//! Memory and open files are read from `/proc` and left out where there is none.
+//! Memory and open files are read from `/proc`, and omitted on systems without it.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,17 +12,23 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::{Kind, Metrics, Sample};
 
-/// Adds the readings.
-pub(super) fn readings(metrics: Metrics) -> Metrics {
+pub(super) fn add_metrics(metrics: Metrics) -> Metrics {
     let started = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     let build = vec![Sample { labels: vec![("version", env!("CARGO_PKG_VERSION").to_owned())], value: 1.0 }];
     metrics
-        .with("m3a3_build_info", "What is running", Kind::Gauge, move || future::ready(build.clone()).boxed())
-        .with_value("process_start_time_seconds", "When it started, since 1970", Kind::Gauge, move || started)
-        .with_value("process_cpu_seconds", "User and system time", Kind::Counter, cpu_seconds)
+        .with("m3a3_build_info", "The version that is running", Kind::Gauge, move || {
+            future::ready(build.clone()).boxed()
+        })
+        .with_value(
+            "process_start_time_seconds",
+            "Start time of the process, in seconds since 1970",
+            Kind::Gauge,
+            move || started,
+        )
+        .with_value("process_cpu_seconds", "User and system CPU time of the process", Kind::Counter, cpu_seconds)
         .with("process_resident_memory_bytes", "Resident memory", Kind::Gauge, || if_known(resident_bytes()))
         .with("process_open_fds", "Open file descriptors", Kind::Gauge, || if_known(open_files()))
-        .with("process_max_fds", "How many may be open", Kind::Gauge, || if_known(max_files()))
+        .with("process_max_fds", "Limit of open file descriptors", Kind::Gauge, || if_known(max_files()))
 }
 
 fn if_known(value: Option<f64>) -> future::BoxFuture<'static, Vec<Sample>> {
@@ -41,7 +47,7 @@ fn resident_bytes() -> Option<f64> {
     Some(pages * page_size() as f64)
 }
 
-/// Among them the one that the folder is read by.
+/// Includes the descriptor that reads the folder.
 fn open_files() -> Option<f64> {
     Some(fs::read_dir("/proc/self/fd").ok()?.count() as f64)
 }

@@ -1,8 +1,8 @@
-//! Requests by route, method and class of status, and how long each route takes.
+//! Requests by route, method and status class, and their durations by route.
 //!
-//! A route is known by the pattern that it was made with, so that an address never becomes a label. Counting costs a
-//! request three atomic additions and two looks at the clock; a lock is taken when a thread meets a route for the first
-//! time, and by a scrape. A request whose client goes away is not counted.
+//! The label of a route is its pattern, never the path of a request. Counting costs three atomic additions and two clock
+//! readings per request; a lock is taken when a thread serves a route for the first time, and by a scrape. A request whose
+//! client disconnects is not counted.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -22,17 +22,16 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-/// The route of what no route has answered: a wrong address, or no token.
+/// The label of requests that reached no route: unknown paths and missing tokens.
 const NONE: &str = "none";
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The bounds of the histogram, in microseconds: from a read by key to a poll that is held for its longest.
+/// The bounds of the histogram, in microseconds: from a read by key to the longest held poll.
 const BOUNDS_US: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000,
     60_000_000,
 ];
 
-/// The requests of a server.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     series: Mutex<BTreeMap<String, Arc<Series>>>,
@@ -45,11 +44,11 @@ impl Requests {
     }
 }
 
-/// What one route has answered.
+/// The responses of one route.
 #[derive(Debug, Default)]
 struct Series {
-    answers: [[AtomicU64; CLASSES.len()]; METHODS.len()],
-    /// One for each bound, and one for what took longer.
+    responses: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    /// One bucket per bound, and one for longer durations.
     durations: [AtomicU64; BOUNDS_US.len() + 1],
     nanoseconds: AtomicU64,
 }
@@ -59,20 +58,20 @@ impl Series {
         let method = METHODS.iter().position(|name| *name == method.as_str()).unwrap_or(METHODS.len() - 1);
         let class = usize::from(status.as_u16() / 100).clamp(1, CLASSES.len()) - 1;
         let bucket = BOUNDS_US.iter().position(|bound| took <= Duration::from_micros(*bound));
-        self.answers[method][class].fetch_add(1, Ordering::Relaxed);
+        self.responses[method][class].fetch_add(1, Ordering::Relaxed);
         self.durations[bucket.unwrap_or(BOUNDS_US.len())].fetch_add(1, Ordering::Relaxed);
         self.nanoseconds.fetch_add(took.as_nanos() as u64, Ordering::Relaxed);
     }
 
     /// The counts that are not zero.
-    fn answers(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
-        let counts = METHODS.iter().zip(&self.answers).flat_map(|(method, classes)| {
+    fn responses(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+        let counts = METHODS.iter().zip(&self.responses).flat_map(|(method, classes)| {
             CLASSES.iter().zip(classes).map(|(class, count)| (*method, *class, count.load(Ordering::Relaxed)))
         });
         counts.filter(|(_, _, count)| *count > 0)
     }
 
-    /// How many took no longer than each bound and longer than the one before.
+    /// The number of requests per bucket.
     fn buckets(&self) -> Vec<(f64, u64)> {
         let bounds = BOUNDS_US.iter().map(|bound| Duration::from_micros(*bound).as_secs_f64()).chain([f64::INFINITY]);
         bounds.zip(&self.durations).map(|(bound, count)| (bound, count.load(Ordering::Relaxed))).collect()
@@ -82,15 +81,15 @@ impl Series {
 impl Collector for Requests {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let series = self.series.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let help = "Requests that were answered, by the pattern of their route";
+        let help = "Requests by route pattern, method and status class";
         let mut requests = encoder.encode_descriptor("m3a3_http_requests", help, None, MetricType::Counter)?;
         for (route, series) in &series {
-            for (method, class, count) in series.answers() {
+            for (method, class, count) in series.responses() {
                 let labels = [("route", route.as_str()), ("method", method), ("status", class)];
                 requests.encode_family(&labels)?.encode_counter::<NoLabelSet, _, f64>(&count, None)?;
             }
         }
-        let help = "From a request's head to the head of its answer";
+        let help = "Time from the head of a request to the head of its response";
         let mut durations = encoder.encode_descriptor(
             "m3a3_http_request_duration",
             help,
@@ -108,16 +107,15 @@ impl Collector for Requests {
     }
 }
 
-/// The data of a resource, or of the server for what has no resource, by which its requests are counted.
+/// Application data of a resource, or of the server for requests without one, that selects the counters.
 #[derive(Debug)]
 pub(crate) struct Route {
     pattern: String,
-    /// Found at the first request; every thread that serves has a resource of its own.
+    /// Set at the first request; every server thread has its own resource.
     series: OnceCell<Option<Arc<Series>>>,
 }
 
 impl Route {
-    /// The route with this pattern.
     pub(crate) fn new(pattern: &str) -> Self {
         Self { pattern: pattern.to_owned(), series: OnceCell::new() }
     }
@@ -134,15 +132,15 @@ impl Route {
     }
 }
 
-/// What the service answers, counted once it does.
+/// Counts the response of a service.
 pub(crate) fn measured<B>(
-    answer: impl Future<Output = Result<ServiceResponse<B>, Error>>,
+    response: impl Future<Output = Result<ServiceResponse<B>, Error>>,
 ) -> impl Future<Output = Result<ServiceResponse<B>, Error>> {
-    let begun = Instant::now();
-    answer.inspect_ok(move |response| {
+    let started = Instant::now();
+    response.inspect_ok(move |response| {
         let request = response.request();
         if let Some(route) = request.app_data::<Route>() {
-            route.count(request, response.status(), begun.elapsed());
+            route.count(request, response.status(), started.elapsed());
         }
     })
 }
@@ -155,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_are_counted_by_method_class_and_time() {
+    fn responses_are_counted_by_method_status_class_and_duration() {
         let requests = Arc::new(Requests::default());
         let series = requests.series("/status/{user_id}");
         series.count(&Method::GET, StatusCode::OK, Duration::from_micros(250));
