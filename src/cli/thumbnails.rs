@@ -1,12 +1,12 @@
 //! What the configuration says of thumbnails, in the terms of who makes them.
 
 use crate::config::{Fit, Images, Output, Variant};
-use crate::images::Wanted;
+use crate::images::VariantSpec;
 use crate::thumbnail::{self, Spec};
 
 /// The thumbnails that are made of every picture.
-pub(super) fn wanted(config: &Images) -> Vec<Wanted> {
-    let wanted = |variant: &Variant| Wanted { variant: variant.name.clone(), spec: spec(variant) };
+pub(super) fn wanted(config: &Images) -> Vec<VariantSpec> {
+    let wanted = |variant: &Variant| VariantSpec { variant: variant.name.clone(), spec: spec(variant) };
     config.variants.iter().map(wanted).collect()
 }
 

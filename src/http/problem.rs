@@ -54,6 +54,13 @@ impl Problem {
         problem
     }
 
+    /// 400: a field occurs more than once.
+    pub(crate) fn repeated_field(name: &str) -> Self {
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("{name}: given twice"));
+        problem.0.errors = vec![json!({ "field": name, "got": "two values", "expected": "one value" })];
+        problem
+    }
+
     /// 404.
     pub(crate) fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)

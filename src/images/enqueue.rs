@@ -1,4 +1,4 @@
-//! `POST /enqueue`: a path, or the picture itself.
+//! `POST /enqueue`: accepts an image, by its path or as an upload.
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -21,7 +21,7 @@ pub(super) async fn post(
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
     // Held until the row is written.
-    let _permit = take_permit(&state).await?;
+    let _permit = admit(&state).await?;
     let submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&state, key, payload).await?,
         "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
@@ -29,13 +29,14 @@ pub(super) async fn post(
     };
     let files = state.files.clone();
     let accepted = state.database.try_write(move |connection| {
-        // Whoever takes a file away does so in a write transaction too: either it sees the row, or this sees its deed.
+        // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
         match files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
             true => Ok(None),
             false => store::accept(connection, &submission).map(Some),
         }
     });
-    let accepted = accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was taken away meanwhile"))?;
+    let accepted =
+        accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was removed in the meantime"))?;
     match accepted {
         Accepted::New(receipt) => {
             state.bus.publish(&ImageUploaded {
@@ -53,18 +54,18 @@ pub(super) async fn post(
     }
 }
 
-/// Refuses what there would be no room for, before its first byte is read.
-async fn take_permit(state: &State) -> Result<Permit, Problem> {
-    let (free, wanted) = (state.files.free_bytes().map_err(Problem::unavailable)?, state.limits.min_free_bytes);
-    if free < wanted {
-        return Err(disk_full(format!("{free} bytes are free, {wanted} are wanted")));
+/// Refuses the request before its body is read if the disk or the queue is full.
+async fn admit(state: &State) -> Result<Permit, Problem> {
+    let (free, required) = (state.files.free_bytes().map_err(Problem::unavailable)?, state.limits.min_free_bytes);
+    if free < required {
+        return Err(disk_full(format!("{free} bytes are free, {required} are required")));
     }
     state.queue_limit.acquire().await?.map_err(Problem::from)
 }
 
-/// 507; the cause goes to the log.
+/// 507; the cause is logged.
 pub(super) fn disk_full(cause: String) -> Problem {
-    let detail = "The disk is almost full; no picture is accepted until there is room again.";
+    let detail = "The disk is almost full; images are refused until there is free space.";
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause)
 }
 
@@ -97,7 +98,7 @@ async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Pa
     let checked = {
         let (files, path) = (state.files.clone(), path.clone());
         let check = move || match files.names_upload(&path) && !files.has_upload(&path) {
-            // A job would wait for it for ever, as for a disk that is away.
+            // Its job would wait forever, as for storage that is unavailable.
             true => Err(OpenError::Missing),
             false => files.check_original(&path),
         };
@@ -111,5 +112,5 @@ async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Pa
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {
     let got = format!("the string {:?}, but {error}", path.as_str());
-    Problem::field("imagePath", &Invalid { got, expected: "the path of a picture file below the image root" })
+    Problem::field("imagePath", &Invalid { got, expected: "the path of an image file below the image root" })
 }

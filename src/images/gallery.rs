@@ -1,4 +1,4 @@
-//! `GET /users/{userId}/images`: a user's pictures, page by page, with their thumbnails and what the warehouse knows.
+//! `GET /users/{userId}/images`: pages of a user's images, with their thumbnails and warehouse facts.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Value, json};
@@ -22,14 +22,14 @@ pub(super) async fn get(
     let user = user_id(&user)?;
     let query = Query::read(&request)?;
     let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
-    let before = query.integer("before", 1..=i64::MAX as u64, "the imageId that the page before ended with")?;
+    let before = query.integer("before", 1..=i64::MAX as u64, "the last imageId of the previous page")?;
     let before = before.and_then(|before| i64::try_from(before).ok());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = state
         .database
         .read(move |connection| {
             let Some(_) = users::thumbnail_status(connection, user)? else { return Ok(None) };
-            // One more than is shown tells whether there is a next page.
+            // One more than the page has shows whether there is a next page.
             let images = read_models::images_of(connection, user.get(), before, limit + 1)?;
             let ids: Vec<i64> = images.iter().map(|image| image.id).collect();
             Ok(Some((images, variants::of_images(connection, &ids)?)))

@@ -7,11 +7,11 @@ use crate::db::{UnixMillis, schema::idempotency_keys};
 use crate::ids::{Invalid, UserId};
 
 const LIFETIME_MS: UnixMillis = 24 * 60 * 60 * 1000;
-/// Expired keys go a few at a time, with each new one: more than come, so that they never pile up.
-const FORGOTTEN_AT_ONCE: i64 = 8;
+/// The number of expired keys that are deleted with each insert: more than one, so that they never accumulate.
+const MAX_DELETIONS: i64 = 8;
 const MAX_LENGTH: usize = 255;
 
-/// A key, and what was sent under it.
+/// A key with the content of its request.
 #[derive(Debug, Clone)]
 pub(super) struct IdempotencyKey {
     key: String,
@@ -19,12 +19,12 @@ pub(super) struct IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// `content` is what tells one submission of the user from another.
+    /// `content` distinguishes the submissions of a user.
     pub(super) fn new(key: String, content: String) -> Self {
         Self { key, content }
     }
 
-    /// Reads the header's value.
+    /// Parses the header's value.
     pub(super) fn parse(value: &[u8]) -> Result<String, Invalid> {
         const EXPECTED: &str = "1 to 255 visible ASCII characters";
         let visible = !value.is_empty() && value.len() <= MAX_LENGTH && value.iter().all(u8::is_ascii_graphic);
@@ -33,7 +33,7 @@ impl IdempotencyKey {
     }
 }
 
-/// What is known of a key.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Known {
     New,
@@ -60,7 +60,7 @@ pub(super) fn find(
     })
 }
 
-pub(super) fn remember(
+pub(super) fn record(
     connection: &mut SqliteConnection,
     user: UserId,
     key: &IdempotencyKey,
@@ -79,7 +79,7 @@ pub(super) fn remember(
     let expired = idempotency_keys::table
         .filter(idempotency_keys::created_at.le(now - LIFETIME_MS))
         .order(idempotency_keys::created_at)
-        .limit(FORGOTTEN_AT_ONCE)
+        .limit(MAX_DELETIONS)
         .select((idempotency_keys::user_id, idempotency_keys::idempotency_key))
         .load::<(i64, String)>(connection)?;
     for (user, key) in expired {

@@ -1,9 +1,9 @@
 //! Messages on `image_uploaded`: a doorbell for the worker, and other programs' way to submit an image.
 //!
-//! A message with a `jobId` has its row already. One without is recorded once, however many processes hear it and
-//! however late; [`Occurrences`] says how. API servers record at once. A thumbnail worker stands in for them: it
-//! records at once where none runs, and else only messages that the servers have left alone for a while, so that
-//! their configuration decides what users are told.
+//! A message with a `jobId` already has a row. One without is recorded once, no matter how many processes receive it and
+//! how late; see [`Occurrences`]. API servers record messages at once. A thumbnail worker is their fallback: it records at
+//! once if no API server runs, and otherwise only messages that the servers have not recorded for a while, so that their
+//! configuration decides which mail users get.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -23,26 +23,26 @@ use crate::events::ImageUploaded;
 use crate::ids::{ImagePath, UserId};
 use crate::jobs::{Permit, QueueFull, WakeSignal};
 
-/// How many messages share one write.
+/// The maximum number of messages per write.
 const BATCH: usize = 128;
-/// How long a stand-in leaves a message to the API servers.
+/// How long the fallback leaves a message to the API servers.
 const FALLBACK_DELAY: Duration = Duration::from_secs(5);
-/// The wait before the database is asked again at the start.
-const RETRY: Duration = Duration::from_millis(500);
+/// The delay between attempts to read the database at the start.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a process does with the messages of other programs.
+/// The part of a process in recording messages of other programs.
 #[derive(Clone)]
 pub(crate) enum Role {
-    /// Records them: an API server.
+    /// Records all messages: an API server.
     Record,
-    /// Records what no API server has recorded. The function says whether one runs.
+    /// Records messages that no API server has recorded. The function returns whether an API server runs.
     Fallback(Arc<dyn Fn() -> bool + Send + Sync>),
 }
 
-/// Hears the channel until the shutdown: records images of other programs, and rings for every sign of work.
+/// Consumes the channel until the shutdown: records images of other programs, and wakes workers on every signal.
 pub(crate) async fn listen(state: State, wake: WakeSignal, role: Role, shutdown: CancellationToken) {
-    // Before the subscription: an image that another process records from here on may belong to a message that this one
-    // hears too.
+    // Read before the subscription: an image that another process records from now on may belong to a message that this
+    // process receives too.
     let Some(newest) = newest_image(&state, &shutdown).await else { return };
     let subscription = state.bus.subscribe();
     let wake_on_message = wake.clone();
@@ -51,14 +51,14 @@ pub(crate) async fn listen(state: State, wake: WakeSignal, role: Role, shutdown:
     bus::record(subscription, recorder, move || wake_on_message.notify(), shutdown).await;
 }
 
-/// The newest image; `None` when the shutdown came first.
+/// The newest image; `None` after a shutdown.
 async fn newest_image(state: &State, shutdown: &CancellationToken) -> Option<i64> {
     loop {
         match state.database.read_soon(store::newest).await {
             Ok(newest) => return Some(newest),
-            Err(error) => tracing::warn!(%error, "the newest image cannot be read, trying again"),
+            Err(error) => tracing::warn!(%error, "cannot read the newest image, retrying"),
         }
-        shutdown.run_until_cancelled(sleep(RETRY)).await?;
+        shutdown.run_until_cancelled(sleep(RETRY_INTERVAL)).await?;
     }
 }
 
@@ -71,8 +71,8 @@ enum Obstacle {
     QueueFull(#[from] QueueFull),
     #[error("the free space of the disk is unknown: {0}")]
     Disk(#[from] std::io::Error),
-    #[error("{free} bytes are free on the disk, {wanted} are wanted")]
-    DiskFull { free: u64, wanted: u64 },
+    #[error("{free} bytes are free on the disk, {required} are required")]
+    DiskFull { free: u64, required: u64 },
 }
 
 struct ImageRecorder {
@@ -83,10 +83,10 @@ struct ImageRecorder {
     shutdown: CancellationToken,
 }
 
-/// How a message was recorded.
+/// The outcome of recording a message.
 enum Recorded {
     New(Receipt),
-    /// Another process had recorded this image of it before.
+    /// Another process has recorded it as this image.
     AlreadyRecorded(i64),
 }
 
@@ -111,7 +111,7 @@ impl Recorder for ImageRecorder {
 }
 
 impl ImageRecorder {
-    /// Where this process only stands in for API servers and one runs, gives it time to record the messages.
+    /// If this process is the fallback and an API server runs, gives it time to record the messages.
     async fn leave_to_servers(&self, waiting: &VecDeque<Heard<ImageUploaded>>) {
         let Role::Fallback(is_served) = &self.role else { return };
         if let Some(Heard { at, .. }) = waiting.back()
@@ -121,7 +121,7 @@ impl ImageRecorder {
         }
     }
 
-    /// Drops the messages that name an upload that does not exist: their jobs would wait for it for ever.
+    /// Drops messages with uploads that do not exist: their jobs would wait forever.
     async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Heard<ImageUploaded>>) {
         let files = self.state.files.clone();
         let uploads = waiting.iter().map(|heard| heard.event.image_path.clone());
@@ -129,27 +129,27 @@ impl ImageRecorder {
         if uploads.is_empty() {
             return;
         }
-        let looked = tokio::task::spawn_blocking(move || {
+        let checked = tokio::task::spawn_blocking(move || {
             uploads.into_iter().filter(|path| !files.has_upload(path)).collect::<HashSet<_>>()
         });
-        // Without an answer they are recorded.
-        let missing = looked.await.unwrap_or_default();
+        // If the check fails, they are recorded.
+        let missing = checked.await.unwrap_or_default();
         waiting.retain(|heard| !missing.contains(&heard.event.image_path));
         if !missing.is_empty() {
-            tracing::warn!(uploads = missing.len(), "messages that name uploads that do not exist are dropped");
+            tracing::warn!(uploads = missing.len(), "dropped messages with uploads that do not exist");
         }
     }
 
-    /// Removes those of the first messages that are recorded already, and returns how many of them are left.
+    /// Removes those of the first messages that are already recorded, and returns the number of the others.
     async fn remove_known(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<usize, DbError> {
-        let asked: Vec<_> = waiting.iter().take(distinct(waiting)).map(|heard| self.asked(&heard.event)).collect();
-        let count = asked.len();
+        let keys: Vec<_> = waiting.iter().take(distinct(waiting)).map(|heard| self.key(&heard.event)).collect();
+        let count = keys.len();
         let known: Vec<Option<i64>> = self
             .state
             .database
             .read_soon(move |connection| {
                 let find = |(user, path, last): (_, ImagePath, _)| store::of_message(connection, user, &path, last);
-                asked.into_iter().map(find).collect()
+                keys.into_iter().map(find).collect()
             })
             .await?;
         let mut unknown = Vec::new();
@@ -164,7 +164,7 @@ impl ImageRecorder {
         Ok(left)
     }
 
-    /// Records the first messages, at most `count`: as many as the limits of uploads allow.
+    /// Records up to `count` of the first messages, within the limits of uploads.
     async fn record_first(
         &mut self,
         count: usize,
@@ -176,7 +176,7 @@ impl ImageRecorder {
             .iter()
             .take(permits.len())
             .map(|Heard { event, .. }| {
-                let (user_id, path, last) = self.asked(event);
+                let (user_id, path, last) = self.key(event);
                 let mail = self.state.mail.clone();
                 (Submission { user_id, path, original_name: None, key: None, from_message: true, mail }, last)
             })
@@ -197,11 +197,11 @@ impl ImageRecorder {
         Ok(())
     }
 
-    /// Takes permits for new images, at least one.
+    /// Acquires permits for new images, at least one.
     async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
-        let (free, wanted) = (self.state.files.free_bytes()?, self.state.limits.min_free_bytes);
-        if free < wanted {
-            return Err(Obstacle::DiskFull { free, wanted });
+        let (free, required) = (self.state.files.free_bytes()?, self.state.limits.min_free_bytes);
+        if free < required {
+            return Err(Obstacle::DiskFull { free, required });
         }
         let mut permits = Vec::with_capacity(count);
         while permits.len() < count {
@@ -214,8 +214,8 @@ impl ImageRecorder {
         Ok(permits)
     }
 
-    /// The content of a message, and the image that the one before belongs to.
-    fn asked(&self, message: &ImageUploaded) -> (UserId, ImagePath, i64) {
+    /// The content of a message, and the image of the previous message with this content.
+    fn key(&self, message: &ImageUploaded) -> (UserId, ImagePath, i64) {
         let last = self.occurrences.last(message.user_id, &message.image_path);
         (message.user_id, message.image_path.clone(), last)
     }
@@ -227,14 +227,14 @@ impl ImageRecorder {
         };
         if let Recorded::New(Receipt { job_id, user_id, path, .. }) = recorded {
             tracing::info!(job.id = %job_id, user.id = %user_id, "recorded another program's image");
-            // Workers heard of the image before it had its row.
+            // Workers received the message before the image had its row.
             self.state.bus.publish(&ImageUploaded { user_id, image_path: path, job_id: Some(job_id) });
         }
         self.occurrences.matched(message.user_id, message.image_path, image);
     }
 }
 
-/// How many of the first messages share one write: those up to the first whose content occurs again.
+/// The number of first messages that can share one write: up to the first repeated content.
 fn distinct(waiting: &VecDeque<Heard<ImageUploaded>>) -> usize {
     let mut contents = HashSet::new();
     waiting
@@ -244,7 +244,7 @@ fn distinct(waiting: &VecDeque<Heard<ImageUploaded>>) -> usize {
         .count()
 }
 
-/// Accepts the image of a message, unless another process has done so meanwhile.
+/// Accepts the image of a message, unless another process has done so since the lookup.
 fn record(connection: &mut SqliteConnection, submission: &Submission, last: i64) -> QueryResult<Recorded> {
     if let Some(image) = store::of_message(connection, submission.user_id, &submission.path, last)? {
         return Ok(Recorded::AlreadyRecorded(image));

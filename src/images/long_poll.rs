@@ -1,4 +1,4 @@
-//! Held polls: register, read the row, wait, and read it again on every wake.
+//! Held polls: register a waiter, read the row, wait, and read the row again on every wake.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::bus::{Bus, Signal, Subscription};
 use crate::db::{Database, DbError, UnixMillis, now};
 use crate::events::Finished;
 
-/// How often to look, with one query, for what a lost message did not tell.
+/// How often one query looks for finished images whose messages were lost.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
-/// A row's time is taken a little before it can be read: looks overlap by more than any commit takes.
+/// The overlap of these queries, above the duration of any commit: a row's time is set before the row is visible.
 const RECHECK_OVERLAP_MS: UnixMillis = 15_000;
-/// The pause between the parts when everyone is woken, so that thousands do not read at once.
+/// The pause between the shards when all waiters are woken, so that thousands do not read at once.
 const WAKE_ALL_PAUSE: Duration = Duration::from_millis(5);
 
 /// The held polls of a process; a clone shares them.
@@ -31,15 +31,16 @@ pub(crate) struct LongPolls {
 }
 
 impl LongPolls {
-    /// Nobody waits yet. At `shutdown` every held poll is answered at once.
+    /// At `shutdown`, every held poll is answered at once.
     pub(crate) fn new(database: Database, shutdown: CancellationToken) -> Self {
         Self { database, waiters: Arc::default(), shutdown }
     }
 
-    /// Answers when there is a thumbnail or certainly none, else after `timeout`. Who calls this is a waiter from now on.
+    /// Holds a poll until the status is final or `timeout` has passed. The waiter is registered by the call itself, not by
+    /// the first poll of the future.
     ///
-    /// Cancel safe: dropped with its request when the client goes away, it leaves nothing behind.
-    pub(super) fn answer(
+    /// Cancel safe: dropped when the client disconnects, it removes its waiter.
+    pub(super) fn hold(
         &self,
         subject: Subject,
         timeout: Duration,
@@ -48,36 +49,36 @@ impl LongPolls {
         let deadline = Instant::now() + timeout;
         async move {
             loop {
-                if let Some(status) = self.end(subject, &waiter)? {
-                    return Ok(subject.answer(&status));
+                if let Some(status) = self.final_status(subject, &waiter)? {
+                    return Ok(subject.response(&status));
                 }
                 tokio::select! {
                     biased;
-                    () = self.shutdown.cancelled() => return Ok(subject.timed_out()),
+                    () = self.shutdown.cancelled() => return Ok(subject.timeout_response()),
                     () = waiter.woken() => {}
-                    () = sleep_until(deadline) => return Ok(subject.timed_out()),
+                    () = sleep_until(deadline) => return Ok(subject.timeout_response()),
                 }
             }
         }
     }
 
-    /// How it has ended, if it has: by the row, else by what another program's worker said.
-    fn end(&self, subject: Subject, waiter: &Waiter) -> Result<Option<Status>, DbError> {
-        // Asked first: of what comes later, the next wake tells.
-        let told = match subject {
-            Subject::User(_) => waiter.told().map(Status::of_message),
+    /// The final status, if there is one: by the row, else by the message of another program's worker.
+    fn final_status(&self, subject: Subject, waiter: &Waiter) -> Result<Option<Status>, DbError> {
+        // Read before the row: later messages cause another wake.
+        let foreign = match subject {
+            Subject::User(_) => waiter.foreign_outcome().map(Status::of_message),
             Subject::Job(..) => None,
         };
         let status = subject.status(&self.database)?;
-        Ok(if status.is_final() { Some(status) } else { told })
+        Ok(if status.is_final() { Some(status) } else { foreign })
     }
 
-    /// How many polls are held.
+    /// The number of held polls.
     pub(crate) fn held(&self) -> usize {
         self.waiters.count()
     }
 
-    /// Wakes waiters on every sign of news, until the shutdown.
+    /// Wakes waiters on messages, reconnects and found rows, until the shutdown.
     pub(crate) async fn run(self, bus: Bus) {
         let mut finished = bus.subscribe::<Finished>();
         let mut recheck = interval(RECHECK_INTERVAL);
@@ -100,14 +101,14 @@ impl LongPolls {
             return;
         }
         let known = finished.job_id.map(|job| self.database.read_point(|connection| store::by_job(connection, job)));
-        // Where the row cannot be read, the waiters' own reads tell them so.
+        // If the row cannot be read, the waiters' own reads report the error.
         let is_ours = matches!(known, Some(Ok(Some(_)) | Err(_)));
         self.waiters.wake(user, (!is_ours).then_some(finished.outcome));
     }
 
     async fn wake_all(&self) {
-        for part in 0..Waiters::PARTS {
-            self.waiters.wake_part(part);
+        for shard in 0..Waiters::SHARDS {
+            self.waiters.wake_shard(shard);
             sleep(WAKE_ALL_PAUSE).await;
         }
     }
@@ -119,7 +120,7 @@ impl LongPolls {
         let since = now() - RECHECK_OVERLAP_MS;
         match self.database.read(move |connection| store::finished_since(connection, since)).await {
             Ok(users) => users.into_iter().for_each(|user| self.waiters.wake(user, None)),
-            Err(error) => tracing::error!(error = %error, "finished images cannot be looked up"),
+            Err(error) => tracing::error!(error = %error, "cannot look up finished images"),
         }
     }
 }

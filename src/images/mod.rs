@@ -1,15 +1,15 @@
-//! Pictures: from the upload to the thumbnail, and to whoever waits for it.
+//! Images: from the upload to the thumbnail, and to the held polls that wait for it.
 //!
 //! Owns the tables `images`, `thumbnails` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
 //! other programs' messages become images) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
-//! answers from a message what a row of its own says.
+//! answers from a message if there is a row.
 //!
 //! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`: the HTTP side
-//! - `waiters`, `long_poll`: requests that are held until there is news
+//! - `waiters`, `long_poll`: requests that are held until a thumbnail is finished
 //! - `intake`, `occurrences`: messages of other programs
 //! - `worker`: the thumbnail job
-//! - `orphans`: uploads that no row refers to
-//! - `store`, `variants`, `idempotency`: the rows of images, of their thumbnails, and of requests that may be repeated
+//! - `orphans`: uploads without a row
+//! - `store`, `variants`, `idempotency`: the rows of images, thumbnails and idempotency keys
 
 mod enqueue;
 mod gallery;
@@ -40,7 +40,7 @@ pub(crate) use intake::{Role, listen};
 pub(crate) use long_poll::LongPolls;
 pub(crate) use orphans::keep_removing_orphans;
 pub(crate) use routes::routes;
-pub(crate) use worker::{ThumbnailWorker, Wanted};
+pub(crate) use worker::{ThumbnailWorker, VariantSpec};
 
 /// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
@@ -60,22 +60,20 @@ pub(crate) struct State {
     pub(crate) auth: Auth,
 }
 
-/// What is accepted.
+/// Limits of uploads and polls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// The largest picture file.
     pub(crate) max_upload_bytes: u64,
-    /// The largest picture, width times height.
+    /// Width times height.
     pub(crate) max_pixels: u64,
-    /// How long a poll is held when the client does not say.
+    /// How long a poll is held by default.
     pub(crate) long_poll_timeout: Duration,
-    /// With fewer bytes free on the disk, nothing is accepted: what was accepted needs room to be finished.
+    /// Uploads are refused below this free disk space, which accepted images need to be finished.
     pub(crate) min_free_bytes: u64,
 }
 
 impl Limits {
-    /// What the decoder may be given.
-    pub(crate) fn of_pictures(&self) -> crate::thumbnail::Limits {
+    pub(crate) fn of_images(&self) -> crate::thumbnail::Limits {
         crate::thumbnail::Limits { max_pixels: self.max_pixels }
     }
 }

@@ -1,9 +1,10 @@
-//! Uploads that no row refers to: left by requests that were refused after their file was stored, and by crashes between
-//! the file and the row.
+//! Removal of uploads without a row: left by requests that were refused after their file was stored, and by crashes
+//! between the file and the row.
 //!
-//! No upload that is about to get its row loses its file. One that comes again is as young as a new one, and only what is
-//! older than [`MIN_AGE`] is taken. What is taken loses its name within a write transaction that has found no row with its
-//! path, and a request finds in its own that its file is there; write transactions exclude each other, in all processes.
+//! An upload whose row is about to be inserted never loses its file. Uploading the same image again renews its age, and
+//! only files older than [`MIN_AGE`] are removed. A file is unlinked within a write transaction that has found no row with
+//! its path, and a request checks in its own write transaction that the file exists; write transactions exclude each other,
+//! in all processes.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,21 +18,20 @@ use crate::db::{Database, DbError};
 use crate::files::Files;
 use crate::ids::ImagePath;
 
-/// How often to look.
+/// The time between sweeps.
 const INTERVAL: Duration = Duration::from_secs(6 * 60 * 60);
-/// How old an upload without a row has to be.
+/// The minimum age of an upload to be removed.
 const MIN_AGE: Duration = Duration::from_secs(24 * 60 * 60);
-/// How many old uploads are compared with the rows at a time, which takes a pass over all rows.
+/// The number of candidates per pass over all rows.
 const MAX_CANDIDATES: usize = 100_000;
-/// How many rows are read at a time.
+/// The number of rows per query.
 const ROWS: i64 = 10_000;
-/// How many uploads lose their names in one transaction, so that other writers get their turn.
+/// The number of uploads per transaction, so that other writers are not blocked.
 const BATCH: usize = 32;
-/// More orphans than this are not believed if they outnumber the uploads with a row: the database may be another one, or
-/// an old copy.
+/// More orphans than this are not removed if they outnumber the uploads with a row: it may be another database, or an old
+/// copy.
 const MAX_UNEXPLAINED: usize = 100;
 
-/// Why a sweep ended early.
 #[derive(Debug, thiserror::Error)]
 enum SweepError {
     #[error(transparent)]
@@ -49,8 +49,8 @@ pub(crate) async fn keep_removing_orphans(database: Database, files: Files, shut
         match shutdown.run_until_cancelled(sweep.run()).await {
             None => return,
             Some(Ok(0)) => {}
-            Some(Ok(removed)) => tracing::info!(removed, "uploads without a row were removed"),
-            Some(Err(error)) => tracing::warn!(error = %error, "uploads without a row cannot be removed"),
+            Some(Ok(removed)) => tracing::info!(removed, "removed uploads without a row"),
+            Some(Err(error)) => tracing::warn!(error = %error, "cannot remove uploads without a row"),
         }
     }
 }
@@ -61,7 +61,7 @@ struct Sweep {
 }
 
 impl Sweep {
-    /// One look at all uploads; says how many were removed.
+    /// Checks all uploads, and returns the number of removed ones.
     async fn run(&self) -> Result<usize, SweepError> {
         let (mut candidates, mut removed) = (HashSet::new(), 0);
         for part in Files::upload_parts() {
@@ -79,11 +79,11 @@ impl Sweep {
             return Ok(0);
         }
         let examined = candidates.len();
-        let last_row = self.strike_out_referenced(&mut candidates).await?;
+        let last_row = self.remove_referenced(&mut candidates).await?;
         let referenced = examined - candidates.len();
         if candidates.len() > MAX_UNEXPLAINED.max(referenced) {
             let (orphans, uploads) = (candidates.len(), examined);
-            tracing::warn!(orphans, uploads, "most uploads have no row, so none is removed: is this their database?");
+            tracing::warn!(orphans, uploads, "most uploads have no row, so none is removed (is this their database?)");
             return Ok(0);
         }
         let orphans: Vec<ImagePath> = candidates.into_iter().collect();
@@ -94,9 +94,8 @@ impl Sweep {
         Ok(removed)
     }
 
-    /// Leaves those candidates that no row refers to. Gives the id of the last row that was looked at: rows that come later
-    /// have higher ones.
-    async fn strike_out_referenced(&self, candidates: &mut HashSet<ImagePath>) -> Result<i64, DbError> {
+    /// Removes candidates with a row from the set. Returns the id of the last row that was read; later rows have higher ids.
+    async fn remove_referenced(&self, candidates: &mut HashSet<ImagePath>) -> Result<i64, DbError> {
         let mut last_row = 0;
         loop {
             let rows = self.database.read(move |connection| store::paths_after(connection, last_row, ROWS)).await?;
@@ -165,7 +164,7 @@ mod tests {
             Self { root, sweep: Sweep { database, files }, _writer: writer }
         }
 
-        /// Uploads that came long ago.
+        /// Uploads above the minimum age.
         fn uploads(&self, count: u8) -> Vec<ImagePath> {
             let upload = |n: u8| {
                 let hash = format!("{n:02x}").repeat(32);
@@ -195,13 +194,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_is_spared_that_gets_its_row_or_comes_again_after_the_look_at_the_rows() {
+    async fn an_upload_is_kept_if_it_gets_a_row_or_is_repeated_after_the_rows_were_read() {
         let lab = Lab::new();
         let uploads = lab.uploads(4);
         let [with_row, orphan, late_row, again] = uploads.as_slice() else { unreachable!() };
         lab.accept(with_row).await;
         let mut candidates = uploads.iter().cloned().collect();
-        let last_row = lab.sweep.strike_out_referenced(&mut candidates).await.unwrap();
+        let last_row = lab.sweep.remove_referenced(&mut candidates).await.unwrap();
         assert_eq!(candidates, [orphan, late_row, again].into_iter().cloned().collect());
         lab.accept(late_row).await;
         lab.date(again, SystemTime::now());
@@ -211,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_that_knows_few_of_many_uploads_removes_none() {
+    async fn nothing_is_removed_if_most_uploads_have_no_row() {
         let lab = Lab::new();
         let uploads = lab.uploads(150);
         lab.accept(&uploads[0]).await;

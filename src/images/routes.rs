@@ -18,8 +18,8 @@ const MAX_TIMEOUT_S: u64 = 60;
 
 /// Adds the routes.
 ///
-/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. Nor does the page, which asks
-/// for the token that its requests need.
+/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. The page needs none either; it
+/// prompts for the token of its requests.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let guarded = web::scope("")
@@ -45,7 +45,7 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
 
 async fn status(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = Subject::User(user_id(&user)?);
-    Ok(subject.answer(&subject.status(&state.database)?))
+    Ok(subject.response(&subject.status(&state.database)?))
 }
 
 async fn status_live(
@@ -55,12 +55,12 @@ async fn status_live(
 ) -> Result<HttpResponse, Problem> {
     let subject = Subject::User(user_id(&user)?);
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
-    Ok(state.long_polls.answer(subject, timeout).await?)
+    Ok(state.long_polls.hold(subject, timeout).await?)
 }
 
 async fn job(state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &job)?;
-    Ok(subject.answer(&subject.status(&state.database)?))
+    Ok(subject.response(&subject.status(&state.database)?))
 }
 
 async fn job_live(
@@ -70,10 +70,10 @@ async fn job_live(
 ) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &job)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
-    Ok(state.long_polls.answer(subject, timeout).await?)
+    Ok(state.long_polls.hold(subject, timeout).await?)
 }
 
-/// Frees the table of a request's header fields, a third of what a held poll takes.
+/// Frees the header fields of a request, a third of the memory of a held poll.
 fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
     *request.headers_mut() = HeaderMap::new();
     request

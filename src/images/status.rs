@@ -1,4 +1,4 @@
-//! What a client is told of a user's thumbnail or of a job.
+//! The status of a user's thumbnail or of a job, as an HTTP response.
 
 use actix_web::HttpResponse;
 use diesel::QueryResult;
@@ -12,19 +12,18 @@ use crate::events::Outcome;
 use crate::ids::{JobId, UserId};
 use crate::users::{self, ThumbnailStatus};
 
-/// Whom a client asks about.
+/// The subject of a status request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Subject {
-    /// A user: done with any thumbnail.
+    /// A user, whose status is done with any thumbnail.
     User(UserId),
-    /// One job, of this user.
+    /// A job and its user.
     Job(JobId, UserId),
 }
 
-/// How it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Status {
-    /// The variants are of the same picture as the thumbnail, which is one of them; none where nothing is known of them.
+    /// The variants belong to the same image as the thumbnail, which is one of them; empty for thumbnails of others.
     Done {
         thumbnail_url: String,
         variants: Vec<Variant>,
@@ -37,14 +36,12 @@ pub(super) enum Status {
 }
 
 impl Subject {
-    /// Whose news concern it.
     pub(super) fn user(&self) -> UserId {
         match *self {
             Self::User(user) | Self::Job(_, user) => user,
         }
     }
 
-    /// Reads how it stands.
     pub(super) fn status(&self, database: &Database) -> Result<Status, DbError> {
         database.read_point(|connection| match *self {
             Self::User(user) => Status::of_user(connection, user),
@@ -52,7 +49,7 @@ impl Subject {
         })
     }
 
-    /// The answer's body, for a job with the job's id.
+    /// The response body, for a job with the ids of the job and its user.
     pub(super) fn body(&self, status: &Status) -> Value {
         let mut body = match status {
             Status::Done { thumbnail_url, variants } => done(thumbnail_url, variants),
@@ -67,8 +64,8 @@ impl Subject {
         body
     }
 
-    /// The answer to a client that does not wait.
-    pub(super) fn answer(&self, status: &Status) -> HttpResponse {
+    /// The response with this status.
+    pub(super) fn response(&self, status: &Status) -> HttpResponse {
         let mut response = match status {
             Status::Unknown => HttpResponse::NotFound(),
             _ => HttpResponse::Ok(),
@@ -76,8 +73,8 @@ impl Subject {
         response.insert_header(("Cache-Control", "no-store")).json(self.body(status))
     }
 
-    /// The answer to a client that has waited long enough.
-    pub(super) fn timed_out(&self) -> HttpResponse {
+    /// The response to a held poll whose time is over.
+    pub(super) fn timeout_response(&self) -> HttpResponse {
         let mut body = self.body(&Status::Pending);
         body["message"] = json!("Request timed out. Please try again.");
         HttpResponse::RequestTimeout().insert_header(("Cache-Control", "no-store")).json(body)
@@ -105,12 +102,12 @@ impl Status {
 
     fn done(connection: &mut SqliteConnection, thumbnail_url: String, image_id: Option<i64>) -> QueryResult<Self> {
         let variants = image_id.map_or_else(|| Ok(Vec::new()), |id| variants::of_image(connection, id))?;
-        // Another service on the same table may show the user by a thumbnail of its own by now.
+        // Another service on the same table may have replaced the user's thumbnail by its own.
         let is_ours = variants.first().is_some_and(|first| first.url() == thumbnail_url);
         Ok(Self::Done { thumbnail_url, variants: if is_ours { variants } else { Vec::new() } })
     }
 
-    /// What another program's worker said, where there is no row of ours to ask.
+    /// The outcome in a message of another program's worker, for images without a row of ours.
     pub(super) fn of_message(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done { url } => Self::Done { thumbnail_url: url, variants: Vec::new() },
@@ -118,7 +115,7 @@ impl Status {
         }
     }
 
-    /// Whether there is nothing more to wait for.
+    /// Whether a held poll ends with it.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. })
     }

@@ -12,21 +12,21 @@ use crate::job_payloads::{EMAIL, MailPreferences, MailTask, ThumbnailTask, Wareh
 use crate::jobs::{self, Job};
 use crate::users;
 
-/// A picture that is to be accepted.
+/// An image to accept.
 #[derive(Debug, Clone)]
 pub(super) struct Submission {
     pub(super) user_id: UserId,
     pub(super) path: ImagePath,
-    /// What the client calls its file.
+    /// The client's file name.
     pub(super) original_name: Option<String>,
     pub(super) key: Option<IdempotencyKey>,
     /// Whether it was submitted by a message of another program.
     pub(super) from_message: bool,
-    /// What the user is told by mail.
+    /// The mail that the user gets.
     pub(super) mail: MailPreferences,
 }
 
-/// A picture as it was accepted.
+/// An accepted image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Receipt {
     pub(super) image_id: i64,
@@ -35,18 +35,18 @@ pub(super) struct Receipt {
     pub(super) path: ImagePath,
 }
 
-/// What became of a submission.
+/// The outcome of a submission.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Accepted {
-    /// It has a row and a job now.
+    /// Its row and jobs are new.
     New(Receipt),
-    /// It was accepted before, under the same idempotency key.
+    /// The same submission was accepted before, with the same idempotency key.
     AlreadyAccepted(Receipt),
     /// Its idempotency key belongs to another submission.
     Conflict,
 }
 
-/// How far an image is.
+/// The state of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ImageState {
     Pending,
@@ -65,7 +65,7 @@ pub(crate) struct Image {
     pub(super) state: ImageState,
 }
 
-/// Accepts a picture: its user, its row and its jobs, or nothing.
+/// Inserts the rows of an image, its user and its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Accepted> {
     let (at, user_id) = (now(), submission.user_id);
     if let Some(key) = &submission.key {
@@ -93,28 +93,28 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     users::image_accepted(connection, user_id, image_id)?;
     let image_path = submission.path.clone();
     jobs::enqueue(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
-    let picture = called(submission.original_name.as_deref(), &submission.path);
+    let picture = display_name(submission.original_name.as_deref(), &submission.path);
     mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, at)?;
     if let Some(key) = &submission.key {
-        idempotency::remember(connection, user_id, key, image_id, at)?;
+        idempotency::record(connection, user_id, key, image_id, at)?;
     }
     Ok(Accepted::New(Receipt { image_id, job_id, user_id, path: submission.path.clone() }))
 }
 
 fn mail(
     connection: &mut SqliteConnection,
-    wanted: &MailPreferences,
+    preferences: &MailPreferences,
     task: &MailTask,
     at: UnixMillis,
 ) -> QueryResult<()> {
-    if !wanted.contains(task.mail_kind()) {
+    if !preferences.contains(task.mail_kind()) {
         return Ok(());
     }
     jobs::enqueue(connection, task, at).map(drop)
 }
 
-/// What a picture's owner calls it: its file's name.
-fn called(original_name: Option<&str>, path: &ImagePath) -> String {
+/// The name of an image in mail: the client's file name, else the last part of its path.
+fn display_name(original_name: Option<&str>, path: &ImagePath) -> String {
     let name = original_name.filter(|name| !name.is_empty());
     let last = || path.as_str().rsplit('/').next().unwrap_or_default();
     name.unwrap_or_else(last).to_owned()
@@ -124,13 +124,13 @@ fn receipt(image: Image) -> Receipt {
     Receipt { image_id: image.id, job_id: image.job_id, user_id: image.user_id, path: image.path }
 }
 
-/// The newest image; 0 where there is none.
+/// The newest image; 0 if there is none.
 pub(super) fn newest(connection: &mut SqliteConnection) -> QueryResult<i64> {
     let newest = images::table.select(diesel::dsl::max(images::id)).get_result::<Option<i64>>(connection)?;
     Ok(newest.unwrap_or(0))
 }
 
-/// The first image after `last` that a message of this content submitted.
+/// The first image after `last` that a message with this content submitted.
 pub(super) fn of_message(
     connection: &mut SqliteConnection,
     user_id: UserId,
@@ -172,7 +172,7 @@ fn by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<Image> {
     images::table.find(id).select(COLUMNS).first::<Row>(connection).and_then(image)
 }
 
-/// The image that a thumbnail job is for.
+/// The image of a thumbnail job.
 pub(super) fn by_job(connection: &mut SqliteConnection, job_id: JobId) -> QueryResult<Option<Image>> {
     let row = images::table
         .filter(images::job_id.eq(job_id.to_string()))
@@ -199,7 +199,7 @@ fn image((id, job_id, user_id, path, original_name, state, thumbnail_url, failur
     })
 }
 
-/// The paths of at most `limit` images that were accepted after the one with this id, in their order, with their ids.
+/// Ids and paths of at most `limit` images that were accepted after this one, by id.
 pub(super) fn paths_after(connection: &mut SqliteConnection, id: i64, limit: i64) -> QueryResult<Vec<(i64, String)>> {
     images::table
         .filter(images::id.gt(id))
@@ -209,7 +209,7 @@ pub(super) fn paths_after(connection: &mut SqliteConnection, id: i64, limit: i64
         .load(connection)
 }
 
-/// Those of these paths that an image has which was accepted after the one with this id.
+/// Those of the paths that belong to images that were accepted after this one.
 pub(super) fn referenced_after(
     connection: &mut SqliteConnection,
     id: i64,
@@ -219,7 +219,7 @@ pub(super) fn referenced_after(
     images::table.filter(images::id.gt(id)).filter(images::path.eq_any(paths)).select(images::path).load(connection)
 }
 
-/// The users of whom an image has ended since `since`.
+/// The users with an image that finished since `since`.
 pub(super) fn finished_since(connection: &mut SqliteConnection, since: UnixMillis) -> QueryResult<Vec<UserId>> {
     let users = images::table
         .filter(images::finished_at.ge(since))
@@ -229,12 +229,12 @@ pub(super) fn finished_since(connection: &mut SqliteConnection, since: UnixMilli
     Ok(users.into_iter().filter_map(|user| UserId::new(user).ok()).collect())
 }
 
-/// Gives an image its thumbnails, and shows its user by the first.
+/// Stores the thumbnails of an image; the first one becomes its user's.
 pub(super) fn done(
     connection: &mut SqliteConnection,
     image: &Image,
     made: &Thumbnails,
-    wanted: &MailPreferences,
+    preferences: &MailPreferences,
     at: UnixMillis,
 ) -> QueryResult<()> {
     variants::insert(connection, image.id, made, at)?;
@@ -245,24 +245,24 @@ pub(super) fn done(
     users::thumbnail_ready(connection, image.user_id, image.id, &url)?;
     let ready = MailTask::ThumbnailReady {
         user_id: image.user_id,
-        picture: called(image.original_name.as_deref(), &image.path),
+        picture: display_name(image.original_name.as_deref(), &image.path),
         thumbnail: made.first.name.to_string(),
         variants: made.names_by_size(),
     };
-    mail(connection, wanted, &ready, at)
+    mail(connection, preferences, &ready, at)
 }
 
-/// What the user is to be told by mail, as it was settled when the picture was accepted.
+/// The mail that the user gets, as it was set when the image was accepted.
 pub(super) fn mail_of(job: &Job) -> MailPreferences {
     job.task::<ThumbnailTask>().map_or_else(|_| MailPreferences::all(), |task| task.mail)
 }
 
-/// Notes that an image will have no thumbnail.
+/// Marks an image as failed.
 pub(super) fn failed(
     connection: &mut SqliteConnection,
     image: &Image,
     message: &str,
-    wanted: &MailPreferences,
+    preferences: &MailPreferences,
     at: UnixMillis,
 ) -> QueryResult<()> {
     diesel::update(images::table.find(image.id))
@@ -271,19 +271,19 @@ pub(super) fn failed(
     users::thumbnail_failed(connection, image.user_id, image.id, message)?;
     let failed = MailTask::ThumbnailFailed {
         user_id: image.user_id,
-        picture: called(image.original_name.as_deref(), &image.path),
+        picture: display_name(image.original_name.as_deref(), &image.path),
         message: message.to_owned(),
         image_id: Some(image.id),
     };
-    mail(connection, wanted, &failed, at)
+    mail(connection, preferences, &failed, at)
 }
 
-/// Notes that an image that had failed may get its thumbnail after all.
-pub(super) fn revived(connection: &mut SqliteConnection, image: &Image) -> QueryResult<()> {
+/// Marks a failed image as pending again.
+pub(super) fn requeued(connection: &mut SqliteConnection, image: &Image) -> QueryResult<()> {
     diesel::update(images::table.find(image.id))
         .set((images::state.eq("pending"), images::failure.eq(None::<String>), images::finished_at.eq(None::<i64>)))
         .execute(connection)?;
-    users::image_revived(connection, image.user_id, image.id)?;
-    // The mail that says so need not go out any more.
+    users::image_requeued(connection, image.user_id, image.id)?;
+    // The mail about the failure is obsolete.
     jobs::withdraw(connection, EMAIL, &MailTask::thumbnail_failed_key(image.id))
 }

@@ -12,9 +12,9 @@ use super::State;
 use crate::files::ThumbnailName;
 use crate::http::Problem;
 
-/// A name stands for these bytes for ever.
+/// A name is the hash of its content, which therefore never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-/// The replaced service used names again.
+/// The replaced service reused names.
 const REVALIDATE: &str = "no-cache";
 
 pub(super) async fn get(
@@ -51,7 +51,7 @@ async fn open(open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Resul
     })
 }
 
-/// Answers with the file, or the part of it that was asked for, or that it is unchanged (RFC 9110).
+/// Responds with the file, the requested range, or 304 (RFC 9110).
 fn respond(request: &HttpRequest, file: File, name: &str, caching: &'static str) -> Result<HttpResponse, Problem> {
     let named = NamedFile::from_file(file, Path::new(name)).map_err(Problem::internal)?;
     let mut response = named.disable_content_disposition().into_response(request);

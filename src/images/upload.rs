@@ -1,5 +1,5 @@
-//! A picture that comes as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. The picture goes
-//! to the disk as it comes and is never whole in memory.
+//! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. The image is streamed to the
+//! disk and never entirely in memory.
 
 use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::error::PayloadError;
@@ -18,37 +18,37 @@ use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
 
-/// What the parts around the picture may take.
+/// The limit of everything in the form except the image.
 const MAX_FRAME_BYTES: u64 = 64 << 10;
 const MAX_USER_ID_BYTES: usize = 64;
-/// A client's file name is kept up to this length, in characters.
+/// Longer file names of clients are truncated, in characters.
 const MAX_NAME_CHARS: usize = 255;
 
 const EXPECTED_USER: &str = "a form field with a whole number from 1 to 9007199254740991";
-const EXPECTED_IMAGE: &str = "a form field with a picture file";
+const EXPECTED_IMAGE: &str = "a form field with an image file";
 
-struct Picture {
+struct ImageField {
     stored: Stored,
     name: Option<String>,
 }
 
-/// What a form says.
+/// A complete form.
 struct Form {
     user_id: UserId,
-    picture: Picture,
+    image: ImageField,
 }
 
-/// Receives the upload and makes it durable; what its header shows to be no picture is refused.
+/// Receives the upload and makes it durable. Refuses files whose header is not that of a supported image.
 pub(super) async fn receive(
     state: &web::Data<State>,
     key: Option<String>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
-    let Form { user_id, picture } = read_form(&state.files, &state.limits, request, payload).await?;
-    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", picture.stored.sha256)));
+    let Form { user_id, image } = read_form(&state.files, &state.limits, request, payload).await?;
+    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.stored.sha256)));
     let mail = state.mail.clone();
-    Ok(Submission { user_id, path: picture.stored.path, original_name: picture.name, key, from_message: false, mail })
+    Ok(Submission { user_id, path: image.stored.path, original_name: image.name, key, from_message: false, mail })
 }
 
 async fn read_form(
@@ -63,21 +63,21 @@ async fn read_form(
     if length.is_some_and(|length| length > max_form_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut room = Some(files.reserve(length, limits.min_free_bytes).map_err(not_written)?);
+    let mut reservation = Some(files.reserve(length, limits.min_free_bytes).map_err(not_written)?);
     let mut pace = Pace::default();
     let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes, pace.received()));
-    let (mut user_id, mut picture) = (None, None);
+    let (mut user_id, mut image) = (None, None);
     while let Some(field) = pace.with_stall_timeout(form.next()).await? {
         let field = field.map_err(malformed)?;
         let name = field.name().unwrap_or("").to_owned();
-        match (name.as_str(), room.take()) {
-            ("image", Some(room)) => picture = Some(read_picture(files, limits, field, room, &mut pace).await?),
+        match (name.as_str(), reservation.take()) {
+            ("image", Some(reserved)) => image = Some(read_image(files, limits, field, reserved, &mut pace).await?),
             ("userId", unused) if user_id.is_none() => {
-                room = unused;
+                reservation = unused;
                 user_id = Some(read_user_id(field, &mut pace).await?);
             }
             ("userId" | "image", _) => {
-                return Err(Problem::field(&name, &Invalid { got: "it twice".to_owned(), expected: "it once" }));
+                return Err(Problem::repeated_field(&name));
             }
             _ => {
                 let got = format!("the unknown field {:?}", name.chars().take(60).collect::<String>());
@@ -86,9 +86,9 @@ async fn read_form(
         }
     }
     let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
-    let picture = picture.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
-    let (user_id, picture) = zip_errors(("userId", user_id), ("image", picture))?;
-    Ok(Form { user_id, picture })
+    let image = image.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
+    let (user_id, image) = zip_errors(("userId", user_id), ("image", image))?;
+    Ok(Form { user_id, image })
 }
 
 async fn read_user_id(mut field: Field, pace: &mut Pace) -> Result<Result<UserId, Invalid>, Problem> {
@@ -103,28 +103,28 @@ async fn read_user_id(mut field: Field, pace: &mut Pace) -> Result<Result<UserId
     Ok(String::from_utf8_lossy(&text).trim().parse())
 }
 
-async fn read_picture(
+async fn read_image(
     files: &Files,
     limits: &Limits,
     mut field: Field,
-    room: Reservation,
+    reservation: Reservation,
     pace: &mut Pace,
-) -> Result<Picture, Problem> {
+) -> Result<ImageField, Problem> {
     let max_bytes = limits.max_upload_bytes;
-    let name = field.content_disposition().and_then(|disposition| disposition.get_filename()).map(shorten);
-    let mut upload = files.begin_upload(room).await.map_err(not_written)?;
+    let name = field.content_disposition().and_then(|disposition| disposition.get_filename()).map(sanitize);
+    let mut upload = files.begin_upload(reservation).await.map_err(not_written)?;
     while let Some(chunk) = pace.with_stall_timeout(field.try_next()).await?.map_err(malformed)? {
         if upload.received() + chunk.len() as u64 > max_bytes {
             return Err(too_large(max_bytes));
         }
         upload.write(chunk).await.map_err(not_written)?;
     }
-    let format = probe(limits.of_pictures(), &mut upload).await?;
+    let format = probe(limits.of_images(), &mut upload).await?;
     let stored = upload.store(format.extension()).await.map_err(not_written)?;
-    Ok(Picture { stored, name })
+    Ok(ImageField { stored, name })
 }
 
-/// Refuses what the header shows to be unusable.
+/// Refuses files whose header shows that they cannot be decoded.
 async fn probe(limits: thumbnail::Limits, upload: &mut Upload) -> Result<Format, Problem> {
     let probed = upload.inspect(move |reader| thumbnail::probe(reader, &limits)).await.map_err(not_written)?;
     probed.map(|probe| probe.format).map_err(|error| {
@@ -137,8 +137,7 @@ async fn probe(limits: thumbnail::Limits, upload: &mut Upload) -> Result<Format,
     })
 }
 
-/// The payload, which is counted, and ends in an error when it is larger: what lies around the fields is read by the form
-/// itself.
+/// Counts the payload, and ends it with an error above the limit: the form reads the parts around the fields itself.
 fn limited(
     payload: web::Payload,
     max_bytes: u64,
@@ -153,7 +152,7 @@ fn limited(
     })
 }
 
-fn shorten(name: &str) -> String {
+fn sanitize(name: &str) -> String {
     name.chars().filter(|character| !character.is_control()).take(MAX_NAME_CHARS).collect()
 }
 
@@ -175,7 +174,7 @@ fn too_large(max_bytes: u64) -> Problem {
 
 fn malformed(error: MultipartError) -> Problem {
     if matches!(error, MultipartError::Payload(PayloadError::Overflow)) {
-        let detail = "image: got a form that is larger than a picture and its userId may be";
+        let detail = "image: got a form that is larger than the limit of an image and its userId";
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
     }
     Problem::new(StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}."))
@@ -202,10 +201,10 @@ mod tests {
         b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x.jpg\"\r\n\r\n\xff\xd8\xff";
 
     #[tokio::test(start_paused = true)]
-    async fn a_form_whose_picture_comes_byte_by_byte_is_given_up() {
+    async fn a_form_whose_image_arrives_slowly_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let files = Files::open(folder.path()).unwrap();
-        // Zeros are no boundary, so each is a part of the field on its own.
+        // Zeros cannot start a boundary, so that each chunk is passed on at once.
         let trickle = stream::repeat(Bytes::from_static(&[0; 100])).then(async |bytes| {
             tokio::time::sleep(Duration::from_secs(29)).await;
             Ok::<_, PayloadError>(bytes)

@@ -1,5 +1,4 @@
-//! The rows of thumbnails: several of each picture, one of them the first. Every function runs inside the caller's
-//! transaction.
+//! The rows of thumbnails, one or more per image. Every function runs inside the caller's transaction.
 
 use std::collections::HashMap;
 
@@ -11,10 +10,10 @@ use crate::db::UnixMillis;
 use crate::db::schema::thumbnails;
 use crate::files::ThumbnailName;
 
-/// A thumbnail that has been stored.
+/// A stored thumbnail.
 #[derive(Debug, Clone)]
 pub(crate) struct Thumbnail {
-    /// What the configuration calls it.
+    /// Its name in the configuration.
     pub(super) variant: String,
     pub(super) name: ThumbnailName,
     pub(super) width: u32,
@@ -23,22 +22,22 @@ pub(crate) struct Thumbnail {
 }
 
 impl Thumbnail {
-    /// Where clients find it: a path on the API server, the same text everywhere.
+    /// The path on the API server.
     pub(super) fn url(&self) -> String {
         url(self.name.as_str())
     }
 }
 
-/// All the thumbnails of one picture.
+/// All thumbnails of one image.
 #[derive(Debug, Clone)]
 pub(crate) struct Thumbnails {
-    /// The one that the picture is shown by.
+    /// The one that `thumbnailUrl` names.
     pub(super) first: Thumbnail,
     pub(super) others: Vec<Thumbnail>,
 }
 
 impl Thumbnails {
-    /// The file names of all of them, those with the most pixels first.
+    /// The file names, by pixels, descending.
     pub(super) fn names_by_size(&self) -> Vec<String> {
         let mut all: Vec<&Thumbnail> = std::iter::once(&self.first).chain(&self.others).collect();
         all.sort_by_key(|thumbnail| std::cmp::Reverse(u64::from(thumbnail.width) * u64::from(thumbnail.height)));
@@ -46,7 +45,7 @@ impl Thumbnails {
     }
 }
 
-/// What is known of one of a picture's thumbnails.
+/// The row of a thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub(super) struct Variant {
     variant: String,
@@ -64,7 +63,7 @@ impl Variant {
         url(&self.name)
     }
 
-    /// Its size, as clients are told it.
+    /// The size, as in the API.
     pub(super) fn size(&self) -> Value {
         json!({ "width": self.width, "height": self.height, "bytes": self.bytes })
     }
@@ -74,7 +73,6 @@ fn url(name: &str) -> String {
     format!("/thumbnails/{name}")
 }
 
-/// Notes an image's thumbnails.
 pub(super) fn insert(
     connection: &mut SqliteConnection,
     image_id: i64,
@@ -98,7 +96,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// An image's thumbnails, the first one first.
+/// The thumbnails of an image, in the order of the configuration.
 pub(super) fn of_image(connection: &mut SqliteConnection, image_id: i64) -> QueryResult<Vec<Variant>> {
     thumbnails::table
         .filter(thumbnails::image_id.eq(image_id))
@@ -107,7 +105,7 @@ pub(super) fn of_image(connection: &mut SqliteConnection, image_id: i64) -> Quer
         .load(connection)
 }
 
-/// The same of several images, by their ids.
+/// The thumbnails of several images, by image id.
 pub(super) fn of_images(connection: &mut SqliteConnection, ids: &[i64]) -> QueryResult<HashMap<i64, Vec<Variant>>> {
     let rows = thumbnails::table
         .filter(thumbnails::image_id.eq_any(ids))
@@ -121,7 +119,7 @@ pub(super) fn of_images(connection: &mut SqliteConnection, ids: &[i64]) -> Query
     Ok(variants)
 }
 
-/// What clients are told of them, by their names; nothing, where there are none.
+/// The thumbnails by their names, as in the API; `None` if there are none.
 pub(super) fn shown(variants: &[Variant]) -> Option<Value> {
     let shown = |variant: &Variant| {
         let mut shown = variant.size();

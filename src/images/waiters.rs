@@ -1,8 +1,8 @@
-//! Who waits for news of which user.
+//! The waiters of held polls, by user.
 //!
-//! A waiter registers first, reads the row then, and waits last: whatever happens after the registration wakes it, so
-//! nothing falls between the read and the wait. A wake is a hint; only a message whose row nobody here knows, because
-//! another program's worker sent it, is carried along.
+//! A waiter registers first, then reads the row, then waits: every event after the registration wakes it, so that none is
+//! lost between the read and the wait. A wake carries no data, except the outcome of images that have no row here, from
+//! messages of another program's worker.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
@@ -19,103 +19,104 @@ const SHARDS: usize = 16;
 /// The waiters of a process.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
-    shards: [Mutex<HashMap<UserId, Arc<Bell>>>; SHARDS],
+    shards: [Mutex<HashMap<UserId, Arc<Channel>>>; SHARDS],
     hasher: RandomState,
 }
 
-/// What the waiters of one user share.
+/// The state that the waiters of one user share.
 #[derive(Debug, Default)]
-struct Bell {
-    rung: Notify,
-    news: Mutex<News>,
+struct Channel {
+    notify: Notify,
+    state: Mutex<ChannelState>,
 }
 
 #[derive(Debug, Default)]
-struct News {
-    /// How many waiters there are; it changes only while the bell's shard is locked.
+struct ChannelState {
+    /// The number of waiters; it changes only while the shard is locked.
     waiters: usize,
     wakes: u64,
-    /// The last message of another program's worker, and the wake that brought it.
+    /// The last outcome from another program's worker, and the number of its wake.
     foreign: Option<(u64, Outcome)>,
 }
 
-impl Bell {
-    fn ring(&self, foreign: Option<Outcome>) {
+impl Channel {
+    fn wake(&self, foreign: Option<Outcome>) {
         {
-            let mut news = lock(&self.news);
-            news.wakes += 1;
+            let mut state = lock(&self.state);
+            state.wakes += 1;
             if let Some(outcome) = foreign {
-                news.foreign = Some((news.wakes, outcome));
+                state.foreign = Some((state.wakes, outcome));
             }
         }
-        self.rung.notify_waiters();
+        self.notify.notify_waiters();
     }
 }
 
 impl Waiters {
-    /// Registers a waiter; dropping it takes it out again.
+    /// Registers a waiter, until it is dropped.
     pub(super) fn register(self: &Arc<Self>, user: UserId) -> Waiter {
         let mut shard = self.shard(user);
-        let bell = Arc::clone(shard.entry(user).or_default());
+        let channel = Arc::clone(shard.entry(user).or_default());
         let wakes = {
-            let mut news = lock(&bell.news);
-            news.waiters += 1;
-            news.wakes
+            let mut state = lock(&channel.state);
+            state.waiters += 1;
+            state.wakes
         };
-        Waiter { waiters: self.clone(), user, bell, registered_at: wakes, seen: wakes }
+        Waiter { waiters: self.clone(), user, channel, registered_at: wakes, seen: wakes }
     }
 
-    /// Whether anyone waits for news of the user.
+    /// Whether the user has waiters.
     pub(super) fn is_awaited(&self, user: UserId) -> bool {
         self.shard(user).contains_key(&user)
     }
 
-    /// Wakes who waits for news of the user.
+    /// Wakes the waiters of a user.
     pub(super) fn wake(&self, user: UserId, foreign: Option<Outcome>) {
-        if let Some(bell) = self.shard(user).get(&user) {
-            bell.ring(foreign);
+        if let Some(channel) = self.shard(user).get(&user) {
+            channel.wake(foreign);
         }
     }
 
-    /// Wakes everyone in one of the [`Waiters::PARTS`] parts, so that a caller can spread the load.
-    pub(super) fn wake_part(&self, part: usize) {
-        for bell in lock(&self.shards[part % SHARDS]).values() {
-            bell.ring(None);
+    /// Wakes all waiters of one of the [`Waiters::SHARDS`] shards, so that a caller can spread the load.
+    pub(super) fn wake_shard(&self, shard: usize) {
+        for channel in lock(&self.shards[shard % SHARDS]).values() {
+            channel.wake(None);
         }
     }
 
-    /// How many parts [`Waiters::wake_part`] knows.
-    pub(super) const PARTS: usize = SHARDS;
+    pub(super) const SHARDS: usize = SHARDS;
 
-    /// How many users are waited for.
+    /// The number of users with waiters.
     pub(super) fn users(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }
 
-    /// How many waiters there are.
+    /// The number of waiters.
     pub(super) fn count(&self) -> usize {
-        self.shards.iter().map(|shard| lock(shard).values().map(|bell| lock(&bell.news).waiters).sum::<usize>()).sum()
+        self.shards
+            .iter()
+            .map(|shard| lock(shard).values().map(|channel| lock(&channel.state).waiters).sum::<usize>())
+            .sum()
     }
 
-    fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Arc<Bell>>> {
+    fn shard(&self, user: UserId) -> MutexGuard<'_, HashMap<UserId, Arc<Channel>>> {
         let shard = self.hasher.hash_one(user) as usize % SHARDS;
         lock(&self.shards[shard])
     }
 }
 
-/// A panic while a lock is held leaves what it guards whole: every change to it is one call or an assignment.
+/// A panic under a lock leaves the guarded data consistent: every change to it is one call or an assignment.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One waiter.
 #[derive(Debug)]
 pub(super) struct Waiter {
     waiters: Arc<Waiters>,
     user: UserId,
-    bell: Arc<Bell>,
+    channel: Arc<Channel>,
     registered_at: u64,
-    /// The last wake that was awaited.
+    /// The last wake that [`Waiter::woken`] returned for.
     seen: u64,
 }
 
@@ -123,21 +124,21 @@ impl Waiter {
     /// Waits for a wake since the registration or the last call. Cancel safe.
     pub(super) async fn woken(&mut self) {
         loop {
-            // It hears what rings from now on, so that nothing falls between the look and the wait.
-            let rung = self.bell.rung.notified();
-            let wakes = lock(&self.bell.news).wakes;
+            // Created before the check, so that no wake is lost between the check and the wait.
+            let notified = self.channel.notify.notified();
+            let wakes = lock(&self.channel.state).wakes;
             if wakes != self.seen {
                 self.seen = wakes;
                 return;
             }
-            rung.await;
+            notified.await;
         }
     }
 
-    /// What another program's worker has said since the registration, if one did.
-    pub(super) fn told(&self) -> Option<Outcome> {
-        let news = lock(&self.bell.news);
-        news.foreign.as_ref().filter(|(at, _)| *at > self.registered_at).map(|(_, outcome)| outcome.clone())
+    /// The last outcome from another program's worker since the registration.
+    pub(super) fn foreign_outcome(&self) -> Option<Outcome> {
+        let state = lock(&self.channel.state);
+        state.foreign.as_ref().filter(|(at, _)| *at > self.registered_at).map(|(_, outcome)| outcome.clone())
     }
 }
 
@@ -145,9 +146,9 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         let mut shard = self.waiters.shard(self.user);
         let left = {
-            let mut news = lock(&self.bell.news);
-            news.waiters -= 1;
-            news.waiters
+            let mut state = lock(&self.channel.state);
+            state.waiters -= 1;
+            state.waiters
         };
         if left == 0 {
             shard.remove(&self.user);
@@ -176,12 +177,12 @@ mod tests {
         assert_eq!(second.woken().now_or_never(), Some(()));
         assert_eq!(first.woken().now_or_never(), None);
         assert_eq!(other.woken().now_or_never(), None);
-        (0..Waiters::PARTS).for_each(|part| waiters.wake_part(part));
+        (0..Waiters::SHARDS).for_each(|shard| waiters.wake_shard(shard));
         assert_eq!(other.woken().now_or_never(), Some(()));
     }
 
     #[test]
-    fn a_waiter_that_goes_away_leaves_nothing_behind() {
+    fn dropped_waiters_are_removed() {
         let waiters = Arc::new(Waiters::default());
         let first = waiters.register(user(1));
         let second = waiters.register(user(1));
@@ -193,20 +194,20 @@ mod tests {
     }
 
     #[test]
-    fn a_foreign_message_reaches_who_waited_when_it_came_even_after_another_wake() {
+    fn a_foreign_outcome_reaches_earlier_waiters_even_after_another_wake() {
         let waiters = Arc::new(Waiters::default());
         let before = waiters.register(user(1));
         let done = Outcome::Done { url: "/x".to_owned() };
-        assert_eq!(before.told(), None);
+        assert_eq!(before.foreign_outcome(), None);
         waiters.wake(user(1), Some(done.clone()));
         let after = waiters.register(user(1));
         waiters.wake(user(1), None);
-        assert_eq!(before.told(), Some(done));
-        assert_eq!(after.told(), None);
+        assert_eq!(before.foreign_outcome(), Some(done));
+        assert_eq!(after.foreign_outcome(), None);
     }
 
     #[test]
-    fn a_waiter_that_waits_already_is_woken_too() {
+    fn a_waiter_that_is_already_waiting_is_woken() {
         let waiters = Arc::new(Waiters::default());
         let mut waiter = waiters.register(user(1));
         let mut waiting = std::pin::pin!(waiter.woken());

@@ -1,4 +1,4 @@
-//! The thumbnail job: read the original, make the thumbnails, store them, tell.
+//! The thumbnail job: reads the original, makes and stores the thumbnails, publishes the outcome.
 
 use std::sync::Arc;
 
@@ -17,27 +17,26 @@ use crate::jobs::{Failure, Handler, Job};
 use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
-const UNREADABLE: &str = "The picture could not be read. Please try again.";
+const UNREADABLE: &str = "The image could not be read. Please try again.";
 
-/// One of the thumbnails that are made of every picture.
+/// A variant: one of the thumbnails that are made of every image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Wanted {
-    /// What clients are told that it is.
+pub(crate) struct VariantSpec {
+    /// Its name in the API.
     pub(crate) variant: String,
-    /// How it is made.
     pub(crate) spec: Spec,
 }
 
-/// Makes thumbnails.
+/// The worker of thumbnail jobs.
 pub(crate) struct ThumbnailWorker {
     state: State,
-    wanted: Arc<[Wanted]>,
+    variants: Arc<[VariantSpec]>,
 }
 
 impl ThumbnailWorker {
     /// A worker that makes these thumbnails; the first one represents the image.
-    pub(crate) fn new(state: State, wanted: Vec<Wanted>) -> Self {
-        Self { state, wanted: wanted.into() }
+    pub(crate) fn new(state: State, variants: Vec<VariantSpec>) -> Self {
+        Self { state, variants: variants.into() }
     }
 }
 
@@ -55,11 +54,11 @@ impl Handler for ThumbnailWorker {
             .map_err(|error| Failure::database(&error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.state.files.clone(), self.state.limits, image.path.clone());
-        let wanted = Arc::clone(&self.wanted);
-        let made = tokio::task::spawn_blocking(move || make(&files, &path, &wanted, &limits)).await;
+        let variants = Arc::clone(&self.variants);
+        let made = tokio::task::spawn_blocking(move || make(&files, &path, &variants, &limits)).await;
         let thumbnails = made.unwrap_or_else(|error| {
-            const MESSAGE: &str = "The picture cannot be read.";
-            // A runtime that stops drops what still waits for a thread, which says nothing of the picture.
+            const MESSAGE: &str = "The image cannot be read.";
+            // A runtime that stops cancels tasks that have not started; the image may be fine.
             let failure =
                 if error.is_cancelled() { Failure::environment(error, MESSAGE) } else { Failure::fail(error, MESSAGE) };
             Err(failure.into())
@@ -94,7 +93,7 @@ impl Handler for ThumbnailWorker {
 
     fn on_requeued(connection: &mut SqliteConnection, job: &Job) -> QueryResult<()> {
         match store::by_job(connection, job.id)? {
-            Some(image) => store::revived(connection, &image),
+            Some(image) => store::requeued(connection, &image),
             None => Ok(()),
         }
     }
@@ -105,7 +104,7 @@ impl Handler for ThumbnailWorker {
 }
 
 impl ThumbnailWorker {
-    /// Moves a damaged upload out of the way, so that its name is free for the good bytes; they heal it when they come again.
+    /// Moves a damaged upload to quarantine, so that uploading the same image again can store good bytes under its name.
     async fn quarantine(&self, path: ImagePath, damaged: Original) -> Failure {
         let (files, at) = (self.state.files.clone(), path.clone());
         let moved = self.state.database.write(move |_| Ok(files.quarantine(&at, &damaged)));
@@ -113,19 +112,19 @@ impl ThumbnailWorker {
             Ok(Ok(true)) => {
                 format!("{path} is damaged: its bytes are not those that were uploaded; it is in quarantine")
             }
-            Ok(Ok(false)) => format!("{path} was damaged, and has been replaced meanwhile"),
+            Ok(Ok(false)) => format!("{path} was damaged, and has been replaced since"),
             Ok(Err(error)) => format!("{path} is damaged and cannot be put into quarantine: {error}"),
             Err(error) => format!("{path} is damaged and cannot be put into quarantine: {error}"),
         };
-        tracing::error!(image.path = %path, error, "an upload was damaged; it is healed when the same picture comes again");
+        tracing::error!(image.path = %path, error, "upload is damaged; uploading the same image again repairs it");
         Failure::environment(error, UNREADABLE)
     }
 }
 
-/// Why there is no thumbnail.
+/// Why no thumbnail was made.
 enum Unmade {
     Failed(Failure),
-    /// The bytes are not those that were uploaded.
+    /// The file's bytes are not the uploaded ones.
     Damaged(Box<Original>),
 }
 
@@ -140,19 +139,19 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 }
 
 /// The blocking part of a job.
-fn make(files: &Files, path: &ImagePath, wanted: &[Wanted], limits: &Limits) -> Result<Thumbnails, Unmade> {
+fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limits) -> Result<Thumbnails, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
-    let specs: Vec<Spec> = wanted.iter().map(|wanted| wanted.spec).collect();
-    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.of_pictures()) {
+    let specs: Vec<Spec> = variants.iter().map(|variant| variant.spec).collect();
+    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.of_images()) {
         Ok(made) => made,
         Err(error) => return Err(unmade(original, &error)),
     };
-    let mut stored = wanted.iter().zip(made).map(|(wanted, made)| store(files, wanted, &made));
-    let first = stored.next().ok_or_else(|| Failure::fail("no thumbnail is wanted", NOT_STORED))??;
+    let mut stored = variants.iter().zip(made).map(|(variant, made)| store(files, variant, &made));
+    let first = stored.next().ok_or_else(|| Failure::fail("no variant is configured", NOT_STORED))??;
     Ok(Thumbnails { first, others: stored.collect::<Result<_, _>>()? })
 }
 
-/// Tells what is wrong with the picture that was sent from what the disk has made of it.
+/// Distinguishes an invalid image from a file that the disk has damaged.
 fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
     if error.is_of_storage() {
         return Failure::environment(error, error.message()).into();
@@ -163,7 +162,7 @@ fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
         Err(error) => return Failure::environment(error, UNREADABLE).into(),
     }
     match error.message() {
-        // What looks damaged may be half written: its owner gets the time to finish.
+        // A file that looks damaged may still be being written by its owner.
         message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
             Failure::retry(error, message).into()
         }
@@ -171,24 +170,22 @@ fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
     }
 }
 
-fn store(files: &Files, wanted: &Wanted, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
+fn store(files: &Files, variant: &VariantSpec, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
     let name = files
         .save_thumbnail(&made.bytes, made.format.extension())
         .map_err(|error| Failure::environment(error, NOT_STORED))?;
-    let variant = wanted.variant.clone();
+    let variant = variant.variant.clone();
     Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })
 }
 
 fn unreadable(error: OpenError) -> Failure {
     match error {
         OpenError::Storage(_) => Failure::environment(error, UNREADABLE),
-        OpenError::Missing => Failure::retry(error, "There is no picture at the path that was given."),
+        OpenError::Missing => Failure::retry(error, "There is no image at this path."),
         OpenError::Unreadable(_) => Failure::retry(error, UNREADABLE),
-        OpenError::Outside | OpenError::NotAFile(_) => {
-            Failure::fail(error, "The path that was given does not lead to a picture file.")
-        }
+        OpenError::Outside | OpenError::NotAFile(_) => Failure::fail(error, "The path does not lead to an image file."),
         OpenError::TooLarge { max_bytes, .. } => {
-            let message = format!("The picture's file is too large; at most {max_bytes} bytes are accepted.");
+            let message = format!("The image file is too large; at most {max_bytes} bytes are accepted.");
             Failure::fail(error, message)
         }
     }

@@ -242,7 +242,7 @@ async fn a_path_to_a_file_whose_header_is_bad_ends_failed_with_words_for_the_upl
     for (user, (bytes, message)) in (2..).zip([
         (Vec::new(), format!("The file is empty; {FORMATS}")),
         (b"text".to_vec(), format!("The file is not an image; {FORMATS}")),
-        (vec![b'x'; 100_001], "The picture's file is too large; at most 100000 bytes are accepted.".to_owned()),
+        (vec![b'x'; 100_001], "The image file is too large; at most 100000 bytes are accepted.".to_owned()),
     ]) {
         app.dir.write(&format!("data/{user}"), bytes);
         let (_, accepted) = app.enqueue(url, &json!({ "userId": user, "imagePath": user.to_string() })).await;
@@ -322,8 +322,8 @@ async fn a_form_that_is_wrong_is_refused_by_the_field_s_name() {
         ("an unknown field", user().text("colour", "red").part("image", good()), "\"colour\""),
         ("an unknown field at the end", user().part("image", good()).text("colour", "red"), "\"colour\""),
         ("a field without a name", user().part("", good()), "field \"\""),
-        ("two users", user().text("userId", "2").part("image", good()), "userId: got it twice"),
-        ("two pictures", user().part("image", good()).part("image", good()), "image: got it twice"),
+        ("two users", user().text("userId", "2").part("image", good()), "userId: given twice"),
+        ("two pictures", user().part("image", good()).part("image", good()), "image: given twice"),
         ("the user after", Form::new().part("image", good()).text("userId", "x"), "userId: got the string \"x\""),
         ("a negative user", Form::new().text("userId", "-1").part("image", good()), "userId: got the string \"-1\""),
         ("a fractional user", Form::new().text("userId", "1.5").part("image", good()), "userId: got the string"),

@@ -105,7 +105,7 @@ async fn a_missing_file_is_retried_until_the_attempts_are_exhausted() {
     assert_eq!(status, 200);
     let (_, ended) = app.get(up.url(), &format!("{}/live", accepted["statusUrl"].as_str().unwrap())).await;
     assert_eq!(ended["status"], "failed");
-    assert_eq!(ended["message"], "There is no picture at the path that was given.");
+    assert_eq!(ended["message"], "There is no image at this path.");
     assert_eq!(app.count("SELECT count(*) FROM jobs WHERE kind = 'thumbnail' AND state = 'dead' AND attempts = 3"), 1);
 }
 
