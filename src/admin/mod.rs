@@ -1,7 +1,7 @@
-//! Jobs over HTTP, for operators: the same as `m3a3 jobs` on the command line.
+//! Jobs over HTTP, for operators: the counterpart of `m3a3 jobs`.
 //!
-//! Owns the routes below `/admin`. Consumes and publishes nothing: who waits for a job that is changed here, or could run
-//! it, finds it at the next sweep. Never knows what a job is for.
+//! Owns the routes below `/admin`. Consumes and publishes nothing: held polls and workers notice changed jobs at their next
+//! sweep. Never knows the purpose of a job.
 
 mod routes;
 

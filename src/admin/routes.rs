@@ -41,9 +41,9 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     let filter = Filter {
         state: query.parsed("state", STATES, JobState::by_name)?,
         kind: query.parsed("kind", KIND_NAMES, kind_by_name)?,
-        user: query.parsed("user", "a user's number", |text| text.parse().ok())?,
+        user: query.parsed("user", "a user id", |text| text.parse().ok())?,
         since: query.parsed("since", SINCE, |text| operator::since(text, now()))?,
-        before: query.parsed("before", "the id that the page before ended with", |text| text.parse().ok())?,
+        before: query.parsed("before", "the last id of the previous page", |text| text.parse().ok())?,
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = state.database.read(move |connection| operator::list(connection, &filter, limit)).await?;
@@ -51,19 +51,19 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
 }
 
 async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(fresh(&shown(&state, job_id(&id)?)?))
+    Ok(fresh(&find(&state, job_id(&id)?)?))
 }
 
 async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, hooks) = (job_id(&id)?, state.hooks.clone());
-    let came = state.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
-    answer(&state, id, came, "tried again")
+    let outcome = state.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
+    job_response(&state, id, outcome, "tried again")
 }
 
 async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = job_id(&id)?;
-    let came = operator::cancel(&state.database, &state.hooks, id).await?;
-    answer(&state, id, came, "cancelled")
+    let outcome = operator::cancel(&state.database, &state.hooks, id).await?;
+    job_response(&state, id, outcome, "cancelled")
 }
 
 async fn retry_all(
@@ -99,18 +99,18 @@ fn job_id(text: &str) -> Result<JobId, Problem> {
     text.parse().map_err(|invalid| Problem::field("jobId", &invalid))
 }
 
-fn shown(state: &State, id: JobId) -> Result<JobDetails, Problem> {
+fn find(state: &State, id: JobId) -> Result<JobDetails, Problem> {
     let found = state.database.read_point(|connection| operator::show(connection, id))?;
     found.ok_or_else(|| Problem::not_found("There is no such job."))
 }
 
-/// The job as it is now, or why it was left as it was.
-fn answer(state: &State, id: JobId, came: Intervention, what: &str) -> Result<HttpResponse, Problem> {
-    match came {
-        Intervention::Done => Ok(fresh(&shown(state, id)?)),
+/// The changed job, or why it was not changed.
+fn job_response(state: &State, id: JobId, outcome: Intervention, action: &str) -> Result<HttpResponse, Problem> {
+    match outcome {
+        Intervention::Done => Ok(fresh(&find(state, id)?)),
         Intervention::Unknown => Err(Problem::not_found("There is no such job.")),
         Intervention::Refused(current) => {
-            let detail = format!("The job is {}; it cannot be {what}.", current.name());
+            let detail = format!("The job is {}; it cannot be {action}.", current.name());
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
     }

@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::Invalid;
 
-/// Where mail goes: `local@domain` by RFC 5321 and 6531, without a display name, a domain literal or any control
-/// character, so that it cannot end the header or the command that it stands in.
+/// An email address: `local@domain` by RFC 5321 and 6531, without display name, domain literal and control characters, so
+/// that it cannot break out of a header or an SMTP command.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct EmailAddress(String);
@@ -20,10 +20,10 @@ impl EmailAddress {
     pub const MAX_BYTES: usize = 254;
     const EXPECTED: &str = "an email address, such as \"ada@example.org\", of at most 254 bytes";
 
-    /// Reads an address from JSON.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, no string, or no address.
+    /// If it is no string with an address.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         match value {
             Some(Value::String(text)) => text.parse(),
@@ -31,7 +31,7 @@ impl EmailAddress {
         }
     }
 
-    /// The address as text.
+    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_a_mailbox_and_nothing_around_it() {
+    fn an_address_is_a_bare_mailbox() {
         for good in ["ada@example.org", "a.b+c@sub.example.org", "jürgen@exämple.de", "root@localhost"] {
             assert_eq!(good.parse::<EmailAddress>().unwrap().as_str(), good);
         }

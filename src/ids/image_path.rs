@@ -1,4 +1,4 @@
-//! Where pictures lie.
+//! Image paths.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,9 +8,9 @@ use serde_json::Value;
 
 use super::Invalid;
 
-/// Where a picture lies below the image root: relative, `/`-separated, without `.`, `..`, empty parts or NUL.
+/// The path of an image below the image root: relative, `/`-separated, without `.`, `..`, empty parts or NUL.
 ///
-/// It says nothing about what lies there; that shows when the file is opened.
+/// The file itself is only checked when it is opened.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct ImagePath(String);
@@ -21,10 +21,10 @@ impl ImagePath {
     /// The longest part between two slashes in bytes, `NAME_MAX` of Linux.
     pub const MAX_PART_BYTES: usize = 255;
 
-    /// Makes an image path. A leading `./` and doubled slashes are tidied away.
+    /// Validates a path. A leading `./` and repeated slashes are removed.
     ///
     /// # Errors
-    /// When it is empty, absolute, too long, or holds `..` or NUL.
+    /// If it is empty, absolute or too long, or contains `..` or NUL.
     pub fn new(text: &str) -> Result<Self, Invalid> {
         let refuse = |expected| Err(Invalid::text(text, expected));
         if text.is_empty() {
@@ -55,18 +55,18 @@ impl ImagePath {
         Ok(Self(parts.join("/")))
     }
 
-    /// Reads an image path from JSON.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, no string, or not as [`ImagePath::new`] wants it.
+    /// If it is no string, or refused by [`ImagePath::new`].
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         match value {
             Some(Value::String(text)) => Self::new(text),
-            other => Err(Invalid::json(other, "a string, the picture's path below the image root")),
+            other => Err(Invalid::json(other, "a string, the path of the image below the image root")),
         }
     }
 
-    /// The path as text.
+    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -109,7 +109,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_makes_a_path_that_is_relative_and_plain_or_an_error(text in any::<String>()) {
+        fn any_valid_path_is_relative_and_normalized(text in any::<String>()) {
             if let Ok(path) = ImagePath::new(&text) {
                 prop_assert!(path.as_str().split('/').all(|part| !matches!(part, "" | "." | "..")));
                 prop_assert_eq!(ImagePath::new(path.as_str()), Ok(path.clone()));

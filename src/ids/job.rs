@@ -8,16 +8,16 @@ use uuid::Uuid;
 
 use super::Invalid;
 
-/// A job: a UUID version 7 (RFC 9562), so that ids sort by the time they were made.
+/// The id of a job: a UUID version 7 (RFC 9562), so that ids sort by creation time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// The least id of those that were made at this time (in milliseconds since 1970) or later.
+    /// The lowest id that can be created at this time (in milliseconds since 1970) or later.
     pub fn first_at(unix_millis: i64) -> Self {
-        const MOST: u64 = (1 << 48) - 1;
-        let millis = u64::try_from(unix_millis).unwrap_or(0).min(MOST);
+        const MAX_MILLIS: u64 = (1 << 48) - 1;
+        let millis = u64::try_from(unix_millis).unwrap_or(0).min(MAX_MILLIS);
         let bytes = millis.to_be_bytes();
         let mut id = [0; 16];
         id[..6].copy_from_slice(&bytes[2..]);
@@ -26,7 +26,7 @@ impl JobId {
         Self(Uuid::from_bytes(id))
     }
 
-    /// A new id, greater than every one this process made before.
+    /// A new id, greater than all ids that this process has generated.
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
@@ -35,7 +35,7 @@ impl JobId {
 impl FromStr for JobId {
     type Err = Invalid;
 
-    /// Reads the hyphenated form only, so that a job has one spelling.
+    /// Accepts only the hyphenated form, so that an id has one spelling.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let hyphenated = text.len() == uuid::fmt::Hyphenated::LENGTH;
         let id = if hyphenated { Uuid::parse_str(text).ok() } else { None };

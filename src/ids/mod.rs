@@ -1,7 +1,7 @@
-//! The values that name things: users, jobs, pictures, orders, players and their scores.
+//! Validated values: ids of users, jobs and orders, image paths, player names, scores, email addresses.
 //!
 //! Owns nothing, consumes nothing, publishes nothing and imports nothing of the crate. Each type has one fallible
-//! constructor; past it, nobody checks again.
+//! constructor, after which no further checks are needed.
 
 mod email_address;
 mod image_path;
@@ -22,20 +22,20 @@ pub use score::Score;
 pub use user::UserId;
 pub use username::Username;
 
-/// A value that is not what it should be: what came, and what would be right.
+/// A validation error.
 ///
-/// Both texts are written for the person who sent the value and complete the sentence "got …, expected …".
+/// Both texts are for the client and complete the sentence "got …, expected …".
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("got {got}, expected {expected}")]
 pub struct Invalid {
-    /// What came, shortened to a length that fits a message.
+    /// The invalid value, shortened for messages.
     pub got: String,
-    /// What is allowed.
+    /// The values that are allowed.
     pub expected: &'static str,
 }
 
 impl Invalid {
-    /// An [`Invalid`] for a JSON value, or for a field that is missing (`None`).
+    /// The error for a JSON value, or for a missing field (`None`).
     pub fn json(value: Option<&Value>, expected: &'static str) -> Self {
         let got = match value {
             None => "nothing".to_owned(),
@@ -47,7 +47,7 @@ impl Invalid {
         Self { got, expected }
     }
 
-    /// An [`Invalid`] for a text.
+    /// The error for a text.
     pub fn text(text: &str, expected: &'static str) -> Self {
         const SHOWN: usize = 60;
         let got = match text.char_indices().nth(SHOWN) {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_came_and_what_is_allowed_without_repeating_a_megabyte() {
+    fn an_error_contains_the_start_of_a_long_value() {
         let error = ImagePath::new(&"x".repeat(1 << 20)).unwrap_err().to_string();
         assert!(error.starts_with("got a string of 1048576 bytes that begins with \"xxx"), "{error}");
         assert!(error.len() < 200);

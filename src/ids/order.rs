@@ -1,4 +1,4 @@
-//! Orders, and who placed them.
+//! Ids of orders and their customers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,26 +11,26 @@ use super::{Invalid, text};
 const MAX_CHARS: usize = 255;
 const EXPECTED: &str = "a string of 1 to 255 characters without control characters";
 
-/// An order: the shop's own id for it, kept byte for byte.
+/// The shop's id of an order, kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct OrderId(String);
 
-/// Who placed an order: the shop's own id for a customer, kept byte for byte. It need not be a [`super::UserId`].
+/// The shop's id of a customer, kept byte for byte. It need not be a [`super::UserId`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CustomerId(String);
 
 impl OrderId {
-    /// Reads an order's id from JSON.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, no string, empty, longer than 255 characters, or holds control characters.
+    /// If it is no string, empty, longer than 255 characters, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, MAX_CHARS, EXPECTED).map(Self)
     }
 
-    /// The id as text.
+    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -59,15 +59,15 @@ impl fmt::Display for OrderId {
 }
 
 impl CustomerId {
-    /// Reads a customer's id from JSON.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, no string, empty, longer than 255 characters, or holds control characters.
+    /// If it is no string, empty, longer than 255 characters, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, MAX_CHARS, EXPECTED).map(Self)
     }
 
-    /// The id as text.
+    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -102,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_is_named_by_any_short_text() {
+    fn order_ids_are_short_texts_without_control_characters() {
         assert_eq!(OrderId::from_json(Some(&json!("o-1"))).unwrap().as_str(), "o-1");
         for bad in [json!(1), json!(""), json!("a\nb"), json!("x".repeat(256)), json!(null), json!([])] {
             assert!(OrderId::from_json(Some(&bad)).is_err(), "{bad}");

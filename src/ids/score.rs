@@ -9,20 +9,18 @@ use serde_json::value::RawValue;
 
 use super::Invalid;
 
-/// A score: a finite IEEE 754 double, which is what Redis keeps in a sorted set and JavaScript calls a number. Negative zero
-/// is one of them: it equals zero, and keeps its sign.
+/// A score: a finite IEEE 754 double, like the scores of sorted sets in Redis and the numbers of JavaScript. Negative zero
+/// is valid: it equals zero, and keeps its sign.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Score(f64);
 
 impl Score {
-    /// Nothing.
+    /// Positive zero.
     pub const ZERO: Self = Self(0.0);
     const EXPECTED: &str = "a finite number";
 
-    /// Makes a score.
-    ///
     /// # Errors
-    /// When the number is infinite or none.
+    /// If the number is infinite or NaN.
     pub fn new(number: f64) -> Result<Self, Invalid> {
         if number.is_finite() {
             Ok(Self(number))
@@ -31,15 +29,15 @@ impl Score {
         }
     }
 
-    /// The score that is nearest to any number: the largest finite one stands for infinity, which only other programs write.
+    /// The nearest score: infinity, which only other programs write, becomes the largest finite score.
     pub fn nearest(number: f64) -> Self {
         Self::new(number.clamp(f64::MIN, f64::MAX)).unwrap_or(Self::ZERO)
     }
 
-    /// Reads a score from JSON: a number, no string that looks like one.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, of another type, or too large for a double.
+    /// If it is no number (strings are refused), or too large for a double.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         let number = value.and_then(Value::as_f64).and_then(|number| Self::new(number).ok());
         number.ok_or_else(|| Invalid::json(value, Self::EXPECTED))
@@ -59,18 +57,18 @@ impl Score {
     /// The sum.
     ///
     /// # Errors
-    /// When it is too large for a double.
+    /// If it is too large for a double.
     pub fn plus(self, other: Self) -> Result<Self, Invalid> {
         Self::new(self.0 + other.0)
     }
 }
 
 impl Serialize for Score {
-    /// Whole scores without a decimal point, as JavaScript writes them; whatever is written reads back as the same double.
+    /// Integers have no decimal point, as in JavaScript. Every score is parsed back as the same double.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         const I64_RANGE: f64 = 9_223_372_036_854_775_808.0;
         if self.0 == 0.0 && self.0.is_sign_negative() {
-            // No integer is this, and as a double it would be written -0.0.
+            // Integers have no negative zero, and a double would be written as -0.0.
             let text: &RawValue = serde_json::from_str("-0").map_err(S::Error::custom)?;
             return text.serialize(serializer);
         }
@@ -97,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_scores_are_written_as_javascript_writes_them() {
+    fn integers_are_written_as_in_javascript() {
         assert_eq!(written(100.0), "100");
         assert_eq!(written(-7.0), "-7");
         assert_eq!(written(0.1), "0.1");
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn infinity_is_nearest_to_the_largest_score() {
+    fn infinity_becomes_the_largest_score() {
         let nearest = |number| Score::nearest(number).get();
         assert_eq!([f64::INFINITY, f64::NEG_INFINITY, 7.0].map(nearest), [f64::MAX, f64::MIN, 7.0]);
     }

@@ -8,20 +8,18 @@ use serde_json::Value;
 
 use super::Invalid;
 
-/// A user: a whole number from 1 to 2^53-1, the numbers that JavaScript counts exactly.
+/// The id of a user: an integer from 1 to 2^53-1, the range of exact integers in JavaScript.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64")]
 pub struct UserId(i64);
 
 impl UserId {
-    /// The largest user id, `Number.MAX_SAFE_INTEGER` of JavaScript.
+    /// `Number.MAX_SAFE_INTEGER` of JavaScript.
     pub const MAX: i64 = (1 << 53) - 1;
     const EXPECTED: &str = "a whole number from 1 to 9007199254740991";
 
-    /// Makes a user id.
-    ///
     /// # Errors
-    /// When the number is out of range.
+    /// If the number is out of range.
     pub fn new(number: i64) -> Result<Self, Invalid> {
         if (1..=Self::MAX).contains(&number) {
             Ok(Self(number))
@@ -30,13 +28,13 @@ impl UserId {
         }
     }
 
-    /// Reads a user id from JSON: a number that is whole, however it is written (`1`, `1.0`, `1e3`).
+    /// Validates a JSON value, or a missing field (`None`). Integers may be written in any way (`1`, `1.0`, `1e3`).
     ///
     /// # Errors
-    /// When it is missing, of another type (strings included), fractional or out of range.
+    /// If it is no number (strings are refused), fractional or out of range.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         let number = match value {
-            Some(Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64()?)),
+            Some(Value::Number(number)) => number.as_i64().or_else(|| integer(number.as_f64()?)),
             _ => None,
         };
         number.and_then(|number| Self::new(number).ok()).ok_or_else(|| Invalid::json(value, Self::EXPECTED))
@@ -48,8 +46,8 @@ impl UserId {
     }
 }
 
-/// The integer that a float stands for, if it is one that a user id can hold.
-fn whole(float: f64) -> Option<i64> {
+/// The value of a float as an integer, if it is in the range of user ids.
+fn integer(float: f64) -> Option<i64> {
     let fits = float.fract() == 0.0 && (1.0..=UserId::MAX as f64).contains(&float);
     fits.then_some(float as i64)
 }
@@ -57,7 +55,7 @@ fn whole(float: f64) -> Option<i64> {
 impl FromStr for UserId {
     type Err = Invalid;
 
-    /// Reads the decimal form that URLs and form fields use: digits only, no sign, no space.
+    /// Parses URLs and form fields: digits only, no sign, no space.
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let number = if digits { text.parse().ok() } else { None };
@@ -86,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn user_ids_are_whole_numbers_that_javascript_counts_exactly() {
+    fn user_ids_are_exact_integers_of_javascript() {
         for good in [json!(1), json!(1.0), json!(1e3), json!(9_007_199_254_740_991_i64)] {
             assert!(UserId::from_json(Some(&good)).is_ok(), "{good}");
         }

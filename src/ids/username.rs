@@ -1,4 +1,4 @@
-//! Players.
+//! Player names.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::{Invalid, text};
 
-/// A player's name: 1 to 64 characters of any language, no control characters, kept byte for byte (nothing is trimmed,
-/// nothing normalised), so that two names are one player only if they are the same bytes.
+/// A player's name: 1 to 64 characters of any language, no control characters. It is neither trimmed nor normalized: two
+/// names are the same player only if their bytes are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Username(String);
@@ -19,20 +19,20 @@ impl Username {
     pub const MAX_CHARS: usize = 64;
     const EXPECTED: &str = "a string of 1 to 64 characters without control characters";
 
-    /// Reads a name from JSON.
+    /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// When it is missing, no string, empty, too long, or holds control characters.
+    /// If it is no string, empty or too long, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, Self::MAX_CHARS, Self::EXPECTED).map(Self)
     }
 
-    /// The name as text.
+    /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The name as text of its own.
+    /// As text.
     pub fn into_string(self) -> String {
         self.0
     }
@@ -59,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_language_is_a_name_and_stays_as_it_came() {
+    fn names_of_any_language_are_kept_unchanged() {
         for good in ["a", " Ada ", "Åsa", "A\u{30a}sa", "日本語", "🦀", "constructor", &"é".repeat(64)] {
             assert_eq!(good.parse::<Username>().unwrap().as_str(), good);
         }
     }
 
     #[test]
-    fn what_is_no_name_is_refused() {
+    fn invalid_names_are_refused() {
         for bad in ["", "\n", "a\0b", "tab\t", "\u{85}", &"é".repeat(65)] {
             assert!(bad.parse::<Username>().is_err(), "{bad:?}");
         }

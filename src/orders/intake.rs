@@ -1,6 +1,6 @@
 //! Messages on `order_placed`: a doorbell for the jobs of orders, and other programs' way to place an order.
 //!
-//! Only game servers record orders: they know whether purchases are reported.
+//! Only game servers record orders: their configuration decides whether purchases are reported.
 
 use std::collections::VecDeque;
 
@@ -13,12 +13,13 @@ use crate::db::DbError;
 use crate::events::OrderPlaced;
 use crate::jobs::{Permit, QueueFull};
 
-/// How many messages share one write.
+/// The maximum number of messages per write.
 const BATCH: usize = 128;
 
-/// Hears the channel until the shutdown: permits the orders of other programs, and rings for every sign of work.
+/// Consumes the channel until the shutdown: places the orders of other programs, and wakes workers on every signal.
 ///
-/// Our own messages come back too, and several processes may hear the same message; one order comes of it.
+/// The process also receives its own messages, and several processes may receive the same message; the order is placed
+/// once.
 pub(crate) async fn listen(state: State, shutdown: CancellationToken) {
     let (subscription, wake) = (state.bus.subscribe(), state.wake.clone());
     bus::record(subscription, OrderRecorder { state }, move || wake.notify(), shutdown).await;
@@ -56,11 +57,11 @@ impl Recorder for OrderRecorder {
 }
 
 impl OrderRecorder {
-    /// Removes those of the first messages whose orders have their rows, and returns how many are left. Most messages
-    /// are of such orders: those that we placed ourselves.
+    /// Removes those of the first messages whose orders have rows, and returns the number of the others. Most messages
+    /// have rows: they are our own.
     async fn remove_known(&self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<usize, DbError> {
-        let asked: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
-        let count = asked.len();
+        let events: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
+        let count = events.len();
         let known: Vec<Option<Accepted>> = self
             .state
             .database
@@ -68,7 +69,7 @@ impl OrderRecorder {
                 let find = |OrderPlaced { order_id, customer_id }: &OrderPlaced| {
                     store::known(connection, order_id, customer_id)
                 };
-                asked.iter().map(find).collect()
+                events.iter().map(find).collect()
             })
             .await?;
         let mut unknown = Vec::new();
@@ -83,7 +84,7 @@ impl OrderRecorder {
         Ok(left)
     }
 
-    /// Records the first messages, at most `count`: as many as the limit of orders allows.
+    /// Records up to `count` of the first messages, within the queue limit.
     async fn record_first(&self, count: usize, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
         // Held until the rows are written.
         let permits = self.acquire(count).await?;
@@ -105,7 +106,7 @@ impl OrderRecorder {
         Ok(())
     }
 
-    /// Takes permits for new webhook jobs, at least one; none where there is no webhook.
+    /// Acquires permits for new webhook jobs, at least one; none without a webhook.
     async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
         let mut permits = Vec::new();
         while self.state.webhook && permits.len() < count {
@@ -124,7 +125,7 @@ fn report(OrderPlaced { order_id, .. }: &OrderPlaced, accepted: Accepted) {
         Accepted::New => tracing::info!(order.id = %order_id, "recorded another program's order"),
         Accepted::AlreadyAccepted => {}
         Accepted::Conflict => {
-            tracing::warn!(order.id = %order_id, "another program's order has the id of another customer's; dropped");
+            tracing::warn!(order.id = %order_id, "dropped another program's order: its id belongs to another customer");
         }
     }
 }

@@ -1,13 +1,13 @@
-//! Orders: from the purchase to whoever has to be told of it.
+//! Orders: from the purchase to the webhook that reports it.
 //!
 //! Owns the table `orders`. Consumes `order_placed` (a doorbell for its job; other programs' messages become orders) and
-//! publishes it. Never permits an order twice, and never tells of a purchase before the order is durable. What leaves the
-//! system may be repeated: a process that is killed between the receiver's answer and its own note of it sends again.
+//! publishes it. Never places an order twice, and never reports a purchase before the order is durable. Webhooks are
+//! delivered at least once: a process that is killed between the response and the commit sends again.
 //!
 //! - `routes`: the HTTP side
 //! - `intake`: messages of other programs
 //! - `webhook`: the job that reports a purchase
-//! - `receiver`, `signature`: the request that carries the report
+//! - `receiver`, `signature`: the webhook's request
 //! - `store`: the rows
 
 mod intake;

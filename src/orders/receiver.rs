@@ -1,4 +1,4 @@
-//! The webhook's receiver: one request to it, and what its answer means.
+//! The client of the webhook's receiver.
 
 use std::error::Error;
 use std::sync::OnceLock;
@@ -12,41 +12,39 @@ use crate::config::Webhook;
 use crate::db::{UnixMillis, now};
 use crate::http::client;
 
-/// How long a delivery may take, from the first look for the host to the head of the answer.
+/// The time limit of a delivery, from the host lookup to the head of the response.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where purchases are reported.
+/// The receiver of purchase webhooks.
 pub(crate) struct Receiver {
     url: Url,
     headers: HeaderMap,
     signer: Option<Signer>,
-    /// Made when there is a certificate store to make it with.
+    /// Built at the first delivery at which a certificate store exists.
     client: OnceLock<Client>,
 }
 
-/// Why nothing can be delivered to any receiver of this configuration.
+/// Why the configuration has no usable receiver.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReceiverError {
-    /// The secret has characters that a header cannot hold.
     #[error("webhook.secret cannot be sent in a header")]
     Secret(#[from] InvalidHeaderValue),
-    /// The key cannot be used.
     #[error("webhook.signing_secret cannot be used")]
     SigningSecret,
 }
 
-/// A message to the receiver: the same in every attempt.
+/// A webhook message, identical in every attempt.
 #[derive(Debug)]
 pub(super) struct Message {
-    /// Visible ASCII without a dot; the receiver tells repeats by it.
+    /// Visible ASCII without a dot; the receiver's key for deduplication.
     pub(super) id: String,
     /// JSON.
     pub(super) body: Vec<u8>,
 }
 
-/// Why a message was not delivered. No variant shows the receiver's address or a secret.
+/// Why a delivery failed. No variant contains the receiver's address or a secret.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Undelivered {
+pub(super) enum DeliveryError {
     #[error("no TLS connection can be made from here (are CA certificates installed?): {0}")]
     NoTls(String),
     #[error("the receiver did not answer within {} s", TIMEOUT.as_secs())]
@@ -57,22 +55,19 @@ pub(super) enum Undelivered {
     Redirected(StatusCode),
     #[error("the receiver answered {0}")]
     Refused(StatusCode),
-    #[error("the receiver answered 410 Gone: it wants no more of this")]
+    #[error("the receiver answered 410 Gone")]
     Gone,
 }
 
-impl Undelivered {
-    /// Whether another attempt would come to the same.
+impl DeliveryError {
+    /// Whether further attempts are pointless.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Gone)
     }
 }
 
 impl Receiver {
-    /// The receiver of this configuration; `None` where it names none.
-    ///
-    /// # Errors
-    /// When the secrets cannot be sent; the configuration's own checks leave no such value.
+    /// `None` if no webhook is configured. The checks of the configuration leave no secret for which this fails.
     pub(crate) fn new(config: &Webhook) -> Result<Option<Self>, ReceiverError> {
         let Some(url) = &config.url else { return Ok(None) };
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
@@ -86,20 +81,20 @@ impl Receiver {
         Ok(Some(Self { url: url.as_url().clone(), headers, signer, client: OnceLock::new() }))
     }
 
-    /// Sends a message, and is content with the head of a 2xx answer: no body is read, however long it is.
+    /// Sends a message. The head of a 2xx response is sufficient; the body is not read.
     ///
-    /// Cancel safe in this sense: the receiver may or may not have got the message.
-    pub(super) async fn deliver(&self, message: &Message) -> Result<(), Undelivered> {
+    /// When cancelled, the receiver may or may not have the message.
+    pub(super) async fn deliver(&self, message: &Message) -> Result<(), DeliveryError> {
         let request = self.client()?.post(self.url.clone()).headers(self.headers.clone()).body(message.body.clone());
         let request = self.signed(request, message, now()).timeout(TIMEOUT);
-        judge(request.send().await.map_err(undelivered)?.status())
+        check_status(request.send().await.map_err(delivery_error)?.status())
     }
 
-    fn client(&self) -> Result<&Client, Undelivered> {
+    fn client(&self) -> Result<&Client, DeliveryError> {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let client = client::builder(&self.url).build().map_err(|error| Undelivered::NoTls(causes(&error)))?;
+        let client = client::builder(&self.url).build().map_err(|error| DeliveryError::NoTls(causes(&error)))?;
         Ok(self.client.get_or_init(|| client))
     }
 
@@ -113,24 +108,24 @@ impl Receiver {
     }
 }
 
-fn judge(status: StatusCode) -> Result<(), Undelivered> {
+fn check_status(status: StatusCode) -> Result<(), DeliveryError> {
     match status {
         status if status.is_success() => Ok(()),
-        status if status.is_redirection() => Err(Undelivered::Redirected(status)),
-        StatusCode::GONE => Err(Undelivered::Gone),
-        status => Err(Undelivered::Refused(status)),
+        status if status.is_redirection() => Err(DeliveryError::Redirected(status)),
+        StatusCode::GONE => Err(DeliveryError::Gone),
+        status => Err(DeliveryError::Refused(status)),
     }
 }
 
-fn undelivered(error: reqwest::Error) -> Undelivered {
+fn delivery_error(error: reqwest::Error) -> DeliveryError {
     if error.is_timeout() {
-        return Undelivered::TimedOut;
+        return DeliveryError::TimedOut;
     }
-    // The URL may hold a password.
-    Undelivered::Unreachable(causes(&error.without_url()))
+    // The URL may contain a password.
+    DeliveryError::Unreachable(causes(&error.without_url()))
 }
 
-/// An error with its causes.
+/// An error and its sources.
 fn causes(error: &reqwest::Error) -> String {
     let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
@@ -141,13 +136,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_2xx_is_a_delivery_and_only_gone_is_for_ever() {
+    fn only_2xx_is_a_delivery_and_only_410_is_final() {
         for status in 100..=599 {
-            let verdict = judge(StatusCode::from_u16(status).unwrap());
-            assert_eq!(verdict.is_ok(), (200..300).contains(&status), "{status}");
-            assert_eq!(verdict.is_err_and(|error| error.is_final()), status == 410, "{status}");
+            let result = check_status(StatusCode::from_u16(status).unwrap());
+            assert_eq!(result.is_ok(), (200..300).contains(&status), "{status}");
+            assert_eq!(result.is_err_and(|error| error.is_final()), status == 410, "{status}");
         }
-        let redirected = judge(StatusCode::FOUND).unwrap_err().to_string();
+        let redirected = check_status(StatusCode::FOUND).unwrap_err().to_string();
         assert!(redirected.contains("302 Found") && redirected.contains("webhook.url"), "{redirected}");
     }
 }

@@ -1,4 +1,4 @@
-//! Signatures by the Standard Webhooks specification 1.0, symmetric (`v1`).
+//! Symmetric signatures (`v1`) of the Standard Webhooks specification 1.0.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -6,20 +6,17 @@ use hmac::digest::InvalidLength;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// Signs with one key; it has no `Debug`.
+/// A signing key; without `Debug`, so that it is never logged.
 #[derive(Clone)]
 pub(super) struct Signer(Hmac<Sha256>);
 
 impl Signer {
-    /// A signer with this key.
-    ///
-    /// # Errors
-    /// None that is known: HMAC takes keys of any length.
+    /// HMAC accepts keys of any length, so that no error is known.
     pub(super) fn new(key: &[u8]) -> Result<Self, InvalidLength> {
         Hmac::new_from_slice(key).map(Self)
     }
 
-    /// The value of `webhook-signature` for a message of this id, sent at this time (in seconds since 1970).
+    /// The value of `webhook-signature`; `timestamp` is in seconds since 1970.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let mut mac = self.0.clone();
         mac.update(format!("{id}.{timestamp}.").as_bytes());
@@ -35,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_specification_s_example_is_signed_as_it_says() {
+    fn the_example_of_the_specification_has_its_signature() {
         let key = BASE64_STANDARD.decode("C2FVsBQIhrscChlQIMV+b5sSYspob7oD").unwrap();
         let signature = Signer::new(&key).unwrap().sign(
             "msg_27UH4WbU6Z5A5EzD8u03UvzRbpk",
@@ -47,7 +44,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_key_and_body_are_signed_as_the_reference_does(
+        fn signatures_equal_those_of_the_reference_implementation(
             key in prop::collection::vec(any::<u8>(), 1..200), timestamp in any::<i64>(), body in any::<String>(),
         ) {
             let reference = standardwebhooks::Webhook::from_bytes(key.clone()).unwrap();

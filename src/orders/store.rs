@@ -10,28 +10,28 @@ use crate::ids::{CustomerId, OrderId};
 use crate::job_payloads::{EMAIL, MailTask, WAREHOUSE, WEBHOOK, WarehouseTask, WebhookTask, user_of};
 use crate::jobs::{self, JobStatus, Kind};
 
-/// Every kind of job that an order may have, in the order in which they are shown.
+/// The kinds of jobs that an order may have, in the order of the API.
 const KINDS: [Kind; 3] = [WEBHOOK, WAREHOUSE, EMAIL];
 
-/// An order that is to be accepted.
+/// An order to accept.
 #[derive(Debug, Clone)]
 pub(super) struct Placement {
     pub(super) order_id: OrderId,
     pub(super) customer_id: CustomerId,
-    /// Whether the purchase is to be reported.
+    /// Whether the purchase is reported.
     pub(super) webhook: bool,
-    /// Whether the order is to be confirmed by mail.
+    /// Whether the order is confirmed by mail.
     pub(super) mail: bool,
 }
 
-/// What became of a placement.
+/// The outcome of a placement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepted {
-    /// The order has a row and its jobs now.
+    /// Its row and jobs are new.
     New,
-    /// It was placed before, by the same customer.
+    /// The same customer has placed it before.
     AlreadyAccepted,
-    /// Another customer has placed an order of this id.
+    /// Another customer has placed an order with this id.
     Conflict,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Order {
     pub(super) placed_at: Timestamp,
 }
 
-/// Accepts an order: its row and all its jobs, or nothing.
+/// Inserts the rows of an order and its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Accepted> {
     let Placement { order_id, customer_id, webhook, mail } = placement;
     if let Some(known) = known(connection, order_id, customer_id)? {
@@ -70,7 +70,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
     Ok(Accepted::New)
 }
 
-/// What a placement would come to where the order is there already; `None` where it is not.
+/// The outcome for an order that already has a row; `None` if it has none.
 pub(super) fn known(
     connection: &mut SqliteConnection,
     order_id: &OrderId,
@@ -83,7 +83,6 @@ pub(super) fn known(
     ))
 }
 
-/// Reads an order.
 pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Option<Order>> {
     let row = orders::table
         .find(id.as_str())
@@ -98,7 +97,7 @@ pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResu
     }))
 }
 
-/// Reads how an order's jobs stand.
+/// The status of an order's jobs.
 pub(super) fn jobs_of(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Vec<(Kind, JobStatus)>> {
     let mut found = Vec::new();
     for kind in KINDS {

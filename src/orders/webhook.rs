@@ -1,4 +1,4 @@
-//! The webhook job: report the purchase to its receiver.
+//! The webhook job: reports a purchase to the receiver.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -7,7 +7,7 @@ use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::receiver::{Message, Receiver, Undelivered};
+use super::receiver::{DeliveryError, Message, Receiver};
 use super::store::{self, Order};
 use crate::db::{Database, UnixMillis};
 use crate::ids::OrderId;
@@ -16,25 +16,22 @@ use crate::jobs::{Failure, Handler, Job};
 
 const NOT_REPORTED: &str = "The purchase could not be reported.";
 
-/// Reports purchases.
+/// The worker of webhook jobs.
 pub(crate) struct WebhookWorker {
     database: Database,
     receiver: Receiver,
 }
 
 impl WebhookWorker {
-    /// A worker that reports to this receiver.
     pub(crate) fn new(database: Database, receiver: Receiver) -> Self {
         Self { database, receiver }
     }
 }
 
-/// How the report of a purchase ended.
+/// The outcome of a webhook job.
 #[derive(Debug)]
 pub(crate) enum Report {
-    /// The receiver has it.
     Delivered(OrderId),
-    /// It was given up.
     GivenUp(OrderId),
 }
 
@@ -64,22 +61,22 @@ impl Handler for WebhookWorker {
 
     fn publish(&self, report: Report) {
         match report {
-            Report::Delivered(order_id) => tracing::info!(order.id = %order_id, "the purchase was reported"),
+            Report::Delivered(order_id) => tracing::info!(order.id = %order_id, "purchase reported"),
             Report::GivenUp(order_id) => {
-                tracing::error!(order.id = %order_id, "the purchase was not reported; its webhook is given up");
+                tracing::error!(order.id = %order_id, "purchase not reported; the webhook job is dead");
             }
         }
     }
 }
 
-fn failure(undelivered: Undelivered) -> Failure {
-    match undelivered.is_final() {
-        true => Failure::fail(undelivered, NOT_REPORTED),
-        false => Failure::retry(undelivered, NOT_REPORTED),
+fn failure(error: DeliveryError) -> Failure {
+    match error.is_final() {
+        true => Failure::fail(error, NOT_REPORTED),
+        false => Failure::retry(error, NOT_REPORTED),
     }
 }
 
-/// The body, in the order of fields and with the names that receivers know.
+/// The body, with the names and the order of fields of the replaced service.
 #[derive(Serialize)]
 struct Purchase<'a> {
     event: &'static str,
@@ -95,7 +92,7 @@ struct Metadata<'a> {
     platform: &'static str,
 }
 
-/// What is sent of an order: nothing but the order goes into it, so that every attempt says the same.
+/// The message about an order. It depends on the order alone, so that every attempt sends the same.
 fn message(order: &Order) -> serde_json::Result<Message> {
     let purchase = Purchase {
         event: "PURCHASE_COMPLETED",
@@ -106,7 +103,7 @@ fn message(order: &Order) -> serde_json::Result<Message> {
             platform: "customer-backend",
         },
     };
-    // An order's id may be any text, a message's may not.
+    // The id of an order may contain any character, that of a message may not.
     let id = format!("order_{}", BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(order.id.as_str())));
     Ok(Message { id, body: serde_json::to_vec(&purchase)? })
 }
@@ -118,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_what_receivers_of_the_old_service_know() {
+    fn a_message_has_the_form_of_the_replaced_service() {
         let order = Order {
             id: "o-\"1\"".parse().unwrap(),
             customer_id: "7".parse().unwrap(),

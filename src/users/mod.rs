@@ -1,7 +1,7 @@
-//! The users: whose pictures they are, which thumbnail shows each, and how each is addressed.
+//! Users: the owners of images, with their current thumbnail, name and email address.
 //!
-//! Owns the `users` table. Consumes and publishes nothing. Never decides what a picture's job does: it is told. Every
-//! function runs inside the caller's transaction.
+//! Owns the `users` table. Consumes and publishes nothing. Never decides about images or jobs: `images` calls it with
+//! their outcomes. Every function runs inside the caller's transaction.
 
 mod routes;
 
@@ -22,30 +22,24 @@ pub(crate) struct State {
     pub(crate) auth: Auth,
 }
 
-/// What is known of a user's thumbnail.
+/// The status of a user's thumbnail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ThumbnailStatus {
-    /// The newest finished thumbnail's URL.
+    /// The URL of the newest finished thumbnail.
     pub(crate) thumbnail_url: Option<String>,
-    /// Which image that thumbnail shows; `None` for one of the replaced service.
+    /// The image of that thumbnail; `None` for thumbnails of the replaced service.
     pub(crate) image_id: Option<i64>,
-    /// Why the newest upload has no thumbnail, if that is certain; for the uploader.
+    /// Why the newest upload has failed, for the uploader.
     pub(crate) failure: Option<String>,
 }
 
-/// Makes the user known.
-///
-/// # Errors
-/// When the statement fails.
+/// Inserts the user if there is no row.
 pub(crate) fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryResult<()> {
     diesel::insert_or_ignore_into(users::table).values(users::id.eq(user.get())).execute(connection)?;
     Ok(())
 }
 
-/// Notes that this image is now the user's newest, so that what an older one's failure said no longer holds.
-///
-/// # Errors
-/// When the statement fails.
+/// Sets the user's newest image, and clears the failure of an older one.
 pub(crate) fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
     diesel::update(users::table.find(user.get()))
         .set((users::newest_image_id.eq(image_id), users::failure.eq(None::<String>)))
@@ -53,10 +47,7 @@ pub(crate) fn image_accepted(connection: &mut SqliteConnection, user: UserId, im
     Ok(())
 }
 
-/// Shows the user by this image's thumbnail, unless a newer image's is there already.
-///
-/// # Errors
-/// When the statement fails.
+/// Sets the user's thumbnail, unless the current one is of a newer image.
 pub(crate) fn thumbnail_ready(
     connection: &mut SqliteConnection,
     user: UserId,
@@ -70,10 +61,7 @@ pub(crate) fn thumbnail_ready(
     Ok(())
 }
 
-/// Notes why this image has no thumbnail, if it is the user's newest.
-///
-/// # Errors
-/// When the statement fails.
+/// Sets the user's failure, if this is the newest image.
 pub(crate) fn thumbnail_failed(
     connection: &mut SqliteConnection,
     user: UserId,
@@ -86,21 +74,15 @@ pub(crate) fn thumbnail_failed(
     Ok(())
 }
 
-/// Takes back that this image has no thumbnail, if it is the user's newest.
-///
-/// # Errors
-/// When the statement fails.
-pub(crate) fn image_revived(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
+/// Clears the user's failure, if this is the newest image.
+pub(crate) fn image_requeued(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
     diesel::update(users::table.find(user.get()).filter(users::newest_image_id.eq(image_id)))
         .set(users::failure.eq(None::<String>))
         .execute(connection)?;
     Ok(())
 }
 
-/// Reads a user's thumbnail status by key; `None` where there is no such user.
-///
-/// # Errors
-/// When the query fails.
+/// `None` if there is no such user.
 pub(crate) fn thumbnail_status(
     connection: &mut SqliteConnection,
     user: UserId,
@@ -115,19 +97,16 @@ pub(crate) fn thumbnail_status(
     Ok(row.map(|(url, image_id, failure)| ThumbnailStatus { thumbnail_url: thumbnail(url), image_id, failure }))
 }
 
-/// How a user is addressed.
+/// A user's name and email address.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Contact {
-    /// What the user is called. One of the replaced service may be any text, control characters included.
+    /// May contain control characters if the replaced service wrote it.
     pub(crate) username: Option<String>,
-    /// Where mail goes; `None` also where the column holds no address.
+    /// `None` also if the column contains no valid address.
     pub(crate) email: Option<EmailAddress>,
 }
 
-/// Reads how a user is addressed, by key; `None` where there is no such user.
-///
-/// # Errors
-/// When the query fails.
+/// `None` if there is no such user.
 pub(crate) fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Contact>> {
     let row = users::table
         .find(user.get())
@@ -137,46 +116,38 @@ pub(crate) fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryR
     Ok(row.map(|(username, email)| Contact { username, email: email.and_then(|email| email.parse().ok()) }))
 }
 
-/// What is to become of one field.
+/// The change of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Field<T> {
-    /// It stays as it is.
-    Kept,
-    /// It has no value any more.
-    Cleared,
-    /// It gets this value.
+    Keep,
+    Clear,
     Set(T),
 }
 
 impl<T> Field<T> {
-    fn or(self, kept: Option<T>) -> Option<T> {
+    fn apply_to(self, current: Option<T>) -> Option<T> {
         match self {
-            Self::Kept => kept,
-            Self::Cleared => None,
+            Self::Keep => current,
+            Self::Clear => None,
             Self::Set(value) => Some(value),
         }
     }
 }
 
-/// What is to become of a user.
+/// The changes of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// What the user is called.
     pub(crate) username: Field<String>,
-    /// Where mail goes.
     pub(crate) email: Field<EmailAddress>,
 }
 
-/// Changes how a user is addressed, and makes the user known; says whether that was new, and how it is now.
-///
-/// # Errors
-/// When a statement fails.
+/// Inserts or changes a user. Returns whether the user is new, and the result.
 pub(crate) fn put(connection: &mut SqliteConnection, user: UserId, change: &Change) -> QueryResult<(bool, Contact)> {
     let before = contact(connection, user)?;
     ensure(connection, user)?;
     let Contact { username, email } = before.clone().unwrap_or_default();
     let Change { username: new_username, email: new_email } = change.clone();
-    let after = Contact { username: new_username.or(username), email: new_email.or(email) };
+    let after = Contact { username: new_username.apply_to(username), email: new_email.apply_to(email) };
     diesel::update(users::table.find(user.get()))
         .set((users::username.eq(&after.username), users::email.eq(after.email.as_ref().map(EmailAddress::as_str))))
         .execute(connection)?;

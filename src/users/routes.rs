@@ -1,4 +1,4 @@
-//! The routes of users: what a user is called, and where mail for the user goes.
+//! The routes of users: name and email address.
 
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
@@ -27,7 +27,7 @@ async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpRe
     let user = user_id(&user)?;
     match state.database.read_point(|connection| super::contact(connection, user))? {
         Some(contact) => {
-            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(shown(user, &contact)))
+            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(user_response(user, &contact)))
         }
         None => Err(Problem::not_found("There is no such user.")),
     }
@@ -44,7 +44,7 @@ async fn put(
     let change = change(&body::json_object(payload).await?)?;
     let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(HttpResponse::build(status).json(shown(user, &contact)))
+    Ok(HttpResponse::build(status).json(user_response(user, &contact)))
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {
@@ -58,26 +58,26 @@ fn change(fields: &Map<String, Value>) -> Result<Change, Problem> {
     Ok(Change { username, email })
 }
 
-/// A field that is missing stays as it is, and `null` takes the value away.
+/// A missing field is kept, and `null` clears it.
 fn field<T>(
     fields: &Map<String, Value>,
     name: &str,
     parse: impl FnOnce(&Value) -> Result<T, Invalid>,
 ) -> Result<Field<T>, Invalid> {
     match fields.get(name) {
-        None => Ok(Field::Kept),
-        Some(Value::Null) => Ok(Field::Cleared),
+        None => Ok(Field::Keep),
+        Some(Value::Null) => Ok(Field::Clear),
         Some(value) => parse(value).map(Field::Set),
     }
 }
 
-fn shown(user: UserId, contact: &Contact) -> Value {
-    let mut shown = json!({ "userId": user });
+fn user_response(user: UserId, contact: &Contact) -> Value {
+    let mut body = json!({ "userId": user });
     if let Some(username) = &contact.username {
-        shown["username"] = json!(username);
+        body["username"] = json!(username);
     }
     if let Some(email) = &contact.email {
-        shown["email"] = json!(email);
+        body["email"] = json!(email);
     }
-    shown
+    body
 }

@@ -134,7 +134,7 @@ async fn a_purchase_that_is_never_accepted_is_given_up_after_twenty_attempts() {
     assert_eq!(receiver.deliveries().len(), 20);
     assert!(server.stop().success());
     let log = server.stderr();
-    assert!(log.contains("the purchase was not reported") && log.contains("o-1"), "{log}");
+    assert!(log.contains("purchase not reported") && log.contains("o-1"), "{log}");
 }
 
 #[tokio::test]
