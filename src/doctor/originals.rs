@@ -18,16 +18,16 @@ pub(super) fn check(root: &Path) -> Finding {
 }
 
 fn evaluate(sample: &Sample) -> Finding {
-    let Sample { whole, damaged, unreadable, quarantined } = sample;
+    let Sample { intact, damaged, unreadable, quarantined } = sample;
     if let Some(first) = damaged.first() {
-        let detail = format!("{} of {} sampled are damaged, such as {first}", damaged.len(), whole + damaged.len());
+        let detail = format!("{} of {} sampled are damaged, such as {first}", damaged.len(), intact + damaged.len());
         return Finding::error(SUBJECT, detail, "check the disk; uploading the same image again repairs it");
     }
     if let Some(unreadable) = unreadable {
         let detail = format!("cannot be read: {unreadable}");
         return Finding::error(SUBJECT, detail, "check the disk and the permissions of the files");
     }
-    let detail = format!("{whole} sampled, all intact");
+    let detail = format!("{intact} sampled, all intact");
     if *quarantined == 0 {
         return Finding::ok(SUBJECT, detail);
     }

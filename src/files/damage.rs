@@ -1,4 +1,4 @@
-//! Damaged uploads: an upload's name is the hash of its bytes, which tells whether they are still those that came.
+//! Damaged uploads: files whose bytes no longer match the hash in their name.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use super::upload::{hash_in_name, parts};
 use super::{UPLOADS, hex};
 use crate::ids::ImagePath;
 
-/// Where damaged uploads are moved to, below [`UPLOADS`]. They stay there until an operator removes them.
+/// The folder for damaged uploads, below [`UPLOADS`]. They stay there until an operator removes them.
 const QUARANTINE: &str = ".damaged";
 
-/// How much [`sample_uploads`] reads at most: so many files, and no further one past so many bytes.
+/// The limits of [`sample_uploads`]: the number of files, and the bytes after which no further file is read.
 const SAMPLED_FILES: usize = 32;
 const SAMPLED_FILES_PER_PART: usize = 4;
 const SAMPLED_BYTES: u64 = 64 << 20;
@@ -35,7 +35,7 @@ pub(crate) fn sha256(mut from: impl Read) -> io::Result<String> {
     }
 }
 
-/// Moves an upload out of the way that was found damaged when it was open, unless another file has its name by now.
+/// Moves a damaged upload to quarantine, unless another file has taken its name since it was opened.
 pub(super) fn quarantine(root: &Root, path: &ImagePath, damaged: &Original) -> io::Result<bool> {
     let at = root.path().join(path.as_str());
     let (Some(name), true) = (at.file_name(), damaged.sha256().is_some()) else { return Ok(false) };
@@ -50,23 +50,23 @@ pub(super) fn quarantine(root: &Root, path: &ImagePath, damaged: &Original) -> i
     Ok(true)
 }
 
-/// What a look at some of the uploads has shown.
+/// The result of [`sample_uploads`].
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sample {
-    /// Those whose hash is their name.
-    pub whole: usize,
-    /// Those whose hash is another one, by their path below the root.
+    /// The number of files with the right hash.
+    pub intact: usize,
+    /// Files with a wrong hash, by their path below the root.
     pub damaged: Vec<String>,
-    /// The first one that could not be read, and why.
+    /// The first file that could not be read, with the error.
     pub unreadable: Option<String>,
-    /// How many lie in quarantine.
+    /// The number of files in quarantine.
     pub quarantined: usize,
 }
 
 /// Hashes a sample of the uploads below a root, which need not exist. Changes nothing.
 ///
 /// # Errors
-/// When a folder cannot be read.
+/// If a folder cannot be read.
 pub fn sample_uploads(root: &Path) -> io::Result<Sample> {
     let mut sample = Sample { quarantined: names(&root.join(UPLOADS).join(QUARANTINE))?.len(), ..Sample::default() };
     let (mut files, mut bytes) = (0, 0);
@@ -86,9 +86,9 @@ pub fn sample_uploads(root: &Path) -> io::Result<Sample> {
             });
             files += 1;
             match hashed {
-                Ok(hash) if hash == expected => sample.whole += 1,
+                Ok(hash) if hash == expected => sample.intact += 1,
                 Ok(_) => sample.damaged.push(path),
-                // It was moved or removed meanwhile.
+                // It was moved or removed since it was listed.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => sample.unreadable = sample.unreadable.or_else(|| Some(format!("{path}: {error}"))),
             }
@@ -97,7 +97,7 @@ pub fn sample_uploads(root: &Path) -> io::Result<Sample> {
     Ok(sample)
 }
 
-/// The names in a folder; none where there is no folder.
+/// The names in a folder; none if it does not exist.
 fn names(folder: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_upload_is_damaged_when_its_bytes_are_not_those_of_its_name() {
+    fn an_upload_whose_bytes_do_not_match_its_name_is_damaged() {
         let (folder, files, path) = upload(b"picture");
         let is_damaged = || files.open_original(&path, 100).unwrap().is_damaged().unwrap();
         assert!(!is_damaged());
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_damaged_file_itself_is_put_into_quarantine() {
+    fn only_the_damaged_file_is_moved_to_quarantine() {
         let (folder, files, path) = upload(b"picture");
         let at = folder.path().join(path.as_str());
         std::fs::write(&at, b"pictXre").unwrap();
@@ -145,7 +145,7 @@ mod tests {
         std::fs::write(&good, b"picture").unwrap();
         std::fs::rename(&good, &at).unwrap();
         assert!(!files.quarantine(&path, &damaged).unwrap());
-        assert_eq!(std::fs::read(&at).unwrap(), b"picture", "the good bytes that have come meanwhile stay");
+        assert_eq!(std::fs::read(&at).unwrap(), b"picture", "the good bytes that were uploaded since are kept");
 
         std::fs::write(&at, b"pictXre").unwrap();
         let damaged = files.open_original(&path, 100).unwrap();
@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_tells_whole_and_damaged_uploads_apart() {
+    fn a_sample_finds_intact_and_damaged_uploads() {
         let (folder, _, path) = upload(b"picture");
         let sample = || sample_uploads(folder.path()).unwrap();
-        assert_eq!(sample(), Sample { whole: 1, ..Sample::default() });
+        assert_eq!(sample(), Sample { intact: 1, ..Sample::default() });
         std::fs::write(folder.path().join(path.as_str()), b"pictXre").unwrap();
         assert_eq!(sample(), Sample { damaged: vec![path.to_string()], ..Sample::default() });
         assert_eq!(sample_uploads(Path::new("/nowhere")).unwrap(), Sample::default());

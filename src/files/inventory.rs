@@ -1,4 +1,4 @@
-//! Which stored files exist: a read-only view that creates, repairs and removes nothing.
+//! A read-only view of the stored files, which creates, repairs and removes nothing.
 
 use std::fs::File;
 use std::io;
@@ -12,10 +12,10 @@ use super::upload::stored_hash;
 use super::{Files, THUMBNAILS, ThumbnailName, UPLOADS};
 use crate::ids::ImagePath;
 
-/// Stored files lie in one folder for each value of the first byte of their hash.
+/// Stored files are spread over one folder per value of the first byte of their hash.
 pub const FOLDERS: std::ops::RangeInclusive<u8> = 0..=u8::MAX;
 
-/// The first eight bytes of a stored file's hash: enough to tell files apart in memory.
+/// The first eight bytes of a stored file's hash, which are sufficient to identify files in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ContentKey(u64);
 
@@ -24,12 +24,11 @@ impl ContentKey {
         u64::from_str_radix(hash.get(..16)?, 16).ok().map(Self)
     }
 
-    /// The key of an upload's path; `None` if the path is not one that an upload gets.
+    /// The key of an upload; `None` for paths of other files.
     pub fn of_upload(path: &ImagePath) -> Option<Self> {
         stored_hash(path).and_then(Self::of_hash)
     }
 
-    /// The key of a thumbnail.
     pub fn of_thumbnail(name: &ThumbnailName) -> Option<Self> {
         Self::of_hash(name.as_str())
     }
@@ -38,11 +37,10 @@ impl ContentKey {
 /// A file with a content-addressed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
-    /// The key of its content.
     pub key: ContentKey,
-    /// Its path below the image root.
+    /// Relative to the image root.
     pub path: String,
-    /// When it was written; `None` if it has disappeared meanwhile or the file system does not say.
+    /// The modification time; `None` if the file has been removed, or the file system does not provide it.
     pub modified: Option<SystemTime>,
 }
 
@@ -53,10 +51,10 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Opens an image root that exists.
+    /// Opens an existing image root.
     ///
     /// # Errors
-    /// When it does not exist or cannot be opened.
+    /// If it does not exist or cannot be opened.
     pub fn open(root: &Path) -> io::Result<Self> {
         match root.metadata()?.is_dir() {
             true => Ok(Self { root: Arc::new(Root::open(root)?) }),
@@ -67,7 +65,7 @@ impl Inventory {
     /// The size of an original in bytes.
     ///
     /// # Errors
-    /// When it does not exist, is not a file or cannot be opened.
+    /// If it does not exist, is no file, or cannot be opened.
     pub fn original_bytes(&self, path: &ImagePath) -> io::Result<u64> {
         bytes(&self.root.open_file(path.as_str())?)
     }
@@ -83,7 +81,7 @@ impl Inventory {
     /// The uploads in one of the [`FOLDERS`].
     ///
     /// # Errors
-    /// When the folder cannot be read. A folder that does not exist is empty.
+    /// If the folder cannot be read. A folder that does not exist is empty.
     pub fn uploads(&self, folder: u8) -> io::Result<Vec<StoredFile>> {
         self.list(UPLOADS, folder, |path| ContentKey::of_upload(&ImagePath::new(path).ok()?))
     }
@@ -107,7 +105,7 @@ impl Inventory {
         for entry in entries {
             let entry = entry?;
             let path = format!("{relative}/{}", entry.file_name().to_string_lossy());
-            // Other names are not ours.
+            // Files with other names do not belong to m3a3.
             let Some(key) = key(&path) else { continue };
             let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok();
             files.push(StoredFile { key, path, modified });

@@ -1,4 +1,4 @@
-//! Reading originals: uploads, and files that stay their owner's.
+//! Reading originals: uploads, and files of other owners.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -15,41 +15,39 @@ use crate::ids::ImagePath;
 /// A file younger than this may still be written by its owner.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// A picture that is open. Reads no further than the file went when it was opened.
+/// An open original. Reads no further than the file's length when it was opened.
 #[derive(Debug)]
 pub struct Original {
     file: File,
     opened: Metadata,
-    /// The next byte that is read.
+    /// The read position.
     at: u64,
-    /// Of an upload, which got its name when it was whole.
+    /// Set for uploads, which are named when they are complete.
     sha256: Option<String>,
 }
 
 impl Original {
-    /// The SHA-256 of an upload in hex, as it was when the upload came; `None` of a file that is its owner's.
+    /// The SHA-256 of an upload in hex, as it was uploaded; `None` for files of other owners.
     pub fn sha256(&self) -> Option<&str> {
         self.sha256.as_deref()
     }
 
-    /// Whether the bytes of an upload are not those that came, by their hash: reads them all. False for a file that is its
-    /// owner's, whose bytes may be any.
+    /// Whether the hash of an upload is wrong; reads the whole file. False for files of other owners.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub fn is_damaged(&mut self) -> io::Result<bool> {
         let Some(expected) = self.sha256.clone() else { return Ok(false) };
         self.rewind()?;
         Ok(sha256(&mut *self)? != expected)
     }
 
-    /// What was opened.
     pub(super) fn version(&self) -> Version {
         Version::of(&self.opened)
     }
 
-    /// Whether the content is final as far as one can tell; where it is not, what looks damaged may be half written. To be
-    /// asked when it has been read.
+    /// Whether the content is probably final; otherwise a file that looks damaged may be incomplete. Must be called after
+    /// the file has been read.
     pub fn is_settled(&self) -> bool {
         self.sha256.is_some()
             || self.file.metadata().is_ok_and(|now| self.version() == Version::of(&now) && is_old(&now))
@@ -77,32 +75,31 @@ impl Seek for Original {
     }
 }
 
-/// Why an original cannot be had.
+/// Why an original cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is nothing at the path.
+    /// No file exists at the path.
     #[error("there is no such file")]
     Missing,
-    /// The path leads out of the root.
+    /// The path leads out of the image root.
     #[error("it leads out of the image root")]
     Outside,
-    /// What lies there is something else.
+    /// The path leads to something else than a file.
     #[error("it is {0}, not a file")]
     NotAFile(&'static str),
-    /// The file is larger than is accepted.
+    /// The file exceeds the size limit.
     #[error("it has {bytes} bytes, at most {max_bytes} are accepted")]
     TooLarge {
-        /// How large it is.
+        /// The size of the file.
         bytes: u64,
-        /// How large it may be.
+        /// The size limit.
         max_bytes: u64,
     },
-    /// It is there but cannot be read by m3a3.
+    /// The file exists, but m3a3 cannot read it.
     #[error("it cannot be read: {0}")]
     Unreadable(#[source] io::Error),
-    /// The storage fails, or lacks what was stored in it: an upload is missing, a disk cannot be read, too many files are
-    /// open.
-    #[error("the storage does not give it: {0}")]
+    /// The storage fails or has lost the file: an upload is missing, a disk cannot be read, too many files are open.
+    #[error("storage error: {0}")]
     Storage(#[source] io::Error),
 }
 
@@ -110,7 +107,7 @@ pub(super) fn open(root: &Root, path: &ImagePath) -> Result<(File, Metadata), Op
     let file = root.open_file(path.as_str()).map_err(|error| match Errno::from_io_error(&error) {
         Some(Errno::NOENT | Errno::NOTDIR) => OpenError::Missing,
         Some(Errno::XDEV | Errno::LOOP) => OpenError::Outside,
-        // What open(2) says of a socket, and of a device without a driver.
+        // open(2) returns these for sockets and for devices without a driver.
         Some(Errno::NXIO | Errno::NODEV) => OpenError::NotAFile("a socket or a device"),
         _ => OpenError::Unreadable(error),
     })?;
@@ -121,7 +118,7 @@ pub(super) fn open(root: &Root, path: &ImagePath) -> Result<(File, Metadata), Op
     }
 }
 
-/// What this is, unless it is a plain file.
+/// The kind of a file that is not a regular file.
 fn kind(metadata: &Metadata) -> Option<&'static str> {
     let kind = metadata.file_type();
     match () {
@@ -148,12 +145,12 @@ pub(super) fn open_original(root: &Root, path: &ImagePath, max_bytes: u64) -> Re
     }
 }
 
-/// Whether the path is at fault that a client gave: no repair of the storage makes it readable.
+/// Whether the client's path is wrong, so that no repair of the storage makes it readable.
 fn is_of_path(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidFilename)
 }
 
-/// By which a file that has not been changed or replaced is known again, for as long as it is open.
+/// Identifies an open file as long as it is neither changed nor replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Version {
     file: (u64, u64),
@@ -189,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_appended_while_it_is_open_is_not_read_and_unsettles_it() {
+    fn data_appended_after_the_open_is_not_read_and_unsettles_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let mut original = original(folder.path(), b"half of");
         let long_ago = SystemTime::now() - 2 * SETTLED_AFTER;

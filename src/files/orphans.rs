@@ -1,5 +1,4 @@
-//! Uploads that nobody may refer to any more: found by their age, and taken out of the way in two steps, so that the first
-//! is short enough for a transaction.
+//! Removal of old uploads, in two steps, so that the first one is short enough for a transaction.
 
 use std::fs::Metadata;
 use std::io;
@@ -12,20 +11,20 @@ use super::temporary::Temporary;
 use super::upload::hash_in_name;
 use crate::ids::ImagePath;
 
-/// An upload that has lost its name. What is not removed is removed by the next start.
+/// An unlinked upload. If it is not removed, the next start removes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Discarded(PathBuf);
 
 impl Discarded {
-    /// Removes its bytes. Blocks.
+    /// Removes its bytes.
     pub fn remove(self) {
-        // A failure means that a start of another process has taken it for what a crash left.
+        // It fails if the start of another process has removed it as a leftover of a crash.
         let _ = std::fs::remove_file(self.0);
     }
 }
 
-/// The uploads in one of the 256 folders that have neither come nor come again within `age`.
+/// The uploads in one of the 256 folders that have not been uploaded, or uploaded again, within `age`.
 pub(super) fn unused(root: &Root, part: u8, age: Duration) -> io::Result<Vec<ImagePath>> {
     let folder = format!("{UPLOADS}/{part:02x}");
     let entries = match std::fs::read_dir(root.path().join(&folder)) {
@@ -45,7 +44,7 @@ pub(super) fn unused(root: &Root, part: u8, age: Duration) -> io::Result<Vec<Ima
     Ok(unused)
 }
 
-/// Takes its name from an upload, unless it has come again within `age`.
+/// Unlinks an upload, unless it has been uploaded again within `age`.
 pub(super) fn discard(root: &Root, path: &ImagePath, age: Duration) -> io::Result<Option<Discarded>> {
     let named = root.path().join(path.as_str());
     match std::fs::symlink_metadata(&named) {
@@ -58,7 +57,7 @@ pub(super) fn discard(root: &Root, path: &ImagePath, age: Duration) -> io::Resul
     Ok(Some(Discarded(discarded)))
 }
 
-/// By its date, which an upload of the same bytes renews. A date in the future is young.
+/// By the modification time, which uploading the same bytes renews. A time in the future counts as young.
 fn is_unused(metadata: &Metadata, age: Duration) -> bool {
     let since = metadata.modified().ok().and_then(|modified| SystemTime::now().duration_since(modified).ok());
     metadata.is_file() && since.is_some_and(|since| since >= age)

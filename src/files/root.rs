@@ -1,4 +1,4 @@
-//! The image root, and opening what lies below it: the check that a path stays inside and the open are one step.
+//! The image root. Opening a file and checking that its path stays below the root are one atomic step.
 
 use std::fs::File;
 use std::io;
@@ -14,7 +14,7 @@ pub(super) struct Root {
     folder: OwnedFd,
 }
 
-/// Read only; a FIFO does not block the open, a terminal does not become ours.
+/// Read only; FIFOs do not block the open, and terminals do not become the controlling one.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 impl Root {
@@ -25,13 +25,13 @@ impl Root {
         Ok(Self { path, folder })
     }
 
-    /// The root's absolute path, without symbolic links.
+    /// Absolute, without symbolic links.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens whatever lies at a relative path, which may lead through symbolic links as long as they stay below the root.
-    /// A path that leaves it is [`io::ErrorKind::CrossesDevices`].
+    /// Opens a relative path. Symbolic links are followed as long as they stay below the root; for others the error is
+    /// [`io::ErrorKind::CrossesDevices`].
     pub(super) fn open_file(&self, path: &str) -> io::Result<File> {
         match self.open_beneath(path) {
             Err(Errno::NOSYS | Errno::PERM) => self.open_step_by_step(path),
@@ -49,7 +49,7 @@ impl Root {
         let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..TRIES {
             match rustix::fs::openat2(&self.folder, path, READ, Mode::empty(), inside) {
-                // Something above the file was renamed meanwhile.
+                // A parent folder was renamed during the open.
                 Err(Errno::AGAIN) => {}
                 opened => return opened,
             }
@@ -62,8 +62,7 @@ impl Root {
         Err(Errno::NOSYS)
     }
 
-    /// Where the kernel cannot do it in one step, each part is opened without following symbolic links, none of which is
-    /// therefore allowed.
+    /// For kernels without `openat2`: opens each part without following symbolic links, none of which is therefore allowed.
     fn open_step_by_step(&self, path: &str) -> Result<OwnedFd, Errno> {
         let refused = |error| if error == Errno::LOOP || error == Errno::MLINK { Errno::XDEV } else { error };
         let (folders, file) = path.rsplit_once('/').unwrap_or(("", path));

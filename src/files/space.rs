@@ -1,5 +1,5 @@
-//! Room on the image root's disk: what uploads in flight have announced counts as taken, so that many of them at once do
-//! not fill the disk together.
+//! Disk space of the image root: the announced lengths of uploads in flight are reserved, so that concurrent uploads do not
+//! fill the disk.
 
 use std::io;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::root::Root;
 
-/// How many bytes an upload writes before the free space is checked again: other programs fill the disk too. Also what an
-/// upload reserves at a time if its length is not known.
+/// The bytes that an upload writes between checks of the free space, since other programs use the disk too. Uploads of
+/// unknown length reserve this much at a time.
 const CHECK_BYTES: u64 = 8 << 20;
 
 /// Why an upload cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// The disk is full, or would be.
+    /// The disk is full, or the upload would fill it.
     #[error("the disk is full: {0}")]
     Full(String),
-    /// Anything else.
+    /// Any other error.
     #[error(transparent)]
     Failed(io::Error),
 }
@@ -43,7 +43,7 @@ impl Space {
         Self { root, reserved: AtomicU64::new(0) }
     }
 
-    /// Reserves bytes, if `spare` more stay free.
+    /// Reserves bytes, if `spare` bytes stay free.
     fn take(&self, bytes: u64, spare: u64) -> Result<(), WriteError> {
         let reserved = self.reserved.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
         let refused = match self.root.free_bytes() {
@@ -60,27 +60,27 @@ impl Space {
     }
 }
 
-/// Room for one upload; dropping it gives back what was not written.
+/// Reserved disk space of one upload; dropping it releases the rest.
 #[derive(Debug)]
 pub struct Reservation {
     space: Arc<Space>,
-    /// Reserved and not yet on the disk.
+    /// Reserved bytes that are not yet written.
     left: u64,
-    /// What has to stay free beside it.
+    /// Bytes that must stay free.
     spare: u64,
-    /// Written since the last check.
+    /// Bytes written since the last check.
     unchecked: u64,
 }
 
 impl Reservation {
-    /// Reserves room for so many bytes, or a part of it where the length is not known.
+    /// Reserves the length of an upload, or [`CHECK_BYTES`] if it is unknown.
     pub(super) fn new(space: &Arc<Space>, length: Option<u64>, spare: u64) -> Result<Self, WriteError> {
         let left = length.unwrap_or(CHECK_BYTES);
         space.take(left, spare)?;
         Ok(Self { space: space.clone(), left, spare, unchecked: 0 })
     }
 
-    /// Notes that bytes are on the disk, whose free space tells of them from now on.
+    /// Releases written bytes, which the free space of the disk now reflects.
     pub(super) fn written(&mut self, bytes: u64) -> Result<(), WriteError> {
         let released = bytes.min(self.left);
         self.left -= released;
@@ -107,7 +107,7 @@ impl Drop for Reservation {
 mod tests {
     use super::*;
 
-    /// So much that what other programs do to the disk meanwhile does not matter.
+    /// So much that concurrent changes by other programs do not matter.
     fn tenth(space: &Space) -> u64 {
         space.root.free_bytes().unwrap() / 10
     }
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_uploads_in_flight_have_announced_is_not_given_away_twice() {
+    fn the_announced_bytes_of_uploads_in_flight_are_reserved() {
         let (_folder, space) = space();
         let tenth = tenth(&space);
         let reserve = || Reservation::new(&space, Some(4 * tenth), 3 * tenth);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_finds_the_disk_full_says_so() {
+    fn a_write_to_a_full_disk_is_reported_as_such() {
         let full = WriteError::from(io::Error::from(io::ErrorKind::StorageFull));
         assert!(matches!(full, WriteError::Full(_)));
         assert!(matches!(WriteError::from(io::Error::other("broken")), WriteError::Failed(_)));

@@ -1,7 +1,7 @@
-//! Files that are being written: they have a temporary name until their bytes are durable.
+//! Temporary files: new files have a temporary name until their bytes are durable.
 //!
-//! A temporary file is locked (flock) for as long as it is written, so that a start beside living processes removes only
-//! what a dead one left.
+//! A temporary file is locked (flock) while it is written, so that a starting process removes only the files of dead
+//! processes.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,15 +12,15 @@ use rustix::fs::{Timespec, Timestamps, UTIME_NOW};
 use uuid::Uuid;
 
 const FOLDER: &str = ".tmp";
-/// How much of two files is compared at a time.
+/// The buffer size for comparing files.
 const COMPARED_BYTES: usize = 64 << 10;
 
-/// What happens to a file that has the name and the content already.
+/// The handling of an existing file with the same name and content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reuse {
-    /// It stays as it is, so that what clients know of it (its date, and what is made of that) holds on.
+    /// Keeps its modification time, so that the validators that clients have cached stay valid.
     Keep,
-    /// It counts as written now.
+    /// Sets its modification time to now.
     Renew,
 }
 
@@ -29,7 +29,7 @@ pub(super) enum Reuse {
 pub(super) struct Temporary {
     file: File,
     path: PathBuf,
-    /// The folder that the finished file goes below.
+    /// The parent folder of the finished file.
     folder: PathBuf,
 }
 
@@ -38,7 +38,7 @@ impl Temporary {
         Self::create_with_mode(folder, 0o666)
     }
 
-    /// The same, but only the owner can read and write it.
+    /// Creates a file that only its owner can read and write.
     pub(super) fn create_private(folder: &Path) -> io::Result<Self> {
         Self::create_with_mode(folder, 0o600)
     }
@@ -47,11 +47,11 @@ impl Temporary {
         loop {
             let path = Self::unused_name(folder);
             let file = File::options().read(true).write(true).create_new(true).mode(mode).open(&path)?;
-            // Between the creation and the lock somebody's clean-up may have taken it for a leftover.
+            // Between creation and lock, a clean-up of another process may have removed it.
             match file.try_lock() {
                 Ok(()) if path.exists() => return Ok(Self { file, path, folder: folder.to_owned() }),
                 Ok(()) | Err(TryLockError::WouldBlock) => {}
-                // Where files cannot be locked, the next one cannot be either.
+                // If the file system has no locks, further attempts fail too.
                 Err(TryLockError::Error(error)) => {
                     std::fs::remove_file(&path)?;
                     return Err(error);
@@ -68,18 +68,17 @@ impl Temporary {
         &self.file
     }
 
-    /// Makes the bytes durable, and only then gives them their name, which is of the form `name`, in the folder. A file that
-    /// has it already is replaced.
+    /// Makes the bytes durable, then renames the file to `name` in the folder. An existing file is replaced.
     pub(super) fn replace(self, name: &str) -> io::Result<()> {
         self.file.sync_all()?;
         std::fs::rename(&self.path, self.folder.join(name))?;
         sync_folder(&self.folder)
     }
 
-    /// Makes the bytes durable, and only then gives them their name: `relative` to the folder, of the form `part/name`.
+    /// Makes the bytes durable, then renames the file to `relative`, of the form `part/name`.
     ///
-    /// The name stands for the content. A file that has it already is reused if its bytes are the same, all of which are
-    /// compared: a disk that damages a file does not change its length. Otherwise it is replaced.
+    /// The name identifies the content. An existing file is reused if all its bytes are equal (a disk that damages a file
+    /// does not change its length), and replaced otherwise.
     pub(super) fn persist(self, relative: &str, reuse: Reuse) -> io::Result<()> {
         let target = self.folder.join(relative);
         let parent = target.parent().unwrap_or(&self.folder);
@@ -94,23 +93,23 @@ impl Temporary {
                 renamed => renamed?,
             }
         }
-        // Also where the file was there: whoever named it may not have come this far yet.
+        // Even if the file existed: the process that renamed it may not have synced the folder yet.
         sync_folder(parent)
     }
 
-    /// Whether the target has this content already, and keeps its name while it is renewed.
+    /// Whether the target has this content, and still exists after it was renewed.
     fn reuses(&self, target: &Path, reuse: Reuse) -> io::Result<bool> {
         let is_file = std::fs::symlink_metadata(target).is_ok_and(|there| there.is_file());
         let Some(mut stored) = is_file.then(|| File::open(target).ok()).flatten() else { return Ok(false) };
         if !self.has_content_of(&mut stored)? {
-            tracing::warn!(file = %target.display(), "a damaged file is replaced by a new upload of the same content");
+            tracing::warn!(file = %target.display(), "replacing a damaged file by a new upload of the same content");
             return Ok(false);
         }
-        // What cannot be renewed is replaced.
+        // A file that cannot be renewed is replaced.
         Ok(reuse == Reuse::Keep || renew(&stored, target).is_ok_and(|renewed| renewed))
     }
 
-    /// Compares the bytes. A stored file that cannot be read to its end is another one.
+    /// Compares the bytes. A stored file that cannot be read counts as different.
     fn has_content_of(&self, stored: &mut File) -> io::Result<bool> {
         if stored.metadata()?.len() != self.file.metadata()?.len() {
             return Ok(false);
@@ -129,21 +128,21 @@ impl Temporary {
         }
     }
 
-    /// A name among the temporary files that no other has.
+    /// A unique name for a temporary file.
     pub(super) fn unused_name(folder: &Path) -> PathBuf {
         folder.join(FOLDER).join(Uuid::new_v4().to_string())
     }
 
-    /// Makes the folder for temporary files, and removes from it what dead processes left.
+    /// Creates the folder for temporary files, and removes the files of dead processes.
     pub(super) fn remove_leftovers(folder: &Path) -> io::Result<()> {
         let temporaries = folder.join(FOLDER);
         std::fs::create_dir_all(&temporaries)?;
         for entry in std::fs::read_dir(&temporaries)? {
             let path = entry?.path();
             let abandoned = File::open(&path).is_ok_and(|file| file.try_lock().is_ok());
-            // A failure means that another start removes it at the same time, or that it has its name by now.
+            // It fails if another process removes it at the same time, or has renamed it.
             if abandoned && std::fs::remove_file(&path).is_ok() {
-                tracing::info!(file = %path.display(), "removed what an interrupted write had left");
+                tracing::info!(file = %path.display(), "removed the temporary file of an interrupted write");
             }
         }
         Ok(())
@@ -152,13 +151,13 @@ impl Temporary {
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        // After a rename there is nothing left under this name.
+        // After a rename, this name does not exist.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Makes the 256 parts of a folder over which names are spread, and makes them durable: also where another process has just
-/// made them, since it may not have come so far yet.
+/// Durably creates the 256 folders over which names are spread. Syncs them even if they exist, since another process may
+/// have created them without having synced them yet.
 pub(super) fn make_parts(folder: &Path) -> io::Result<()> {
     for part in 0..=u8::MAX {
         make_part(&folder.join(format!("{part:02x}")))?;
@@ -177,7 +176,7 @@ pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Makes a stored file as young as a new one; false if it has lost its name meanwhile.
+/// Sets the modification time of a stored file to now; false if it has been removed.
 fn renew(stored: &File, target: &Path) -> io::Result<bool> {
     let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
     rustix::fs::futimens(stored, &Timestamps { last_access: now, last_modification: now })?;
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clean_up_removes_leftovers_and_spares_what_is_being_written() {
+    fn a_clean_up_removes_leftovers_but_no_files_in_use() {
         let folder = tempfile::tempdir().unwrap();
         Temporary::remove_leftovers(folder.path()).unwrap();
         let mut living = Temporary::create(folder.path()).unwrap();
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_is_there_already_stays_unless_it_is_damaged() {
+    fn an_existing_file_is_reused_unless_it_is_damaged() {
         let folder = tempfile::tempdir().unwrap();
         Temporary::remove_leftovers(folder.path()).unwrap();
         let stored = folder.path().join("ab/cd");
@@ -233,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn content_that_comes_again_is_as_young_as_new_where_its_age_matters_and_else_keeps_its_date() {
+    fn repeated_content_renews_the_modification_time_of_uploads_only() {
         let folder = tempfile::tempdir().unwrap();
         Temporary::remove_leftovers(folder.path()).unwrap();
         persist(folder.path(), Reuse::Keep);

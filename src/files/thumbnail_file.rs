@@ -1,4 +1,4 @@
-//! Thumbnails on the disk: named by their content.
+//! Thumbnail files, named by their content.
 
 use std::fmt;
 use std::io;
@@ -18,7 +18,7 @@ const HASH_DIGITS: usize = 64;
 pub struct ThumbnailName(String);
 
 impl ThumbnailName {
-    /// The name as text; plain ASCII that needs no escaping in a URL.
+    /// As text: ASCII that needs no escaping in URLs.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -28,7 +28,7 @@ impl ThumbnailName {
     }
 }
 
-/// A text that is no thumbnail's name.
+/// The text is not the name of a thumbnail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a thumbnail's name")]
 pub struct NotAName;
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_hash_with_a_known_extension_is_a_name() {
+    fn names_are_hashes_with_a_known_extension() {
         let hash = "0f".repeat(32);
         assert!(format!("{hash}.jpg").parse::<ThumbnailName>().is_ok());
         for bad in

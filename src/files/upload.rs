@@ -1,4 +1,4 @@
-//! An upload on its way to the disk: streamed, hashed, and named by its content.
+//! Uploads: streamed to the disk, hashed, and named by their content.
 
 use std::fs::File;
 use std::io::{self, BufReader, Seek};
@@ -12,17 +12,17 @@ use super::temporary::{Reuse, Temporary};
 use super::{UPLOADS, hex};
 use crate::ids::ImagePath;
 
-/// Chunks are gathered up to this before they go to the disk, which costs a thread hop.
+/// The buffer size before a write, each of which costs a switch to a blocking thread.
 const GATHER_BYTES: usize = 256 << 10;
 
 const HASH_DIGITS: usize = 64;
-/// Uploads lie in folders by the first digits of their hash.
+/// Uploads are spread over folders by the first digits of their hash.
 const FOLDER_DIGITS: usize = 2;
 
-/// An upload whose bytes are still coming. Dropping it removes what has come.
+/// An upload in progress. Dropping it removes its file.
 #[derive(Debug)]
 pub struct Upload {
-    /// On the disk so far; `None` only while a blocking thread has it, and after that failed.
+    /// `None` only while a blocking thread uses it, and after an error there.
     written: Option<Written>,
     gathered: Vec<Bytes>,
     gathered_bytes: usize,
@@ -36,10 +36,10 @@ struct Written {
     room: Reservation,
 }
 
-/// A finished upload: durable, under its content's name.
+/// A finished upload: durable, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Where it lies.
+    /// The path below the image root.
     pub path: ImagePath,
     /// The SHA-256 of its bytes, in hex.
     pub sha256: String,
@@ -52,15 +52,15 @@ impl Upload {
         Ok(Self { written, gathered: Vec::new(), gathered_bytes: 0, received: 0 })
     }
 
-    /// How many bytes have come.
+    /// The number of bytes so far.
     pub fn received(&self) -> u64 {
         self.received
     }
 
-    /// Takes the next bytes. Not cancel safe: after a cancelled call the upload can only be dropped.
+    /// Appends bytes. Not cancel safe: after a cancelled call, the upload can only be dropped.
     ///
     /// # Errors
-    /// When they cannot be written, or the disk has no more room for them.
+    /// If they cannot be written, or the disk is full.
     pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
         self.received += chunk.len() as u64;
         self.gathered_bytes += chunk.len();
@@ -68,10 +68,10 @@ impl Upload {
         if self.gathered_bytes >= GATHER_BYTES { self.on_disk(|_| Ok(())).await } else { Ok(()) }
     }
 
-    /// Looks at what has come, from its beginning, on a blocking thread.
+    /// Reads the bytes so far from the start, on a blocking thread.
     ///
     /// # Errors
-    /// When the file cannot be written or read.
+    /// If the file cannot be written or read.
     pub async fn inspect<T, F>(&mut self, look: F) -> Result<T, WriteError>
     where
         T: Send + 'static,
@@ -87,10 +87,10 @@ impl Upload {
         .await
     }
 
-    /// Makes the upload durable and names it by its content; `extension` is without a dot.
+    /// Makes the upload durable, and names it by its content; `extension` has no dot.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// If it cannot be written.
     pub async fn store(mut self, extension: &'static str) -> Result<Stored, WriteError> {
         self.on_disk(|_| Ok(())).await?;
         let Written { temporary, hash, room } = self.written.take().ok_or_else(interrupted)?;
@@ -105,7 +105,7 @@ impl Upload {
         .await
     }
 
-    /// Writes what was gathered, then does something with the file, in one thread hop.
+    /// Writes the buffer, then calls `then` with the file, on the same blocking thread.
     async fn on_disk<T, F>(&mut self, then: F) -> Result<T, WriteError>
     where
         T: Send + 'static,
@@ -129,17 +129,17 @@ impl Upload {
     }
 }
 
-/// The first bytes of all hashes: uploads lie in a folder for each.
+/// The first bytes of all hashes; each has a folder.
 pub(super) fn parts() -> impl Iterator<Item = u8> {
     0..=u8::MAX
 }
 
-/// The SHA-256 in a path that [`Upload::store`] gives; `None` of any other.
+/// The SHA-256 in the path of an upload; `None` for other paths.
 pub(super) fn stored_hash(path: &ImagePath) -> Option<&str> {
     hash_in_name(path.as_str())
 }
 
-/// The same of a path that is plain text.
+/// As [`stored_hash`], for text.
 pub(super) fn hash_in_name(path: &str) -> Option<&str> {
     let (folder, file) = path.strip_prefix(UPLOADS)?.strip_prefix('/')?.split_once('/')?;
     let (hash, _) = file.split_once('.')?;
@@ -162,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_name_made_of_its_content_is_an_upload_s() {
+    fn only_paths_with_a_content_hash_belong_to_uploads() {
         let hash = "0f".repeat(32);
         let stored = |path: String| hash_in_name(&path).map(str::to_owned);
         assert_eq!(stored(format!("uploads/0f/{hash}.jpg")), Some(hash.clone()));

@@ -1,6 +1,6 @@
 //! `/openapi.json` and `/docs`: the API description, as OpenAPI 3.1 for programs and as a page for people.
 //!
-//! Each domain has the description of its routes beside them; `cli` merges them, as it composes the routes. A test calls
+//! Each domain has a description of its routes next to them; `cli` merges them, as it composes the routes. A test calls
 //! every operation that is described, and another one checks that every route is described.
 
 use actix_web::{HttpResponse, web};
@@ -40,7 +40,7 @@ impl OpenApi {
     }
 }
 
-/// Adds what stands in `more`, at every depth.
+/// Merges `more` into a value, at every depth.
 fn merge(into: &mut Value, more: Value) {
     match (into, more) {
         (Value::Object(into), Value::Object(more)) => {

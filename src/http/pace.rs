@@ -50,7 +50,7 @@ impl Pace {
             let (allowed, problem) = self.allowed();
             match timeout_at(began + allowed, &mut next).await {
                 Ok(part) => break Ok(part),
-                // Bytes that do not complete a part may have arrived meanwhile, and extend the limit.
+                // Bytes that do not complete a part may have arrived, and extend the limit.
                 Err(_) if self.allowed().0 > began.elapsed() => {}
                 Err(_) => break Err(problem()),
             }
