@@ -1,11 +1,11 @@
-//! The bearer token, and the refusal to be open to others without one.
+//! The bearer token, and the refusal to listen on public addresses without one.
 
 use crate::harness::app::{App, answer};
 use crate::harness::binary::Workdir;
 use crate::harness::pictures::jpeg;
 
 #[tokio::test]
-async fn a_token_guards_everything_but_health_and_thumbnails() {
+async fn everything_except_health_and_thumbnails_needs_the_token() {
     let app = App::new(&["auth.token=s3cret"]).await;
     let up = app.up();
     let url = up.url();
@@ -32,7 +32,7 @@ async fn a_token_guards_everything_but_health_and_thumbnails() {
 }
 
 #[test]
-fn an_address_that_others_reach_needs_a_token_or_an_express_word() {
+fn a_public_address_needs_a_token_or_explicit_consent() {
     let dir = Workdir::new();
     for command in ["up", "serve"] {
         let ran = dir.run(&[command, "--host", "0.0.0.0", "--port", "0"]);
@@ -43,7 +43,7 @@ fn an_address_that_others_reach_needs_a_token_or_an_express_word() {
 }
 
 #[tokio::test]
-async fn with_a_token_or_the_express_word_any_address_will_do() {
+async fn with_a_token_or_explicit_consent_any_address_is_allowed() {
     for setting in ["auth.token=s3cret", "auth.allow_anonymous=true"] {
         let app = App::new(&[setting, "serve.host=0.0.0.0"]).await;
         let mut up = app.up();

@@ -1,4 +1,4 @@
-//! Bad input over HTTP: each is refused with a problem that names the field, nothing hangs, and the server lives on.
+//! Bad input over HTTP: it is refused with a problem that names the field, nothing hangs, and the server keeps running.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -34,13 +34,13 @@ fn image(bytes: Vec<u8>) -> Part {
     Part::bytes(bytes).file_name("picture")
 }
 
-/// How many files are half written.
+/// The number of temporary files.
 fn temporaries(app: &App) -> usize {
     std::fs::read_dir(app.dir.path().join("data/uploads/.tmp")).unwrap().count()
 }
 
 #[tokio::test]
-async fn a_json_body_that_is_wrong_is_refused_by_the_field_s_name() {
+async fn an_invalid_json_body_is_refused_by_the_name_of_the_field() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -140,7 +140,7 @@ async fn a_path_that_leads_to_no_file_below_the_root_is_refused() {
 }
 
 #[tokio::test]
-async fn every_name_that_a_file_can_have_works_from_end_to_end() {
+async fn every_valid_file_name_works_end_to_end() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -178,7 +178,7 @@ async fn every_name_that_a_file_can_have_works_from_end_to_end() {
 }
 
 #[tokio::test]
-async fn an_upload_whose_header_shows_no_usable_picture_is_refused() {
+async fn an_upload_without_a_valid_image_header_is_refused() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -206,7 +206,7 @@ async fn an_upload_whose_header_shows_no_usable_picture_is_refused() {
 }
 
 #[tokio::test]
-async fn a_picture_that_only_decoding_shows_to_be_bad_ends_failed_with_words_for_the_uploader() {
+async fn an_image_that_fails_to_decode_is_failed_with_a_message_for_the_uploader() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -225,7 +225,7 @@ async fn a_picture_that_only_decoding_shows_to_be_bad_ends_failed_with_words_for
             outcome.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Id"));
             assert_eq!(outcome, json!({ "status": "failed", "message": message }), "{what}");
         }
-        // A file that is somebody else's may be half written, an upload is whole.
+        // A file of another owner may be incomplete, an upload is complete.
         let attempts = format!("SELECT attempts FROM jobs WHERE id = {}", uploaded["jobId"]).replace('"', "'");
         assert_eq!(app.count(&attempts), 1, "{what}");
         assert_eq!(app.get(url, &format!("/status/{user}")).await.1["message"], message);
@@ -235,7 +235,7 @@ async fn a_picture_that_only_decoding_shows_to_be_bad_ends_failed_with_words_for
 }
 
 #[tokio::test]
-async fn a_path_to_a_file_whose_header_is_bad_ends_failed_with_words_for_the_uploader() {
+async fn a_path_to_a_file_with_a_bad_header_is_failed_with_a_message_for_the_uploader() {
     let app = App::new(&["serve.max_upload_bytes=100000"]).await;
     let up = app.up();
     let url = up.url();
@@ -262,7 +262,7 @@ async fn what_is_too_large_is_refused_with_413_however_it_comes() {
     assert_refused("the same in chunks", post_json(&app, url, in_chunks(body.into_bytes())), 413, "JSON").await;
 
     let large = [jpeg(1), vec![0; 10 << 20]].concat();
-    // Past the limit of the picture, but within what the whole request may have.
+    // Above the limit of an image, but below that of the whole request.
     let slightly_large = [jpeg(1), vec![0; 100_001 - jpeg(1).len()]].concat();
     for bytes in [large, slightly_large] {
         let known = Form::new().text("userId", "1").part("image", image(bytes.clone()));
@@ -310,7 +310,7 @@ fn in_chunks(bytes: Vec<u8>) -> Body {
 }
 
 #[tokio::test]
-async fn a_form_that_is_wrong_is_refused_by_the_field_s_name() {
+async fn an_invalid_form_is_refused_by_the_name_of_the_field() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -521,7 +521,7 @@ const HALF_AN_UPLOAD: &[u8] =
     b"Content-Length: 100000\r\n\r\n--x\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\n\xff\xd8";
 
 #[tokio::test]
-async fn half_a_request_leaves_nothing_behind() {
+async fn an_incomplete_request_leaves_no_files() {
     let app = App::new(&[]).await;
     let up = app.up();
     let url = up.url();
@@ -550,7 +550,7 @@ async fn half_a_request_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn good_pictures_of_every_format_are_no_bad_input() {
+async fn valid_images_of_every_format_are_accepted() {
     let app = App::new(&[]).await;
     let up = app.up();
     let formats =

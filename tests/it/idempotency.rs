@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: an upload that is repeated is accepted once.
+//! `Idempotency-Key`: a repeated upload is accepted once.
 
 use futures_util::future::join_all;
 use reqwest::multipart::{Form, Part};
@@ -12,14 +12,14 @@ async fn by_path(app: &App, url: &str, user: i64, path: &str, key: &str) -> (u16
     answer(app.http.post(format!("{url}/enqueue")).header("Idempotency-Key", key).json(&body)).await.unwrap()
 }
 
-/// Each call has a multipart boundary of its own.
+/// Each call has its own multipart boundary.
 async fn upload(app: &App, url: &str, picture: Vec<u8>, key: &str) -> (u16, Value) {
     let form = Form::new().text("userId", "1").part("image", Part::bytes(picture).file_name("x.jpg"));
     answer(app.http.post(format!("{url}/enqueue")).header("Idempotency-Key", key).multipart(form)).await.unwrap()
 }
 
 #[tokio::test]
-async fn a_repeat_is_answered_with_the_same_job() {
+async fn a_repeated_request_returns_the_same_job() {
     let app = App::new(&[]).await;
     let up = app.up();
     let first = upload(&app, up.url(), jpeg(1), "key-1").await;
@@ -47,7 +47,7 @@ async fn the_same_key_with_another_picture_is_refused() {
 }
 
 #[tokio::test]
-async fn each_user_has_keys_of_its_own() {
+async fn keys_are_per_user() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let up = app.up();
     let (_, first) = by_path(&app, up.url(), 1, "a.jpg", "key").await;
@@ -58,7 +58,7 @@ async fn each_user_has_keys_of_its_own() {
 }
 
 #[tokio::test]
-async fn repeats_that_come_at_once_make_one_job() {
+async fn concurrent_repeats_create_one_job() {
     let app = App::new(&[]).await;
     let up = app.up();
     let answers = join_all((0..20).map(|_| upload(&app, up.url(), jpeg(1), "key"))).await;
@@ -81,7 +81,7 @@ async fn a_key_holds_for_24_hours() {
 }
 
 #[tokio::test]
-async fn a_key_of_another_form_is_refused() {
+async fn a_malformed_key_is_refused() {
     let app = App::new(&[]).await;
     let up = app.up();
     for key in ["", "two words", &"x".repeat(256)] {

@@ -1,4 +1,4 @@
-//! Held polls: everyone is answered, at once when there is news, and nobody leaves anything behind.
+//! Held polls: all are answered, at once when the status is final, and no waiter is leaked.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::harness::raw_http;
 
 type Poll = JoinHandle<(u16, Value)>;
 
-/// Begins to poll.
+/// Starts a poll.
 fn poll(app: &App, url: &str, path: &str) -> Poll {
     let request = app.http.get(format!("{url}{path}"));
     tokio::spawn(async move { answer(request).await.unwrap() })
 }
 
-/// Begins to poll each path, a few at a time, so that each is asked for soon after its connection was made.
+/// Starts a poll of each path, a few at a time, so that requests follow their connections quickly.
 async fn poll_all(app: &App, server: &Process, paths: &[String]) -> Vec<Poll> {
     let mut polls = Vec::new();
     for paths in paths.chunks(50) {
@@ -31,12 +31,12 @@ async fn poll_all(app: &App, server: &Process, paths: &[String]) -> Vec<Poll> {
     polls
 }
 
-/// The answer of a poll, which has to come within the deadline: long before the 60 seconds for which these are held.
+/// The response of a poll, which must arrive within the deadline, long before the 60 seconds of its timeout.
 async fn answered(poll: Poll) -> (u16, Value) {
     timeout(DEADLINE, poll).await.expect("the poll is answered in time").unwrap()
 }
 
-/// Waits until the server holds so many polls.
+/// Waits until the server holds this number of polls.
 async fn held(app: &App, url: &str, polls: usize) {
     let sample = format!("\nm3a3_held_polls {polls}.0\n");
     eventually("the polls are held", || async {
@@ -55,7 +55,7 @@ fn done(thumbnail: &str) -> Value {
 }
 
 #[tokio::test]
-async fn five_hundred_who_wait_for_one_user_are_all_answered() {
+async fn five_hundred_polls_of_one_user_are_all_answered() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -70,11 +70,11 @@ async fn five_hundred_who_wait_for_one_user_are_all_answered() {
 }
 
 #[tokio::test]
-async fn five_hundred_who_wait_for_as_many_users_are_all_answered() {
+async fn five_hundred_polls_of_five_hundred_users_are_all_answered() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     app.until(serve.url(), "ready").await;
-    // Failures come faster than thumbnails, and are news as well.
+    // Failures are faster than thumbnails, and final too.
     app.dir.write("data/no-picture", "text");
     let file = std::fs::File::options().write(true).open(app.dir.path().join("data/no-picture")).unwrap();
     file.set_modified(std::time::UNIX_EPOCH).unwrap();
@@ -94,7 +94,7 @@ async fn five_hundred_who_wait_for_as_many_users_are_all_answered() {
 }
 
 #[tokio::test]
-async fn two_hundred_who_enqueue_and_poll_at_once_never_reach_the_timeout() {
+async fn two_hundred_concurrent_uploads_with_polls_never_time_out() {
     let app = App::new(&["serve.long_poll_timeout_s=60"]).await;
     let up = app.up();
     let (app, url) = (&app, up.url());
@@ -111,7 +111,7 @@ async fn two_hundred_who_enqueue_and_poll_at_once_never_reach_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_waiter_whose_client_goes_away_leaves_nothing_behind() {
+async fn a_waiter_is_removed_when_its_client_disconnects() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     app.until(serve.url(), "ready").await;
@@ -130,7 +130,7 @@ async fn a_waiter_whose_client_goes_away_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_dead_job_answers_its_waiters_at_once_and_everyone_after() {
+async fn a_dead_job_answers_current_and_later_polls_at_once() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     app.until(serve.url(), "ready").await;
@@ -171,7 +171,7 @@ async fn a_poll_without_news_ends_with_408_after_its_timeout_or_the_configured_o
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn held_polls_get_their_408_at_sigterm_and_the_process_ends_well() {
-    // An end that waited for the polls or for idle connections would come too late for the deadline.
+    // A shutdown that waited for polls or idle connections would miss the deadline.
     let app = App::new(&["shutdown.grace_s=300"]).await;
     let mut up = app.up();
     let url = up.url().to_owned();
@@ -194,8 +194,8 @@ async fn held_polls_get_their_408_at_sigterm_and_the_process_ends_well() {
     app.assert_no_job_is_left().await;
 }
 
-/// Says the same again until the poll is answered, since nobody can see from outside when it is held.
-async fn tell_until_answered(app: &App, mut poll: Poll, channel: &str, message: &Value) -> (u16, Value) {
+/// Repeats the message until the poll is answered, since the test cannot observe when it is held.
+async fn publish_until_answered(app: &App, mut poll: Poll, channel: &str, message: &Value) -> (u16, Value) {
     let message = message.to_string();
     let mut again = tokio::time::interval(Duration::from_millis(10));
     let telling = async {
@@ -210,43 +210,43 @@ async fn tell_until_answered(app: &App, mut poll: Poll, channel: &str, message: 
 }
 
 #[tokio::test]
-async fn a_message_of_another_program_s_worker_answers_as_it_stands() {
+async fn a_message_of_another_program_s_worker_is_the_response() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url();
     let live = |user| poll(&app, url, &format!("/status-live/{user}?timeout=60"));
 
     let message = json!({ "status": "done", "url": "uploads/thumbs/x y.jpg" });
-    let answer = tell_until_answered(&app, live(1), "finished:1", &message).await;
+    let answer = publish_until_answered(&app, live(1), "finished:1", &message).await;
     assert_eq!(answer, (200, done("uploads/thumbs/x y.jpg")));
 
     let message = json!({ "status": "done", "url": "/x", "jobId": "00000000-0000-7000-8000-000000000000", "more": 1 });
-    assert_eq!(tell_until_answered(&app, live(2), "finished:2", &message).await, (200, done("/x")));
+    assert_eq!(publish_until_answered(&app, live(2), "finished:2", &message).await, (200, done("/x")));
 
     let message = json!({ "status": "failed", "message": "no picture" });
-    assert_eq!(tell_until_answered(&app, live(3), "finished:3", &message).await, (200, message));
+    assert_eq!(publish_until_answered(&app, live(3), "finished:3", &message).await, (200, message));
 
-    // Where the user's picture waits here, another program may still be the one that finishes it.
+    // Even if the user's image is queued here, another program may finish it.
     app.upload(url, 4, &jpeg(4)).await;
     let message = json!({ "status": "done", "url": "/y" });
-    assert_eq!(tell_until_answered(&app, live(4), "finished:4", &message).await, (200, done("/y")));
+    assert_eq!(publish_until_answered(&app, live(4), "finished:4", &message).await, (200, done("/y")));
     let _worker = app.worker();
     app.assert_no_job_is_left().await;
 }
 
 #[tokio::test]
-async fn what_another_program_says_never_answers_for_one_job() {
+async fn a_message_of_another_program_never_answers_a_poll_of_a_job() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
-    // A message with the id of a job of ours answers for nobody: the row is the truth.
+    // A message with the id of our job answers no poll: the row is the truth.
     let live = poll(&app, serve.url(), "/status-live/1?timeout=1");
     let message = json!({ "status": "done", "url": "/x", "jobId": accepted["jobId"] });
-    assert_eq!(tell_until_answered(&app, live, "finished:1", &message).await, (408, timed_out()));
-    // And one without an id, which does answer for the user, never answers for a job.
+    assert_eq!(publish_until_answered(&app, live, "finished:1", &message).await, (408, timed_out()));
+    // A message without an id answers polls of the user, but never of a job.
     let live = poll(&app, serve.url(), &format!("{}/live?timeout=1", accepted["statusUrl"].as_str().unwrap()));
     let message = json!({ "status": "done", "url": "/x" });
-    let (status, answer) = tell_until_answered(&app, live, "finished:1", &message).await;
+    let (status, answer) = publish_until_answered(&app, live, "finished:1", &message).await;
     assert_eq!((status, &answer["status"]), (408, &json!("pending")));
     let _worker = app.worker();
     app.assert_no_job_is_left().await;
@@ -287,12 +287,12 @@ async fn a_malformed_message_changes_nothing() {
     assert_eq!(answer, (408, timed_out()));
     let live = poll(&app, url, "/status-live/1?timeout=60");
     let message = json!({ "status": "done", "url": "/good" });
-    assert_eq!(tell_until_answered(&app, live, "finished:1", &message).await, (200, done("/good")));
+    assert_eq!(publish_until_answered(&app, live, "finished:1", &message).await, (200, done("/good")));
     app.assert_no_job_is_left().await;
 }
 
 #[tokio::test]
-async fn a_job_s_own_poll_waits_for_that_job_although_an_older_thumbnail_is_there() {
+async fn a_poll_of_a_job_waits_for_that_job_despite_an_older_thumbnail() {
     let app = App::new(&[]).await;
     let (serve, mut worker) = (app.serve(), app.worker());
     let url = serve.url();
@@ -314,7 +314,7 @@ async fn a_job_s_own_poll_waits_for_that_job_although_an_older_thumbnail_is_ther
 }
 
 #[tokio::test]
-async fn a_waiter_is_answered_although_the_finished_message_was_lost() {
+async fn a_poll_is_answered_if_the_finished_message_was_lost() {
     let mut app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url().to_owned();

@@ -1,5 +1,5 @@
-//! Images and orders that other programs submit by messages: each is recorded once, by the process whose configuration
-//! counts.
+//! Images and orders that other programs submit by messages: each is recorded once, by a process with the relevant
+//! configuration.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn image(name: &str) -> String {
     json!({ "userId": 1, "imagePath": format!("photos/{name}.jpg") }).to_string()
 }
 
-/// Writes a picture below the image root, and submits it by a message.
+/// Writes an image below the image root, and submits it by a message.
 async fn submit(app: &App, name: &str) {
     app.dir.write(&format!("data/photos/{name}.jpg"), jpeg(1));
     app.redis.publish("image_uploaded", image(name)).await;
@@ -33,8 +33,8 @@ async fn until_images(app: &App, count: i64) {
     eventually("the images are recorded", || async { (images(app) >= count).then_some(()) }).await;
 }
 
-/// Submits images until one is recorded: whatever the processes that listen heard before is recorded by then.
-async fn until_all_is_heard(app: &App) {
+/// Submits images until one is recorded: earlier messages are recorded by then.
+async fn until_all_are_recorded(app: &App) {
     let mut number = 0;
     eventually("a later image is recorded", || {
         number += 1;
@@ -66,13 +66,13 @@ async fn only_game_servers_record_other_programs_orders() {
 }
 
 #[tokio::test]
-async fn an_order_that_no_game_server_hears_is_recorded_by_no_worker() {
+async fn workers_record_no_orders() {
     let app = App::new(&[]).await;
     let worker = app.start(&["worker", "all"]);
     let serve = app.serve();
     listening(&app, "order_placed", 1).await;
     app.redis.publish("order_placed", json!({ "orderId": "o-1", "userId": "u" }).to_string()).await;
-    // Other messages that the worker hears later have had their effect by then.
+    // A later message shows that the worker has handled the earlier ones.
     listening(&app, "image_uploaded", 2).await;
     submit(&app, "one").await;
     until_images(&app, 1).await;
@@ -82,7 +82,7 @@ async fn an_order_that_no_game_server_hears_is_recorded_by_no_worker() {
 }
 
 #[tokio::test]
-async fn the_api_server_decides_what_users_are_told_of_other_programs_images() {
+async fn the_api_server_decides_about_mail_for_other_programs_images() {
     let app = App::new(&[]).await;
     let _workers = [app.worker(), app.start(&["worker", "all"])];
     let _serve = app.start(&["serve", "--set", "email.notify=none"]);
@@ -97,7 +97,7 @@ async fn the_api_server_decides_what_users_are_told_of_other_programs_images() {
 }
 
 #[tokio::test]
-async fn a_process_that_lags_records_no_message_a_second_time() {
+async fn a_lagging_process_does_not_record_messages_twice() {
     let app = App::new(&[]).await;
     let (late, mut serve) = (app.serve(), app.serve());
     let mut worker = app.worker();
@@ -110,7 +110,7 @@ async fn a_process_that_lags_records_no_message_a_second_time() {
     app.assert_none_is_left_of(&["thumbnail"]).await;
     assert!(worker.stop().success() && serve.stop().success());
     late.signal("CONT");
-    until_all_is_heard(&app).await;
+    until_all_are_recorded(&app).await;
     assert_eq!(app.count("SELECT count(*) FROM images WHERE path NOT LIKE '%later-%'"), IMAGES);
 }
 
@@ -131,7 +131,7 @@ async fn the_same_image_submitted_twice_is_recorded_twice() {
 }
 
 #[tokio::test]
-async fn workers_record_images_where_no_api_server_runs_or_where_it_hangs() {
+async fn workers_record_images_if_no_api_server_runs_or_it_hangs() {
     let app = App::new(&[]).await;
     let mut workers = [app.worker(), app.worker()];
     listening(&app, "image_uploaded", 2).await;
@@ -147,12 +147,12 @@ async fn workers_record_images_where_no_api_server_runs_or_where_it_hangs() {
     app.assert_none_is_left_of(&["thumbnail"]).await;
     assert!(workers.iter_mut().map(Process::stop).all(|status| status.success()));
     serve.signal("CONT");
-    until_all_is_heard(&app).await;
+    until_all_are_recorded(&app).await;
     assert_eq!(app.count("SELECT count(*) FROM images WHERE path NOT LIKE '%later-%'"), 2);
 }
 
 #[tokio::test]
-async fn images_beyond_the_limit_of_uploads_wait_until_there_is_room() {
+async fn images_above_the_queue_limit_wait() {
     let app = App::new(&["jobs.max_queued=3"]).await;
     let serve = app.serve();
     listening(&app, "image_uploaded", 1).await;
@@ -169,12 +169,12 @@ async fn images_beyond_the_limit_of_uploads_wait_until_there_is_room() {
 }
 
 #[tokio::test]
-async fn an_image_that_was_recorded_is_announced_with_its_job() {
+async fn a_recorded_image_is_published_with_its_job() {
     let app = App::new(&["jobs.sweep_interval_s=3600"]).await;
     let (serve, _worker) = (app.serve(), app.worker());
     listening(&app, "image_uploaded", 2).await;
     submit(&app, "one").await;
-    // No sweep comes in a test's time, and the message itself came before there was a job.
+    // No sweep runs during the test, and the message itself arrived before the job existed.
     let (_, answer) = app.get(serve.url(), "/status-live/1?timeout=60").await;
     assert_eq!(answer["status"], "done", "{answer}");
     assert!(Path::new(&app.dir.path().join("data/photos/one.jpg")).exists(), "the file stays its owner's");

@@ -1,4 +1,4 @@
-//! `/metrics`: what Prometheus is told, and who is told it.
+//! `/metrics`: samples and access.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::harness::feed::Feed;
 use crate::harness::pictures::jpeg;
 use crate::harness::problem::assert_refused;
 
-/// The samples of a scrape by their names and labels, after a look at its form.
+/// The samples of a scrape by name and labels; checks the format.
 async fn scrape(app: &App, url: &str) -> HashMap<String, f64> {
     let response = app.http.get(format!("{url}/metrics")).send().await.unwrap();
     assert_eq!(response.status(), 200);
@@ -41,7 +41,7 @@ async fn requests_are_counted_by_the_pattern_of_their_route() {
     app.post(url, "/status/1", &json!({})).await;
     let samples = scrape(&app, url).await;
     let requests = |labels: &str| samples[&format!("m3a3_http_requests_total{{{labels}}}")];
-    // Two unknown users, and what is no user.
+    // Two unknown users, and an invalid id.
     assert_eq!(requests("route=\"/status/{user_id}\",method=\"GET\",status=\"4xx\""), 3.0);
     assert_eq!(requests("route=\"/status/{user_id}\",method=\"POST\",status=\"4xx\""), 1.0);
     assert_eq!(requests("route=\"none\",method=\"GET\",status=\"4xx\""), 2.0);
@@ -49,13 +49,13 @@ async fn requests_are_counted_by_the_pattern_of_their_route() {
     assert_eq!(durations("count{route=\"/status/{user_id}\"}"), 4.0);
     assert_eq!(durations("bucket{le=\"+Inf\",route=\"/status/{user_id}\"}"), 4.0);
     assert!(durations("sum{route=\"/status/{user_id}\"}") > 0.0);
-    // The scrape before this one is counted, this one not yet.
+    // The previous scrape is counted, this one not yet.
     let again = scrape(&app, url).await;
     assert_eq!(again["m3a3_http_requests_total{route=\"/metrics\",method=\"GET\",status=\"2xx\"}"], 1.0);
 }
 
 #[tokio::test]
-async fn the_api_server_tells_of_jobs_polls_redis_and_itself() {
+async fn the_api_server_has_metrics_of_jobs_polls_redis_and_the_process() {
     let mut app = App::new(&["jobs.max_attempts=1"]).await;
     let serve = app.serve();
     let url = serve.url();
@@ -82,7 +82,7 @@ async fn the_api_server_tells_of_jobs_polls_redis_and_itself() {
     app.redis.stop().await;
     until(&app, url, "m3a3_redis_connected", 0.0).await;
     app.upload(url, 1, &jpeg(2)).await;
-    // It is tried to be sent before it is given up.
+    // It is retried before it is dropped.
     eventually("the message is counted as dropped", || async {
         (scrape(&app, url).await["m3a3_redis_messages_dropped_total"] > 0.0).then_some(())
     })
@@ -91,7 +91,7 @@ async fn the_api_server_tells_of_jobs_polls_redis_and_itself() {
 }
 
 #[tokio::test]
-async fn the_game_server_tells_of_players_and_of_who_watches() {
+async fn the_game_server_has_metrics_of_players_and_subscribers() {
     let mut app = App::new(&[]).await;
     let server = app.game_server();
     let url = server.url();
@@ -103,14 +103,14 @@ async fn the_game_server_tells_of_players_and_of_who_watches() {
     assert_eq!((samples["m3a3_players"], samples["m3a3_feeds"], samples["m3a3_sockets"]), (10.0, 1.0, 0.0));
     drop(feed);
     until(&app, url, "m3a3_feeds", 0.0).await;
-    // What Redis would have to say is left out, not guessed.
+    // Metrics that need Redis are omitted.
     app.redis.stop().await;
     app.until(url, "degraded").await;
     assert!(!scrape(&app, url).await.contains_key("m3a3_players"));
 }
 
 #[tokio::test]
-async fn metrics_are_for_who_knows_the_admin_token_or_where_there_is_none_the_token() {
+async fn metrics_need_the_admin_token_or_without_one_the_api_token() {
     for (settings, right, wrong) in [
         (&["auth.token=t0ken"][..], "t0ken", "other"),
         (&["auth.token=t0ken", "auth.admin_token=adm1n"], "adm1n", "t0ken"),

@@ -1,4 +1,4 @@
-//! Whose thumbnail shows a user: the newest upload's, in whatever order the jobs end.
+//! A user's thumbnail is that of the newest upload, no matter in which order the jobs finish.
 
 use serde_json::json;
 
@@ -6,10 +6,10 @@ use crate::harness::app::{App, eventually};
 use crate::harness::pictures::{jpeg, truncated_jpeg};
 
 #[tokio::test]
-async fn an_older_upload_that_ends_later_never_replaces_a_newer_thumbnail() {
+async fn an_older_upload_that_finishes_later_does_not_replace_a_newer_thumbnail() {
     let app = App::new(&["jobs.max_attempts=1000", "jobs.retry_base_s=0.01"]).await;
     let up = app.up();
-    // The older waits for its file, so that the newer overtakes it.
+    // The older image waits for its file, so that the newer one finishes first.
     let (_, older) = app.enqueue(up.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;
     let newer = app.upload(up.url(), 1, &jpeg(2)).await;
     let newer = app.get(up.url(), &format!("{}/live", newer["statusUrl"].as_str().unwrap())).await.1;
@@ -25,7 +25,7 @@ async fn an_older_upload_that_ends_later_never_replaces_a_newer_thumbnail() {
 }
 
 #[tokio::test]
-async fn failed_speaks_of_the_newest_upload_and_only_where_there_is_no_thumbnail() {
+async fn failed_refers_to_the_newest_upload_of_users_without_a_thumbnail() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let up = app.up();
     let status = |expected: &'static str| {
@@ -37,7 +37,7 @@ async fn failed_speaks_of_the_newest_upload_and_only_where_there_is_no_thumbnail
     };
     app.upload(up.url(), 1, &truncated_jpeg()).await;
     status("failed").await;
-    // A new upload takes the failure back before it has ended itself.
+    // A new upload clears the failure before it is finished.
     app.upload(up.url(), 1, &jpeg(1)).await;
     assert_ne!(app.get(up.url(), "/status/1").await.1["status"], "failed");
     status("done").await;

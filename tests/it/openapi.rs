@@ -1,5 +1,5 @@
-//! The description of the servers, held against what they do: every operation is called, and every answer of this
-//! file's requests has to be one that is described, with its content type and its form.
+//! Conformance of the servers to their API descriptions: every operation is called, and the status, content type and schema
+//! of every response are checked.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::harness::openapi::Description;
 use crate::harness::pictures::{jpeg, truncated_jpeg};
 use crate::harness::until_async;
 
-/// The routes that both servers have, as far as they answer alike.
+/// The routes of both servers.
 async fn expect_common(app: &App, url: &str, description: &mut Description) {
     for path in ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/"] {
         let request = app.http.get(format!("{url}{path}"));
@@ -21,7 +21,7 @@ async fn expect_common(app: &App, url: &str, description: &mut Description) {
 }
 
 #[tokio::test]
-async fn the_api_server_answers_as_it_is_described() {
+async fn the_api_server_conforms_to_its_description() {
     let app = App::new(&["jobs.max_attempts=1", "serve.max_upload_bytes=100000"]).await;
     let serve = app.serve();
     let url = serve.url();
@@ -80,7 +80,7 @@ async fn the_api_server_answers_as_it_is_described() {
     }
     expect_users(&app, url, &mut api).await;
     expect_jobs(&app, url, &mut api).await;
-    // A token's absence, and what a full disk or half a minute of silence would bring, are tried elsewhere.
+    // Missing tokens, full disks and stalled bodies have their own tests.
     api.assert_seen(&[("", &[401, 503]), ("/enqueue", &[408, 507]), ("put", &[408]), ("post /admin", &[408])]);
     app.assert_no_job_is_left().await;
 }
@@ -141,7 +141,7 @@ async fn expect_jobs(app: &App, url: &str, api: &mut Description) {
 }
 
 #[tokio::test]
-async fn the_game_server_answers_as_it_is_described() {
+async fn the_game_server_conforms_to_its_description() {
     let mut app = App::new(&[]).await;
     let server = app.game_server();
     let url = server.url().to_owned();
@@ -162,7 +162,7 @@ async fn the_game_server_answers_as_it_is_described() {
     game.expect("get /leaderboard", get("/leaderboard?offset=1&limit=2"), 200).await;
     game.expect("get /leaderboard", get("/leaderboard?limit=x"), 400).await;
     let player = "get /leaderboard/{username}";
-    // Had Redis been slow to answer, the board would be seeded later.
+    // If Redis is slow, the board is seeded later.
     let seeded = async || get("/leaderboard/Player%201").send().await.unwrap().status() == 200;
     until_async("the board is seeded", seeded).await;
     game.expect(player, get("/leaderboard/Player%201"), 200).await;
@@ -192,7 +192,7 @@ async fn the_game_server_answers_as_it_is_described() {
 }
 
 #[tokio::test]
-async fn the_token_is_asked_for_exactly_where_it_is_described() {
+async fn exactly_the_described_operations_need_the_token() {
     let app = App::new(&["auth.token=s3cret"]).await;
     for process in [app.serve(), app.game_server()] {
         let mut description = Description::of(&app, process.url()).await;
@@ -208,7 +208,7 @@ async fn the_token_is_asked_for_exactly_where_it_is_described() {
 }
 
 #[tokio::test]
-async fn every_route_is_described_and_every_description_is_of_a_route() {
+async fn the_descriptions_contain_exactly_the_existing_routes() {
     let app = App::new(&[]).await;
     let domains = [
         (app.serve(), &["http", "images", "users", "admin"][..]),
@@ -222,7 +222,7 @@ async fn every_route_is_described_and_every_description_is_of_a_route() {
     }
 }
 
-/// The method and path of every resource that a module makes with the functions of `http::resource` and `http::page`.
+/// Method and path of every resource of a module, by the calls of `http::resource` and `http::page` in its source.
 fn routes(module: &str) -> BTreeSet<String> {
     let mut routes = BTreeSet::new();
     for file in sources().into_iter().filter(|file| module_of(file) == module) {
@@ -242,7 +242,7 @@ fn routes(module: &str) -> BTreeSet<String> {
     routes
 }
 
-/// `/jobs/{}` for `/jobs/{job_id}`: the description calls the parts of a path as the contract does.
+/// `/jobs/{}` for `/jobs/{job_id}`: the descriptions use the parameter names of the contract.
 fn without_names(path: &str) -> String {
     let mut parts = path.split('{');
     let first = parts.next().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! Orders: placed once, by HTTP or by another program, and never lost.
+//! Orders: placed once, by HTTP or by another program's message, and never lost.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -16,13 +16,13 @@ fn placed() -> (u16, Value) {
     (200, json!({ "success": true, "message": "Order Placed" }))
 }
 
-/// An installation whose purchases are reported.
+/// An installation with a webhook.
 async fn with_webhook(receiver: &Receiver) -> App {
     App::new(&[&format!("webhook.url={}", receiver.url)]).await
 }
 
 #[tokio::test]
-async fn an_order_is_placed_and_tells_of_its_jobs() {
+async fn a_placed_order_lists_its_jobs() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let server = app.game_server();
@@ -43,7 +43,7 @@ async fn an_order_is_placed_and_tells_of_its_jobs() {
 }
 
 #[tokio::test]
-async fn the_same_order_again_is_fine_and_changes_nothing() {
+async fn repeating_an_order_succeeds_and_changes_nothing() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let servers = [app.game_server(), app.game_server()];
@@ -72,14 +72,14 @@ async fn an_order_of_another_customer_is_a_conflict_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn any_short_text_is_an_order_s_id() {
+async fn any_short_text_is_a_valid_order_id() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let server = app.game_server();
     let ids = ["a/b", "a b+c", "50%41", "100%", "?q=1#x", "é 😀 写真", "..", "%", "\"'\\", &"x".repeat(255)];
     for id in ids {
         assert_eq!(app.place_order(server.url(), id, "u").await, placed(), "{id}");
-        // `Url` takes ".." for a way upwards, however it is written; the server does not.
+        // `Url` resolves ".." in any encoding; the server does not.
         let encoded: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
         let target = format!("/orders/{encoded}");
         let found = crate::harness::raw_http::get(server.url(), &target).await;
@@ -99,7 +99,7 @@ async fn any_short_text_is_an_order_s_id() {
 }
 
 #[tokio::test]
-async fn another_program_s_order_is_taken_in_once_however_many_hear_of_it() {
+async fn another_program_s_order_is_recorded_once_by_any_number_of_processes() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let servers = [app.game_server(), app.game_server(), app.game_server()];
@@ -125,7 +125,7 @@ async fn another_program_s_order_is_taken_in_once_however_many_hear_of_it() {
 }
 
 #[tokio::test]
-async fn malformed_messages_are_dropped_and_nothing_comes_of_them() {
+async fn malformed_messages_are_dropped() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let mut server = app.game_server();
@@ -163,14 +163,14 @@ async fn malformed_messages_are_dropped_and_nothing_comes_of_them() {
 }
 
 #[tokio::test]
-async fn whoever_accepts_an_order_decides_what_is_done_about_it() {
+async fn the_accepting_process_decides_the_jobs_of_an_order() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = App::new(&[]).await;
     let without = app.game_server();
     let with = app.start(&["game-server", "--set", &format!("webhook.url={}", receiver.url)]);
     eventually("both listen", || async { (app.redis.listeners("order_placed").await == 2).then_some(()) }).await;
     assert_eq!(app.place_order(without.url(), "quiet", "u").await, placed());
-    // Heard by the other from the channel, and sent to it once more.
+    // The other process receives it from the channel, and then again by HTTP.
     assert_eq!(app.place_order(with.url(), "quiet", "u").await, placed());
     assert_eq!(app.place_order(with.url(), "loud", "u").await, placed());
     app.order_until(with.url(), "loud", |jobs| jobs[0]["state"] == "done").await;
@@ -191,8 +191,8 @@ async fn orders_are_accepted_and_reported_while_redis_is_away() {
 }
 
 #[tokio::test]
-async fn an_order_rings_at_once() {
-    // Sweeps that never come in a test's time: only the bell can have woken the webhook.
+async fn an_order_wakes_its_worker_at_once() {
+    // No sweep runs during the test: only the wake signal can have started the webhook.
     let receiver = Receiver::always(Answer::Status(200));
     let url = format!("webhook.url={}", receiver.url);
     let app = App::new(&["jobs.sweep_interval_s=3600", &url]).await;
@@ -206,7 +206,7 @@ async fn an_order_rings_at_once() {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_refused_by_the_field_s_name_and_changes_nothing() {
+async fn an_invalid_body_is_refused_by_the_name_of_the_field_and_changes_nothing() {
     let receiver = Receiver::always(Answer::Status(200));
     let app = with_webhook(&receiver).await;
     let server = app.game_server();
@@ -271,7 +271,7 @@ async fn a_bad_body_is_refused_by_the_field_s_name_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_guards_orders() {
+async fn orders_need_the_token() {
     let app = App::new(&["auth.token=s3cret"]).await;
     let server = app.game_server();
     let url = server.url();

@@ -1,4 +1,4 @@
-//! Originals: what the disk damages is healed, what nobody refers to is removed, and what is about to be written has room.
+//! Originals: damaged ones are repaired, unreferenced ones are removed, and disk space is reserved for new ones.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use crate::harness::app::{App, eventually};
 use crate::harness::pictures::jpeg;
 use crate::harness::raw_http;
 
-/// Where the upload of this answer lies.
+/// The path of the upload in this response.
 fn stored(app: &App, accepted: &Value) -> PathBuf {
     app.dir.path().join("data").join(accepted["imagePath"].as_str().unwrap())
 }
 
-/// What a failing disk does to a file: its length stays.
+/// Damages a file like a failing disk: its length is unchanged.
 fn damage(file: &Path) {
     let bytes: Vec<u8> = std::fs::read(file).unwrap().iter().map(|byte| byte ^ 0x55).collect();
     std::fs::write(file, bytes).unwrap();
@@ -38,7 +38,7 @@ fn temporaries(app: &App) -> usize {
 }
 
 #[tokio::test]
-async fn an_original_that_the_disk_has_damaged_fails_no_image_and_is_healed_by_the_same_picture() {
+async fn uploading_the_same_image_again_repairs_a_damaged_original_and_its_job() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let serve = app.serve();
     let first = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -59,7 +59,7 @@ async fn an_original_that_the_disk_has_damaged_fails_no_image_and_is_healed_by_t
 }
 
 #[tokio::test]
-async fn the_same_picture_heals_an_original_whose_damage_nobody_has_noticed_yet() {
+async fn uploading_the_same_image_again_repairs_undetected_damage() {
     let app = App::new(&[]).await;
     let up = app.up();
     let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
@@ -71,7 +71,7 @@ async fn the_same_picture_heals_an_original_whose_damage_nobody_has_noticed_yet(
 }
 
 #[tokio::test]
-async fn the_warehouse_waits_for_the_good_bytes_of_a_damaged_original() {
+async fn the_warehouse_waits_until_a_damaged_original_is_repaired() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -85,7 +85,7 @@ async fn the_warehouse_waits_for_the_good_bytes_of_a_damaged_original() {
 }
 
 #[tokio::test]
-async fn an_upload_that_does_not_exist_is_refused_by_its_path_and_dropped_from_a_message() {
+async fn a_missing_upload_is_refused_by_its_path_and_dropped_from_messages() {
     let app = App::new(&[]).await;
     let up = app.up();
     let missing = format!("uploads/0f/{}.jpg", "0f".repeat(32));
@@ -107,7 +107,7 @@ async fn an_upload_that_does_not_exist_is_refused_by_its_path_and_dropped_from_a
 }
 
 #[tokio::test]
-async fn an_upload_without_a_row_is_removed_after_a_day_and_nothing_else_is() {
+async fn only_uploads_without_a_row_are_removed_after_a_day() {
     let app = App::new(&[]).await;
     let mut serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -177,7 +177,7 @@ async fn an_upload_whose_file_is_taken_away_before_its_row_is_there_is_not_answe
 }
 
 #[tokio::test]
-async fn the_folders_of_uploads_and_thumbnails_are_there_from_the_start() {
+async fn the_folders_of_uploads_and_thumbnails_are_created_at_the_start() {
     let app = App::new(&[]).await;
     let _serve = app.serve();
     for folder in ["uploads", "thumbnails"] {
@@ -186,7 +186,7 @@ async fn the_folders_of_uploads_and_thumbnails_are_there_from_the_start() {
     }
 }
 
-/// Begins an upload of so many bytes, as its head says.
+/// Starts an upload that announces this length.
 async fn announce(url: &str, bytes: u64) -> TcpStream {
     let begun = format!(
         "POST /enqueue HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: multipart/form-data; boundary=b\r\n\
@@ -198,10 +198,10 @@ async fn announce(url: &str, bytes: u64) -> TcpStream {
 }
 
 #[tokio::test]
-async fn uploads_that_would_fill_the_disk_together_are_refused_before_their_bytes_arrive() {
+async fn concurrent_uploads_that_would_fill_the_disk_are_refused_before_their_bytes_arrive() {
     let app = App::new(&[]).await;
     let space = rustix::fs::statvfs(app.dir.path()).unwrap();
-    // So much that what other programs write meanwhile does not matter.
+    // So much that concurrent writes of other programs do not matter.
     let tenth = (space.f_bavail * space.f_frsize / 10).min(100 << 30);
     let spare = space.f_bavail * space.f_frsize - 5 * tenth;
     let settings = [format!("serve.min_free_bytes={spare}"), format!("serve.max_upload_bytes={}", 1_u64 << 40)];

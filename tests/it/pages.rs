@@ -1,4 +1,4 @@
-//! The pages: what a browser is given, and what it is told not to do.
+//! The pages: caching and Content Security Policy.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::harness::app::{App, Process};
 use crate::harness::problem::assert_refused;
 
-/// Both servers of an installation that asks for a token, and the addresses of their pages.
+/// Both servers of an installation with a token, and the paths of their pages.
 fn pages(app: &App) -> Vec<(Process, &'static str)> {
     vec![(app.serve(), "/"), (app.serve(), "/docs"), (app.game_server(), "/"), (app.game_server(), "/docs")]
 }
@@ -26,7 +26,7 @@ fn header<'a>(response: &'a Response, name: &str) -> &'a str {
 }
 
 #[tokio::test]
-async fn a_page_needs_no_token_and_is_fetched_again_only_when_it_has_changed() {
+async fn pages_need_no_token_and_are_cached_until_they_change() {
     let app = App::new(&["auth.token=s3cret"]).await;
     for (process, path) in pages(&app) {
         let url = format!("{}{path}", process.url());
@@ -50,7 +50,7 @@ async fn a_page_needs_no_token_and_is_fetched_again_only_when_it_has_changed() {
 }
 
 #[tokio::test]
-async fn a_page_runs_its_own_script_and_nothing_else() {
+async fn pages_run_only_their_own_script() {
     let app = App::new(&[]).await;
     for (process, path) in pages(&app) {
         let page = ask(&app, Method::GET, &format!("{}{path}", process.url()), None).await;
@@ -65,7 +65,7 @@ async fn a_page_runs_its_own_script_and_nothing_else() {
             let hash = BASE64_STANDARD.encode(Sha256::digest(inside));
             assert!(policy.contains(&format!("'sha256-{hash}'")), "{policy}");
         }
-        // An address with a host would be one on the internet; the namespace of SVG is only a name.
+        // Absolute URLs would load from the internet; the namespace of SVG is only an identifier.
         let html = html.replace("http://www.w3.org/2000/svg", "");
         assert!(!html.contains("://") && !html.contains("src=") && !html.contains("innerHTML"), "{path}");
     }

@@ -1,4 +1,4 @@
-//! `/readyz` where nothing can be written.
+//! `/readyz` while the database cannot be written.
 
 use std::process::Command;
 
@@ -40,9 +40,9 @@ async fn a_database_whose_disk_is_almost_full_is_not_ready() {
     }
 }
 
-/// The same command, for which no file may grow beyond this size: a write past it fails as on a full disk.
+/// The command with a file size limit, above which writes fail as on a full disk.
 fn with_small_files(command: &Command, bytes: u64) -> Command {
-    // dash counts blocks of 512 bytes. Without the trap, the signal would end the process.
+    // In dash, the unit is 512 bytes. Without the trap, the signal would kill the process.
     let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes / 512);
     let mut small = Command::new("/bin/sh");
     small.args(["-c", &limit]).arg(command.get_program()).args(command.get_args());
@@ -65,7 +65,7 @@ async fn a_server_whose_commits_fail_is_not_ready_until_one_succeeds() {
         (status == 503 && database.contains("the last commit failed")).then_some(())
     })
     .await;
-    // Requests that change nothing prove nothing.
+    // Requests without changes do not commit.
     until_reported(&app, serve.url(), "database", "the last commit failed").await;
 
     app.database().batch_execute("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();

@@ -1,4 +1,4 @@
-//! Coming from the Node service: its database, its thumbnails, its way to poll.
+//! Migration from the Node service: its database, thumbnails and polling.
 
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
@@ -8,7 +8,7 @@ use crate::harness::app::App;
 use crate::harness::pictures::jpeg;
 
 /// An installation on the database and the files of the replaced service.
-async fn moved_in() -> App {
+async fn migrated() -> App {
     let app = App::new(&["database.url=file:./data/m3a3.db?connection_limit=1"]).await;
     app.dir.write("data/uploads/thumbs/ann 1.jpg", "old bytes");
     let mut database = SqliteConnection::establish(app.dir.path().join("data/m3a3.db").to_str().unwrap()).unwrap();
@@ -20,8 +20,8 @@ async fn moved_in() -> App {
 }
 
 #[tokio::test]
-async fn its_thumbnails_are_answered_as_they_stand_and_served_from_the_root() {
-    let app = moved_in().await;
+async fn its_thumbnails_keep_their_urls_and_are_served_from_the_root() {
+    let app = migrated().await;
     let up = app.up();
     let done = json!({ "status": "done", "thumbnailUrl": "uploads/thumbs/ann 1.jpg" });
     assert_eq!(app.get(up.url(), "/status/1").await, (200, done.clone()));
@@ -32,8 +32,8 @@ async fn its_thumbnails_are_answered_as_they_stand_and_served_from_the_root() {
 }
 
 #[tokio::test]
-async fn a_new_upload_takes_the_old_thumbnail_s_place() {
-    let app = moved_in().await;
+async fn a_new_upload_replaces_the_old_thumbnail() {
+    let app = migrated().await;
     let up = app.up();
     app.upload(up.url(), 1, &jpeg(1)).await;
     app.assert_no_job_is_left().await;
@@ -43,8 +43,8 @@ async fn a_new_upload_takes_the_old_thumbnail_s_place() {
 }
 
 #[tokio::test]
-async fn only_its_thumbnails_are_served_and_nothing_around_them() {
-    let app = moved_in().await;
+async fn no_files_except_its_thumbnails_are_served() {
+    let app = migrated().await;
     app.dir.write("data/uploads/original.jpg", "private");
     app.dir.write("data/uploads/thumbs/folder/x", "x");
     let up = app.up();
@@ -61,7 +61,7 @@ async fn only_its_thumbnails_are_served_and_nothing_around_them() {
     }
 }
 
-/// The one test of the replaced service: poll with retries until done.
+/// The only test of the replaced service: polling with retries.
 #[tokio::test]
 async fn polling_with_retries_ends_with_a_thumbnail() {
     let app = App::new(&[]).await;

@@ -1,4 +1,4 @@
-//! What `/status` and `/jobs` say, to the letter, and which upload of a user they speak of.
+//! The exact responses of `/status` and `/jobs`, and the upload to which a user's status refers.
 
 use reqwest::header::CACHE_CONTROL;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn pending() -> Value {
     json!({ "status": "pending", "message": "Thumbnail is still being generated." })
 }
 
-/// What is said of a user whose newest thumbnail is that of this job.
+/// The status of a user with the thumbnail of this job.
 fn done(job: &Value) -> Value {
     json!({ "status": "done", "thumbnailUrl": job["thumbnailUrl"], "variants": job["variants"] })
 }
@@ -19,7 +19,7 @@ fn failed(message: &str) -> Value {
     json!({ "status": "failed", "message": message })
 }
 
-/// The same answer for a job: with the job's and the user's id.
+/// The same status of a job, with the ids of the job and the user.
 fn of_job(mut answer: Value, accepted: &Value) -> Value {
     answer["jobId"] = accepted["jobId"].clone();
     answer["userId"] = accepted["userId"].clone();
@@ -37,7 +37,7 @@ async fn enqueue(app: &App, url: &str, user: i64, path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_accepted_picture_is_pending_at_once_and_done_in_the_end() {
+async fn an_accepted_image_is_pending_at_once_and_finally_done() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url();
@@ -73,7 +73,7 @@ async fn an_accepted_picture_is_pending_at_once_and_done_in_the_end() {
 }
 
 #[tokio::test]
-async fn a_user_whom_nobody_knows_is_answered_as_the_old_service_did() {
+async fn an_unknown_user_gets_the_response_of_the_replaced_service() {
     let app = App::new(&[]).await;
     let up = app.up();
     let answer = app.get(up.url(), "/status/404").await;
@@ -82,7 +82,7 @@ async fn a_user_whom_nobody_knows_is_answered_as_the_old_service_did() {
 }
 
 #[tokio::test]
-async fn no_status_is_ever_cached() {
+async fn statuses_are_not_cached() {
     let app = App::new(&[]).await;
     let up = app.up();
     let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
@@ -96,7 +96,7 @@ async fn no_status_is_ever_cached() {
 }
 
 #[tokio::test]
-async fn failed_speaks_of_the_newest_upload_and_only_without_a_thumbnail() {
+async fn failed_refers_to_the_newest_upload_of_a_user_without_a_thumbnail() {
     let app = App::new(&[]).await;
     let (serve, mut worker) = (app.serve(), app.worker());
     let url = serve.url();
@@ -125,11 +125,11 @@ async fn failed_speaks_of_the_newest_upload_and_only_without_a_thumbnail() {
 }
 
 #[tokio::test]
-async fn an_older_upload_that_ends_later_never_replaces_a_newer_one() {
+async fn an_older_upload_that_finishes_later_does_not_replace_a_newer_one() {
     let app = App::new(&["jobs.max_attempts=1000"]).await;
     let up = app.up();
     let url = up.url();
-    // Its file comes late, and so does its end.
+    // Its file is created late, so that it finishes late.
     let older = enqueue(&app, url, 1, "late.jpg").await;
     let newer = app.upload(url, 1, &jpeg(2)).await;
     let newer = app.outcome(url, &newer).await;
@@ -143,7 +143,7 @@ async fn an_older_upload_that_ends_later_never_replaces_a_newer_one() {
 }
 
 #[tokio::test]
-async fn an_older_upload_that_fails_later_says_nothing_of_a_newer_one() {
+async fn an_older_upload_that_fails_later_does_not_affect_a_newer_one() {
     let app = App::new(&["jobs.max_attempts=3", "jobs.retry_base_s=1"]).await;
     let (serve, mut worker) = (app.serve(), app.worker());
     let url = serve.url();
@@ -153,7 +153,7 @@ async fn an_older_upload_that_fails_later_says_nothing_of_a_newer_one() {
     })
     .await;
     worker.kill();
-    // The newer one waits for a file that does not come before the older one has failed.
+    // The newer one waits for a file that is created after the older one has failed.
     let newer = enqueue(&app, url, 1, "late.jpg").await;
     let delayed =
         "UPDATE jobs SET run_at = run_at + 3600000 WHERE id = (SELECT max(id) FROM jobs WHERE kind = 'thumbnail')";
@@ -170,7 +170,7 @@ async fn an_older_upload_that_fails_later_says_nothing_of_a_newer_one() {
 }
 
 #[tokio::test]
-async fn what_is_accepted_last_wins_whoever_finishes_first() {
+async fn the_upload_that_was_accepted_last_wins() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url();

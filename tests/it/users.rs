@@ -1,4 +1,4 @@
-//! Users: what they are called, and where mail for them goes.
+//! Users: name and email address.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ async fn put(app: &App, url: &str, user: &str, body: Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn a_user_is_made_changed_field_by_field_and_asked_for() {
+async fn a_user_is_created_changed_field_by_field_and_read() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url();
@@ -30,7 +30,7 @@ async fn a_user_is_made_changed_field_by_field_and_asked_for() {
 }
 
 #[tokio::test]
-async fn what_is_no_name_or_address_is_refused_by_its_field_and_changes_nothing() {
+async fn invalid_names_and_addresses_are_refused_by_field_and_change_nothing() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let send = |user: &str, body: Value| app.http.put(format!("{}/users/{user}", serve.url())).json(&body);

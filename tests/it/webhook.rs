@@ -1,4 +1,4 @@
-//! The webhook: purchases are reported to a real receiver, which fails, hangs, redirects and comes back.
+//! The webhook, with a real receiver that fails, hangs, redirects and recovers.
 
 use std::collections::BTreeSet;
 use std::net::TcpListener;
@@ -14,11 +14,11 @@ use crate::harness::binary::Workdir;
 use crate::harness::ports::free_address;
 use crate::harness::receiver::{AUTHORITY, Answer, Delivery, Receiver, start_tls};
 
-/// A certificate that is of another authority than the receiver's.
+/// A certificate of another authority than the receiver's.
 const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../fixtures/tls/receiver.pem");
 const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// An installation that reports to this URL.
+/// An installation with this webhook URL.
 async fn reporting_to(url: &str, settings: &[&str]) -> App {
     let url = format!("webhook.url={url}");
     App::new(&[&[url.as_str()], settings].concat()).await
@@ -51,14 +51,14 @@ async fn a_purchase_is_reported_byte_for_byte() {
     assert_eq!(String::from_utf8_lossy(&delivery.body), body);
     assert_eq!(delivery.line, "POST /hooks?shop=1");
     assert_eq!(delivery.header("content-type"), Some("application/json"));
-    // Nothing about secrets, since none is set.
+    // Without secrets, their headers are absent.
     assert_eq!(names(&delivery), ["accept", "content-length", "content-type", "host", "user-agent"]);
     app.assert_no_job_is_left().await;
     assert_eq!(receiver.deliveries().len(), 1);
 }
 
 #[tokio::test]
-async fn a_purchase_is_reported_with_the_secret_and_a_signature_which_nobody_else_sees() {
+async fn a_purchase_is_reported_with_secret_and_signature_which_are_never_logged() {
     let receiver = Receiver::scripted(|_, before| Answer::Status(if before == 0 { 500 } else { 200 }));
     let with_password = receiver.url.replace("http://", "http://shop:p4ssw0rd@");
     let signing = format!("webhook.signing_secret={SIGNING_SECRET}");
@@ -84,7 +84,7 @@ async fn a_purchase_is_reported_with_the_secret_and_a_signature_which_nobody_els
 }
 
 #[tokio::test]
-async fn what_fails_five_times_is_delivered_at_the_sixth_as_the_same_message() {
+async fn a_delivery_that_fails_five_times_is_repeated_with_the_same_message() {
     const BASE: Duration = Duration::from_millis(100);
     let receiver = Receiver::scripted(|_, before| Answer::Status([500, 404, 429, 503, 400, 200][before]));
     let signing = format!("webhook.signing_secret={SIGNING_SECRET}");
@@ -104,7 +104,7 @@ async fn what_fails_five_times_is_delivered_at_the_sixth_as_the_same_message() {
         Webhook::new(SIGNING_SECRET).unwrap().verify(&delivery.body, &delivery.headers).unwrap();
     }
     for (retry, pair) in deliveries.windows(2).enumerate() {
-        // At least half of a wait that doubles; the clock of jobs counts whole milliseconds.
+        // At least half of a doubling delay; job times are in milliseconds.
         let shortest = BASE * 2_u32.pow(retry as u32) / 2 - Duration::from_millis(2);
         assert!(pair[1].at - pair[0].at >= shortest, "retry {retry} came after {:?}", pair[1].at - pair[0].at);
     }
@@ -112,7 +112,7 @@ async fn what_fails_five_times_is_delivered_at_the_sixth_as_the_same_message() {
 }
 
 #[tokio::test]
-async fn a_purchase_that_is_never_accepted_is_given_up_after_twenty_attempts() {
+async fn a_purchase_that_is_always_refused_is_dead_after_twenty_attempts() {
     let receiver = Receiver::always(Answer::Status(500));
     let settings = ["jobs.retry_base_s=3600", "jobs.sweep_interval_s=0.02"];
     let app = reporting_to(&receiver.url, &settings).await;
@@ -120,7 +120,7 @@ async fn a_purchase_that_is_never_accepted_is_given_up_after_twenty_attempts() {
     place(&app, &server, "o-1").await;
     let due = "UPDATE jobs SET run_at = 0 WHERE state = 'queued'";
     eventually("it is given up", || async {
-        // Nobody waits for hours here.
+        // Skips delays of hours.
         diesel::sql_query(due).execute(&mut app.database()).unwrap();
         let (_, order) = app.get(server.url(), "/orders/o-1").await;
         (order["jobs"][0]["state"] == "dead").then_some(())
@@ -138,7 +138,7 @@ async fn a_purchase_that_is_never_accepted_is_given_up_after_twenty_attempts() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_gone_is_asked_no_more() {
+async fn a_receiver_that_answers_410_gets_no_further_attempts() {
     let receiver = Receiver::always(Answer::Status(410));
     let app = reporting_to(&receiver.url, &[]).await;
     let server = app.game_server();
@@ -169,8 +169,8 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_at_some_orders_delays_no_other() {
-    // One after the other, the seven that hang would take five seconds each: longer than this test waits.
+async fn orders_at_which_the_receiver_hangs_delay_no_others() {
+    // One after the other, the seven that hang would take five seconds each, longer than the deadline of the test.
     let receiver = Receiver::scripted(|order, before| match order.starts_with("slow") && before == 0 {
         true => Answer::Silence,
         false => Answer::Status(200),
@@ -194,7 +194,7 @@ async fn a_receiver_that_hangs_at_some_orders_delays_no_other() {
 }
 
 #[tokio::test]
-async fn an_answer_that_never_ends_is_as_good_as_its_status() {
+async fn the_status_of_an_endless_response_is_sufficient() {
     let receiver = Receiver::always(Answer::EndlessBody);
     let app = reporting_to(&receiver.url, &["jobs.retry_base_s=3600"]).await;
     let server = app.game_server();
@@ -207,7 +207,7 @@ async fn an_answer_that_never_ends_is_as_good_as_its_status() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_away_gets_everything_when_it_is_back() {
+async fn a_receiver_gets_all_purchases_after_an_outage() {
     let address = free_address();
     let url = format!("http://shop:p4ssw0rd@{address}/hooks");
     let app = reporting_to(&url, &[]).await;
@@ -225,7 +225,7 @@ async fn a_receiver_that_is_away_gets_everything_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn what_is_no_http_is_a_failure_and_nothing_worse() {
+async fn a_response_that_is_not_http_is_a_failed_attempt() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let app = reporting_to(&url, &["jobs.retry_base_s=3600"]).await;
@@ -317,7 +317,7 @@ async fn two_game_servers_report_each_purchase_once() {
 }
 
 #[tokio::test]
-async fn without_a_webhook_no_job_is_made_and_the_start_says_so_in_one_line() {
+async fn without_a_webhook_no_job_is_created_and_the_start_logs_one_line() {
     let app = App::new(&[]).await;
     let mut server = app.game_server();
     place(&app, &server, "o-1").await;
@@ -355,7 +355,7 @@ fn a_signing_secret_that_cannot_be_used_is_a_configuration_error() {
 }
 
 #[tokio::test]
-async fn the_environment_s_proxy_is_asked_but_never_for_this_machine() {
+async fn the_proxy_of_the_environment_is_used_except_for_loopback_addresses() {
     let proxy = Receiver::always(Answer::Status(200));
     let receiver = Receiver::always(Answer::Status(200));
     let with_proxy = |app: &App| {
@@ -394,7 +394,7 @@ async fn plain_http_needs_no_certificates() {
 }
 
 #[tokio::test]
-async fn https_without_certificates_is_told_clearly_and_tried_again() {
+async fn https_without_certificates_has_a_clear_error_and_is_retried() {
     let app = reporting_to("https://127.0.0.1:9/hooks", &["jobs.retry_base_s=3600"]).await;
     let mut server = bare(&app);
     place(&app, &server, "o-1").await;
@@ -406,7 +406,7 @@ async fn https_without_certificates_is_told_clearly_and_tried_again() {
 }
 
 #[tokio::test]
-async fn https_is_delivered_to_a_receiver_whose_certificate_is_trusted_and_to_no_other() {
+async fn https_webhooks_are_delivered_only_to_receivers_with_a_trusted_certificate() {
     let app = reporting_to(&format!("https://127.0.0.1:{}/hooks", start_tls()), &["jobs.retry_base_s=3600"]).await;
     let nobody_s = app.dir.write("authority.pem", NOBODY_S_AUTHORITY);
     let mut server = Process::start(app.command(&["game-server"]).env("SSL_CERT_FILE", nobody_s));

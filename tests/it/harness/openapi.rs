@@ -1,4 +1,4 @@
-//! A server's OpenAPI description, held against what the server does.
+//! Checks responses against the OpenAPI description of a server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::app::App;
 
-/// A server's description, and which of its operations have answered with which status.
+/// The description of a server, and the statuses of each operation that were seen.
 pub struct Description {
     url: String,
     whole: Value,
@@ -15,7 +15,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Asks a server for its own.
+    /// Fetches the description of a server.
     pub async fn of(app: &App, url: &str) -> Self {
         let (status, whole) = app.get(url, "/openapi.json").await;
         assert_eq!((status, &whole["openapi"]), (200, &json!("3.1.1")));
@@ -31,7 +31,7 @@ impl Description {
         }
     }
 
-    /// Every operation, by its method and path.
+    /// Every operation, by method and path.
     pub fn operations(&self) -> BTreeMap<String, &Value> {
         let mut operations = BTreeMap::new();
         for (path, methods) in self.whole["paths"].as_object().unwrap() {
@@ -42,7 +42,7 @@ impl Description {
         operations
     }
 
-    /// Where an operation is, with the examples of its parameters in the path.
+    /// Method and URL of an operation, with the examples of its path parameters.
     pub fn example(&self, name: &str) -> (Method, String) {
         let (method, path) = name.split_once(' ').unwrap();
         let mut path = path.to_owned();
@@ -58,14 +58,14 @@ impl Description {
         (method.to_uppercase().parse().unwrap(), format!("{}{path}", self.url))
     }
 
-    /// Sends a request to an operation, and holds its answer against the description.
+    /// Sends a request to an operation, and checks the response.
     pub async fn expect(&mut self, name: &str, request: RequestBuilder, status: u16) {
         let response = request.send().await.unwrap();
         assert_eq!(response.status(), status, "{name}");
         self.check(name, response).await;
     }
 
-    /// Holds an answer against the description: its status, its content type and its form.
+    /// Checks the status, content type and schema of a response.
     pub async fn check(&mut self, name: &str, response: Response) {
         let status = response.status().as_u16();
         let answers = &self.operations()[name]["responses"];
@@ -84,7 +84,7 @@ impl Description {
         self.seen.insert((name.to_owned(), status));
     }
 
-    /// What is wrong with a value by its schema, of which it has to use every word that the descriptions use.
+    /// The violation of a schema; supports exactly the keywords that the descriptions use.
     fn misfit(&self, value: &Value, schema: &Value) -> Option<String> {
         let schema = self.resolve(schema);
         if let Some(parts) = schema["allOf"].as_array() {
@@ -139,7 +139,7 @@ impl Description {
         (own.into(), rest.into())
     }
 
-    /// What is described has been seen, except these.
+    /// Asserts that every described status was seen, except these.
     pub fn assert_seen(&self, except: &[(&str, &[u16])]) {
         for (name, operation) in self.operations() {
             for status in operation["responses"].as_object().unwrap().keys() {

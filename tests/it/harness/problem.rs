@@ -1,11 +1,11 @@
-//! The form of every refusal.
+//! Checks the form of problems.
 
 use serde_json::Value;
 
 use super::raw_http::RawAnswer;
 
-/// Sends a request that has to be refused with this status, as an RFC 9457 problem whose detail holds `names`, and
-/// returns the detail.
+/// Sends a request that must be refused with this status, as an RFC 9457 problem whose detail contains `names`. Returns the
+/// detail.
 pub async fn assert_refused(what: &str, request: reqwest::RequestBuilder, status: u16, names: &str) -> String {
     let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
     let got = response.status().as_u16();
@@ -14,7 +14,7 @@ pub async fn assert_refused(what: &str, request: reqwest::RequestBuilder, status
     assert_problem(what, got, content_type.as_deref(), &body, status, names)
 }
 
-/// The same for an answer that is here already.
+/// As [`assert_refused`], for a raw response.
 pub fn assert_raw_problem(what: &str, answer: &RawAnswer, status: u16, names: &str) -> String {
     let content_type = answer.head.lines().find_map(|line| line.strip_prefix("content-type: "));
     let body = String::from_utf8_lossy(&answer.body);

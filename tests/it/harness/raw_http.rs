@@ -1,4 +1,4 @@
-//! HTTP byte for byte, for what no well-behaved client sends.
+//! Raw HTTP, for requests that no proper client sends.
 
 use std::io;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::app::DEADLINE;
 
-/// An answer as it came.
+/// A raw response.
 #[derive(Debug)]
 pub struct RawAnswer {
     pub status: u16,
@@ -17,28 +17,28 @@ pub struct RawAnswer {
     pub body: Vec<u8>,
 }
 
-/// A connection to the server at that URL.
+/// Connects to the server of a URL.
 pub async fn connect(url: &str) -> TcpStream {
     TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap()
 }
 
-/// Sends these bytes, and reads until the server closes the connection. `None` when it does so without an answer.
+/// Sends these bytes, and reads until the server closes the connection. `None` if it does so without a response.
 ///
-/// The request has to say `Connection: close`, or be one after which the server closes anyway.
+/// The request must have `Connection: close`, or be one after which the server closes the connection.
 pub async fn exchange(url: &str, request: impl AsRef<[u8]>) -> Option<RawAnswer> {
     let mut stream = connect(url).await;
-    // A server that has seen enough may answer and close before it has read everything.
+    // The server may respond and close before it has read everything.
     let _ = stream.write_all(request.as_ref()).await;
     read_answer(stream).await
 }
 
-/// Reads until the server closes the connection. `None` when it does so without an answer.
+/// Reads until the server closes the connection. `None` if it does so without a response.
 pub async fn read_answer(mut stream: TcpStream) -> Option<RawAnswer> {
     let answer = read_to_end(&mut stream, DEADLINE).await.expect("the server closes the connection in time");
     RawAnswer::parse(&answer)
 }
 
-/// Gets this target exactly as it is written.
+/// Requests this target without normalization.
 pub async fn get(url: &str, target: &str) -> RawAnswer {
     let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     exchange(url, request).await.expect("an answer")
@@ -47,7 +47,7 @@ pub async fn get(url: &str, target: &str) -> RawAnswer {
 async fn read_to_end(stream: &mut TcpStream, patience: Duration) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     match timeout(patience, stream.read_to_end(&mut bytes)).await {
-        // A connection that is reset after the answer has brought it all the same.
+        // A reset after the response does not invalidate it.
         Ok(_) => Ok(bytes),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
     }

@@ -1,4 +1,4 @@
-//! Somebody else's HTTP server, to which purchases are reported: it answers as it is told, and keeps what came.
+//! A webhook receiver with scripted responses, which records deliveries.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -20,23 +20,23 @@ use serde_json::Value;
 use super::app::eventually;
 use super::ports::listen;
 
-/// The file of the authority that [`start_tls`]'s certificate is of.
+/// The file with the authority of [`start_tls`]'s certificate.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
 
-/// An answer to a delivery.
+/// A response to a delivery.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// This status, without a body.
     Status(u16),
     /// 302 to this address.
     Redirect(String),
-    /// None, for as long as the sender waits.
+    /// No response.
     Silence,
     /// 200 with a body that never ends.
     EndlessBody,
 }
 
-/// One delivery as it came.
+/// A received delivery.
 #[derive(Debug, Clone)]
 pub struct Delivery {
     pub at: Instant,
@@ -47,7 +47,7 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// The order that it tells of.
+    /// The order id in the body.
     pub fn order(&self) -> String {
         let body: Value = serde_json::from_slice(&self.body).unwrap();
         body["metadata"]["order_id"].as_str().unwrap().to_owned()
@@ -66,7 +66,7 @@ pub struct Receiver {
     server: Option<(ServerHandle, JoinHandle<()>)>,
 }
 
-/// Gives the answer to a delivery of this order, before which so many others of it came.
+/// The response to a delivery of this order, by the number of its earlier deliveries.
 type Script = dyn Fn(&str, usize) -> Answer + Send + Sync;
 
 struct State {
@@ -75,17 +75,17 @@ struct State {
 }
 
 impl Receiver {
-    /// A receiver that gives the same answer to every delivery.
+    /// Starts a receiver with the same response to every delivery.
     pub fn always(answer: Answer) -> Self {
         Self::scripted(move |_, _| answer.clone())
     }
 
-    /// A receiver whose answer depends on the order and on how many deliveries of it came before.
+    /// Starts a receiver whose response depends on the order and the number of its earlier deliveries.
     pub fn scripted(script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         Self::listening(SocketAddr::from(([127, 0, 0, 1], 0)), script)
     }
 
-    /// The same, at this address.
+    /// Starts it at this address.
     pub fn listening(address: SocketAddr, script: impl Fn(&str, usize) -> Answer + Send + Sync + 'static) -> Self {
         let state = Arc::new(State { script: Box::new(script), deliveries: Mutex::default() });
         let data = web::Data::from(Arc::clone(&state));
@@ -105,12 +105,12 @@ impl Receiver {
         Self { url: format!("http://{address}/hooks?shop=1"), state, server: Some((handle, thread)) }
     }
 
-    /// Every delivery so far, in the order in which they came.
+    /// All deliveries so far, in order.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.state.deliveries.lock().unwrap().clone()
     }
 
-    /// Waits until there were at least so many, and gives all.
+    /// Waits for at least this number of deliveries, and returns all.
     pub async fn until(&self, count: usize) -> Vec<Delivery> {
         eventually(&format!("{count} deliveries"), || async {
             let deliveries = self.deliveries();
@@ -157,8 +157,8 @@ async fn receive(request: HttpRequest, body: web::Payload, state: web::Data<Stat
     }
 }
 
-/// A receiver behind TLS, whose certificate is of the authority in [`AUTHORITY`]; it accepts whatever comes, one
-/// connection after the other. Gives its port.
+/// Starts a receiver behind TLS with a certificate of the authority in [`AUTHORITY`], which accepts every delivery, one
+/// connection at a time. Returns its port.
 pub fn start_tls() -> u16 {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificate = CertificateDer::from_pem_slice(include_bytes!("../../fixtures/tls/receiver.pem")).unwrap();
@@ -167,11 +167,11 @@ pub fn start_tls() -> u16 {
     let config = Arc::new(config);
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    // It ends with the tests' process.
+    // The thread ends with the test process.
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = StreamOwned::new(ServerConnection::new(Arc::clone(&config)).unwrap(), stream.unwrap());
-            // A client that does not like the certificate breaks off here.
+            // Clients that refuse the certificate disconnect here.
             let _ = accept_one(&mut stream);
         }
     });
