@@ -1,6 +1,6 @@
-//! One write beside a busy process: how long it waits for its turn, and for its own commit.
+//! Latency of a single write while another process on the same database commits continuously.
 //!
-//! The neighbour is another process on the same database, which commits continuously. It is this binary, started again.
+//! The other process is this binary, started with [`NEIGHBOUR`].
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use super::Bench;
 use super::rig::CONNECTIONS;
 use super::rig::report::{Report, Target, millis};
 
-/// The argument that makes this binary the neighbour; the database's path follows.
+/// The argument that makes this binary the other process, followed by the path of the database.
 const NEIGHBOUR: &str = "--busy-neighbour";
-/// Between two writes, each of which is to find the neighbour at work.
+/// The pause between writes.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Measures single writes of this process.
@@ -56,13 +56,13 @@ fn add_user(connection: &mut SqliteConnection) -> QueryResult<usize> {
     diesel::insert_into(users::table).default_values().execute(connection)
 }
 
-/// The process that commits continuously; it is killed when dropped.
+/// The process that commits continuously; killed when dropped.
 struct Neighbour {
     child: Child,
 }
 
 impl Neighbour {
-    /// Starts it, and waits for its first commit.
+    /// Starts the process, and waits for its first commit.
     fn start(bench: &Bench, path: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.arg(NEIGHBOUR).arg(path).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -82,7 +82,7 @@ impl Drop for Neighbour {
     }
 }
 
-/// In the neighbour, writes until it is killed; `None` in any other process.
+/// In the other process, writes until it is killed; otherwise `None`.
 pub fn run_if_told() -> Option<anyhow::Result<()>> {
     let mut args = std::env::args_os().skip(1);
     (args.next()? == NEIGHBOUR).then(|| write_continuously(args.next().context("no database")?.into()))

@@ -1,4 +1,4 @@
-//! What the disk can do, to compare with: how often a second it makes a page durable.
+//! The rate of durable page writes, as a reference.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Bench;
 use super::rig::report::Report;
 
-/// Writes one page after the other, each made durable before the next.
+/// Writes pages one by one, each made durable before the next.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     const PAGE: usize = 4096;
     const PAGES: u64 = 256;

@@ -1,4 +1,4 @@
-//! `POST /enqueue`: with the path of a picture, and with the picture itself. Every 200 must have its row.
+//! `POST /enqueue`, by path and as upload. Every 200 must have its row.
 
 use anyhow::ensure;
 use image::codecs::jpeg::JpegEncoder;
@@ -9,11 +9,11 @@ use super::rig::load::{self, Client};
 use super::rig::report::{Report, Target};
 use super::{Bench, rows, serve};
 
-/// Users that one connection enqueues for, in turn.
+/// The number of users per connection.
 const USERS: usize = 256;
 const PHOTO: &str = "photo.jpg";
 
-/// Loads a new server for each form of the request.
+/// Loads one new server per form of the request.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let photo = photo()?;
     let targets = [Some(Target::AtLeast(5_000.0)), Some(Target::Below(50.0)), None];
@@ -42,13 +42,13 @@ fn run<C: Client>(
     Ok(())
 }
 
-/// What every acceptance says, whatever else it does.
+/// Whether the body is that of an accepted image.
 fn is_accepted(body: &[u8]) -> bool {
     let text = b"\"message\":\"Image received and event broadcasted!\"";
     body.windows(text.len()).any(|window| window == text)
 }
 
-/// A picture of 640x480 with enough in it to be a small photo.
+/// An image of 640x480 pixels with the entropy of a small photo.
 fn photo() -> anyhow::Result<Vec<u8>> {
     let wave = |x: u32, y: u32, step: u32| ((x * x / step + y * y / (step + 20) + x * y / 97) % 256) as u8;
     let picture = RgbImage::from_fn(640, 480, |x, y| Rgb([wave(x, y, 300), wave(y, x, 400), wave(x, x, 500)]));
@@ -87,7 +87,7 @@ impl Client for ByPath {
     }
 }
 
-/// Sends the same picture with another number after its end each time, so that no two have the same content.
+/// Uploads the same image with a different number after its end, so that each content is unique.
 struct Uploading {
     request: Vec<u8>,
     number_at: usize,

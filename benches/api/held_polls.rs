@@ -1,4 +1,4 @@
-//! `GET /status-live/{userId}`, held: what each takes, and how soon all are answered.
+//! Held polls (`GET /status-live/{userId}`): memory per poll, and the time until all are answered.
 
 use std::time::{Duration, Instant};
 
@@ -14,10 +14,10 @@ use super::rig::report::{Report, Target, millis};
 use super::rig::server::Server;
 use super::{Bench, rows, serve};
 
-/// How many connections are opened at the same time.
+/// The number of connections that are opened concurrently.
 const OPENING: usize = 128;
 
-/// Holds polls on new servers: of one user, whom one event answers, and of as many users as polls, with an event each.
+/// Holds polls on new servers: of one user, with one event, and of as many users as polls, with one event each.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for (at, polls) in bench.plan.held_polls.into_iter().enumerate() {
         for (whose, ids) in [("one user", vec![1; polls as usize]), ("a user each", (1..=polls).collect())] {
@@ -56,7 +56,7 @@ fn hold(bench: &Bench, folder: &str, ids: &[i64]) -> anyhow::Result<Held> {
     let answered = bench.rig.generator.block_on(async {
         let mut answers = JoinSet::new();
         polls.into_iter().zip(ids).for_each(|(poll, user)| drop(answers.spawn(answer(poll, *user))));
-        // Every poll listens before the event; none may have been answered before it.
+        // All polls are held before the event; none may be answered before it.
         tokio::task::yield_now().await;
         let begun = Instant::now();
         events.iter().for_each(|event| bench.rig.doorbell.bus.publish(event));
@@ -74,7 +74,7 @@ fn hold(bench: &Bench, folder: &str, ids: &[i64]) -> anyhow::Result<Held> {
     Ok(Held { kib_each: grown.map(|kib| kib as f64 / ids.len() as f64), answered, cpu })
 }
 
-/// Opens a connection for each user and asks.
+/// Opens one connection per user, and sends a poll.
 async fn ask(server: &Server, users: &[i64]) -> anyhow::Result<Vec<Connection>> {
     stream::iter(users)
         .map(async |user| {
@@ -88,7 +88,7 @@ async fn ask(server: &Server, users: &[i64]) -> anyhow::Result<Vec<Connection>> 
         .await
 }
 
-/// Waits for a poll's answer, and returns when it came.
+/// Waits for the response of a poll, and returns the time of its arrival.
 async fn answer(mut poll: Connection, user: i64) -> anyhow::Result<Instant> {
     let expected = json!({ "status": "done", "thumbnailUrl": rows::thumbnail_url(user) }).to_string();
     let (status, body) = poll.receive().await?;

@@ -1,10 +1,10 @@
-//! What the API server can do: `cargo bench --bench api`.
+//! Benchmark of the API server: `cargo bench --bench api`.
 //!
-//! Runs the binary's `serve` alone, on a core of its own where there are two, with a new database and image root, and
-//! loads it from this process over 127.0.0.1. It prints one Markdown table and one JSON object on stdout, and what it is
-//! doing on stderr. A wrong answer fails the run; a slow one is only told.
+//! Runs `m3a3 serve` alone, on its own core if there are two, with a new database and image root, and loads it from this
+//! process over 127.0.0.1. Prints one Markdown table and one JSON object on stdout, and its progress on stderr. A wrong
+//! response fails the run; a slow one is only reported.
 //!
-//! Outside of `cargo bench` (`cargo test --benches`) it runs for a moment, to see that the answers are right.
+//! Outside of `cargo bench` (`cargo test --benches`), a short run checks that responses are correct.
 
 mod busy_neighbour;
 mod disk;
@@ -24,7 +24,7 @@ use rig::Rig;
 use rig::report::Report;
 use rig::server::Server;
 
-/// What every measurement uses.
+/// The environment of all measurements.
 struct Bench {
     plan: Plan,
     rig: Rig,
@@ -49,7 +49,7 @@ fn main() -> anyhow::Result<()> {
     report.print()
 }
 
-/// Starts an API server on the installation called `name`, a new one the first time.
+/// Starts an API server on the installation `name`, which is created at the first start.
 fn serve(bench: &Bench, name: &str) -> anyhow::Result<Server> {
     Server::start(&bench.rig, name, "serve", &["serve.long_poll_timeout_s=60"])
 }

@@ -1,4 +1,4 @@
-//! Rows that a measurement needs, written beside the server.
+//! Inserts the rows that a measurement needs.
 
 use anyhow::Context;
 use diesel::prelude::*;
@@ -8,15 +8,15 @@ use m3a3::db::schema::{images, users};
 use m3a3::events::{Finished, Outcome};
 use m3a3::ids::{JobId, UserId};
 
-/// Looks for rows by time alone, as a sweep does, don't find what is dated like this: only its message tells of it.
+/// A time that sweeps do not find, so that only messages announce these rows.
 const LONG_AGO: UnixMillis = 1;
 
-/// The URL of a user's thumbnail; as long as a real one.
+/// The thumbnail URL of a user, with the length of a real one.
 pub fn thumbnail_url(user: i64) -> String {
     format!("/thumbnails/{user:064x}.jpg")
 }
 
-/// Adds users with one image each; those with an even id have a thumbnail.
+/// Inserts users with one image each; those with an even id have a thumbnail.
 pub fn add_users(connection: &mut SqliteConnection, count: i64) -> QueryResult<()> {
     connection.immediate_transaction(|connection| {
         for user in 1..=count {
@@ -28,7 +28,7 @@ pub fn add_users(connection: &mut SqliteConnection, count: i64) -> QueryResult<(
     })
 }
 
-/// Adds users whose image waits for its thumbnail, with these ids.
+/// Inserts users with these ids, each with a pending image.
 pub fn add_waiting(connection: &mut SqliteConnection, ids: &[i64]) -> QueryResult<()> {
     connection.immediate_transaction(|connection| {
         for user in ids {
@@ -48,7 +48,7 @@ pub fn add_waiting(connection: &mut SqliteConnection, ids: &[i64]) -> QueryResul
     })
 }
 
-/// Gives every waiting image its thumbnail, in one transaction, and returns the messages that tell of it.
+/// Marks all pending images as done, in one transaction, and returns the messages to publish.
 pub fn finish_waiting(connection: &mut SqliteConnection) -> anyhow::Result<Vec<Finished>> {
     let waiting = images::table.filter(images::state.eq("pending"));
     let rows: Vec<(i64, i64, String)> =
@@ -73,7 +73,7 @@ pub fn finish_waiting(connection: &mut SqliteConnection) -> anyhow::Result<Vec<F
         .collect()
 }
 
-/// How many images there are.
+/// The number of images.
 pub fn images(connection: &mut SqliteConnection) -> QueryResult<i64> {
     images::table.count().get_result(connection)
 }

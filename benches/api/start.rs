@@ -1,9 +1,9 @@
-//! How long the server takes to start, and what it takes while it idles.
+//! Start time, and idle memory and CPU.
 
 use super::rig::report::{Report, Target, millis};
 use super::{Bench, serve};
 
-/// Starts the server several times, on new databases and on one that is there.
+/// Starts the server several times, on new databases and on an existing one.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let target = Some(Target::Below(200.0));
     let (mut listening, mut answering, mut again, mut idle) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! `GET /status/{userId}`, and `/healthz` to compare with: what HTTP costs without the row.
+//! `GET /status/{userId}`, and `/healthz` as a reference without database access.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::rig::load::{self, Client};
 use super::rig::report::{Report, Target};
 use super::{Bench, rows, serve};
 
-/// Loads a server that has users with and without a thumbnail.
+/// Loads a server with users with and without a thumbnail.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let server = serve(bench, "statuses")?;
     rows::add_users(&mut server.database()?, bench.plan.users)?;
@@ -45,7 +45,7 @@ fn status(user: i64) -> Exchange {
     Exchange { request: get(&format!("/status/{user}")), body: body.to_string() }
 }
 
-/// Goes through the exchanges, again and again.
+/// Repeats the exchanges in a cycle.
 struct Asking {
     exchanges: Arc<Vec<Exchange>>,
     next: usize,
@@ -53,7 +53,7 @@ struct Asking {
 
 impl Client for Asking {
     fn request(&mut self) -> &[u8] {
-        // A step that is prime to the number of users reaches all of them, in no order that a cache would like.
+        // A step that is coprime to the number of users reaches all of them, in an order without locality.
         self.next = (self.next + 7919) % self.exchanges.len();
         self.exchanges[self.next].request.as_bytes()
     }

@@ -1,4 +1,4 @@
-//! The Redis of a run: a broker in this process, on a thread of its own, and a bus that publishes through it.
+//! The Redis of a run: a broker in this process, on its own thread, and a bus that publishes through it.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::DEADLINE;
 
-/// Where the server finds its Redis, and the way to publish there.
+/// The broker, and a bus that is connected to it.
 #[derive(Debug)]
 pub struct Doorbell {
     /// The broker's URL.
     pub url: String,
-    /// The bus; it may be used from any thread.
+    /// The bus, for any thread.
     pub bus: Bus,
 }
 
 impl Doorbell {
-    /// Starts the broker, which lives as long as this process.
+    /// Starts the broker, which runs until the process exits.
     pub fn start() -> anyhow::Result<Self> {
         let (sender, started) = mpsc::channel();
         std::thread::Builder::new().name("broker".to_owned()).spawn(move || {
@@ -49,7 +49,7 @@ impl Doorbell {
 async fn run() -> anyhow::Result<Doorbell> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let url = format!("redis://{}", listener.local_addr()?);
-    // Nobody waits for their end, nor for that of the bus: they end with the process.
+    // The threads and the bus end with the process.
     let _serving = Broker::start(listener, String::new(), CancellationToken::new());
     let (bus, _tasks) = Bus::start(&url, CancellationToken::new())?;
     Ok(Doorbell { url, bus })

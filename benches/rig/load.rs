@@ -1,7 +1,7 @@
-//! The load generator: connections that each have one request under way, and are kept alive.
+//! The load generator: keep-alive connections with one request in flight each.
 //!
-//! It is meant to cost less than the server it measures: requests are prepared before, answers are read as far as needed
-//! to know where they end and that they are right.
+//! It must be cheaper than the server: requests are prepared, and responses are only parsed to find their end and to check
+//! them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,16 +17,16 @@ use super::machine::Usage;
 use super::server::Server;
 use super::{CONNECTIONS, Rig};
 
-/// What one connection asks for, and what it expects.
+/// The requests of one connection, with a check of the responses.
 pub trait Client: Send + 'static {
     /// The next request.
     fn request(&mut self) -> &[u8];
 
-    /// Whether a 200 with this body is the right answer to it.
+    /// Whether a 200 with this body is correct.
     fn is_right(&mut self, body: &[u8]) -> bool;
 }
 
-/// What came of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub struct Measured {
     answers: u64,
@@ -34,17 +34,17 @@ pub struct Measured {
     cpu: Option<Duration>,
     /// Ascending.
     latencies: Vec<Duration>,
-    /// All right answers, also those of the warm-up.
+    /// All correct responses, including those of the warm-up.
     pub total: u64,
 }
 
 impl Measured {
-    /// Answers a second.
+    /// Responses per second.
     pub fn rate(&self) -> f64 {
         self.answers as f64 / self.time.as_secs_f64()
     }
 
-    /// The latency that this percentage of the answers did not exceed.
+    /// The latency at this percentile.
     pub fn percentile(&self, percent: usize) -> Duration {
         let last = self.latencies.len().saturating_sub(1);
         self.latencies.get(last * percent / 100).copied().unwrap_or_default()
@@ -56,7 +56,7 @@ impl Measured {
     }
 }
 
-/// Loads the server: a warm-up, and then the time that counts.
+/// Loads the server: a warm-up, then the measurement.
 pub fn run<C: Client>(rig: &Rig, server: &Server, client: impl Fn(usize) -> C) -> anyhow::Result<Measured> {
     let begin = Instant::now() + rig.warm_up;
     let end = begin + rig.measured;
@@ -89,7 +89,7 @@ pub fn run<C: Client>(rig: &Rig, server: &Server, client: impl Fn(usize) -> C) -
     })
 }
 
-/// Asks again and again; returns how long each answer took that was asked for in the time that counts.
+/// Sends requests in a loop; returns the latencies of those within the measurement.
 async fn converse(
     mut connection: Connection,
     mut client: impl Client,
@@ -113,7 +113,7 @@ async fn converse(
     Ok(latencies)
 }
 
-/// A connection that is kept alive.
+/// A keep-alive connection.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -121,19 +121,17 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects.
     pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let stream = TcpStream::connect(address).await.context("cannot connect")?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, received: Vec::with_capacity(1024) })
     }
 
-    /// Sends a whole request.
     pub async fn send(&mut self, request: &[u8]) -> anyhow::Result<()> {
         Ok(self.stream.write_all(request).await?)
     }
 
-    /// Receives an answer: its status and its body, whose length the answer has to tell.
+    /// Receives the status and the body of a response, which must have a content length.
     pub async fn receive(&mut self) -> anyhow::Result<(u16, &[u8])> {
         self.received.clear();
         let (status, body) = loop {
@@ -149,7 +147,7 @@ impl Connection {
     }
 }
 
-/// The status, and where the body begins; `None` until all of it is there.
+/// The status and the offset of the body; `None` if the response is incomplete.
 fn parse(received: &[u8]) -> anyhow::Result<Option<(u16, usize)>> {
     let Some(head) = received.windows(4).position(|window| window == b"\r\n\r\n") else { return Ok(None) };
     let text = std::str::from_utf8(&received[..head])?;

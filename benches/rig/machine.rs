@@ -1,10 +1,10 @@
-//! The machine: its cores, and what a process has used of it. Measured on Linux only.
+//! Cores, and CPU time and memory of processes (Linux only).
 
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What a process has used so far.
+/// CPU time and memory of a process.
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
     /// CPU time of all its threads, in user and kernel mode.
@@ -14,9 +14,9 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// Of a process; `None` where the system does not tell.
+    /// `None` on systems without `/proc`.
     pub fn of(pid: u32) -> Option<Self> {
-        // proc_pid_stat(5): utime and stime are the 14th and 15th fields; the 2nd, in parentheses, may hold spaces.
+        // proc_pid_stat(5): utime and stime are fields 14 and 15; field 2, in parentheses, may contain spaces.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
         let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
@@ -27,22 +27,22 @@ impl Usage {
     }
 }
 
-/// Where the server runs, and where the load comes from.
+/// The cores of the server and the load generator.
 #[derive(Debug, Clone, Copy)]
 pub enum Cores {
-    /// Each on one of its own.
+    /// One core each.
     Apart {
-        /// The server's.
+        /// The core of the server.
         server: usize,
-        /// This process's.
+        /// The core of this process.
         generator: usize,
     },
-    /// Wherever the system puts them: there is one core only, or no way to choose.
+    /// Scheduled by the system: there is only one core, or no affinity.
     Together,
 }
 
 impl Cores {
-    /// Takes two cores if there are two, and moves this process, which is to have one thread only as yet, to one.
+    /// Selects two cores if there are two, and moves this process, which must still be single-threaded, to one of them.
     #[cfg(target_os = "linux")]
     pub fn choose() -> anyhow::Result<Self> {
         use rustix::thread::{CpuSet, sched_getaffinity};
@@ -54,13 +54,13 @@ impl Cores {
         Ok(Self::Apart { server, generator })
     }
 
-    /// There is no way to choose.
+    /// Affinity is not supported.
     #[cfg(not(target_os = "linux"))]
     pub fn choose() -> anyhow::Result<Self> {
         Ok(Self::Together)
     }
 
-    /// Starts a process on the server's core: a child runs where the thread that starts it may.
+    /// Starts a process on the server's core: children inherit the affinity of the thread.
     pub fn on_servers<T>(&self, start: impl FnOnce() -> T) -> anyhow::Result<T> {
         let Self::Apart { server, generator } = *self else { return Ok(start()) };
         pin(server)?;
@@ -93,9 +93,9 @@ fn pin(_core: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every held poll is an open file here, too.
+/// Raises the limit of open files: every held poll is a socket in this process too.
 pub fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it is not allowed, opening a connection fails and says so.
+    // If it cannot be raised, opening a connection fails with a clear error.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

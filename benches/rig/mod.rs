@@ -1,4 +1,4 @@
-//! What every benchmark is measured with: two cores, a Redis, servers of the release binary, load, and a report.
+//! The shared parts of all benchmarks: two cores, a Redis, servers of the release binary, load, and a report.
 
 #![allow(dead_code, reason = "each benchmark uses a part of it")]
 
@@ -16,29 +16,29 @@ use machine::Cores;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-/// Connections of a load; each has one request under way.
+/// Connections of a load, with one request in flight each.
 pub const CONNECTIONS: usize = 64;
-/// How long anything that is not itself measured may take before the run fails.
+/// The time limit of everything that is not measured.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What every measurement uses.
+/// The environment of all measurements.
 pub struct Rig {
-    /// Who runs where.
+    /// The cores of the server and this process.
     pub cores: Cores,
-    /// Where databases and pictures lie: below `target`, since `/tmp` may be no disk.
+    /// The folder for databases and images: below `target`, since `/tmp` may not be on a disk.
     pub folder: TempDir,
     /// The Redis.
     pub doorbell: Doorbell,
     /// The load generator's one thread.
     pub generator: Runtime,
-    /// Load before anything is counted.
+    /// The duration of the warm-up.
     pub warm_up: Duration,
-    /// Load that is counted.
+    /// The duration of the measurement.
     pub measured: Duration,
 }
 
 impl Rig {
-    /// Everything set up; call it before there is a second thread.
+    /// Must be called while the process is single-threaded.
     pub fn new(warm_up: Duration, measured: Duration) -> anyhow::Result<Self> {
         let cores = Cores::choose()?;
         machine::raise_open_files();
@@ -53,7 +53,7 @@ impl Rig {
     }
 }
 
-/// Whether figures are wanted (`cargo bench`), or only to see that the answers are right (`cargo test --benches`).
+/// Whether to measure (`cargo bench`), or only to check responses (`cargo test --benches`).
 pub fn is_for_figures() -> bool {
     std::env::args().any(|arg| arg == "--bench")
 }

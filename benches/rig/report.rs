@@ -1,4 +1,4 @@
-//! The figures, as a Markdown table and as one JSON object.
+//! The figures, as a Markdown table and a JSON object.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use super::load::Measured;
 use super::machine::Cores;
 
-/// What a figure has to be.
+/// The target of a figure.
 #[derive(Debug, Clone, Copy)]
 pub enum Target {
-    /// This or more.
+    /// At least.
     AtLeast(f64),
-    /// This or less.
+    /// At most.
     AtMost(f64),
     /// Less than this.
     Below(f64),
@@ -38,7 +38,7 @@ impl Target {
     }
 }
 
-/// The figures of a run, in the order in which they are shown.
+/// The figures of a run, in order.
 #[derive(Debug)]
 pub struct Report {
     conditions: String,
@@ -47,12 +47,11 @@ pub struct Report {
 }
 
 impl Report {
-    /// No figures yet.
     pub fn new(cores: &Cores) -> Self {
         Self { conditions: cores.to_string(), rows: Vec::new(), values: Map::new() }
     }
 
-    /// Adds a figure; `None` where it cannot be measured.
+    /// Adds a figure; `None` if it cannot be measured.
     pub fn add(&mut self, name: &str, unit: &str, value: Option<f64>, target: Option<Target>) {
         let shown = value.map_or_else(|| "not measured".to_owned(), |value| format!("{} {unit}", number(value)));
         let wanted = target.map_or_else(String::new, |target| target.describe(unit));

@@ -1,4 +1,4 @@
-//! The server under test: a process of the release binary, with a database and an image root of its own.
+//! The server under test: a process of the release binary, with its own database and image root.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,26 +13,25 @@ use diesel::sqlite::SqliteConnection;
 use super::machine::Usage;
 use super::{DEADLINE, Rig};
 
-/// How often a condition is looked at.
+/// The polling interval of conditions.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1);
-/// A server that has used no CPU for this long has nothing left to do; some ticks of the clock that counts.
+/// A server that has used no CPU for this long is idle; several ticks of the CPU clock.
 const QUIET: Duration = Duration::from_millis(300);
 
-/// A running server; it is killed when dropped.
+/// A running server; killed when dropped.
 #[derive(Debug)]
 pub struct Server {
     child: Child,
     folder: PathBuf,
-    /// Where it listens.
     pub address: SocketAddr,
-    /// From its start until it said that it listens.
+    /// The time from its start until `listening on`.
     pub listening: Duration,
-    /// From its start until it answered the first request.
+    /// The time from its start until the first response.
     pub answering: Duration,
 }
 
 impl Server {
-    /// Starts a server by this subcommand on the installation called `name`, a new one the first time. `settings` are
+    /// Starts a server by this subcommand on the installation `name`, which is created at the first start. `settings` are
     /// `key=value`.
     pub fn start(rig: &Rig, name: &str, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = rig.folder.path().join(name);
@@ -41,7 +40,7 @@ impl Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
         command.args([subcommand, "--port", "0", "--set", "log.level=warn", "--set", &redis]);
-        // No worker runs, and nothing is to be refused for that.
+        // No worker runs, so that the queue must not be limited.
         command.args(["--set", "jobs.max_queued=1000000000"]);
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
 
@@ -56,17 +55,15 @@ impl Server {
         Ok(Self { child, folder, address, listening, answering: begun.elapsed() })
     }
 
-    /// What it has used so far.
     pub fn usage(&self) -> Option<Usage> {
         Usage::of(self.child.id())
     }
 
-    /// Its image root.
     pub fn images(&self) -> PathBuf {
         self.folder.join("data")
     }
 
-    /// A further connection to its database.
+    /// Opens another connection to its database.
     pub fn database(&self) -> anyhow::Result<SqliteConnection> {
         let path = self.images().join("m3a3.db");
         let mut connection = SqliteConnection::establish(path.to_str().context("a path that is not UTF-8")?)?;
@@ -74,7 +71,7 @@ impl Server {
         Ok(connection)
     }
 
-    /// Waits until it has nothing left to do.
+    /// Waits until it is idle.
     pub fn settle(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         let mut quiet = (Instant::now(), self.usage().map(|usage| usage.cpu));
@@ -89,7 +86,7 @@ impl Server {
         Ok(())
     }
 
-    /// Waits until it is connected to Redis, and for all that it does at its start.
+    /// Waits until it is connected to Redis, and its start-up work is finished.
     pub fn ready(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while !get(self.address, "/readyz")?.contains("\"ready\"") {
@@ -107,7 +104,7 @@ impl Drop for Server {
     }
 }
 
-/// Gets a 200, and returns it with its head.
+/// Sends a GET that must be answered with 200, and returns the raw response.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: m3a3\r\nConnection: close\r\n\r\n")?;
