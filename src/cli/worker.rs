@@ -107,7 +107,7 @@ impl Work {
             ),
             Self::Warehouse => start.prepare(
                 "warehouse worker",
-                WarehouseWorker::new(images.files.clone(), images.limits.of_images(), images.limits.max_upload_bytes),
+                WarehouseWorker::new(images.files.clone(), images.limits.decoder(), images.limits.max_upload_bytes),
                 job_policy(config, config.warehouse.time_limit),
                 config.warehouse.concurrency.get(),
             ),

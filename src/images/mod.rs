@@ -73,7 +73,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn of_images(&self) -> crate::thumbnail::Limits {
+    pub(crate) fn decoder(&self) -> crate::thumbnail::Limits {
         crate::thumbnail::Limits { max_pixels: self.max_pixels }
     }
 }

@@ -119,7 +119,7 @@ async fn read_image(
         }
         upload.write(chunk).await.map_err(not_written)?;
     }
-    let format = probe(limits.of_images(), &mut upload).await?;
+    let format = probe(limits.decoder(), &mut upload).await?;
     let stored = upload.store(format.extension()).await.map_err(not_written)?;
     Ok(ImageField { stored, name })
 }

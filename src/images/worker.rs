@@ -142,7 +142,7 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limits) -> Result<Thumbnails, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = variants.iter().map(|variant| variant.spec).collect();
-    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.of_images()) {
+    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.decoder()) {
         Ok(made) => made,
         Err(error) => return Err(unmade(original, &error)),
     };
