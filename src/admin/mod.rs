@@ -20,7 +20,7 @@ pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 #[derive(Clone)]
 pub(crate) struct State {
     pub(crate) database: Database,
-    /// The kinds of jobs, with what each does when an operator changes a job.
+    /// The hooks of each kind of job for changes by operators.
     pub(crate) hooks: Arc<[KindHooks]>,
     pub(crate) auth: AdminAuth,
 }

@@ -35,7 +35,7 @@ impl Auth {
     }
 }
 
-/// Access to what shows other users' jobs and the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
+/// Access to all users' jobs and to the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
 #[derive(Clone)]
 pub(crate) struct AdminAuth(Auth);
 

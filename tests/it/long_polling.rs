@@ -164,7 +164,7 @@ async fn a_poll_without_news_ends_with_408_after_its_timeout_or_the_configured_o
         answer.as_object_mut().unwrap().retain(|name, _| !name.ends_with("Id"));
         assert_eq!(answer, timed_out());
     }
-    assert_eq!(app.get(serve.url(), "/status-live/2").await, (408, timed_out()), "a user whom nobody knows");
+    assert_eq!(app.get(serve.url(), "/status-live/2").await, (408, timed_out()), "an unknown user");
     let _worker = app.worker();
     app.assert_no_job_is_left().await;
 }

@@ -79,7 +79,7 @@ async fn a_purchase_is_reported_with_secret_and_signature_which_are_never_logged
     assert!(server.stop().success());
     let told = format!("{}{failed}", server.stderr());
     for secret in ["s3cret", "p4ssw0rd", "c2hvcDpwNHNzdzByZA", "C2FVsBQIhrscChlQIMV"] {
-        assert!(!told.contains(secret), "{secret} is told: {told}");
+        assert!(!told.contains(secret), "{secret} is in: {told}");
     }
 }
 
