@@ -29,6 +29,7 @@ impl ContentKey {
         stored_hash(path).and_then(Self::of_hash)
     }
 
+    /// The key of a thumbnail.
     pub fn of_thumbnail(name: &ThumbnailName) -> Option<Self> {
         Self::of_hash(name.as_str())
     }
@@ -37,6 +38,7 @@ impl ContentKey {
 /// A file with a content-addressed name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
+    /// The key of its content.
     pub key: ContentKey,
     /// Relative to the image root.
     pub path: String,

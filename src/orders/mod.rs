@@ -25,7 +25,7 @@ use crate::job_payloads::{MailKind, MailPreferences};
 use crate::jobs::{QueueLimit, WakeSignal};
 
 pub(crate) use intake::listen;
-pub(crate) use receiver::{Receiver, ReceiverError};
+pub(crate) use receiver::Receiver;
 pub(crate) use routes::routes;
 use store::Placement;
 pub(crate) use webhook::WebhookWorker;
