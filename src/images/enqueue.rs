@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::State;
 use super::idempotency::IdempotencyKey;
-use super::store::{self, Accepted, Receipt, Submission};
+use super::store::{self, Acceptance, Receipt, Submission};
 use super::upload;
 use crate::events::ImageUploaded;
 use crate::files::OpenError;
@@ -38,7 +38,7 @@ pub(super) async fn post(
     let accepted =
         accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was removed in the meantime"))?;
     match accepted {
-        Accepted::New(receipt) => {
+        Acceptance::New(receipt) => {
             state.bus.publish(&ImageUploaded {
                 user_id: receipt.user_id,
                 image_path: receipt.path.clone(),
@@ -46,8 +46,8 @@ pub(super) async fn post(
             });
             Ok(received(&receipt))
         }
-        Accepted::AlreadyAccepted(receipt) => Ok(received(&receipt)),
-        Accepted::Conflict => {
+        Acceptance::AlreadyAccepted(receipt) => Ok(received(&receipt)),
+        Acceptance::Conflict => {
             let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
         }

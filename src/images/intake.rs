@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::State;
 use super::occurrences::Occurrences;
-use super::store::{self, Accepted, Receipt, Submission};
+use super::store::{self, Acceptance, Receipt, Submission};
 use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
 use crate::events::ImageUploaded;
@@ -250,9 +250,9 @@ fn record(connection: &mut SqliteConnection, submission: &Submission, last: i64)
         return Ok(Recorded::AlreadyRecorded(image));
     }
     match store::accept(connection, submission)? {
-        Accepted::New(receipt) => Ok(Recorded::New(receipt)),
+        Acceptance::New(receipt) => Ok(Recorded::New(receipt)),
         // Only a submission with an idempotency key can be a repeat.
-        Accepted::AlreadyAccepted(receipt) => Ok(Recorded::AlreadyRecorded(receipt.image_id)),
-        Accepted::Conflict => Err(diesel::result::Error::RollbackTransaction),
+        Acceptance::AlreadyAccepted(receipt) => Ok(Recorded::AlreadyRecorded(receipt.image_id)),
+        Acceptance::Conflict => Err(diesel::result::Error::RollbackTransaction),
     }
 }

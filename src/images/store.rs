@@ -37,7 +37,7 @@ pub(super) struct Receipt {
 
 /// The outcome of a submission.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Accepted {
+pub(super) enum Acceptance {
     /// Its row and jobs are new.
     New(Receipt),
     /// The same submission was accepted before, with the same idempotency key.
@@ -66,13 +66,13 @@ pub(crate) struct Image {
 }
 
 /// Inserts the rows of an image, its user and its jobs, or nothing.
-pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Accepted> {
+pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Acceptance> {
     let (at, user_id) = (now(), submission.user_id);
     if let Some(key) = &submission.key {
         match idempotency::find(connection, user_id, key, at)? {
             Known::New => {}
-            Known::Same { image_id } => return Ok(Accepted::AlreadyAccepted(receipt(by_id(connection, image_id)?))),
-            Known::Another => return Ok(Accepted::Conflict),
+            Known::Same { image_id } => return Ok(Acceptance::AlreadyAccepted(receipt(by_id(connection, image_id)?))),
+            Known::Another => return Ok(Acceptance::Conflict),
         }
     }
     let job_id = JobId::generate();
@@ -98,7 +98,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     if let Some(key) = &submission.key {
         idempotency::record(connection, user_id, key, image_id, at)?;
     }
-    Ok(Accepted::New(Receipt { image_id, job_id, user_id, path: submission.path.clone() }))
+    Ok(Acceptance::New(Receipt { image_id, job_id, user_id, path: submission.path.clone() }))
 }
 
 fn mail(

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use tokio_util::sync::CancellationToken;
 
 use super::State;
-use super::store::{self, Accepted, Placement};
+use super::store::{self, Acceptance, Placement};
 use crate::bus::{self, Heard, Recorder};
 use crate::db::DbError;
 use crate::events::OrderPlaced;
@@ -62,7 +62,7 @@ impl OrderRecorder {
     async fn remove_known(&self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<usize, DbError> {
         let events: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
         let count = events.len();
-        let known: Vec<Option<Accepted>> = self
+        let known: Vec<Option<Acceptance>> = self
             .state
             .database
             .read_soon(move |connection| {
@@ -95,7 +95,7 @@ impl OrderRecorder {
             .map(|heard| heard.event.clone())
             .map(|OrderPlaced { order_id, customer_id }| self.state.placement(order_id, customer_id))
             .collect();
-        let accepted: Vec<Accepted> = self
+        let accepted: Vec<Acceptance> = self
             .state
             .database
             .write(move |connection| placements.iter().map(|placement| store::accept(connection, placement)).collect())
@@ -120,11 +120,11 @@ impl OrderRecorder {
     }
 }
 
-fn report(OrderPlaced { order_id, .. }: &OrderPlaced, accepted: Accepted) {
+fn report(OrderPlaced { order_id, .. }: &OrderPlaced, accepted: Acceptance) {
     match accepted {
-        Accepted::New => tracing::info!(order.id = %order_id, "recorded another program's order"),
-        Accepted::AlreadyAccepted => {}
-        Accepted::Conflict => {
+        Acceptance::New => tracing::info!(order.id = %order_id, "recorded another program's order"),
+        Acceptance::AlreadyAccepted => {}
+        Acceptance::Conflict => {
             tracing::warn!(order.id = %order_id, "dropped another program's order: its id belongs to another customer");
         }
     }

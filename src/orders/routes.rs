@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::{Map, Value, json};
 
 use super::State;
-use super::store::{self, Accepted, Order};
+use super::store::{self, Acceptance, Order};
 use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
@@ -35,12 +35,12 @@ async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payl
     let placement = state.placement(order_id, customer_id);
     let accepted = state.database.try_write(move |connection| store::accept(connection, &placement)).await?;
     match accepted {
-        Accepted::New => {
+        Acceptance::New => {
             state.wake.notify();
             state.bus.publish(&event);
         }
-        Accepted::AlreadyAccepted => {}
-        Accepted::Conflict => {
+        Acceptance::AlreadyAccepted => {}
+        Acceptance::Conflict => {
             let detail = "orderId: another userId has placed this order; every order needs an orderId of its own.";
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }

@@ -26,7 +26,7 @@ pub(super) struct Placement {
 
 /// The outcome of a placement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepted {
+pub(super) enum Acceptance {
     /// Its row and jobs are new.
     New,
     /// The same customer has placed it before.
@@ -44,7 +44,7 @@ pub(super) struct Order {
 }
 
 /// Inserts the rows of an order and its jobs, or nothing.
-pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Accepted> {
+pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Acceptance> {
     let Placement { order_id, customer_id, webhook, mail } = placement;
     if let Some(known) = known(connection, order_id, customer_id)? {
         return Ok(known);
@@ -67,7 +67,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
         let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
         jobs::enqueue(connection, &confirmed, at)?;
     }
-    Ok(Accepted::New)
+    Ok(Acceptance::New)
 }
 
 /// The outcome for an order that already has a row; `None` if it has none.
@@ -75,12 +75,12 @@ pub(super) fn known(
     connection: &mut SqliteConnection,
     order_id: &OrderId,
     customer_id: &CustomerId,
-) -> QueryResult<Option<Accepted>> {
+) -> QueryResult<Option<Acceptance>> {
     let placed_by =
         orders::table.find(order_id.as_str()).select(orders::customer_id).first::<String>(connection).optional()?;
-    Ok(placed_by.map(
-        |placed_by| if placed_by == customer_id.as_str() { Accepted::AlreadyAccepted } else { Accepted::Conflict },
-    ))
+    Ok(placed_by.map(|placed_by| {
+        if placed_by == customer_id.as_str() { Acceptance::AlreadyAccepted } else { Acceptance::Conflict }
+    }))
 }
 
 pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResult<Option<Order>> {
