@@ -6,9 +6,9 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use super::composition::runtime::{expected_redis, open_existing};
 use super::output;
-use super::process::{expected_redis, open_existing};
-use super::table::table;
+use super::output::table::table;
 use crate::audit::{self, Report, Sources};
 use crate::bus::Bus;
 use crate::config::Config;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::composition::runtime::expected_redis;
 use super::output;
-use super::process::expected_redis;
 use crate::config::{Config, ConfigError, Overrides};
 use crate::doctor::{self, Finding, Severity};
 use crate::email;

@@ -9,10 +9,10 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::FutureExt;
 
+use super::composition::metrics::{admin_auth, redis_and_jobs};
+use super::composition::readiness;
+use super::composition::runtime::{Runtime, auth, disk_guard, drain, patient_job_policy, worker_lock};
 use super::output;
-use super::process::{Process, auth, disk_guard, drain, patient_job_policy, worker_lock};
-use super::readiness;
-use super::readings::{admin_auth, redis_and_jobs};
 use crate::config::{Config, Overrides};
 use crate::db::Location;
 use crate::http::health::{Check, Readiness};
@@ -66,11 +66,11 @@ impl GameServer {
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
-    let mut process = Process::open(config, None)?;
-    let address = start(&mut process, config, listener, WakeSignal::all(&[]))?;
-    process.try_redis().await;
+    let mut runtime = Runtime::open(config, None)?;
+    let address = start(&mut runtime, config, listener, WakeSignal::all(&[]))?;
+    runtime.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
-    process.run().await?;
+    runtime.run().await?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,19 +83,19 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
 
 /// Starts the game server's roles, and says where it listens. `workers` wakes those who wait for orders in this process.
 pub(super) fn start(
-    process: &mut Process,
+    runtime: &mut Runtime,
     config: &Config,
     listener: std::net::TcpListener,
     workers: WakeSignal,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
-    let shutdown = process.shutdown.token();
+    let shutdown = runtime.shutdown.token();
     let sockets = Sockets::new();
-    let board = start_leaderboard(process, config, auth(config), sockets.clone());
-    let readiness = readiness(process, config, &board.scoring);
-    let orders = start_orders(process, config, workers)?;
+    let board = start_leaderboard(runtime, config, auth(config), sockets.clone());
+    let readiness = readiness(runtime, config, &board.scoring);
+    let orders = start_orders(runtime, config, workers)?;
     let polled = sockets.clone();
-    let metrics = metrics(process, &board, &sockets);
+    let metrics = metrics(runtime, &board, &sockets);
     let admin_auth = admin_auth(config);
     let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
     let routes = move |services: &mut web::ServiceConfig| {
@@ -110,23 +110,23 @@ pub(super) fn start(
     let drain = drain(config).min(HTTP_DRAIN);
     let settings = server::Settings { workers: config.game.workers, drain };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
-    process.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
+    runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
 }
 
 /// Whether the database answers, Redis is there, and takes scores.
-fn readiness(process: &Process, config: &Config, scoring: &Scoring) -> Readiness {
+fn readiness(runtime: &Runtime, config: &Config, scoring: &Scoring) -> Readiness {
     let scoring = scoring.clone();
-    readiness::common(config, &process.database, &process.bus).with("leaderboard", move || {
+    readiness::common(config, &runtime.database, &runtime.bus).with("leaderboard", move || {
         let refused = |reason| format!("Redis refuses scores, which reach it later: {reason}");
         let check = scoring.refusal().map_or(Check::Fine, |reason| Check::Degraded(refused(reason)));
         async { check }.boxed()
     })
 }
 
-fn metrics(process: &Process, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
+fn metrics(runtime: &Runtime, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
     let (audience, sockets, board) = (board.audience.clone(), sockets.clone(), board.clone());
-    redis_and_jobs(&process.database, &process.bus)
+    redis_and_jobs(&runtime.database, &runtime.bus)
         .with_value("m3a3_feeds", "Open leaderboard feeds", Kind::Gauge, move || audience.feeds() as f64)
         .with_value("m3a3_sockets", "Connected sockets", Kind::Gauge, move || sockets.connected() as f64)
         .with("m3a3_players", "Players on the leaderboard", Kind::Gauge, move || {
@@ -137,30 +137,30 @@ fn metrics(process: &Process, board: &leaderboard::Api, sockets: &Sockets) -> Me
 }
 
 /// Starts the tasks behind the leaderboard's routes.
-fn start_leaderboard(process: &mut Process, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
-    let (database, bus) = (process.database.clone(), process.bus.clone());
-    let shutdown = process.shutdown.token();
+fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
+    let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
+    let shutdown = runtime.shutdown.token();
     let (scoring, scores) = Scoring::new(database.clone(), &bus);
     let interval = config.game.broadcast_interval;
     let (broadcast, audience) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
-    process.run_role(Running::spawn("scores", scores.run().map(Ok)));
-    process.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
+    runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
+    runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
     leaderboard::Api { scoring, bus, database, audience, auth, shutdown }
 }
 
 /// Starts what orders need beside their routes: the intake of other programs' orders and, where there is a webhook, its
 /// job.
-fn start_orders(process: &mut Process, config: &Config, workers: WakeSignal) -> anyhow::Result<orders::State> {
+fn start_orders(runtime: &mut Runtime, config: &Config, workers: WakeSignal) -> anyhow::Result<orders::State> {
     let receiver = Receiver::new(&config.webhook)?;
-    let shutdown = process.shutdown.token();
+    let shutdown = runtime.shutdown.token();
     let deliveries = WakeSignal::new();
-    let orders = process.orders(config, WakeSignal::all(&[deliveries.clone(), workers]));
+    let orders = runtime.orders(config, WakeSignal::all(&[deliveries.clone(), workers]));
     match receiver {
         None => tracing::info!("webhook.url is not set: purchases are reported to nobody"),
         Some(receiver) => {
             let runner = Runner::new(
-                process.database.clone(),
-                WebhookWorker::new(process.database.clone(), receiver),
+                runtime.database.clone(),
+                WebhookWorker::new(runtime.database.clone(), receiver),
                 patient_job_policy(config, config.webhook.time_limit),
                 WEBHOOKS_AT_ONCE,
                 worker_lock(config)?,
@@ -168,9 +168,9 @@ fn start_orders(process: &mut Process, config: &Config, workers: WakeSignal) -> 
                 shutdown.clone(),
             )
             .with_guard(disk_guard(config, vec![Location::new(&config.database.path).folder().to_owned()]));
-            process.run_role(Running::spawn("webhook", runner.run().map(Ok)));
+            runtime.run_role(Running::spawn("webhook", runner.run().map(Ok)));
         }
     }
-    process.run_role(Running::spawn("order intake", orders::listen(orders.clone(), shutdown).map(Ok)));
+    runtime.run_role(Running::spawn("order intake", orders::listen(orders.clone(), shutdown).map(Ok)));
     Ok(orders)
 }

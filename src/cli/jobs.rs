@@ -6,10 +6,10 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
-use super::domains::domains;
+use super::composition::job_registry::job_kinds;
+use super::composition::runtime::{expected_redis, open_existing};
 use super::output;
-use super::process::{expected_redis, open_existing};
-use super::table::table;
+use super::output::table::table;
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::{Database, DbError, UnixMillis, now, timestamp};
@@ -213,7 +213,7 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
 impl Retry {
     async fn run(&self, database: &Database) -> anyhow::Result<()> {
         if self.state.is_none() {
-            let domains = domains(drop);
+            let domains = job_kinds(drop);
             let retry = async |id| {
                 let domains = domains.clone();
                 database.write(move |connection| operator::retry(connection, &domains, id, now())).await
@@ -221,7 +221,7 @@ impl Retry {
             return intervene(&self.ids, "queued", retry).await;
         }
         let filter = Filter { state: self.state, kind: self.kind, ..Filter::default() };
-        let retried = operator::retry_all(database, &domains(drop), filter).await?;
+        let retried = operator::retry_all(database, &job_kinds(drop), filter).await?;
         output::print(&format!("{retried} queued\n"))
     }
 }
@@ -231,7 +231,7 @@ impl Cancel {
     async fn run(&self, database: &Database, config: &Config) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let (bus, task) = Bus::start(&expected_redis(config), stop.clone())?;
-        let domains = domains(move |finished| bus.publish(&finished));
+        let domains = job_kinds(move |finished| bus.publish(&finished));
         let outcome =
             intervene(&self.ids, "cancelled", async |id| operator::cancel(database, &domains, id).await).await;
         stop.cancel();

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::composition::runtime::{expected_redis, open_existing};
 use super::output;
-use super::process::{expected_redis, open_existing};
 use crate::bus::Bus;
 use crate::config::Config;
 use crate::ids::Username;

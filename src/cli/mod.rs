@@ -3,28 +3,21 @@
 //! Consumes the arguments and the configuration. Results go to stdout, everything else to stderr. Exit codes: 0 fine,
 //! 1 failed, 2 usage or configuration.
 
-mod api;
-mod api_presence;
 mod audit;
-mod backoff;
 #[cfg(feature = "client")]
 mod client;
 mod completions;
+mod composition;
 mod config;
 mod doctor;
-mod domains;
 mod game_server;
 mod jobs;
 mod leaderboard;
 mod migrate;
 mod output;
-mod process;
-mod readiness;
-mod readings;
+mod remote;
 mod serve;
 mod status;
-mod table;
-mod thumbnails;
 mod up;
 mod upload;
 mod warehouse;

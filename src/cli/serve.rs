@@ -8,12 +8,12 @@ use anyhow::Context;
 use clap::Args;
 use futures_util::{FutureExt, future};
 
-use super::api_presence::ApiPresence;
-use super::domains::domains;
+use super::composition::api_presence::ApiPresence;
+use super::composition::job_registry::job_kinds;
+use super::composition::metrics::{admin_auth, redis_and_jobs};
+use super::composition::readiness::{self, check_disk};
+use super::composition::runtime::{Runtime, auth, drain};
 use super::output;
-use super::process::{Process, auth, drain};
-use super::readiness::{self, check_disk};
-use super::readings::{admin_auth, redis_and_jobs};
 use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::{Config, Overrides};
@@ -67,20 +67,20 @@ impl Address {
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = listen(config)?;
-    let mut process = Process::open(config, None)?;
-    let images = process.images(config)?;
+    let mut runtime = Runtime::open(config, None)?;
+    let images = runtime.images(config)?;
     // No worker runs here that the bell could wake.
-    start_image_intake(&mut process, config, images.clone(), WakeSignal::new())?;
-    let address = start(&mut process, config, images, listener)?;
-    process.try_redis().await;
+    start_image_intake(&mut runtime, config, images.clone(), WakeSignal::new())?;
+    let address = start(&mut runtime, config, images, listener)?;
+    runtime.try_redis().await;
     output::print(&format!("listening on http://{address}\n"))?;
-    process.run().await?;
+    runtime.run().await?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Starts the role that records other programs' images. As long as it runs, workers leave that to it.
 pub(super) fn start_image_intake(
-    process: &mut Process,
+    runtime: &mut Runtime,
     config: &Config,
     images: images::State,
     wake: WakeSignal,
@@ -88,8 +88,8 @@ pub(super) fn start_image_intake(
     let location = Location::new(&config.database.path);
     let presence = ApiPresence::announce(location.folder())
         .with_context(|| format!("cannot lock a file below {}", location.folder().display()))?;
-    let intake = images::listen(images, wake, images::Role::Record, process.shutdown.token());
-    process.run_role(Running::spawn("image intake", async move {
+    let intake = images::listen(images, wake, images::Role::Record, runtime.shutdown.token());
+    runtime.run_role(Running::spawn("image intake", async move {
         intake.await;
         drop(presence);
         Ok(())
@@ -108,17 +108,17 @@ pub(super) fn listen(config: &Config) -> anyhow::Result<std::net::TcpListener> {
 
 /// Starts the API server's roles, and says where it listens.
 pub(super) fn start(
-    process: &mut Process,
+    runtime: &mut Runtime,
     config: &Config,
     state: images::State,
     listener: std::net::TcpListener,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
-    let shutdown = process.shutdown.token();
+    let shutdown = runtime.shutdown.token();
     let readiness = readiness(config, &state);
     let long_polls = state.long_polls.clone();
     let held = long_polls.clone();
-    let last_audit = start_audits(process, config, &state);
+    let last_audit = start_audits(runtime, config, &state);
     let metrics = redis_and_jobs(&state.database, &state.bus)
         .with_value("m3a3_held_polls", "Requests that wait for news", Kind::Gauge, move || held.held() as f64)
         .with("m3a3_audit_missing", "How many things the last audit missed", Kind::Gauge, move || {
@@ -128,7 +128,7 @@ pub(super) fn start(
     let admin_auth = admin_auth(config);
     let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
     let bus = state.bus.clone();
-    let hooks = domains(move |finished| bus.publish(&finished));
+    let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };
     let users = users::State { database: state.database.clone(), auth: auth(config) };
     let images = state.clone();
@@ -145,17 +145,17 @@ pub(super) fn start(
     let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;
-    process.start_pruning(config);
+    runtime.start_pruning(config);
     let orphans = images::keep_removing_orphans(state.database.clone(), state.files.clone(), sweeping);
-    process.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
-    process.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
-    process.run_role(Running::spawn("long polls", long_polls.run(state.bus).map(Ok)));
+    runtime.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
+    runtime.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
+    runtime.run_role(Running::spawn("long polls", long_polls.run(state.bus).map(Ok)));
     Ok(address)
 }
 
 /// Starts the audits, and returns where the result of the last one is. They work a tenth of the time, so that requests do
 /// not notice them.
-fn start_audits(process: &mut Process, config: &Config, state: &images::State) -> LastAudit {
+fn start_audits(runtime: &mut Runtime, config: &Config, state: &images::State) -> LastAudit {
     let sources = Sources {
         database: state.database.clone(),
         inventory: state.files.inventory(),
@@ -164,8 +164,8 @@ fn start_audits(process: &mut Process, config: &Config, state: &images::State) -
         share: 0.1,
     };
     let last = LastAudit::default();
-    let audits = keep_auditing(sources, last.clone(), process.shutdown.token());
-    process.run_role(Running::spawn("audit", audits.map(Ok)));
+    let audits = keep_auditing(sources, last.clone(), runtime.shutdown.token());
+    runtime.run_role(Running::spawn("audit", audits.map(Ok)));
     last
 }
 

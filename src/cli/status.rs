@@ -7,9 +7,9 @@ use anyhow::bail;
 use clap::{Args, value_parser};
 use reqwest::StatusCode;
 
-use super::api::{self, Answer, Api, Outcome, Server};
-use super::backoff::Backoff;
 use super::output;
+use super::remote::api::{self, Answer, Api, Outcome, Server};
+use super::remote::backoff::Backoff;
 use crate::config::Config;
 use crate::ids::UserId;
 

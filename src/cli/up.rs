@@ -9,9 +9,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::composition::runtime::Runtime;
 use super::game_server;
 use super::output;
-use super::process::Process;
 use super::serve::{self, Address};
 use super::worker::{self, Work};
 use crate::bus::embedded::{Broker, BrokerFile, discover};
@@ -61,16 +61,16 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = serve::listen(config)?;
     let game_listener = game_server::listen(config)?;
     let embedded = if needs_broker(config) { Some(start_broker(config).await?) } else { None };
-    let mut process = Process::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
-    let images = process.images(config)?;
-    let workers = worker::start(&mut process, config, &images, &Work::ALL)?;
-    worker::start_bell::<Finished>(&mut process, "thumbnail news", &workers.wake);
-    serve::start_image_intake(&mut process, config, images.clone(), workers.wake.clone())?;
-    let api = serve::start(&mut process, config, images, listener)?;
-    let game = game_server::start(&mut process, config, game_listener, workers.wake)?;
-    process.try_redis().await;
+    let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
+    let images = runtime.images(config)?;
+    let workers = worker::start(&mut runtime, config, &images, &Work::ALL)?;
+    worker::start_bell::<Finished>(&mut runtime, "thumbnail news", &workers.wake);
+    serve::start_image_intake(&mut runtime, config, images.clone(), workers.wake.clone())?;
+    let api = serve::start(&mut runtime, config, images, listener)?;
+    let game = game_server::start(&mut runtime, config, game_listener, workers.wake)?;
+    runtime.try_redis().await;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
-    let ended = process.run().await;
+    let ended = runtime.run().await;
     if let Some(broker) = embedded {
         broker.shutdown.cancel();
         broker.task.await.context("the embedded broker panicked")?;

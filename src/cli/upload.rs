@@ -19,9 +19,9 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use super::api::{self, Answer, Api, Server};
-use super::backoff::{Attempt, Backoff};
 use super::output;
+use super::remote::api::{self, Answer, Api, Server};
+use super::remote::backoff::{Attempt, Backoff};
 use crate::config::Config;
 use crate::ids::UserId;
 

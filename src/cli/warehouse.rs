@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::composition::runtime::open_existing;
 use super::output;
-use super::process::open_existing;
-use super::table::table;
+use super::output::table::table;
 use crate::config::Config;
 use crate::warehouse::{self, Report};
 

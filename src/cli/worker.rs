@@ -8,8 +8,9 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::process::{Process, disk_guard, job_policy, patient_job_policy, worker_lock};
-use super::{api_presence, output, thumbnails};
+use super::composition::runtime::{Runtime, disk_guard, job_policy, patient_job_policy, worker_lock};
+use super::composition::{api_presence, thumbnails};
+use super::output;
 use crate::bus::Bus;
 use crate::config::{Config, Overrides};
 use crate::db::Location;
@@ -92,12 +93,12 @@ impl Work {
     /// Sets this worker up in a process; it runs until the shutdown, or `once`: until nothing is due.
     fn prepare(
         self,
-        process: &Process,
+        runtime: &Runtime,
         config: &Config,
         images: &images::State,
         once: bool,
     ) -> anyhow::Result<Prepared> {
-        let start = Start { process, config, once };
+        let start = Start { runtime, config, once };
         match self {
             Self::Thumbnail => start.prepare(
                 "thumbnail worker",
@@ -113,7 +114,7 @@ impl Work {
             ),
             Self::Email => start.prepare(
                 "email worker",
-                EmailWorker::new(&config.email, process.database.clone(), images.files.clone())?,
+                EmailWorker::new(&config.email, runtime.database.clone(), images.files.clone())?,
                 patient_job_policy(config, config.email.time_limit),
                 config.email.concurrency.get(),
             ),
@@ -131,7 +132,7 @@ struct Prepared {
 }
 
 struct Start<'a> {
-    process: &'a Process,
+    runtime: &'a Runtime,
     config: &'a Config,
     once: bool,
 }
@@ -146,7 +147,7 @@ impl Start<'_> {
     ) -> anyhow::Result<Prepared> {
         let lock = worker_lock(self.config)?;
         let (id, wake) = (lock.id().to_string(), WakeSignal::new());
-        let (database, shutdown) = (self.process.database.clone(), self.process.shutdown.token());
+        let (database, shutdown) = (self.runtime.database.clone(), self.runtime.shutdown.token());
         let folders =
             vec![self.config.images.root.clone(), Location::new(&self.config.database.path).folder().to_owned()];
         let runner = Runner::new(database, handler, policy, concurrency, lock, wake.clone(), shutdown)
@@ -168,17 +169,17 @@ impl Worker {
     }
 
     pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
-        let mut process = Process::open(config, None)?;
-        let images = process.images(config)?;
+        let mut runtime = Runtime::open(config, None)?;
+        let images = runtime.images(config)?;
         if self.once {
-            start_once(&mut process, config, &images, &self.name.works())?;
+            start_once(&mut runtime, config, &images, &self.name.works())?;
         } else {
-            let started = start(&mut process, config, &images, &self.name.works())?;
-            start_intake(&mut process, config, images, &started.wake, &self.name.works());
-            process.start_pruning(config);
+            let started = start(&mut runtime, config, &images, &self.name.works())?;
+            start_intake(&mut runtime, config, images, &started.wake, &self.name.works());
+            runtime.start_pruning(config);
             output::print(&started.ready)?;
         }
-        process.run().await?;
+        runtime.run().await?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -193,15 +194,15 @@ pub(super) struct Started {
 
 /// Starts these workers' roles.
 pub(super) fn start(
-    process: &mut Process,
+    runtime: &mut Runtime,
     config: &Config,
     images: &images::State,
     works: &[Work],
 ) -> anyhow::Result<Started> {
     let (mut signals, mut ready) = (Vec::new(), String::new());
     for work in works {
-        let Prepared { name, id, wake, run } = work.prepare(process, config, images, false)?;
-        process.run_role(Running::spawn(name, run));
+        let Prepared { name, id, wake, run } = work.prepare(runtime, config, images, false)?;
+        runtime.run_role(Running::spawn(name, run));
         signals.push(wake);
         ready.push_str(&format!("{name} {id} is ready\n"));
     }
@@ -210,10 +211,10 @@ pub(super) fn start(
 
 /// Starts one role that lets these workers do what is due, one after another, and then ends the process. Nobody listens:
 /// what is handed in meanwhile by a message alone is heard by the servers.
-fn start_once(process: &mut Process, config: &Config, images: &images::State, works: &[Work]) -> anyhow::Result<()> {
+fn start_once(runtime: &mut Runtime, config: &Config, images: &images::State, works: &[Work]) -> anyhow::Result<()> {
     let workers =
-        works.iter().map(|work| work.prepare(process, config, images, true)).collect::<anyhow::Result<Vec<_>>>()?;
-    let shutdown = process.shutdown.clone();
+        works.iter().map(|work| work.prepare(runtime, config, images, true)).collect::<anyhow::Result<Vec<_>>>()?;
+    let shutdown = runtime.shutdown.clone();
     let all = async move {
         let mut outcome = Ok(());
         for worker in workers {
@@ -223,29 +224,29 @@ fn start_once(process: &mut Process, config: &Config, images: &images::State, wo
         shutdown.request();
         outcome
     };
-    process.run_role(Running::spawn("worker", all));
+    runtime.run_role(Running::spawn("worker", all));
     Ok(())
 }
 
 /// Starts the roles that hear of work. Orders of other programs are recorded by game servers alone, and their images by
 /// API servers; a thumbnail worker records images in place of API servers.
-fn start_intake(process: &mut Process, config: &Config, images: images::State, wake: &WakeSignal, works: &[Work]) {
-    start_bell::<OrderPlaced>(process, "order news", wake);
-    start_bell::<Finished>(process, "thumbnail news", wake);
+fn start_intake(runtime: &mut Runtime, config: &Config, images: images::State, wake: &WakeSignal, works: &[Work]) {
+    start_bell::<OrderPlaced>(runtime, "order news", wake);
+    start_bell::<Finished>(runtime, "thumbnail news", wake);
     if works.contains(&Work::Thumbnail) {
         let folder = Location::new(&config.database.path).folder().to_owned();
         let role = images::Role::Fallback(Arc::new(move || api_presence::is_served(&folder)));
-        let intake = images::listen(images, wake.clone(), role, process.shutdown.token());
-        process.run_role(Running::spawn("image intake", intake.map(Ok)));
+        let intake = images::listen(images, wake.clone(), role, runtime.shutdown.token());
+        runtime.run_role(Running::spawn("image intake", intake.map(Ok)));
     } else {
-        start_bell::<ImageUploaded>(process, "image news", wake);
+        start_bell::<ImageUploaded>(runtime, "image news", wake);
     }
 }
 
 /// Starts a role that rings for every message.
-pub(super) fn start_bell<E: Event>(process: &mut Process, name: &'static str, wake: &WakeSignal) {
-    let (bus, wake, shutdown) = (process.bus.clone(), wake.clone(), process.shutdown.token());
-    process.run_role(Running::spawn(name, ring_for_each::<E>(bus, wake, shutdown).map(Ok)));
+pub(super) fn start_bell<E: Event>(runtime: &mut Runtime, name: &'static str, wake: &WakeSignal) {
+    let (bus, wake, shutdown) = (runtime.bus.clone(), wake.clone(), runtime.shutdown.token());
+    runtime.run_role(Running::spawn(name, ring_for_each::<E>(bus, wake, shutdown).map(Ok)));
 }
 
 async fn ring_for_each<E: Event>(bus: Bus, wake: WakeSignal, shutdown: CancellationToken) {

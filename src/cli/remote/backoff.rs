@@ -6,17 +6,17 @@ use crate::backoff;
 
 /// A number of attempts and the waits between them, which double.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     /// Attempts in all; 0 is as good as 1.
-    pub(super) attempts: u32,
+    pub(crate) attempts: u32,
     /// The wait after the first attempt.
-    pub(super) base: Duration,
+    pub(crate) base: Duration,
     /// The longest wait.
-    pub(super) max: Duration,
+    pub(crate) max: Duration,
 }
 
 /// What an attempt came to.
-pub(super) enum Attempt<T> {
+pub(crate) enum Attempt<T> {
     /// An answer that trying again would not change.
     Final(T),
     /// An answer to be content with only if there is no attempt left.
@@ -30,7 +30,7 @@ pub(super) enum Attempt<T> {
 
 impl<T> Attempt<T> {
     /// The same attempt with its answer changed.
-    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
+    pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
         match self {
             Self::Final(answer) => Attempt::Final(change(answer)),
             Self::Again { last, asked } => Attempt::Again { last: change(last), asked },
@@ -40,7 +40,7 @@ impl<T> Attempt<T> {
 
 impl Backoff {
     /// How long to wait after the attempt of this number (from 1); `None` when it was the last.
-    pub(super) fn wait_after(&self, attempt: u32, asked: Option<Duration>) -> Option<Duration> {
+    pub(crate) fn wait_after(&self, attempt: u32, asked: Option<Duration>) -> Option<Duration> {
         if attempt >= self.attempts {
             return None;
         }
@@ -49,7 +49,7 @@ impl Backoff {
     }
 
     /// Attempts until an answer is final or no attempt is left, and returns the last answer.
-    pub(super) async fn retry<T>(&self, mut attempt: impl AsyncFnMut() -> Attempt<T>) -> T {
+    pub(crate) async fn retry<T>(&self, mut attempt: impl AsyncFnMut() -> Attempt<T>) -> T {
         let mut number = 1;
         loop {
             let (last, asked) = match attempt().await {

@@ -14,13 +14,13 @@ const NAME: &str = "api-server.lock";
 
 /// Says that an API server runs, until it is dropped.
 #[derive(Debug)]
-pub(super) struct ApiPresence {
+pub(crate) struct ApiPresence {
     /// Holds the lock.
     _file: File,
 }
 
 impl ApiPresence {
-    pub(super) fn announce(folder: &Path) -> io::Result<Self> {
+    pub(crate) fn announce(folder: &Path) -> io::Result<Self> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -37,7 +37,7 @@ impl ApiPresence {
 
 /// Whether an API server runs. Where that cannot be known, none does: a message is rather recorded by the wrong process
 /// than by none.
-pub(super) fn is_served(folder: &Path) -> bool {
+pub(crate) fn is_served(folder: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).open(folder.join(NAME)) else { return false };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
 }

@@ -10,7 +10,7 @@ use crate::orders::WebhookWorker;
 use crate::warehouse::WarehouseWorker;
 
 /// All of them; `finished` announces the end of a thumbnail job.
-pub(super) fn domains(finished: impl Fn(Finished) + Clone + Send + Sync + 'static) -> Arc<[KindHooks]> {
+pub(crate) fn job_kinds(finished: impl Fn(Finished) + Clone + Send + Sync + 'static) -> Arc<[KindHooks]> {
     Arc::new([
         KindHooks::publishing::<ThumbnailWorker>(finished),
         KindHooks::of::<WebhookWorker>(),

@@ -38,10 +38,10 @@ const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 const CLOSING: Duration = Duration::from_secs(5);
 
 /// The resources of a process, and what ends them.
-pub(super) struct Process {
-    pub(super) shutdown: Shutdown,
-    pub(super) database: Database,
-    pub(super) bus: Bus,
+pub(crate) struct Runtime {
+    pub(crate) shutdown: Shutdown,
+    pub(crate) database: Database,
+    pub(crate) bus: Bus,
     signals: Signals,
     roles: Vec<Running>,
     grace: Duration,
@@ -50,10 +50,10 @@ pub(super) struct Process {
     writer: WriterThread,
 }
 
-impl Process {
+impl Runtime {
     /// Opens everything. `redis_url` says where Redis is; without it, the configuration does, else it is looked up at
     /// each connect. Redis need not answer.
-    pub(super) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
+    pub(crate) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
         let signals = Signals::install()?;
         raise_open_files();
         let location = Location::new(&config.database.path);
@@ -81,13 +81,13 @@ impl Process {
 
     /// Waits for the first attempt to connect to Redis, so that what is asked of a process that says it is ready
     /// reaches Redis if it is there.
-    pub(super) async fn try_redis(&self) {
+    pub(crate) async fn try_redis(&self) {
         // A Redis that does not answer is no reason not to start.
         let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.tried()).await;
     }
 
     /// The state of the images' part of this process.
-    pub(super) fn images(&self, config: &Config) -> anyhow::Result<images::State> {
+    pub(crate) fn images(&self, config: &Config) -> anyhow::Result<images::State> {
         let files = Files::open(&config.images.root)
             .with_context(|| format!("cannot use the image root {}", config.images.root.display()))?;
         let limits = Limits {
@@ -109,7 +109,7 @@ impl Process {
     }
 
     /// The state of the orders' part of this process.
-    pub(super) fn orders(&self, config: &Config, wake: WakeSignal) -> orders::State {
+    pub(crate) fn orders(&self, config: &Config, wake: WakeSignal) -> orders::State {
         orders::State {
             database: self.database.clone(),
             bus: self.bus.clone(),
@@ -122,20 +122,20 @@ impl Process {
     }
 
     /// Starts what removes old jobs.
-    pub(super) fn start_pruning(&mut self, config: &Config) {
+    pub(crate) fn start_pruning(&mut self, config: &Config) {
         let (keep, clock) = (config.jobs.keep, Arc::new(SystemClock::default()));
         let pruning = jobs::keep_pruning(self.database.clone(), &KINDS, keep, clock, self.shutdown.token());
         self.run_role(Running::spawn("pruning", pruning.map(Ok)));
     }
 
     /// Adds a role that runs until the shutdown.
-    pub(super) fn run_role(&mut self, role: Running) {
+    pub(crate) fn run_role(&mut self, role: Running) {
         self.roles.push(role);
     }
 
     /// Runs until a signal or until a role fails; then drains the roles, sends the last messages, and makes the last
     /// writes durable, in this order, since each needs the next.
-    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let schema = watch_schema(self.database.clone(), self.shutdown.token());
         self.run_role(Running::spawn("the watch over the database's schema", schema));
         let ended = supervise(self.roles, self.signals, &self.shutdown, self.grace).await;
@@ -173,7 +173,7 @@ async fn watch_schema(database: Database, shutdown: CancellationToken) -> Result
 }
 
 /// Opens the database for a command that looks at what is there: a new one would only hide that this is the wrong place.
-pub(super) fn open_existing(config: &Config) -> anyhow::Result<(Database, WriterThread)> {
+pub(crate) fn open_existing(config: &Config) -> anyhow::Result<(Database, WriterThread)> {
     let location = Location::new(&config.database.path);
     if !location.path().exists() {
         bail!("{} is not there (check database.url and the working directory)", location.path().display());
@@ -182,14 +182,14 @@ pub(super) fn open_existing(config: &Config) -> anyhow::Result<(Database, Writer
 }
 
 /// Where Redis is: where the configuration says, else the broker of an `m3a3 up` on the same data, else 127.0.0.1.
-pub(super) fn expected_redis(config: &Config) -> String {
+pub(crate) fn expected_redis(config: &Config) -> String {
     let configured = config.redis.url.as_ref().map(|url| url.expose().to_owned());
     let found = || discover(Location::new(&config.database.path).folder());
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
 }
 
 /// Access to the API.
-pub(super) fn auth(config: &Config) -> Auth {
+pub(crate) fn auth(config: &Config) -> Auth {
     Auth::new(config.auth.token.as_ref().map(|token| token.expose()))
 }
 
@@ -207,7 +207,7 @@ fn redis_lookup(folder: PathBuf) -> impl Fn() -> Option<String> + Send + Sync {
 }
 
 /// When jobs of this process are given up, repeated and taken for lost; an attempt may take as long as `time_limit`.
-pub(super) fn job_policy(config: &Config, time_limit: Duration) -> Policy {
+pub(crate) fn job_policy(config: &Config, time_limit: Duration) -> Policy {
     Policy {
         lease: config.jobs.lease,
         sweep_interval: config.jobs.sweep_interval,
@@ -221,12 +221,12 @@ pub(super) fn job_policy(config: &Config, time_limit: Duration) -> Policy {
 
 /// The same for jobs that speak to somebody else's server, which may be away for long: twenty attempts, up to six hours
 /// apart, are about a day.
-pub(super) fn patient_job_policy(config: &Config, time_limit: Duration) -> Policy {
+pub(crate) fn patient_job_policy(config: &Config, time_limit: Duration) -> Policy {
     Policy { max_attempts: PATIENT_ATTEMPTS, retry_cap: PATIENT_RETRY_CAP, ..job_policy(config, time_limit) }
 }
 
 /// Keeps a worker from claiming jobs while one of the disks below these folders is full.
-pub(super) fn disk_guard(config: &Config, folders: Vec<PathBuf>) -> ClaimGuard {
+pub(crate) fn disk_guard(config: &Config, folders: Vec<PathBuf>) -> ClaimGuard {
     let wanted = config.jobs.min_free_bytes;
     Arc::new(move || {
         // A file system that says nothing is judged by what the jobs find.
@@ -237,12 +237,12 @@ pub(super) fn disk_guard(config: &Config, folders: Vec<PathBuf>) -> ClaimGuard {
 }
 
 /// How long roles may take to end: a little less than the grace period, so that they can still tidy up.
-pub(super) fn drain(config: &Config) -> Duration {
+pub(crate) fn drain(config: &Config) -> Duration {
     config.shutdown.grace.mul_f64(0.8)
 }
 
 /// This process's name among the workers on the database.
-pub(super) fn worker_lock(config: &Config) -> anyhow::Result<Arc<WorkerLock>> {
+pub(crate) fn worker_lock(config: &Config) -> anyhow::Result<Arc<WorkerLock>> {
     let location = Location::new(&config.database.path);
     let lock = WorkerLock::acquire(location.folder())
         .with_context(|| format!("cannot lock a file below {}", location.folder().display()))?;
@@ -281,11 +281,11 @@ mod tests {
         let mut overrides = Overrides::default();
         overrides.set("database.url", folder.path().join("m3a3.db").to_str().unwrap(), "--database-url");
         let config = Config::load(&overrides).unwrap();
-        let process = Process::open(&config, Some("redis://127.0.0.1:1".to_owned())).unwrap();
+        let runtime = Runtime::open(&config, Some("redis://127.0.0.1:1".to_owned())).unwrap();
 
         // The writer drops the result, since nobody waits for it any more.
         let (abandoned, gate) = std::sync::mpsc::channel::<()>();
-        let mut write = Box::pin(process.database.write(move |_| {
+        let mut write = Box::pin(runtime.database.write(move |_| {
             let _ = gate.recv();
             Ok(Bomb)
         }));
@@ -293,7 +293,7 @@ mod tests {
         drop(write);
         drop(abandoned);
 
-        let error = process.run().await.unwrap_err().to_string();
+        let error = runtime.run().await.unwrap_err().to_string();
         assert_eq!(error, "database writer ended by itself");
     }
 }

@@ -1,12 +1,14 @@
 //! What a command says: results on stdout, complaints on stderr, and no panic when nobody reads either.
 
+pub(super) mod table;
+
 use std::error::Error;
 use std::io::{self, Write};
 
 use anyhow::Context;
 
 /// Writes a result to stdout. A reader that has gone away has seen enough: that is no error.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -15,18 +17,18 @@ pub(super) fn print(text: &str) -> anyhow::Result<()> {
 }
 
 /// Writes one line to stderr, after the program's name.
-pub(super) fn complain(text: &str) {
+pub(crate) fn complain(text: &str) {
     // If stderr cannot be written, there is nowhere left to say so.
     let _ = writeln!(io::stderr(), "m3a3: {}", text.replace('\n', " "));
 }
 
 /// An error and its causes in one line; a cause that the text before it already tells is left out.
-pub(super) fn chain(error: &anyhow::Error) -> String {
+pub(crate) fn chain(error: &anyhow::Error) -> String {
     join(error.as_ref())
 }
 
 /// As [`chain`], for any error.
-pub(super) fn join(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn join(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -19,7 +19,7 @@ const WRITE_WAIT_LIMIT: Duration = Duration::from_secs(5);
 const PROBE_TIMEOUT: Duration = WRITE_WAIT_LIMIT.saturating_add(Duration::from_millis(50));
 
 /// The database, its disk, and Redis; without Redis work goes on.
-pub(super) fn common(config: &Config, database: &Database, bus: &Bus) -> Readiness {
+pub(crate) fn common(config: &Config, database: &Database, bus: &Bus) -> Readiness {
     let (database, bus) = (database.clone(), bus.clone());
     let (folder, wanted) = (database_folder(config), config.serve.min_free_bytes);
     Readiness::default()
@@ -38,7 +38,7 @@ pub(super) fn common(config: &Config, database: &Database, bus: &Bus) -> Readine
 }
 
 /// Judges the free space of a disk.
-pub(super) fn check_disk(free: std::io::Result<u64>, wanted: u64) -> Check {
+pub(crate) fn check_disk(free: std::io::Result<u64>, wanted: u64) -> Check {
     match free {
         Ok(free) if free >= wanted => Check::Fine,
         Ok(free) => Check::Unavailable(format!("only {free} bytes are free")),

@@ -11,7 +11,7 @@ use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
 
 /// Redis and the jobs.
-pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
+pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
     let (asked, dropping) = (bus.clone(), bus.clone());
     let (counted, waited_for) = (database.clone(), database.clone());
     Metrics::new()
@@ -31,7 +31,7 @@ pub(super) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
 }
 
 /// Access to metrics and jobs: by the admin token if set, otherwise the API token.
-pub(super) fn admin_auth(config: &Config) -> AdminAuth {
+pub(crate) fn admin_auth(config: &Config) -> AdminAuth {
     let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
     AdminAuth::new(token.map(|token| token.expose()))
 }

@@ -9,13 +9,13 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde_json::Value;
 
 use super::backoff::Attempt;
-use super::output;
+use crate::cli::output;
 use crate::config::{Config, Overrides};
 use crate::http::client;
 
 /// Which server, and who asks.
 #[derive(Args)]
-pub(super) struct Server {
+pub(crate) struct Server {
     /// The server's address [default: http://localhost and serve.port]
     #[arg(long, value_name = "URL", value_parser = base_url)]
     url: Option<Url>,
@@ -26,13 +26,13 @@ pub(super) struct Server {
 
 impl Server {
     /// Hands what is configuration over to it.
-    pub(super) fn add_to(&self, overrides: &mut Overrides) {
+    pub(crate) fn add_to(&self, overrides: &mut Overrides) {
         if let Some(token) = &self.token {
             overrides.set("auth.token", token, "--token");
         }
     }
 
-    pub(super) fn api(&self, config: &Config) -> anyhow::Result<Api> {
+    pub(crate) fn api(&self, config: &Config) -> anyhow::Result<Api> {
         let base = match &self.url {
             Some(url) => url.clone(),
             None => Url::parse(&format!("http://localhost:{}/", config.serve.port))?,
@@ -55,7 +55,7 @@ fn base_url(text: &str) -> Result<Url, &'static str> {
 }
 
 /// A client of one server.
-pub(super) struct Api {
+pub(crate) struct Api {
     base: Url,
     client: reqwest::Client,
 }
@@ -72,20 +72,20 @@ impl Api {
     }
 
     /// The URL of a path that the server told, or that the contract names without its leading slash.
-    pub(super) fn url(&self, path: &str) -> anyhow::Result<Url> {
+    pub(crate) fn url(&self, path: &str) -> anyhow::Result<Url> {
         self.base.join(path).with_context(|| format!("{path:?} is no path of a server"))
     }
 
-    pub(super) fn get(&self, url: &Url) -> RequestBuilder {
+    pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
         self.client.get(url.clone())
     }
 
-    pub(super) fn post(&self, url: &Url) -> RequestBuilder {
+    pub(crate) fn post(&self, url: &Url) -> RequestBuilder {
         self.client.post(url.clone())
     }
 
     /// Sends a request, and reads the whole answer, whatever its status.
-    pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Unreachable> {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, Unreachable> {
         let unreachable =
             |source: reqwest::Error| Unreachable { base: self.base.clone(), source: source.without_url() };
         let response = request.send().await.map_err(unreachable)?;
@@ -96,7 +96,7 @@ impl Api {
 /// There was no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer from {}{}", base.as_str().trim_end_matches('/'), hint(source))]
-pub(super) struct Unreachable {
+pub(crate) struct Unreachable {
     base: Url,
     source: reqwest::Error,
 }
@@ -107,10 +107,10 @@ fn hint(error: &reqwest::Error) -> &'static str {
 
 /// A server's answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: StatusCode,
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
     /// The body as JSON; `Null` when it is something else.
-    pub(super) body: Value,
+    pub(crate) body: Value,
     retry_after: Option<Duration>,
 }
 
@@ -124,12 +124,12 @@ impl Answer {
     }
 
     /// A text of the body.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name)?.as_str()
     }
 
     /// What the server said for people: a problem's detail (RFC 9457), or else the status.
-    pub(super) fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let told =
             ["detail", "message", "title"].iter().find_map(|name| self.text(name).filter(|text| !text.is_empty()));
         told.map_or_else(|| format!("the server answered {}", self.status), ToOwned::to_owned)
@@ -137,10 +137,10 @@ impl Answer {
 }
 
 /// What came of a request: an answer, or none.
-pub(super) type Outcome = Result<Answer, Unreachable>;
+pub(crate) type Outcome = Result<Answer, Unreachable>;
 
 /// Whether to try again: after no answer, and after one that says "later".
-pub(super) fn attempt(outcome: Outcome, later: impl FnOnce(&Answer) -> bool) -> Attempt<Outcome> {
+pub(crate) fn attempt(outcome: Outcome, later: impl FnOnce(&Answer) -> bool) -> Attempt<Outcome> {
     match outcome {
         Err(error) => {
             tracing::debug!("{}", output::join(&error));

@@ -5,7 +5,7 @@ use crate::images::VariantSpec;
 use crate::thumbnail::{self, Spec};
 
 /// The thumbnails that are made of every picture.
-pub(super) fn wanted(config: &Images) -> Vec<VariantSpec> {
+pub(crate) fn wanted(config: &Images) -> Vec<VariantSpec> {
     let wanted = |variant: &Variant| VariantSpec { variant: variant.name.clone(), spec: spec(variant) };
     config.variants.iter().map(wanted).collect()
 }
