@@ -7,14 +7,14 @@ use std::net::IpAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A key that no section has.
-    #[error("{origin} sets the unknown key {key}; the nearest known one is {nearest}")]
+    #[error("{origin} sets the unknown key {key}; the nearest known one is {suggestion}")]
     UnknownKey {
         /// The key, spelled as it came.
         key: String,
         /// Which layer it came from.
         origin: String,
         /// The known key most like it, in the same spelling.
-        nearest: String,
+        suggestion: String,
     },
     /// A value of the wrong type or out of range.
     #[error("{key} ({origin}): got {got}, expected {expected}")]

@@ -28,7 +28,7 @@ impl Images {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
         Ok(Self {
             root: required(from, "images.root", "the path of a folder", |text| Some(PathBuf::from(text)))?,
-            max_pixels: from.whole("images.max_pixels", 1..=1 << 40)?,
+            max_pixels: from.integer("images.max_pixels", 1..=1 << 40)?,
             concurrency: or_one_per_core(from, "images.concurrency")?,
             time_limit: time_limit(from, "images.time_limit_s")?,
             variants: {

@@ -9,8 +9,7 @@ use std::path::Path;
 use config::{Map, Source, Value, ValueKind};
 
 use super::error::ConfigError;
-use super::nearest::nearest;
-use super::old_names;
+use super::legacy_env;
 
 const DEFAULTS: &str = include_str!("../../config/default.toml");
 const DEFAULT_ORIGIN: &str = "default";
@@ -90,7 +89,7 @@ pub(super) fn merge(
 
     let layers = [
         known.profile(environment, &dotenv, read)?,
-        Layer(old_names::settings(&[(ENVIRONMENT, environment), (DOTENV, &dotenv)])?),
+        Layer(legacy_env::settings(&[(ENVIRONMENT, environment), (DOTENV, &dotenv)])?),
         known.variables(DOTENV, &dotenv)?,
         known.variables(ENVIRONMENT, environment)?,
         known.overrides(overrides)?,
@@ -159,8 +158,8 @@ impl Known {
                 continue;
             }
             let default = self.0.iter().find(|default| variable(&default.key) == *name).ok_or_else(|| {
-                let nearest = nearest(name, self.0.iter().map(|default| variable(&default.key)));
-                ConfigError::UnknownKey { key: name.clone(), origin: origin.to_owned(), nearest }
+                let suggestion = suggest(name, self.0.iter().map(|default| variable(&default.key)));
+                ConfigError::UnknownKey { key: name.clone(), origin: origin.to_owned(), suggestion }
             })?;
             let origin = format!("{origin}: {name}");
             layer.push(Setting { key: default.key.clone(), value: typed(text, &default.value), origin });
@@ -182,14 +181,19 @@ impl Known {
     }
 
     fn unknown(&self, key: &str, origin: &str) -> ConfigError {
-        let nearest = nearest(key, self.0.iter().map(|default| default.key.clone()));
-        ConfigError::UnknownKey { key: key.to_owned(), origin: origin.to_owned(), nearest }
+        let suggestion = suggest(key, self.0.iter().map(|default| default.key.clone()));
+        ConfigError::UnknownKey { key: key.to_owned(), origin: origin.to_owned(), suggestion }
     }
+}
+
+/// The known name with the smallest edit distance to `name`.
+fn suggest(name: &str, known: impl Iterator<Item = String>) -> String {
+    known.min_by_key(|known| strsim::levenshtein(name, known)).unwrap_or_default()
 }
 
 /// Whether a variable of this name can be of the configuration.
 pub(super) fn matters(name: &str) -> bool {
-    name.starts_with(PREFIX) || old_names::ALL.contains(&name)
+    name.starts_with(PREFIX) || legacy_env::ALL.contains(&name)
 }
 
 /// The variable that sets a key: `serve.port` is `M3A3_SERVE__PORT`.

@@ -24,14 +24,14 @@ pub struct Entry {
 
 /// What is wrong with a part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Misfit {
+pub(super) struct ParseError {
     /// The part that came.
     pub(super) got: String,
     /// What would be right.
     pub(super) expected: String,
 }
 
-impl Misfit {
+impl ParseError {
     pub(super) fn new(got: impl Into<String>, expected: impl Into<String>) -> Self {
         Self { got: got.into(), expected: expected.into() }
     }
@@ -89,29 +89,29 @@ impl Reader {
         &mut self,
         key: &str,
         expected: &str,
-        parse: impl FnOnce(&str) -> Result<T, Misfit>,
+        parse: impl FnOnce(&str) -> Result<T, ParseError>,
     ) -> Result<T, ConfigError> {
-        let mut misfit = None;
+        let mut parse_error = None;
         let read = self.value(key, expected, |value| match value {
-            ValueKind::String(text) => parse(text).map_err(|wrong| misfit = Some(wrong)).ok(),
+            ValueKind::String(text) => parse(text).map_err(|wrong| parse_error = Some(wrong)).ok(),
             _ => None,
         });
-        match (read, misfit) {
-            (Err(ConfigError::Invalid { key, origin, .. }), Some(Misfit { got, expected })) => {
+        match (read, parse_error) {
+            (Err(ConfigError::Invalid { key, origin, .. }), Some(ParseError { got, expected })) => {
                 Err(ConfigError::Invalid { key, origin, got, expected })
             }
             (read, _) => read,
         }
     }
 
-    pub(super) fn truth(&mut self, key: &str) -> Result<bool, ConfigError> {
+    pub(super) fn bool(&mut self, key: &str) -> Result<bool, ConfigError> {
         self.value(key, "true or false", |value| match value {
             ValueKind::Boolean(truth) => Some(*truth),
             _ => None,
         })
     }
 
-    pub(super) fn whole<T: TryFrom<i64>>(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<T, ConfigError> {
+    pub(super) fn integer<T: TryFrom<i64>>(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<T, ConfigError> {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
         self.value(key, &expected, |value| match value {
             ValueKind::I64(number) if range.contains(number) => T::try_from(*number).ok(),
@@ -120,7 +120,7 @@ impl Reader {
     }
 
     pub(super) fn milliseconds(&mut self, key: &str, range: RangeInclusive<i64>) -> Result<Duration, ConfigError> {
-        self.whole(key, range).map(Duration::from_millis)
+        self.integer(key, range).map(Duration::from_millis)
     }
 
     /// Reads seconds, which may have decimals.

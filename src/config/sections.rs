@@ -37,10 +37,10 @@ impl Serve {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
         Ok(Self {
             host: host(from, "serve.host")?,
-            port: from.whole("serve.port", 0..=65535)?,
+            port: from.integer("serve.port", 0..=65535)?,
             long_poll_timeout: from.seconds("serve.long_poll_timeout_s", 1.0..=60.0)?,
-            max_upload_bytes: from.whole("serve.max_upload_bytes", 1..=1 << 40)?,
-            min_free_bytes: from.whole("serve.min_free_bytes", 0..=1 << 60)?,
+            max_upload_bytes: from.integer("serve.max_upload_bytes", 1..=1 << 40)?,
+            min_free_bytes: from.integer("serve.min_free_bytes", 0..=1 << 60)?,
             workers: or_one_per_core(from, "serve.workers")?,
         })
     }
@@ -68,7 +68,7 @@ impl Game {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
         Ok(Self {
             host: host(from, "game.host")?,
-            port: from.whole("game.port", 0..=65535)?,
+            port: from.integer("game.port", 0..=65535)?,
             broadcast_interval: from.milliseconds("game.broadcast_interval_ms", 1..=60_000)?,
             workers: or_one_per_core(from, "game.workers")?,
         })
@@ -179,10 +179,10 @@ impl Jobs {
         Ok(Self {
             lease: from.seconds("jobs.lease_s", 0.1..=DAY_S)?,
             sweep_interval: from.seconds("jobs.sweep_interval_s", 0.01..=3600.0)?,
-            max_attempts: from.whole("jobs.max_attempts", 1..=1000)?,
+            max_attempts: from.integer("jobs.max_attempts", 1..=1000)?,
             retry_base: from.seconds("jobs.retry_base_s", 0.001..=3600.0)?,
-            max_queued: from.whole("jobs.max_queued", 1..=1 << 40)?,
-            min_free_bytes: from.whole("jobs.min_free_bytes", 0..=1 << 60)?,
+            max_queued: from.integer("jobs.max_queued", 1..=1 << 40)?,
+            min_free_bytes: from.integer("jobs.min_free_bytes", 0..=1 << 60)?,
             keep: from.days("jobs.keep_days", 0.001..=36_500.0)?,
         })
     }
@@ -204,7 +204,7 @@ impl Auth {
         Ok(Self {
             token: from.secret("auth.token")?,
             admin_token: from.secret("auth.admin_token")?,
-            allow_anonymous: from.truth("auth.allow_anonymous")?,
+            allow_anonymous: from.bool("auth.allow_anonymous")?,
         })
     }
 }
@@ -279,7 +279,7 @@ pub(super) fn time_limit(from: &mut Reader, key: &str) -> Result<Duration, Confi
 }
 
 pub(super) fn or_one_per_core(from: &mut Reader, key: &str) -> Result<NonZeroUsize, ConfigError> {
-    let number: usize = from.whole(key, 0..=1024)?;
+    let number: usize = from.integer(key, 0..=1024)?;
     let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     Ok(NonZeroUsize::new(number).unwrap_or_else(cores))
 }

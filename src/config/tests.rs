@@ -123,7 +123,7 @@ fn a_later_layer_wins() {
 }
 
 #[test]
-fn old_names_work_and_today_s_beat_them() {
+fn legacy_env_work_and_today_s_beat_them() {
     type Environment = &'static [(&'static str, &'static str)];
     // Environment, .env, and the URL that results.
     let table: &[(Environment, &str, Option<&str>)] = &[

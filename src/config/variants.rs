@@ -8,7 +8,7 @@
 //!
 //! Spaces and ends of lines stand between words, and may stand around "," and "=".
 
-use super::reader::{Misfit, quoted};
+use super::reader::{ParseError, quoted};
 
 /// The most variants.
 const MOST: usize = 16;
@@ -101,30 +101,31 @@ impl Variant {
     pub(super) const EXAMPLE: &str = "a text such as \"thumb=300x300, card=600x400 inside q70\"";
 
     /// Reads all variants, of which there is at least one; `output` is the format of those that name none.
-    pub(super) fn parse_all(text: &str, output: Output) -> Result<Vec<Self>, Misfit> {
+    pub(super) fn parse_all(text: &str, output: Output) -> Result<Vec<Self>, ParseError> {
         let mut variants: Vec<Self> = Vec::new();
         for part in text.split(',') {
             let variant = Self::parse(part.trim(), output)?;
             if variants.iter().any(|other| other.name == variant.name) {
-                return Err(Misfit::new(format!("two variants {:?}", variant.name), "a name of its own for each"));
+                return Err(ParseError::new(format!("two variants {:?}", variant.name), "a name of its own for each"));
             }
             variants.push(variant);
         }
         match variants.len() {
             1..=MOST => Ok(variants),
-            number => Err(Misfit::new(format!("{number} variants"), format!("at most {MOST}"))),
+            number => Err(ParseError::new(format!("{number} variants"), format!("at most {MOST}"))),
         }
     }
 
-    fn parse(text: &str, output: Output) -> Result<Self, Misfit> {
-        let shape = || Misfit::new(quoted(text), "NAME=WIDTHxHEIGHT, as in thumb=300x300, before and after each comma");
+    fn parse(text: &str, output: Output) -> Result<Self, ParseError> {
+        let shape =
+            || ParseError::new(quoted(text), "NAME=WIDTHxHEIGHT, as in thumb=300x300, before and after each comma");
         let (name, rest) = text.split_once('=').ok_or_else(shape)?;
         let mut words = rest.split_whitespace();
         let (width, height) = size(words.next().unwrap_or_default(), text)?;
         let mut wishes = Wishes::default();
         words.try_for_each(|word| wishes.add(word, text))?;
         if wishes.output == Some(Output::Png) && wishes.quality.is_some() {
-            return Err(Misfit::new(quoted(text), "no quality for png, which loses nothing"));
+            return Err(ParseError::new(quoted(text), "no quality for png, which loses nothing"));
         }
         Ok(Self {
             name: checked_name(name.trim(), text)?,
@@ -148,7 +149,7 @@ struct Wishes {
 }
 
 impl Wishes {
-    fn add(&mut self, word: &str, variant: &str) -> Result<(), Misfit> {
+    fn add(&mut self, word: &str, variant: &str) -> Result<(), ParseError> {
         let quality = word.strip_prefix('q').and_then(|digits| number(digits, 100)).and_then(|q| u8::try_from(q).ok());
         let is_first = if let Some(fit) = Fit::by_name(word) {
             self.fit.replace(fit).is_none()
@@ -167,7 +168,7 @@ impl Wishes {
     }
 }
 
-fn checked_name(name: &str, variant: &str) -> Result<String, Misfit> {
+fn checked_name(name: &str, variant: &str) -> Result<String, ParseError> {
     let is_fine = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_fine) {
         return Ok(name.to_owned());
@@ -175,7 +176,7 @@ fn checked_name(name: &str, variant: &str) -> Result<String, Misfit> {
     Err(within(name, variant, format!("a name of 1 to {MAX_NAME} characters out of a-z, 0-9, \"-\" and \"_\"")))
 }
 
-fn size(text: &str, variant: &str) -> Result<(u32, u32), Misfit> {
+fn size(text: &str, variant: &str) -> Result<(u32, u32), ParseError> {
     let sides = text.split_once('x').and_then(|(width, height)| number(width, MAX_SIDE).zip(number(height, MAX_SIDE)));
     let expected = || format!("a size such as 600x400, each side from 1 to {MAX_SIDE}");
     sides.ok_or_else(|| within(text, variant, expected()))
@@ -187,8 +188,8 @@ fn number(digits: &str, most: u32) -> Option<u32> {
     number.filter(|number| (1..=most).contains(number))
 }
 
-fn within(part: &str, variant: &str, expected: impl Into<String>) -> Misfit {
-    Misfit::new(format!("{} in {}", quoted(part), quoted(variant)), expected)
+fn within(part: &str, variant: &str, expected: impl Into<String>) -> ParseError {
+    ParseError::new(format!("{} in {}", quoted(part), quoted(variant)), expected)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn parse(text: &str) -> Result<Vec<Variant>, (String, String)> {
-    Variant::parse_all(text, Output::Jpeg).map_err(|Misfit { got, expected }| (got, expected))
+    Variant::parse_all(text, Output::Jpeg).map_err(|ParseError { got, expected }| (got, expected))
 }
 
 fn variant(name: &str, width: u32, height: u32) -> Variant {
