@@ -32,7 +32,7 @@ impl Images {
             concurrency: or_one_per_core(from, "images.concurrency")?,
             time_limit: time_limit(from, "images.time_limit_s")?,
             variants: {
-                let output = required(from, "images.output", Output::EXPECTED_OF_ALL, Output::of_all)?;
+                let output = required(from, "images.output", Output::EXPECTED_DEFAULT, Output::default_output)?;
                 from.parts("images.variants", Variant::EXAMPLE, |text| Variant::parse_all(text, output))?
             },
         })

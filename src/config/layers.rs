@@ -80,7 +80,7 @@ pub(super) fn merge(
     read: &dyn Fn(&Path) -> io::Result<String>,
     overrides: &Overrides,
 ) -> Result<Vec<Setting>, ConfigError> {
-    let known = Known(toml_settings(DEFAULT_ORIGIN, DEFAULTS)?);
+    let known = Defaults(toml_settings(DEFAULT_ORIGIN, DEFAULTS)?);
     let dotenv = match read(Path::new(DOTENV)) {
         Ok(text) => dotenv_variables(&text)?,
         Err(source) if source.kind() == io::ErrorKind::NotFound => Variables::new(),
@@ -99,11 +99,11 @@ pub(super) fn merge(
         builder = builder.add_source(layer);
     }
     let merged = builder.build().map_err(ConfigError::Layers)?;
-    known.0.iter().map(|setting| in_force(&merged.cache, setting)).collect()
+    known.0.iter().map(|setting| effective(&merged.cache, setting)).collect()
 }
 
 /// What the merged layers say of a key, which is at least its default.
-fn in_force(merged: &Value, default: &Setting) -> Result<Setting, ConfigError> {
+fn effective(merged: &Value, default: &Setting) -> Result<Setting, ConfigError> {
     let mut value = merged;
     for part in default.key.split('.') {
         let ValueKind::Table(table) = &value.kind else {
@@ -116,9 +116,9 @@ fn in_force(merged: &Value, default: &Setting) -> Result<Setting, ConfigError> {
 }
 
 /// The embedded defaults: they say which keys there are, and of which type.
-struct Known(Vec<Setting>);
+struct Defaults(Vec<Setting>);
 
-impl Known {
+impl Defaults {
     /// `config/{M3A3_ENV}.toml`, if `M3A3_ENV` is set.
     fn profile(
         &self,
@@ -162,7 +162,7 @@ impl Known {
                 ConfigError::UnknownKey { key: name.clone(), origin: origin.to_owned(), suggestion }
             })?;
             let origin = format!("{origin}: {name}");
-            layer.push(Setting { key: default.key.clone(), value: typed(text, &default.value), origin });
+            layer.push(Setting { key: default.key.clone(), value: coerce(text, &default.value), origin });
         }
         Ok(layer)
     }
@@ -171,7 +171,7 @@ impl Known {
         let mut layer = Layer::default();
         for Override { key, value, flag } in &overrides.0 {
             let default = self.find(key).ok_or_else(|| self.unknown(key, flag))?;
-            layer.push(Setting { key: key.clone(), value: typed(value, &default.value), origin: flag.clone() });
+            layer.push(Setting { key: key.clone(), value: coerce(value, &default.value), origin: flag.clone() });
         }
         Ok(layer)
     }
@@ -192,7 +192,7 @@ fn suggest(name: &str, known: impl Iterator<Item = String>) -> String {
 }
 
 /// Whether a variable of this name can be of the configuration.
-pub(super) fn matters(name: &str) -> bool {
+pub(super) fn is_relevant(name: &str) -> bool {
     name.starts_with(PREFIX) || legacy_env::ALL.contains(&name)
 }
 
@@ -202,7 +202,7 @@ fn variable(key: &str) -> String {
 }
 
 /// Text as the type of the key's default, or as it is where it cannot be that: the reader then says what is expected.
-fn typed(text: &str, default: &ValueKind) -> ValueKind {
+fn coerce(text: &str, default: &ValueKind) -> ValueKind {
     let typed = match default {
         ValueKind::I64(_) => text.parse().map(ValueKind::I64).ok().or_else(|| text.parse().map(ValueKind::Float).ok()),
         ValueKind::Boolean(_) => text.parse().map(ValueKind::Boolean).ok(),

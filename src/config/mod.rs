@@ -30,7 +30,7 @@ pub use self::reader::Entry;
 use self::reader::Reader;
 pub use self::secret::{Secret, SecretUrl, SigningSecret};
 pub use self::sections::{Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook};
-pub use self::smtp::{Login, Privacy, SmtpUrl};
+pub use self::smtp::{Login, SmtpUrl, TlsMode};
 pub use self::variants::{Fit, Output, Variant};
 
 /// The whole configuration.
@@ -117,7 +117,7 @@ impl Config {
 fn environment() -> Result<Variables, ConfigError> {
     let mut variables = Variables::new();
     for (name, value) in std::env::vars_os() {
-        let Some(name) = name.to_str().filter(|name| layers::matters(name)) else { continue };
+        let Some(name) = name.to_str().filter(|name| layers::is_relevant(name)) else { continue };
         let value = value.into_string().map_err(|_| ConfigError::NotText { name: name.to_owned() })?;
         variables.insert(name.to_owned(), value);
     }

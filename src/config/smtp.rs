@@ -17,7 +17,7 @@ pub struct SmtpUrl {
     /// Who we are; `None` means that nobody logs in.
     pub login: Option<Login>,
     /// When TLS begins.
-    pub privacy: Privacy,
+    pub tls: TlsMode,
 }
 
 /// Who we are at the mail server.
@@ -31,7 +31,7 @@ pub struct Login {
 
 /// When the connection becomes private.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Privacy {
+pub enum TlsMode {
     /// Never.
     None,
     /// As soon as the server offers STARTTLS, if it does.
@@ -52,14 +52,14 @@ impl SmtpUrl {
     pub(super) fn read(url: &SecretUrl) -> Option<Self> {
         let url = url.as_url();
         let login = login(url)?;
-        let privacy = privacy(url, login.is_some())?;
+        let tls = tls(url, login.is_some())?;
         let plain = matches!(url.path(), "" | "/") && url.fragment().is_none();
-        let port = url.port().unwrap_or(match (privacy, &login) {
-            (Privacy::Implicit, _) => 465,
+        let port = url.port().unwrap_or(match (tls, &login) {
+            (TlsMode::Implicit, _) => 465,
             (_, Some(_)) => 587,
             (_, None) => 25,
         });
-        plain.then_some(Self { host: host(url.host_str()?)?, port, login, privacy })
+        plain.then_some(Self { host: host(url.host_str()?)?, port, login, tls })
     }
 }
 
@@ -84,21 +84,21 @@ fn login(url: &Url) -> Option<Option<Login>> {
     }
 }
 
-fn privacy(url: &Url, logs_in: bool) -> Option<Privacy> {
+fn tls(url: &Url, logs_in: bool) -> Option<TlsMode> {
     let mut parameters = url.query_pairs();
     let first = parameters.next();
     if parameters.next().is_some() {
         return None;
     }
     match (url.scheme(), first.as_ref().map(|(name, value)| (name.as_ref(), value.as_ref()))) {
-        ("smtps", None) => Some(Privacy::Implicit),
+        ("smtps", None) => Some(TlsMode::Implicit),
         ("smtps", Some(_)) => None,
         // Whoever reads or changes the traffic must not get the password by hiding that the server offers STARTTLS.
-        (_, None) if logs_in => Some(Privacy::Required),
-        (_, None) => Some(Privacy::Opportunistic),
-        (_, Some(("tls", "none"))) => Some(Privacy::None),
-        (_, Some(("tls", "required"))) => Some(Privacy::Required),
-        (_, Some(("tls", "opportunistic"))) if !logs_in => Some(Privacy::Opportunistic),
+        (_, None) if logs_in => Some(TlsMode::Required),
+        (_, None) => Some(TlsMode::Opportunistic),
+        (_, Some(("tls", "none"))) => Some(TlsMode::None),
+        (_, Some(("tls", "required"))) => Some(TlsMode::Required),
+        (_, Some(("tls", "opportunistic"))) if !logs_in => Some(TlsMode::Opportunistic),
         _ => None,
     }
 }
@@ -108,7 +108,7 @@ impl fmt::Debug for SmtpUrl {
         f.debug_struct("SmtpUrl")
             .field("host", &self.host)
             .field("port", &self.port)
-            .field("privacy", &self.privacy)
+            .field("tls", &self.tls)
             .finish_non_exhaustive()
     }
 }
@@ -123,19 +123,19 @@ mod tests {
 
     #[test]
     fn a_login_asks_for_privacy_and_for_the_port_of_submission() {
-        for (text, port, privacy) in [
-            ("smtp://h", 25, Privacy::Opportunistic),
-            ("smtp://h/", 25, Privacy::Opportunistic),
-            ("smtp://h?tls=none", 25, Privacy::None),
-            ("smtp://h?tls=opportunistic", 25, Privacy::Opportunistic),
-            ("smtp://h?tls=required", 25, Privacy::Required),
-            ("smtp://me:x@h", 587, Privacy::Required),
-            ("smtp://me:x@h:2525?tls=none", 2525, Privacy::None),
-            ("smtps://h", 465, Privacy::Implicit),
-            ("smtps://me:x@h:1", 1, Privacy::Implicit),
+        for (text, port, tls) in [
+            ("smtp://h", 25, TlsMode::Opportunistic),
+            ("smtp://h/", 25, TlsMode::Opportunistic),
+            ("smtp://h?tls=none", 25, TlsMode::None),
+            ("smtp://h?tls=opportunistic", 25, TlsMode::Opportunistic),
+            ("smtp://h?tls=required", 25, TlsMode::Required),
+            ("smtp://me:x@h", 587, TlsMode::Required),
+            ("smtp://me:x@h:2525?tls=none", 2525, TlsMode::None),
+            ("smtps://h", 465, TlsMode::Implicit),
+            ("smtps://me:x@h:1", 1, TlsMode::Implicit),
         ] {
             let url = read(text).unwrap_or_else(|| panic!("{text}"));
-            assert_eq!((url.port, url.privacy), (port, privacy), "{text}");
+            assert_eq!((url.port, url.tls), (port, tls), "{text}");
         }
     }
 

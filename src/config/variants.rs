@@ -11,7 +11,7 @@
 use super::reader::{ParseError, quoted};
 
 /// The most variants.
-const MOST: usize = 16;
+const MAX_VARIANTS: usize = 16;
 const MAX_NAME: usize = 32;
 const MAX_SIDE: u32 = 4096;
 const DEFAULT_QUALITY: u8 = 80;
@@ -74,14 +74,14 @@ impl Fit {
 }
 
 impl Output {
-    /// What [`Output::of_all`] reads.
-    pub(super) const EXPECTED_OF_ALL: &str =
+    /// What [`Output::default_output`] reads.
+    pub(super) const EXPECTED_DEFAULT: &str =
         if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg, since this m3a3 was built without libwebp" };
     const EXPECTED: &str =
         if HAS_WEBP { "jpeg, png, webp or auto" } else { "jpeg or png (this m3a3 was built without libwebp)" };
 
     /// The format of variants that name none.
-    pub(super) fn of_all(name: &str) -> Option<Self> {
+    pub(super) fn default_output(name: &str) -> Option<Self> {
         Self::by_name(name).filter(|output| *output != Self::Png)
     }
 
@@ -111,8 +111,8 @@ impl Variant {
             variants.push(variant);
         }
         match variants.len() {
-            1..=MOST => Ok(variants),
-            number => Err(ParseError::new(format!("{number} variants"), format!("at most {MOST}"))),
+            1..=MAX_VARIANTS => Ok(variants),
+            number => Err(ParseError::new(format!("{number} variants"), format!("at most {MAX_VARIANTS}"))),
         }
     }
 
@@ -122,33 +122,33 @@ impl Variant {
         let (name, rest) = text.split_once('=').ok_or_else(shape)?;
         let mut words = rest.split_whitespace();
         let (width, height) = size(words.next().unwrap_or_default(), text)?;
-        let mut wishes = Wishes::default();
-        words.try_for_each(|word| wishes.add(word, text))?;
-        if wishes.output == Some(Output::Png) && wishes.quality.is_some() {
+        let mut options = Options::default();
+        words.try_for_each(|word| options.add(word, text))?;
+        if options.output == Some(Output::Png) && options.quality.is_some() {
             return Err(ParseError::new(quoted(text), "no quality for png, which loses nothing"));
         }
         Ok(Self {
             name: checked_name(name.trim(), text)?,
             width,
             height,
-            fit: wishes.fit.unwrap_or(Fit::Cover),
-            output: wishes.output.unwrap_or(output),
-            quality: wishes.quality.unwrap_or(DEFAULT_QUALITY),
-            fine: wishes.fine,
+            fit: options.fit.unwrap_or(Fit::Cover),
+            output: options.output.unwrap_or(output),
+            quality: options.quality.unwrap_or(DEFAULT_QUALITY),
+            fine: options.fine,
         })
     }
 }
 
 /// What the words after the size say.
 #[derive(Default)]
-struct Wishes {
+struct Options {
     fit: Option<Fit>,
     output: Option<Output>,
     quality: Option<u8>,
     fine: bool,
 }
 
-impl Wishes {
+impl Options {
     fn add(&mut self, word: &str, variant: &str) -> Result<(), ParseError> {
         let quality = word.strip_prefix('q').and_then(|digits| number(digits, 100)).and_then(|q| u8::try_from(q).ok());
         let is_first = if let Some(fit) = Fit::by_name(word) {
@@ -161,34 +161,34 @@ impl Wishes {
             !std::mem::replace(&mut self.fine, true)
         } else {
             let expected = format!("{}; {}; q1 to q100; or fine", Fit::EXPECTED, Output::EXPECTED);
-            return Err(within(word, variant, expected));
+            return Err(invalid_part(word, variant, expected));
         };
         let expected = "one fit, one format, one quality and one \"fine\" at most";
-        if is_first { Ok(()) } else { Err(within(word, variant, expected)) }
+        if is_first { Ok(()) } else { Err(invalid_part(word, variant, expected)) }
     }
 }
 
 fn checked_name(name: &str, variant: &str) -> Result<String, ParseError> {
-    let is_fine = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_fine) {
+    let is_allowed = |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed) {
         return Ok(name.to_owned());
     }
-    Err(within(name, variant, format!("a name of 1 to {MAX_NAME} characters out of a-z, 0-9, \"-\" and \"_\"")))
+    Err(invalid_part(name, variant, format!("a name of 1 to {MAX_NAME} characters out of a-z, 0-9, \"-\" and \"_\"")))
 }
 
 fn size(text: &str, variant: &str) -> Result<(u32, u32), ParseError> {
     let sides = text.split_once('x').and_then(|(width, height)| number(width, MAX_SIDE).zip(number(height, MAX_SIDE)));
     let expected = || format!("a size such as 600x400, each side from 1 to {MAX_SIDE}");
-    sides.ok_or_else(|| within(text, variant, expected()))
+    sides.ok_or_else(|| invalid_part(text, variant, expected()))
 }
 
 /// A number of digits alone, from 1.
-fn number(digits: &str, most: u32) -> Option<u32> {
+fn number(digits: &str, max: u32) -> Option<u32> {
     let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
-    number.filter(|number| (1..=most).contains(number))
+    number.filter(|number| (1..=max).contains(number))
 }
 
-fn within(part: &str, variant: &str, expected: impl Into<String>) -> ParseError {
+fn invalid_part(part: &str, variant: &str, expected: impl Into<String>) -> ParseError {
     ParseError::new(format!("{} in {}", quoted(part), quoted(variant)), expected)
 }
 

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout};
 
 use super::delivery_error::{DeliveryError, Stage};
 use super::message::MailMessage;
-use crate::config::{Privacy, SmtpUrl};
+use crate::config::{SmtpUrl, TlsMode};
 
 /// How long a connection is kept for the next mail; servers close idle connections after minutes.
 const MAX_IDLE_TIME: Duration = Duration::from_secs(30);
@@ -87,15 +87,15 @@ impl MailServer {
     /// Opens a connection, encrypts it as configured, and logs in.
     async fn connect(&self) -> Result<AsyncSmtpConnection, DeliveryError> {
         let failed = |error| DeliveryError::new(Stage::Connect, &error, &[]);
-        let implicit = if self.url.privacy == Privacy::Implicit { Some(self.tls()?) } else { None };
+        let implicit = if self.url.tls == TlsMode::Implicit { Some(self.tls()?) } else { None };
         let address = (self.url.host.as_str(), self.url.port);
         let connected = AsyncSmtpConnection::connect_tokio1(address, None, &self.client_id, implicit, None);
         let mut connection = connected.await.map_err(failed)?;
-        let upgrade = match self.url.privacy {
-            Privacy::None | Privacy::Implicit => false,
-            Privacy::Opportunistic => connection.can_starttls(),
-            Privacy::Required if connection.can_starttls() => true,
-            Privacy::Required => return Err(DeliveryError::NoStartTls),
+        let upgrade = match self.url.tls {
+            TlsMode::None | TlsMode::Implicit => false,
+            TlsMode::Opportunistic => connection.can_starttls(),
+            TlsMode::Required if connection.can_starttls() => true,
+            TlsMode::Required => return Err(DeliveryError::NoStartTls),
         };
         if upgrade {
             connection.starttls(self.tls()?, &self.client_id).await.map_err(failed)?;

@@ -98,7 +98,7 @@ fn any_variant() -> impl Strategy<Value = Variant> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(variants in prop::collection::vec(any_variant(), 1..=MOST)) {
+    fn what_is_written_is_read_back(variants in prop::collection::vec(any_variant(), 1..=MAX_VARIANTS)) {
         let text = variants.iter().map(written).collect::<Vec<_>>().join(", ");
         let names: std::collections::HashSet<_> = variants.iter().map(|variant| &variant.name).collect();
         match parse(&text) {
@@ -115,7 +115,7 @@ proptest! {
     #[test]
     fn what_is_read_of_words_is_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|fine|q[0-9]{0,4}))*,?){1,3}") {
         if let Ok(read) = parse(&text) {
-            prop_assert!((1..=MOST).contains(&read.len()));
+            prop_assert!((1..=MAX_VARIANTS).contains(&read.len()));
             for Variant { name, width, height, quality, .. } in read {
                 prop_assert!((1..=MAX_NAME).contains(&name.len()));
                 prop_assert!((1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height));
