@@ -4,15 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use tokio_util::sync::CancellationToken;
 
-use super::composition::runtime::{expected_redis, open_existing};
+use super::composition::data_access::{with_database, with_redis};
 use super::output;
 use super::output::table::table;
+use super::subcommand::{Launcher, Subcommand};
 use crate::audit::{self, Report, Sources};
-use crate::bus::Bus;
 use crate::config::Config;
-use crate::db::{Database, Location, is_up_to_date};
+use crate::db::{Location, is_up_to_date};
 use crate::files::Inventory;
 
 const EXAMPLES: &str = "\
@@ -41,33 +40,33 @@ enum Format {
     Json,
 }
 
+impl Subcommand for Audit {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(async move |config| self.audit(config).await)
+    }
+}
+
 impl Audit {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+    async fn audit(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let inventory = Inventory::open(&config.images.root)
             .with_context(|| format!("cannot read the image root {}", config.images.root.display()))?;
         let location = Location::new(&config.database.path);
         if location.path().exists() && !is_up_to_date(&location)? {
             bail!("{} has the schema of another m3a3; use that one, or `m3a3 migrate`", location.path().display());
         }
-        let (database, writer) = open_existing(config)?;
-        let audited = self.audit(config, database, inventory).await;
-        writer.close().await;
-        let report = audited?;
+        let report = with_database(config, async |database| {
+            with_redis(config, async |bus| {
+                let sources = Sources { database, inventory, bus, keep_jobs: config.jobs.keep, share: 1.0 };
+                Ok(audit::audit(&sources).await?)
+            })
+            .await
+        })
+        .await?;
         output::print(&match self.format {
             Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
             Format::Table => described(&report),
         })?;
         Ok(if report.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    }
-
-    async fn audit(&self, config: &Config, database: Database, inventory: Inventory) -> anyhow::Result<Report> {
-        let shutdown = CancellationToken::new();
-        let (bus, task) = Bus::start(&expected_redis(config), shutdown.clone())?;
-        let sources = Sources { database, inventory, bus, keep_jobs: config.jobs.keep, share: 1.0 };
-        let report = audit::audit(&sources).await;
-        shutdown.cancel();
-        task.finished().await;
-        Ok(report?)
     }
 }
 

@@ -13,9 +13,10 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{block_on, output};
+use super::output;
+use super::subcommand::{Launcher, Subcommand};
+use super::system::block_on;
 use crate::client::{self, Address, Feed};
-use crate::config::{Config, Overrides};
 use crate::lifecycle::Signals;
 use crate::telemetry::{self, panic_message};
 
@@ -53,9 +54,9 @@ enum Format {
     Json,
 }
 
-impl Client {
-    pub(super) fn run(self, overrides: &Overrides) -> anyhow::Result<ExitCode> {
-        let config = Config::load(overrides)?;
+impl Subcommand for Client {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        let config = launcher.load_config()?;
         let is_terminal = io::stdout().is_terminal();
         match (self.format, is_terminal) {
             (Some(Format::Table), false) => {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use super::subcommand::{Launcher, Subcommand};
 use super::{Cli, output};
 
 const EXAMPLES: &str = "\
@@ -21,8 +22,8 @@ pub(super) struct Completions {
     shell: Shell,
 }
 
-impl Completions {
-    pub(super) fn run(&self) -> anyhow::Result<ExitCode> {
+impl Subcommand for Completions {
+    fn run(self, _launcher: Launcher) -> anyhow::Result<ExitCode> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "m3a3", &mut script);
         output::print(&String::from_utf8(script)?)?;

@@ -2,13 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
 use super::output;
-use crate::config::Config;
+use super::subcommand::{Launcher, Subcommand};
 
 /// Show the configuration
-#[derive(Subcommand)]
+#[derive(clap::Subcommand)]
 pub(super) enum ConfigCommand {
     Show(Show),
 }
@@ -36,9 +36,10 @@ enum Format {
     Json,
 }
 
-impl ConfigCommand {
-    pub(super) fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+impl Subcommand for ConfigCommand {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
         let Self::Show(show) = self;
+        let config = launcher.load_config()?;
         match show.format {
             Format::Toml => output::print(&config.to_toml())?,
             Format::Json => output::print(&format!("{:#}\n", config.to_json()))?,

@@ -4,9 +4,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::composition::runtime::expected_redis;
+use super::composition::redis_address;
 use super::output;
-use crate::config::{Config, ConfigError, Overrides};
+use super::subcommand::{Launcher, Subcommand};
+use super::system::block_on;
+use crate::config::{Config, ConfigError};
 use crate::doctor::{self, Finding, Severity};
 use crate::email;
 
@@ -23,22 +25,26 @@ nothing, so run it whenever you like, beside running servers and workers too.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Doctor {}
 
-impl Doctor {
-    /// Logs nothing: what there is to be said stands in the findings.
-    pub(super) async fn run(&self, overrides: &Overrides) -> anyhow::Result<ExitCode> {
-        let findings = match Config::load(overrides) {
-            Err(error) => vec![misconfigured(&error)],
-            Ok(config) => {
-                let mut findings = vec![configured(&config)];
-                findings.extend(doctor::check(&config, &expected_redis(&config)).await);
-                findings.push(templates(&config));
-                findings
-            }
-        };
-        output::print(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
-        let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
-        Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+impl Subcommand for Doctor {
+    /// Without logging: the findings contain everything that there is to report.
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        block_on(examine(launcher.load_config()))
     }
+}
+
+async fn examine(config: Result<Config, ConfigError>) -> anyhow::Result<ExitCode> {
+    let findings = match config {
+        Err(error) => vec![misconfigured(&error)],
+        Ok(config) => {
+            let mut findings = vec![configured(&config)];
+            findings.extend(doctor::check(&config, &redis_address::current(&config)).await);
+            findings.push(templates(&config));
+            findings
+        }
+    };
+    output::print(&findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
+    let wrong = findings.iter().any(|finding| finding.severity == Severity::Error);
+    Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// What the email worker would not start without.

@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Args, Subcommand, ValueEnum};
-use tokio_util::sync::CancellationToken;
+use clap::{Args, ValueEnum};
 
+use super::composition::data_access::{with_database, with_redis};
 use super::composition::job_registry::job_kinds;
-use super::composition::runtime::{expected_redis, open_existing};
 use super::output;
 use super::output::table::table;
-use crate::bus::Bus;
+use super::subcommand::{Launcher, Subcommand};
 use crate::config::Config;
 use crate::db::{Database, DbError, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
@@ -29,7 +28,7 @@ Examples:
 They work on the database, whether or not a server or a worker runs. The same is on the API server below /admin/jobs.";
 
 /// See what became of jobs, and see to those that did not end well
-#[derive(Subcommand)]
+#[derive(clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Jobs {
     List(List),
@@ -127,18 +126,19 @@ fn since(text: &str) -> Result<UnixMillis, &'static str> {
     operator::since(text, now()).ok_or("expected a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d")
 }
 
-impl Jobs {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
-        let (database, writer) = open_existing(config)?;
-        let outcome = match self {
-            Self::List(list) => list.run(&database).await,
-            Self::Show(show) => show.run(&database),
-            Self::Retry(retry) => retry.run(&database).await,
-            Self::Cancel(cancel) => cancel.run(&database, config).await,
-            Self::Purge(purge) => purge.run(&database).await,
-        };
-        writer.close().await;
-        outcome.map(|()| ExitCode::SUCCESS)
+impl Subcommand for Jobs {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(async |config| {
+            with_database(config, async |database| match self {
+                Self::List(list) => list.run(&database).await,
+                Self::Show(show) => show.run(&database),
+                Self::Retry(retry) => retry.run(&database).await,
+                Self::Cancel(cancel) => cancel.run(&database, config).await,
+                Self::Purge(purge) => purge.run(&database).await,
+            })
+            .await?;
+            Ok(ExitCode::SUCCESS)
+        })
     }
 }
 
@@ -213,10 +213,10 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
 impl Retry {
     async fn run(&self, database: &Database) -> anyhow::Result<()> {
         if self.state.is_none() {
-            let domains = job_kinds(drop);
+            let hooks = job_kinds(drop);
             let retry = async |id| {
-                let domains = domains.clone();
-                database.write(move |connection| operator::retry(connection, &domains, id, now())).await
+                let hooks = hooks.clone();
+                database.write(move |connection| operator::retry(connection, &hooks, id, now())).await
             };
             return intervene(&self.ids, "queued", retry).await;
         }
@@ -227,16 +227,13 @@ impl Retry {
 }
 
 impl Cancel {
-    /// Whoever waits for the jobs is notified over Redis, if that is there.
+    /// Publishes the end of each job, so that waiting clients are notified; without Redis they notice it later.
     async fn run(&self, database: &Database, config: &Config) -> anyhow::Result<()> {
-        let stop = CancellationToken::new();
-        let (bus, task) = Bus::start(&expected_redis(config), stop.clone())?;
-        let domains = job_kinds(move |finished| bus.publish(&finished));
-        let outcome =
-            intervene(&self.ids, "cancelled", async |id| operator::cancel(database, &domains, id).await).await;
-        stop.cancel();
-        task.finished().await;
-        outcome
+        with_redis(config, async |bus| {
+            let hooks = job_kinds(move |finished| bus.publish(&finished));
+            intervene(&self.ids, "cancelled", async |id| operator::cancel(database, &hooks, id).await).await
+        })
+        .await
     }
 }
 

@@ -3,14 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use clap::{Args, Subcommand};
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::composition::runtime::{expected_redis, open_existing};
+use super::composition::data_access::{with_database, with_redis};
 use super::output;
-use crate::bus::Bus;
+use super::subcommand::{Launcher, Subcommand};
 use crate::config::Config;
 use crate::ids::Username;
 use crate::leaderboard;
@@ -19,7 +18,7 @@ use crate::leaderboard;
 const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Refill the board in Redis, remove a player
-#[derive(Subcommand)]
+#[derive(clap::Subcommand)]
 pub(super) enum Leaderboard {
     Refill(Refill),
     Remove(Remove),
@@ -44,50 +43,41 @@ pub(super) struct Remove {
     name: String,
 }
 
-impl Leaderboard {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
-        match self {
-            Self::Refill(Refill { replace: false }) => refill(config).await,
-            Self::Refill(Refill { replace: true }) => replace(config).await,
-            Self::Remove(Remove { name }) => remove(config, name).await,
-        }
+impl Subcommand for Leaderboard {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(async |config| {
+            match self {
+                Self::Refill(Refill { replace: false }) => refill(config).await?,
+                Self::Refill(Refill { replace: true }) => replace(config).await?,
+                Self::Remove(Remove { name }) => remove(config, &name).await?,
+            }
+            Ok(ExitCode::SUCCESS)
+        })
     }
 }
 
-async fn refill(config: &Config) -> anyhow::Result<ExitCode> {
-    let shutdown = CancellationToken::new();
-    let (bus, task) = Bus::start(&expected_redis(config), shutdown.clone())?;
-    let refilled = match timeout(REDIS_TIMEOUT, bus.connected()).await {
+async fn refill(config: &Config) -> anyhow::Result<()> {
+    with_redis(config, async |bus| match timeout(REDIS_TIMEOUT, bus.connected()).await {
         Ok(()) => leaderboard::refill(&bus).await.context("the cursor cannot be deleted"),
-        Err(_) => Err(anyhow::anyhow!("Redis cannot be reached (check redis.url, or start it)")),
-    };
-    shutdown.cancel();
-    task.finished().await;
-    refilled?;
-    output::print("the game servers send every score to Redis again\n")?;
-    Ok(ExitCode::SUCCESS)
+        Err(_) => bail!("Redis cannot be reached (check redis.url, or start it)"),
+    })
+    .await?;
+    output::print("the game servers send every score to Redis again\n")
 }
 
-async fn replace(config: &Config) -> anyhow::Result<ExitCode> {
-    let (database, writer) = open_existing(config)?;
-    let replaced = leaderboard::replace(&database).await;
-    writer.close().await;
-    replaced?;
-    output::print("the game servers replace the board in Redis\n")?;
-    Ok(ExitCode::SUCCESS)
+async fn replace(config: &Config) -> anyhow::Result<()> {
+    with_database(config, async |database| Ok(leaderboard::replace(&database).await?)).await?;
+    output::print("the game servers replace the board in Redis\n")
 }
 
-async fn remove(config: &Config, name: &str) -> anyhow::Result<ExitCode> {
-    let name: Username = name.parse().map_err(|invalid| anyhow::anyhow!("NAME: {invalid}"))?;
-    let (database, writer) = open_existing(config)?;
-    let removed = leaderboard::remove(&database, &name).await;
-    writer.close().await;
-    if !removed? {
+async fn remove(config: &Config, name: &str) -> anyhow::Result<()> {
+    let name: Username = name.parse().map_err(|invalid| anyhow!("NAME: {invalid}"))?;
+    let removed = with_database(config, async |database| Ok(leaderboard::remove(&database, &name).await?)).await?;
+    if !removed {
         bail!(
             "m3a3 has no score of {}; if another program has written one, it is removed from Redis all the same",
             name.as_str()
         );
     }
-    output::print("removed\n")?;
-    Ok(ExitCode::SUCCESS)
+    output::print("removed\n")
 }

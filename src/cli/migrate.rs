@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::output;
-use crate::config::Config;
+use super::subcommand::{Launcher, Subcommand};
 use crate::db::{Location, migrate};
 
 const EXAMPLES: &str = "\
@@ -21,11 +21,14 @@ that m3a3 replaces is taken over with all its rows.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Migrate {}
 
-pub(super) fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let location = Location::new(&config.database.path);
-    let migrated = migrate(&location)?;
-    let lines: String = migrated.applied.iter().map(|name| format!("applied {name}\n")).collect();
-    let summary = format!("{} is up to date\n", location.path().display());
-    output::print(&(lines + &summary))?;
-    Ok(ExitCode::SUCCESS)
+impl Subcommand for Migrate {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        let config = launcher.start_logging()?;
+        let location = Location::new(&config.database.path);
+        let migrated = migrate(&location)?;
+        let lines: String = migrated.applied.iter().map(|name| format!("applied {name}\n")).collect();
+        let summary = format!("{} is up to date\n", location.path().display());
+        output::print(&(lines + &summary))?;
+        Ok(ExitCode::SUCCESS)
+    }
 }

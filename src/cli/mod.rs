@@ -18,18 +18,19 @@ mod output;
 mod remote;
 mod serve;
 mod status;
+mod subcommand;
+mod system;
 mod up;
 mod upload;
 mod warehouse;
 mod worker;
 
-use std::future::Future;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 
-use crate::config::{Config, ConfigError, Overrides};
-use crate::telemetry;
+use self::subcommand::Subcommand;
+use crate::config::{ConfigError, Overrides};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,7 +69,7 @@ pub struct Cli {
     command: Command,
 }
 
-#[derive(Subcommand)]
+#[derive(clap::Subcommand)]
 enum Command {
     Up(up::Up),
     Serve(serve::Serve),
@@ -149,114 +150,24 @@ impl Cli {
     }
 
     fn dispatch(self) -> anyhow::Result<ExitCode> {
-        let mut overrides = self.settings.overrides();
+        let overrides = self.settings.overrides();
         match self.command {
-            Command::Completions(completions) => completions.run(),
-            Command::Config(command) => command.run(&Config::load(&overrides)?),
-            Command::Up(up) => {
-                up.add_to(&mut overrides);
-                block_on(up::run(&prepare(&overrides)?))
-            }
-            Command::Serve(serve) => {
-                serve.address.add_to(&mut overrides);
-                block_on(serve::run(&prepare(&overrides)?))
-            }
-            Command::GameServer(game_server) => {
-                game_server.add_to(&mut overrides);
-                block_on(game_server::run(&prepare(&overrides)?))
-            }
-            Command::Worker(worker) => {
-                worker.add_to(&mut overrides);
-                block_on(worker.run(&prepare(&overrides)?))
-            }
-            Command::Jobs(jobs) => block_on(jobs.run(&prepare(&overrides)?)),
-            Command::Leaderboard(leaderboard) => block_on(leaderboard.run(&prepare(&overrides)?)),
-            Command::Warehouse(warehouse) => block_on(warehouse.run(&prepare(&overrides)?)),
-            Command::Doctor(doctor) => block_on(doctor.run(&overrides)),
-            Command::Audit(audit) => block_on(audit.run(&prepare(&overrides)?)),
-            Command::Migrate(_) => migrate::run(&prepare(&overrides)?),
-            Command::Upload(upload) => {
-                upload.server.add_to(&mut overrides);
-                block_on(upload.run(&prepare(&overrides)?))
-            }
-            Command::Status(status) => {
-                status.server.add_to(&mut overrides);
-                block_on(status.run(&prepare(&overrides)?))
-            }
+            Command::Up(command) => command.launch(overrides),
+            Command::Serve(command) => command.launch(overrides),
+            Command::GameServer(command) => command.launch(overrides),
+            Command::Worker(command) => command.launch(overrides),
+            Command::Upload(command) => command.launch(overrides),
+            Command::Status(command) => command.launch(overrides),
             #[cfg(feature = "client")]
-            Command::Client(client) => client.run(&overrides),
+            Command::Client(command) => command.launch(overrides),
+            Command::Jobs(command) => command.launch(overrides),
+            Command::Leaderboard(command) => command.launch(overrides),
+            Command::Warehouse(command) => command.launch(overrides),
+            Command::Doctor(command) => command.launch(overrides),
+            Command::Audit(command) => command.launch(overrides),
+            Command::Config(command) => command.launch(overrides),
+            Command::Migrate(command) => command.launch(overrides),
+            Command::Completions(command) => command.launch(overrides),
         }
-    }
-}
-
-/// Loads the configuration and sets up logging: what every subcommand that does something begins with.
-fn prepare(overrides: &Overrides) -> anyhow::Result<Config> {
-    let config = Config::load(overrides)?;
-    telemetry::init(&config.log)?;
-    Ok(config)
-}
-
-/// Runs a future on an actix system, where each thread of an HTTP server gets a runtime of its own.
-fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let system = actix_rt::System::new();
-    // A server's thread may still be ending when this one is gone. The last handle of the system that is dropped
-    // wakes a task of it, and Tokio panics where a thread that ends does so, which aborts the process: so none is the
-    // last.
-    std::mem::forget(actix_rt::System::current());
-    let result = system.block_on(future);
-    // Dropping a runtime waits for its blocking tasks, however long they take; the process ends now, and they with it.
-    std::mem::forget(system);
-    result
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use tokio::sync::oneshot;
-
-    use super::*;
-
-    /// A task's value that keeps the thread from ending until the main thread has ended.
-    struct EndsLast {
-        ending: Option<oneshot::Sender<()>>,
-        main_ended: mpsc::Receiver<()>,
-    }
-
-    impl Drop for EndsLast {
-        fn drop(&mut self) {
-            let _ = self.ending.take().map(|ending| ending.send(()));
-            // The sender is dropped.
-            let _ = self.main_ended.recv();
-        }
-    }
-
-    #[test]
-    fn a_server_s_thread_may_end_after_the_main_thread() {
-        let (main_running, main_ended) = mpsc::channel();
-        // Its end drops what the thread keeps for itself, like the end of the main thread does.
-        let main = std::thread::spawn(|| {
-            block_on(async {
-                let (ending, is_ending) = oneshot::channel();
-                let last = EndsLast { ending: Some(ending), main_ended };
-                let arbiter = actix_rt::Arbiter::new();
-                arbiter.spawn(async move {
-                    std::future::pending::<()>().await;
-                    drop(last);
-                });
-                // The thread runs its commands in order.
-                arbiter.stop();
-                is_ending.await?;
-                // The system hears that the thread is ending, and waits for the next news.
-                for _ in 0..10 {
-                    tokio::task::yield_now().await;
-                }
-                Ok(arbiter)
-            })
-        });
-        let arbiter = main.join().unwrap().unwrap();
-        drop(main_running);
-        // A panic here would abort the process, since the thread's own data is being dropped.
-        arbiter.join().unwrap();
     }
 }

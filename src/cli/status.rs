@@ -10,7 +10,8 @@ use reqwest::StatusCode;
 use super::output;
 use super::remote::api::{self, Answer, Api, Outcome, Server};
 use super::remote::backoff::Backoff;
-use crate::config::Config;
+use super::subcommand::{Launcher, Subcommand};
+use crate::config::{Config, Overrides};
 use crate::ids::UserId;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(35);
@@ -45,7 +46,7 @@ pub(super) struct Status {
     #[arg(long, value_name = "SECONDS", default_value = "35", value_parser = seconds, requires = "wait")]
     timeout_s: Duration,
     #[command(flatten)]
-    pub(super) server: Server,
+    server: Server,
 }
 
 /// A number of seconds, which may have decimals.
@@ -54,8 +55,18 @@ fn seconds(text: &str) -> Result<Duration, &'static str> {
     seconds.ok_or("expected a number of seconds, 0 or more")
 }
 
+impl Subcommand for Status {
+    fn override_config(&self, overrides: &mut Overrides) {
+        self.server.override_config(overrides);
+    }
+
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(async move |config| self.print(config).await)
+    }
+}
+
 impl Status {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+    async fn print(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let api = self.server.api(config)?;
         let outcome = if self.wait { self.poll(&api).await? } else { self.ask(&api).await? };
         let answer = outcome?;

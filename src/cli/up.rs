@@ -1,22 +1,17 @@
 //! `m3a3 up`: everything in one process, with nothing to install.
 
-use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use clap::Args;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 
+use super::composition::embedded_redis::EmbeddedRedis;
 use super::composition::runtime::Runtime;
-use super::game_server;
+use super::composition::workers::{self, Kind};
+use super::composition::{api_server, game_server};
 use super::output;
-use super::serve::{self, Address};
-use super::worker::{self, Work};
-use crate::bus::embedded::{Broker, BrokerFile, discover};
+use super::serve::Address;
+use super::subcommand::{Launcher, Subcommand};
 use crate::config::{Config, Overrides};
-use crate::db::Location;
 use crate::events::Finished;
 
 const EXAMPLES: &str = "\
@@ -39,63 +34,38 @@ pub(super) struct Up {
     game_port: Option<String>,
 }
 
-impl Up {
-    pub(super) fn add_to(&self, overrides: &mut Overrides) {
-        self.address.add_to(overrides);
+impl Subcommand for Up {
+    fn override_config(&self, overrides: &mut Overrides) {
+        self.address.override_config(overrides);
         if let Some(port) = &self.game_port {
             overrides.set("game.port", port, "--game-port");
         }
     }
+
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(up)
+    }
 }
 
-/// The broker inside of the process.
-struct EmbeddedRedis {
-    url: String,
-    task: JoinHandle<()>,
-    shutdown: CancellationToken,
-    /// Other commands on the same data read the broker's address here.
-    _file: BrokerFile,
-}
-
-pub(super) async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    let listener = serve::listen(config)?;
+async fn up(config: &Config) -> anyhow::Result<ExitCode> {
+    let listener = api_server::listen(config)?;
     let game_listener = game_server::listen(config)?;
-    let embedded = if needs_broker(config) { Some(start_broker(config).await?) } else { None };
+    let embedded = EmbeddedRedis::start_if_needed(config).await?;
     let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     let images = runtime.images(config)?;
-    let workers = worker::start(&mut runtime, config, &images, &Work::ALL)?;
-    worker::start_bell::<Finished>(&mut runtime, "thumbnail news", &workers.wake);
-    serve::start_image_intake(&mut runtime, config, images.clone(), workers.wake.clone())?;
-    let api = serve::start(&mut runtime, config, images, listener)?;
+    let workers = workers::start(&mut runtime, config, &images, &Kind::ALL)?;
+    workers::start_doorbell::<Finished>(&mut runtime, "thumbnail events", &workers.wake);
+    api_server::start_image_intake(&mut runtime, config, images.clone(), workers.wake.clone())?;
+    let api = api_server::start(&mut runtime, config, images, listener)?;
     let game = game_server::start(&mut runtime, config, game_listener, workers.wake)?;
     runtime.try_redis().await;
     output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
     let ended = runtime.run().await;
     if let Some(broker) = embedded {
-        broker.shutdown.cancel();
-        broker.task.await.context("the embedded broker panicked")?;
+        broker.stop().await?;
     }
     ended?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Whether no Redis is configured, and no other `m3a3 up` on the same data has a broker that serves us too.
-fn needs_broker(config: &Config) -> bool {
-    config.redis.url.is_none() && discover(Location::new(&config.database.path).folder()).is_none()
-}
-
-async fn start_broker(config: &Config) -> anyhow::Result<EmbeddedRedis> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot open a port for the broker")?;
-    let password = uuid::Uuid::new_v4().simple().to_string();
-    let url = format!("redis://:{password}@{}", listener.local_addr()?);
-    let location = Location::new(&config.database.path);
-    let folder = location.folder();
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
-    let file = BrokerFile::publish(folder, &url)
-        .with_context(|| format!("cannot write the broker's address below {}", folder.display()))?;
-    let shutdown = CancellationToken::new();
-    let task = Broker::start(listener, password, shutdown.clone());
-    Ok(EmbeddedRedis { url, task, shutdown, _file: file })
 }
 
 fn greeting(config: &Config, url: &str, game_url: &str) -> String {

@@ -22,7 +22,8 @@ use uuid::Uuid;
 use super::output;
 use super::remote::api::{self, Answer, Api, Server};
 use super::remote::backoff::{Attempt, Backoff};
-use crate::config::Config;
+use super::subcommand::{Launcher, Subcommand};
+use crate::config::{Config, Overrides};
 use crate::ids::UserId;
 
 const AT_A_TIME: usize = 3;
@@ -62,11 +63,21 @@ pub(super) struct Upload {
     #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..))]
     attempts: u32,
     #[command(flatten)]
-    pub(super) server: Server,
+    server: Server,
+}
+
+impl Subcommand for Upload {
+    fn override_config(&self, overrides: &mut Overrides) {
+        self.server.override_config(overrides);
+    }
+
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        launcher.run(async move |config| self.upload_all(config).await)
+    }
 }
 
 impl Upload {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
+    async fn upload_all(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let session = Session {
             api: self.server.api(config)?,
             user: self.user,

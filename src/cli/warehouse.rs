@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 
-use super::composition::runtime::open_existing;
+use super::composition::data_access::with_database;
 use super::output;
 use super::output::table::table;
+use super::subcommand::{Launcher, Subcommand};
 use crate::config::Config;
 use crate::warehouse::{self, Report};
 
@@ -17,7 +18,7 @@ Examples:
   m3a3 warehouse report --format csv > report.csv";
 
 /// What the warehouse holds
-#[derive(Subcommand)]
+#[derive(clap::Subcommand)]
 pub(super) enum Warehouse {
     Report(ReportCommand),
 }
@@ -41,14 +42,17 @@ enum Format {
     Csv,
 }
 
-impl Warehouse {
-    pub(super) async fn run(&self, config: &Config) -> anyhow::Result<ExitCode> {
-        let Self::Report(ReportCommand { format }) = self;
-        let (database, writer) = open_existing(config)?;
-        let report = database.read(warehouse::report).await;
-        writer.close().await;
-        let report = report?;
-        output::print(&match format {
+impl Subcommand for Warehouse {
+    fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
+        let Self::Report(report) = self;
+        launcher.run(async move |config| report.print(config).await)
+    }
+}
+
+impl ReportCommand {
+    async fn print(&self, config: &Config) -> anyhow::Result<ExitCode> {
+        let report = with_database(config, async |database| Ok(database.read(warehouse::report).await?)).await?;
+        output::print(&match self.format {
             Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
             Format::Table => table(["WHAT", "SUM"], &rows(&report)),
             Format::Csv => csv(&report),

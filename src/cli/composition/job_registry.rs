@@ -1,4 +1,4 @@
-//! The kinds whose jobs an operator may see to.
+//! The domains whose jobs an operator may see to.
 
 use std::sync::Arc;
 

@@ -30,7 +30,7 @@ pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         })
 }
 
-/// Access to metrics and jobs: by the admin token if set, otherwise the API token.
+/// Admin token if set, otherwise the API token.
 pub(crate) fn admin_auth(config: &Config) -> AdminAuth {
     let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
     AdminAuth::new(token.map(|token| token.expose()))

@@ -25,8 +25,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Hands what is configuration over to it.
-    pub(crate) fn add_to(&self, overrides: &mut Overrides) {
+    pub(crate) fn override_config(&self, overrides: &mut Overrides) {
         if let Some(token) = &self.token {
             overrides.set("auth.token", token, "--token");
         }

@@ -1,0 +1,132 @@
+//! The game server: its listener, its routes, and the roles beside them.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::web;
+use anyhow::Context;
+use futures_util::FutureExt;
+
+use super::job_policy;
+use super::metrics::{admin_auth, redis_and_jobs};
+use super::readiness;
+use super::runtime::{Runtime, auth, drain};
+use crate::config::Config;
+use crate::db::Location;
+use crate::http::health::{Check, Readiness};
+use crate::http::metrics::{self, Kind, Metrics, Sample};
+use crate::http::openapi::{self, OpenApi};
+use crate::http::{Auth, health, server};
+use crate::jobs::{Runner, WakeSignal};
+use crate::leaderboard::{self, Broadcast, Scoring};
+use crate::lifecycle::Running;
+use crate::orders::{self, Receiver, WebhookWorker};
+use crate::socketio::Sockets;
+
+/// Webhook deliveries at the same time, so that a receiver that hangs delays only some of them.
+const MAX_CONCURRENT_WEBHOOKS: usize = 8;
+
+/// The longest drain of HTTP requests at the shutdown. No handler takes longer than its Redis timeout; a request that does
+/// belongs to a client that has stopped sending or reading.
+const MAX_HTTP_DRAIN: Duration = Duration::from_secs(3);
+
+/// Opens the game server's listener; a public address requires a token or `auth.allow_anonymous`.
+pub(crate) fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+    config.check_binding(config.game.host)?;
+    let address = config.game.address();
+    server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running?)"))
+}
+
+/// Starts the game server's roles, and returns the address that it listens on. `workers` wakes the workers of this process
+/// for new orders.
+pub(crate) fn start(
+    runtime: &mut Runtime,
+    config: &Config,
+    listener: TcpListener,
+    workers: WakeSignal,
+) -> anyhow::Result<SocketAddr> {
+    let address = listener.local_addr()?;
+    let shutdown = runtime.shutdown.token();
+    let sockets = Sockets::new();
+    let board = start_leaderboard(runtime, config, auth(config), sockets.clone());
+    let readiness = readiness(runtime, config, &board.scoring);
+    let orders = start_orders(runtime, config, workers)?;
+    let polled = sockets.clone();
+    let metrics = metrics(runtime, &board, &sockets);
+    let admin_auth = admin_auth(config);
+    let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
+    let routes = move |services: &mut web::ServiceConfig| {
+        services
+            .configure(health::routes(readiness.clone()))
+            .configure(metrics::routes(metrics.clone(), admin_auth.clone()))
+            .configure(openapi::routes(description.clone()))
+            .configure(orders::routes(orders.clone()));
+        leaderboard::routes(&board, services);
+        polled.routes(services);
+    };
+    let drain = drain(config).min(MAX_HTTP_DRAIN);
+    let settings = server::Settings { workers: config.game.workers, drain };
+    let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
+    runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
+    Ok(address)
+}
+
+/// The common checks, and whether Redis accepts scores.
+fn readiness(runtime: &Runtime, config: &Config, scoring: &Scoring) -> Readiness {
+    let scoring = scoring.clone();
+    readiness::common(config, &runtime.database, &runtime.bus).with("leaderboard", move || {
+        let refused = |reason| format!("Redis refuses scores, which are sent again later: {reason}");
+        let check = scoring.refusal().map_or(Check::Fine, |reason| Check::Degraded(refused(reason)));
+        async { check }.boxed()
+    })
+}
+
+fn metrics(runtime: &Runtime, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
+    let (audience, sockets, board) = (board.audience.clone(), sockets.clone(), board.clone());
+    redis_and_jobs(&runtime.database, &runtime.bus)
+        .with_value("m3a3_feeds", "Open leaderboard feeds", Kind::Gauge, move || audience.feeds() as f64)
+        .with_value("m3a3_sockets", "Connected sockets", Kind::Gauge, move || sockets.connected() as f64)
+        .with("m3a3_players", "Players on the leaderboard", Kind::Gauge, move || {
+            let board = board.clone();
+            async move { board.players().await.ok().map(|players| Sample::from(players as f64)).into_iter().collect() }
+                .boxed()
+        })
+}
+
+/// Starts the roles behind the leaderboard's routes.
+fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
+    let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
+    let shutdown = runtime.shutdown.token();
+    let (scoring, scores) = Scoring::new(database.clone(), &bus);
+    let interval = config.game.broadcast_interval;
+    let (broadcast, audience) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
+    runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
+    runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
+    leaderboard::Api { scoring, bus, database, audience, auth, shutdown }
+}
+
+/// Starts the roles beside the order routes: the intake of orders from other programs and, if configured, the webhook.
+fn start_orders(runtime: &mut Runtime, config: &Config, workers: WakeSignal) -> anyhow::Result<orders::State> {
+    let receiver = Receiver::new(&config.webhook)?;
+    let shutdown = runtime.shutdown.token();
+    let deliveries = WakeSignal::new();
+    let orders = runtime.orders(config, WakeSignal::all(&[deliveries.clone(), workers]));
+    match receiver {
+        None => tracing::info!("webhook.url is not set; purchases are not reported"),
+        Some(receiver) => {
+            let runner = Runner::new(
+                runtime.database.clone(),
+                WebhookWorker::new(runtime.database.clone(), receiver),
+                job_policy::remote(config, config.webhook.time_limit),
+                MAX_CONCURRENT_WEBHOOKS,
+                job_policy::worker_lock(config)?,
+                deliveries,
+                shutdown.clone(),
+            )
+            .with_guard(job_policy::disk_guard(config, vec![Location::new(&config.database.path).folder().to_owned()]));
+            runtime.run_role(Running::spawn("webhook", runner.run().map(Ok)));
+        }
+    }
+    runtime.run_role(Running::spawn("order intake", orders::listen(orders.clone(), shutdown).map(Ok)));
+    Ok(orders)
+}
