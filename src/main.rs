@@ -1,4 +1,4 @@
-//! The m3a3 binary: what a process has once, and the command line.
+//! The m3a3 binary: the allocator, the TLS provider and the command line.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ use m3a3::cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // The only failure is a provider that is there already, which would do as well.
+    // Fails only if a provider is already installed, which works as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Cli::parse().run()
 }

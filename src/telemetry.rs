@@ -1,6 +1,7 @@
-//! Logs: tracing to stderr, as text or JSON.
+//! Logging: tracing events to stderr, as text or JSON.
 //!
-//! Owns the process's subscriber and its panic hook. Never writes to stdout, and never fails because nobody reads stderr.
+//! Owns the process's subscriber and its panic hook. Consumes `[log]`; publishes nothing. Never writes to stdout, and
+//! never fails because stderr is closed.
 
 use std::any::Any;
 use std::io::{self, IsTerminal};
@@ -13,28 +14,28 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
 
-/// Why nothing can be logged.
+/// An error of the setup.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `log.level` is no filter; [`Log`] checks that before.
+    /// `log.level` is not a filter; the configuration checks that before.
     #[error("log.level is not a filter")]
     Level(#[from] ParseError),
-    /// Somebody else collects the events already.
+    /// Another subscriber is installed.
     #[error("logging is already set up")]
     Taken(#[from] TryInitError),
 }
 
-/// It makes an error of every request that is none, of which anybody may send as many as he likes. Who wants to see them
-/// names it in `log.level`.
-const STRANGERS: &str = "actix_http::h1::dispatcher";
+/// Logs an error for every malformed request, and any client can send as many as it likes. Off unless `log.level` names
+/// it.
+const HTTP_PARSER: &str = "actix_http::h1::dispatcher";
 
-/// Sends events to stderr, and panics of any thread as one `error` event each.
+/// Logs events to stderr, and each panic of any thread as one `error` event.
 ///
 /// # Errors
-/// When it is called a second time, or when the filter is bad.
+/// When it is called twice, or with an invalid filter.
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(format!("{STRANGERS}=off,{}", log.level))?;
-    // A write that fails is told on stderr by default, with a macro that panics when stderr is what failed.
+    let filter = EnvFilter::try_new(format!("{HTTP_PARSER}=off,{}", log.level))?;
+    // By default a failed write is reported on stderr, with a macro that panics when stderr is closed.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match log.format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init()?,
@@ -44,12 +45,12 @@ pub fn init(log: &Log) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Makes every panic an `error` event; where the filter hides those, the panic is told as before.
+/// Logs every panic as an `error` event. Where the filter hides it, the previous hook prints the panic.
 fn log_panics() {
-    let before = panic::take_hook();
+    let previous = panic::take_hook();
     panic::set_hook(Box::new(move |info: &PanicHookInfo<'_>| {
         if !tracing::enabled!(Level::ERROR) {
-            return before(info);
+            return previous(info);
         }
         let location = info.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current();
@@ -58,10 +59,10 @@ fn log_panics() {
     }));
 }
 
-/// What a panic said, from its payload.
+/// The message in the payload of a panic.
 pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }
 
 #[cfg(test)]
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_one_error_event_that_says_where() {
+    fn a_panic_is_one_error_event_with_its_location() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(move || writer.clone());

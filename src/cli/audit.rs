@@ -1,4 +1,4 @@
-//! `m3a3 audit`: list what is missing.
+//! `m3a3 audit`: lists missing rows, files and scores.
 
 use std::process::ExitCode;
 
@@ -19,24 +19,25 @@ Examples:
   m3a3 audit
   m3a3 audit --format json
 
-It compares images with their files and thumbnails, files with their rows, jobs with their images and orders, and the
-scores in the database with the board in Redis. It changes nothing and reads in portions, so run it whenever you like,
-beside running servers and workers too. Exit codes: 0 nothing is missing, 1 something is, 2 usage or configuration.";
+Compares images with their files and thumbnails, files with their rows, jobs with their images and
+orders, and the scores in the database with the board in Redis. Changes nothing and reads in small
+batches, so it can run at any time, also beside running servers and workers.
+Exit codes: 0 nothing is missing, 1 something is missing, 2 usage or configuration error.";
 
-/// Compare rows, files, jobs and the board, and list what is missing
+/// List missing rows, files and scores
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Audit {
-    /// The form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Aligned columns and a summary.
+    /// Aligned columns and a summary
     Table,
-    /// JSON with every field.
+    /// JSON with every field
     Json,
 }
 
@@ -52,7 +53,10 @@ impl Audit {
             .with_context(|| format!("cannot read the image root {}", config.images.root.display()))?;
         let location = Location::new(&config.database.path);
         if location.path().exists() && !is_up_to_date(&location)? {
-            bail!("{} has the schema of another m3a3; use that one, or `m3a3 migrate`", location.path().display());
+            bail!(
+                "{} has the schema of another version of m3a3; use that version, or run `m3a3 migrate`",
+                location.path().display()
+            );
         }
         let report = with_database(config, async |database| {
             with_redis(config, async |bus| {

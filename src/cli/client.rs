@@ -1,7 +1,6 @@
-//! `m3a3 client`: the leaderboard, live.
+//! `m3a3 client`: the live leaderboard.
 //!
-//! Three things run side by side: the connection, what shows it, and the wait for a signal. The first that ends asks the
-//! others to.
+//! The connection, the view and the signal handler run concurrently. The first to end stops the others.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -20,8 +19,8 @@ use crate::client::{self, Address, Feed};
 use crate::lifecycle::Signals;
 use crate::telemetry::{self, panic_message};
 
-/// How long what is being shown may take to end: a reader that has stopped reading holds nobody up.
-const CLOSING: Duration = Duration::from_secs(2);
+/// How long the view may take to close: a blocked stdout must not block the exit.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,28 +28,28 @@ Examples:
   m3a3 client --url https://game.example.org
   m3a3 client | jq -r '.leaderboard[0].username // empty'
 
-Without a terminal it prints one JSON object a line: \"connected\", \"current_leaderboard\" (at the
-start of each connection), \"update_leaderboard\" (on every change) and \"disconnected\" as \"event\",
-the players as \"leaderboard\". A server that cannot be reached at the start is an error; one that goes
-away later is waited for, however long it takes.";
+Without a terminal it prints one JSON object per line. \"event\" is \"connected\", \"current_leaderboard\"
+(at the start of each connection), \"update_leaderboard\" (on every change) or \"disconnected\";
+\"leaderboard\" holds the players. Fails if the server is unreachable at the start; reconnects without
+a limit later.";
 
 /// Watch the leaderboard live
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Client {
-    /// The game server's address
+    /// URL of the game server
     #[arg(long, value_name = "URL", default_value = "http://localhost:3011")]
     url: Address,
-    /// The form of the output [default: table on a terminal, else json]
+    /// Output format [default: table on a terminal, otherwise json]
     #[arg(long, value_enum)]
     format: Option<Format>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// A live table; needs a terminal
+    /// Live table; requires a terminal
     Table,
-    /// A line for each event
+    /// One JSON object per event
     Json,
 }
 
@@ -60,11 +59,11 @@ impl Subcommand for Client {
         let is_terminal = io::stdout().is_terminal();
         match (self.format, is_terminal) {
             (Some(Format::Table), false) => {
-                output::complain("--format table needs a terminal, and stdout is none; try --format json");
+                output::print_error("--format table requires a terminal, and stdout is not one; use --format json");
                 Ok(ExitCode::from(2))
             }
             (Some(Format::Table) | None, true) => {
-                // Logs would be drawn over the table, so there are none.
+                // No logging: log lines would overwrite the table.
                 let address = self.url.clone();
                 block_on(watch(self.url, move |feed, stop| client::show(address, feed, stop)))
             }
@@ -76,7 +75,7 @@ impl Subcommand for Client {
     }
 }
 
-/// Runs until the view ends, until a signal, or until there is no server to watch.
+/// Runs until the view ends, a signal arrives, or the connection fails.
 async fn watch(
     address: Address,
     view: impl FnOnce(&Feed, &CancellationToken) -> io::Result<()> + Send + 'static,
@@ -101,7 +100,7 @@ async fn watch(
         () = stop.cancelled() => {}
         _ = signals.next() => stop.cancel(),
     }
-    let (connected, viewed) = tokio::join!(connection, timeout(CLOSING, viewing));
+    let (connected, viewed) = tokio::join!(connection, timeout(CLOSE_TIMEOUT, viewing));
     connected.map_err(|error| panicked("the connection", error))??;
     if let Ok(viewed) = viewed {
         viewed.map_err(|error| panicked("the view", error))?.context("cannot show the leaderboard")?;

@@ -1,4 +1,4 @@
-//! `m3a3 completions`: completions for a shell, on stdout.
+//! `m3a3 completions`: shell completions on stdout.
 
 use std::process::ExitCode;
 
@@ -14,11 +14,11 @@ Examples:
   m3a3 completions zsh > ~/.zfunc/_m3a3
   m3a3 completions fish > ~/.config/fish/completions/m3a3.fish";
 
-/// Print completions for a shell
+/// Generate shell completions
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Completions {
-    /// The shell
+    /// Shell to generate completions for
     shell: Shell,
 }
 

@@ -1,4 +1,4 @@
-//! `m3a3 config show`: the configuration in force.
+//! `m3a3 config show`: the effective configuration.
 
 use std::process::ExitCode;
 
@@ -19,20 +19,20 @@ Examples:
   M3A3_ENV=production m3a3 config show --format json
   m3a3 config show --set serve.port=8080";
 
-/// Print every setting in force and where it came from, secrets hidden
+/// Print every setting and its origin, with secrets hidden
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Show {
-    /// The form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Toml)]
     format: Format,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Format {
-    /// With the origins as comments.
+    /// TOML with the origins as comments
     Toml,
-    /// {section: {key: {"value", "origin"}}}.
+    /// JSON: {section: {key: {"value", "origin"}}}
     Json,
 }
 

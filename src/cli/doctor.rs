@@ -1,4 +1,4 @@
-//! `m3a3 doctor`: is everything well that m3a3 stands on?
+//! `m3a3 doctor`: checks configuration, database, Redis, disk and queues.
 
 use std::process::ExitCode;
 
@@ -17,10 +17,11 @@ Examples:
   m3a3 doctor
   m3a3 doctor --database-url data/m3a3.db --redis-url redis://127.0.0.1:6379
 
-A line for each thing: ok, note, or WRONG, what was seen, and what to do. Exits with 1 if anything is wrong. It changes
-nothing, so run it whenever you like, beside running servers and workers too.";
+Prints one line per check: ok, note or WRONG, the result, and how to fix it. Changes nothing, so it
+can run at any time, also beside running servers and workers. Exit codes: 0 no check is WRONG, 1 at
+least one is.";
 
-/// Look at everything that m3a3 stands on, and say what to do about what is wrong
+/// Check configuration, database, Redis, disk and queues
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Doctor {}
@@ -47,16 +48,16 @@ async fn examine(config: Result<Config, ConfigError>) -> anyhow::Result<ExitCode
     Ok(if wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What the email worker would not start without.
+/// The mail templates, without which the email worker does not start.
 fn templates(config: &Config) -> Finding {
     match email::check(&config.email) {
-        Ok(()) => Finding::ok("mail templates", "each of them works"),
-        Err(error) => Finding::error("mail templates", output::join(&error), "mend the template, or email.templates"),
+        Ok(()) => Finding::ok("mail templates", "all are valid"),
+        Err(error) => Finding::error("mail templates", output::join(&error), "fix the template, or email.templates"),
     }
 }
 
 fn misconfigured(error: &ConfigError) -> Finding {
-    Finding::error("configuration", output::join(error), "mend that first: nothing starts until then")
+    Finding::error("configuration", output::join(error), "fix this first; nothing can start until then")
 }
 
 fn configured(config: &Config) -> Finding {

@@ -1,4 +1,4 @@
-//! `m3a3 game-server`: the live leaderboard, and orders.
+//! `m3a3 game-server`: the live leaderboard and orders.
 
 use std::process::ExitCode;
 
@@ -18,17 +18,17 @@ Examples:
   M3A3_AUTH__TOKEN=secret m3a3 game-server --host 0.0.0.0
   M3A3_WEBHOOK__URL=https://shop.example/hooks m3a3 game-server
 
-It prints `listening on URL` once it accepts connections. Start as many as you like on one database and one Redis: a
-score that one accepts reaches the clients of all.";
+Prints `listening on URL` once it accepts connections. Any number of game servers can share one
+database and one Redis: a score that one of them accepts reaches the clients of all.";
 
-/// Take scores and orders, push the leaderboard to everyone who watches
+/// Run the game server: scores, live leaderboard, orders
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct GameServer {
-    /// The address to listen on [game.host]
+    /// Address to listen on [game.host]
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
-    /// The port to listen on, 0 for a free one [game.port]
+    /// Port to listen on, 0 for any free port [game.port]
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
 }

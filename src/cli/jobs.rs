@@ -1,4 +1,4 @@
-//! `m3a3 jobs`: see what became of jobs, and see to those that did not end well.
+//! `m3a3 jobs`: inspects and manages jobs.
 
 use std::process::ExitCode;
 
@@ -19,15 +19,16 @@ use crate::jobs::{JobState, Kind};
 
 const EXAMPLES: &str = "\
 Examples:
-  m3a3 jobs list --state dead                       what was given up, and why
+  m3a3 jobs list --state dead                       dead jobs and their errors
   m3a3 jobs list --kind email --since 2h --format json
   m3a3 jobs show 01a20af3-7c5c-7497-8f81-9c67afd551d6
   m3a3 jobs retry --state dead --kind webhook
   m3a3 jobs purge --older-than 7d
 
-They work on the database, whether or not a server or a worker runs. The same is on the API server below /admin/jobs.";
+They work on the database; no server or worker needs to run. The API server has the same under
+/admin/jobs.";
 
-/// See what became of jobs, and see to those that did not end well
+/// Inspect and manage jobs
 #[derive(clap::Subcommand)]
 #[command(after_help = EXAMPLES)]
 pub(super) enum Jobs {
@@ -38,74 +39,74 @@ pub(super) enum Jobs {
     Purge(Purge),
 }
 
-/// List jobs, the newest first
+/// List jobs, newest first
 #[derive(Args)]
 pub(super) struct List {
-    /// Only those that are queued, running, done, dead or cancelled
+    /// Only jobs in this state: queued, running, done, dead or cancelled
     #[arg(long, value_parser = state)]
     state: Option<JobState>,
-    /// Only thumbnail, webhook, warehouse or email jobs
+    /// Only jobs of this kind: thumbnail, webhook, warehouse or email
     #[arg(long, value_parser = kind)]
     kind: Option<Kind>,
-    /// Only this user's
+    /// Only jobs of this user
     #[arg(long, value_name = "ID")]
     user: Option<UserId>,
-    /// Only those made since then: a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d
+    /// Only jobs created since a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<UnixMillis>,
-    /// How many at most
+    /// Maximum number of jobs
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
-    /// The form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// Show a job with each of its attempts
+/// Show a job and its attempts
 #[derive(Args)]
 pub(super) struct Show {
-    /// The job
+    /// Job id
     id: JobId,
-    /// The form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
-/// Try jobs again that are dead or cancelled
+/// Queue dead or cancelled jobs again
 #[derive(Args)]
 pub(super) struct Retry {
-    /// These jobs
+    /// Job ids
     #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
     ids: Vec<JobId>,
-    /// All that are dead, or all that are cancelled
+    /// All jobs in this state: dead or cancelled
     #[arg(long, value_parser = ended)]
     state: Option<JobState>,
-    /// Of these, only thumbnail, webhook, warehouse or email jobs
+    /// With --state, only thumbnail, webhook, warehouse or email jobs
     #[arg(long, value_parser = kind, requires = "state")]
     kind: Option<Kind>,
 }
 
-/// Take jobs back that have not come to their end
+/// Cancel unfinished jobs
 #[derive(Args)]
 pub(super) struct Cancel {
-    /// These jobs
+    /// Job ids
     #[arg(value_name = "ID", required = true)]
     ids: Vec<JobId>,
 }
 
-/// Remove jobs that have come to their end
+/// Delete finished jobs
 #[derive(Args)]
 pub(super) struct Purge {
-    /// How long ago they ended at least, such as 90s, 2h or 7d
+    /// Minimum age, such as 90s, 2h or 7d
     #[arg(long, value_name = "AGE")]
     older_than: Age,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Aligned columns.
+    /// Aligned columns
     Table,
-    /// JSON with every field.
+    /// JSON with every field
     Json,
 }
 
@@ -159,12 +160,13 @@ fn rows(jobs: &[JobSummary]) -> String {
         .iter()
         .map(|job| {
             let user = job.user_id.map(|user| user.to_string()).unwrap_or_default();
-            let told = job.error.clone().or_else(|| job.note.clone()).unwrap_or_default();
-            let (kind, state, made) = (job.kind.clone(), job.state.name().to_owned(), timestamp::text(job.created_at));
-            [job.id.to_string(), kind, state, job.attempts.to_string(), user, made, told]
+            let error = job.error.clone().or_else(|| job.note.clone()).unwrap_or_default();
+            let (kind, state, created) =
+                (job.kind.clone(), job.state.name().to_owned(), timestamp::text(job.created_at));
+            [job.id.to_string(), kind, state, job.attempts.to_string(), user, created, error]
         })
         .collect();
-    table(["ID", "KIND", "STATE", "FAILED", "USER", "MADE", "ERROR OR NOTE"], &rows)
+    table(["ID", "KIND", "STATE", "FAILED", "USER", "CREATED", "ERROR OR NOTE"], &rows)
 }
 
 impl Show {
@@ -187,7 +189,7 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
         ["state".to_owned(), job.state.name().to_owned()],
         ["failed".to_owned(), job.attempts.to_string()],
         ["crashes".to_owned(), job.crashes.to_string()],
-        ["made".to_owned(), timestamp::text(job.created_at)],
+        ["created".to_owned(), timestamp::text(job.created_at)],
         ["due".to_owned(), timestamp::text(job.run_at)],
     ];
     let optional = [
@@ -202,11 +204,11 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
         .map(|attempt| {
             let ended = attempt.ended_at.map(timestamp::text).unwrap_or_default();
             let error = attempt.error.clone().unwrap_or_default();
-            let began = timestamp::text(attempt.started_at);
-            [began, ended, attempt.outcome.clone(), attempt.worker.clone(), error]
+            let started = timestamp::text(attempt.started_at);
+            [started, ended, attempt.outcome.clone(), attempt.worker.clone(), error]
         })
         .collect();
-    let attempts = table(["BEGAN", "ENDED", "OUTCOME", "WORKER", "ERROR"], &attempts);
+    let attempts = table(["STARTED", "ENDED", "OUTCOME", "WORKER", "ERROR"], &attempts);
     format!("{}\n{attempts}", table(["FIELD", "VALUE"], &rows))
 }
 
@@ -244,7 +246,7 @@ impl Purge {
     }
 }
 
-/// Does something to each of these jobs, and says in the end for how many there was nothing to do.
+/// Applies an operation to each job. Fails in the end if it did not apply to some of them, and names those.
 async fn intervene(
     ids: &[JobId],
     done: &str,
@@ -258,5 +260,5 @@ async fn intervene(
             Intervention::Unknown => refused.push(format!("there is no job {id}")),
         }
     }
-    if refused.is_empty() { Ok(()) } else { bail!("left as they are: {}", refused.join(", ")) }
+    if refused.is_empty() { Ok(()) } else { bail!("unchanged: {}", refused.join(", ")) }
 }

@@ -1,4 +1,4 @@
-//! `m3a3 leaderboard`: what operators do to the board.
+//! `m3a3 leaderboard`: repairs the board in Redis, and removes players.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::config::Config;
 use crate::ids::Username;
 use crate::leaderboard;
 
-/// How long Redis may take to be connected.
-const REDIS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the connection to Redis may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Refill the board in Redis, remove a player
+/// Refill the leaderboard in Redis, remove players
 #[derive(clap::Subcommand)]
 pub(super) enum Leaderboard {
     Refill(Refill),
     Remove(Remove),
 }
 
-/// Send every score of the database to Redis again
+/// Send every score to Redis again
 ///
-/// Deletes the cursor that says how far Redis is. A running game server notices that within a second. Players that only
-/// other programs have written stay, unless the board was seeded before.
+/// Deletes the cursor of the sync. A running game server notices this within a second. Players that only other clients
+/// have written to Redis stay, unless the board was seeded before.
 #[derive(Args)]
 pub(super) struct Refill {
-    /// Empty the board first: after the database was restored from a backup
+    /// Clear the board first, such as after restoring a backup of the database
     #[arg(long)]
     replace: bool,
 }
@@ -38,7 +38,7 @@ pub(super) struct Refill {
 /// Remove a player from the board
 #[derive(Args)]
 pub(super) struct Remove {
-    /// The player's name
+    /// Player name
     #[arg(value_name = "NAME")]
     name: String,
 }
@@ -57,9 +57,9 @@ impl Subcommand for Leaderboard {
 }
 
 async fn refill(config: &Config) -> anyhow::Result<()> {
-    with_redis(config, async |bus| match timeout(REDIS_TIMEOUT, bus.connected()).await {
-        Ok(()) => leaderboard::refill(&bus).await.context("the cursor cannot be deleted"),
-        Err(_) => bail!("Redis cannot be reached (check redis.url, or start it)"),
+    with_redis(config, async |bus| match timeout(CONNECT_TIMEOUT, bus.connected()).await {
+        Ok(()) => leaderboard::refill(&bus).await.context("cannot delete the cursor"),
+        Err(_) => bail!("Redis is unreachable (check redis.url, or start Redis)"),
     })
     .await?;
     output::print("the game servers send every score to Redis again\n")
@@ -75,7 +75,7 @@ async fn remove(config: &Config, name: &str) -> anyhow::Result<()> {
     let removed = with_database(config, async |database| Ok(leaderboard::remove(&database, &name).await?)).await?;
     if !removed {
         bail!(
-            "m3a3 has no score of {}; if another program has written one, it is removed from Redis all the same",
+            "no score of {} is stored; a score that another client has written to Redis is removed nevertheless",
             name.as_str()
         );
     }

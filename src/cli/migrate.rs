@@ -1,4 +1,4 @@
-//! `m3a3 migrate`: bring the database's schema up to date.
+//! `m3a3 migrate`: updates the database schema.
 
 use std::process::ExitCode;
 
@@ -13,10 +13,10 @@ Examples:
   m3a3 migrate
   m3a3 migrate --database-url file:./dev.db
 
-Every server and worker does this at its start; run it by itself to see it done before. A users table of the service
-that m3a3 replaces is taken over with all its rows.";
+Every server and worker does this at its start. An existing users table of the replaced Node service
+is kept with all its rows.";
 
-/// Bring the database's schema up to date
+/// Update the database schema
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Migrate {}

@@ -1,7 +1,13 @@
-//! The command line: one file per subcommand, each the composition root of what it starts.
+//! The command line: one file per subcommand.
 //!
-//! Consumes the arguments and the configuration. Results go to stdout, everything else to stderr. Exit codes: 0 fine,
-//! 1 failed, 2 usage or configuration.
+//! Consumes the arguments and the configuration. Results are printed to stdout, everything else to stderr. Exit codes:
+//! 0 success, 1 failure, 2 usage or configuration error. Owns no table, and publishes only what an operator's command
+//! causes. Never contains the logic of a domain: it starts domains and prints their results.
+//!
+//! - `subcommand`, `system`: the trait of all subcommands, the runtime
+//! - `composition`: the servers, workers and resources that subcommands are built from
+//! - `remote`: requests to an API server
+//! - `output`: results, errors and tables
 
 mod audit;
 #[cfg(feature = "client")]
@@ -34,32 +40,33 @@ use crate::config::{ConfigError, Overrides};
 
 const EXAMPLES: &str = "\
 Examples:
-  m3a3 up                                   everything in one process, nothing to install
-  m3a3 serve                                the API server alone
-  m3a3 game-server                          the leaderboard and orders alone
-  m3a3 worker thumbnail                     a worker alone; start as many as you like
-  m3a3 worker all                           every worker in one process
-  m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
-  m3a3 status 1                             what became of user 1's picture
-  m3a3 client                               the leaderboard, live
-  m3a3 jobs list --state dead               what was given up, and why
+  m3a3 up                                   run everything in one process
+  m3a3 serve                                run the API server
+  m3a3 game-server                          run the leaderboard and orders
+  m3a3 worker thumbnail                     run one worker; start as many as needed
+  m3a3 worker all                           run every worker in one process
+  m3a3 upload photo.jpg --user 1 --wait     upload an image, print its thumbnail's URL
+  m3a3 status 1                             print the thumbnail status of user 1
+  m3a3 client                               watch the leaderboard
+  m3a3 jobs list --state dead               list dead jobs and their errors
   m3a3 leaderboard refill                   send every score to Redis again
-  m3a3 warehouse report                     what the warehouse holds
-  m3a3 doctor                               is everything well, and what to do if not
+  m3a3 warehouse report                     print totals of the warehouse
+  m3a3 doctor                               find problems and how to fix them
   m3a3 audit                                list missing rows, files and scores
-  m3a3 config show                          every setting, and where it came from
-  m3a3 completions bash > m3a3.bash         completions for a shell
+  m3a3 config show                          print every setting and its origin
+  m3a3 completions bash > m3a3.bash         generate shell completions
 
-Settings come from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
-serve.port) and flags; the later wins. Exit codes: 0 fine, 1 failed, 2 usage or configuration.";
+Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
+serve.port) and flags; later ones override earlier ones.
+Exit codes: 0 success, 1 failure, 2 usage or configuration error.";
 
-/// The examples, without those of a subcommand that this binary was built without.
+/// The examples, without those of a subcommand that this build does not include.
 fn examples() -> String {
     let lines = EXAMPLES.lines().filter(|line| cfg!(feature = "client") || !line.contains("m3a3 client"));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Pictures in, thumbnails out, leaderboards live: one binary that does the jobs and loses none.
+/// Image uploads, thumbnails, leaderboards and orders, with durable background jobs
 #[derive(Parser)]
 #[command(name = "m3a3", version, after_help = examples(), max_term_width = 100)]
 pub struct Cli {
@@ -93,23 +100,23 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// Flags that set configuration, for every subcommand.
+/// Flags of every subcommand that override the configuration.
 #[derive(Args)]
 #[command(next_help_heading = "Configuration")]
 struct Settings {
-    /// The SQLite file [database.url]
+    /// SQLite file [database.url]
     #[arg(long, global = true, value_name = "PATH")]
     database_url: Option<String>,
-    /// Where Redis is [redis.url]
+    /// URL of Redis [redis.url]
     #[arg(long, global = true, value_name = "URL")]
     redis_url: Option<String>,
-    /// What is logged: error, warn, info, debug, trace, off, also per module [log.level]
+    /// Log level: error, warn, info, debug, trace or off, also per module [log.level]
     #[arg(long, global = true, value_name = "FILTER")]
     log_level: Option<String>,
-    /// "text" or "json" [log.format]
+    /// Log format: text or json [log.format]
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Any other key, such as serve.port=8080; may be given several times
+    /// Set any key, such as serve.port=8080; can be repeated
     #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
@@ -140,10 +147,10 @@ impl Settings {
 }
 
 impl Cli {
-    /// Does what the command line asks, and says on stderr, in one line, why that failed.
+    /// Runs the subcommand; prints an error as one line to stderr.
     pub fn run(self) -> ExitCode {
         self.dispatch().unwrap_or_else(|error| {
-            output::complain(&output::chain(&error));
+            output::print_error(&output::chain(&error));
             let configuration = error.chain().any(|cause| cause.is::<ConfigError>());
             ExitCode::from(if configuration { 2 } else { 1 })
         })

@@ -17,10 +17,10 @@ Examples:
   m3a3 serve --port 8080
   M3A3_AUTH__TOKEN=secret m3a3 serve --host 0.0.0.0
 
-It prints `listening on URL` once it accepts connections. Thumbnails are made by `m3a3 worker thumbnail`,
-which shares its database and image root; Redis carries the news between them.";
+Prints `listening on URL` once it accepts connections. `m3a3 worker thumbnail` creates the
+thumbnails; it needs the same database and image root. Redis carries the notifications between them.";
 
-/// Accept pictures, answer polls, serve thumbnails
+/// Run the API server: uploads, statuses, thumbnails
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Serve {
@@ -28,13 +28,13 @@ pub(super) struct Serve {
     address: Address,
 }
 
-/// Where to listen.
+/// The address to listen on.
 #[derive(Args)]
 pub(super) struct Address {
-    /// The address to listen on [serve.host]
+    /// Address to listen on [serve.host]
     #[arg(long, value_name = "ADDRESS")]
     host: Option<String>,
-    /// The port to listen on, 0 for a free one [serve.port]
+    /// Port to listen on, 0 for any free port [serve.port]
     #[arg(long, value_name = "PORT")]
     port: Option<String>,
 }

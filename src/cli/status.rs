@@ -1,4 +1,4 @@
-//! `m3a3 status`: what became of a user's picture.
+//! `m3a3 status`: the thumbnail status of a user.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 use reqwest::StatusCode;
 
 use super::output;
-use super::remote::api::{self, Answer, Api, Outcome, Server};
+use super::remote::api::{self, Api, ApiResponse, Outcome, Server};
 use super::remote::backoff::Backoff;
 use super::subcommand::{Launcher, Subcommand};
 use crate::config::{Config, Overrides};
@@ -20,36 +20,36 @@ const EXAMPLES: &str = "\
 Examples:
   m3a3 status 1
   m3a3 status 1 --wait
-  m3a3 status 1 --wait --attempts 10 --max-delay-s 5 --url https://pictures.example.org
+  m3a3 status 1 --wait --attempts 10 --max-delay-s 5 --url https://images.example.org
 
-The server's answer goes to stdout as JSON. Exits with 0 when the thumbnail is there, else with 1.";
+Prints the server's response as JSON. Exit codes: 0 the thumbnail is ready, 1 it is not.";
 
-/// Ask what became of a user's picture
+/// Print the thumbnail status of a user
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Status {
-    /// The user's number
+    /// User id
     user: UserId,
-    /// Wait until the thumbnail is there, asking again when that takes long
+    /// Wait until the thumbnail is ready
     #[arg(long)]
     wait: bool,
-    /// How often to ask in all
+    /// Maximum attempts
     #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..), requires = "wait")]
     attempts: u32,
-    /// Seconds to wait after the first attempt; they double with each further one
+    /// Seconds to wait after the first attempt; doubled after each one
     #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, requires = "wait")]
     base_delay_s: Duration,
-    /// The most seconds to wait between two attempts
+    /// Maximum seconds to wait between two attempts
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, requires = "wait")]
     max_delay_s: Duration,
-    /// Seconds after which an attempt is given up; the server holds one for 30
+    /// Timeout of an attempt in seconds; the server holds a request for 30
     #[arg(long, value_name = "SECONDS", default_value = "35", value_parser = seconds, requires = "wait")]
     timeout_s: Duration,
     #[command(flatten)]
     server: Server,
 }
 
-/// A number of seconds, which may have decimals.
+/// Parses seconds, which may have decimals.
 fn seconds(text: &str) -> Result<Duration, &'static str> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or("expected a number of seconds, 0 or more")
@@ -69,14 +69,14 @@ impl Status {
     async fn print(&self, config: &Config) -> anyhow::Result<ExitCode> {
         let api = self.server.api(config)?;
         let outcome = if self.wait { self.poll(&api).await? } else { self.ask(&api).await? };
-        let answer = outcome?;
-        if !answer.body.is_null() {
-            output::print(&format!("{}\n", answer.body))?;
+        let response = outcome?;
+        if !response.body.is_null() {
+            output::print(&format!("{}\n", response.body))?;
         }
-        if is_done(&answer) {
+        if is_done(&response) {
             return Ok(ExitCode::SUCCESS);
         }
-        bail!("user {}: {}", self.user, answer.message())
+        bail!("user {}: {}", self.user, response.message())
     }
 
     async fn ask(&self, api: &Api) -> anyhow::Result<Outcome> {
@@ -84,7 +84,7 @@ impl Status {
         Ok(api.send(api.get(&url).timeout(REQUEST_TIMEOUT)).await)
     }
 
-    /// Asks for the live status until it is final or no attempt is left.
+    /// Requests the live status until it is final or no attempt is left.
     async fn poll(&self, api: &Api) -> anyhow::Result<Outcome> {
         let url = api.url(&format!("status-live/{}", self.user))?;
         let backoff = Backoff { attempts: self.attempts, base: self.base_delay_s, max: self.max_delay_s };
@@ -93,17 +93,17 @@ impl Status {
     }
 }
 
-fn is_done(answer: &Answer) -> bool {
-    answer.status == StatusCode::OK && answer.text("status") == Some("done")
+fn is_done(response: &ApiResponse) -> bool {
+    response.status == StatusCode::OK && response.text("status") == Some("done")
 }
 
-/// Whether an answer may be another one soon: not yet done, or a server that has no time or is broken.
-fn is_pending(answer: &Answer) -> bool {
-    let pending = answer.status == StatusCode::OK && answer.text("status") == Some("pending");
+/// Whether a retry may get another response: the job is pending, or the server is overloaded or failing.
+fn is_pending(response: &ApiResponse) -> bool {
+    let pending = response.status == StatusCode::OK && response.text("status") == Some("pending");
     pending
-        || answer.status == StatusCode::REQUEST_TIMEOUT
-        || answer.status == StatusCode::TOO_MANY_REQUESTS
-        || answer.status.is_server_error()
+        || response.status == StatusCode::REQUEST_TIMEOUT
+        || response.status == StatusCode::TOO_MANY_REQUESTS
+        || response.status.is_server_error()
 }
 
 #[cfg(test)]

@@ -2,15 +2,14 @@
 
 use std::future::Future;
 
-/// Runs a future on an actix system, where each thread of an HTTP server gets a runtime of its own.
+/// Runs a future on an actix system: each thread of an HTTP server has a runtime of its own.
 pub(crate) fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let system = actix_rt::System::new();
-    // A server's thread may still be ending when this one is gone. The last handle of the system that is dropped
-    // wakes a task of it, and Tokio panics where a thread that ends does so, which aborts the process: so none is the
-    // last.
+    // A server's thread may still be exiting after this one. Dropping the last handle of the system wakes one of its
+    // tasks, and Tokio panics when an exiting thread does so, which aborts the process. This handle is never dropped.
     std::mem::forget(actix_rt::System::current());
     let result = system.block_on(future);
-    // Dropping a runtime waits for its blocking tasks, however long they take; the process ends now, and they with it.
+    // Dropping a runtime waits for its blocking tasks without a limit. The process exits now, and ends them.
     std::mem::forget(system);
     result
 }
@@ -23,7 +22,7 @@ mod tests {
 
     use super::*;
 
-    /// A task's value that keeps the thread from ending until the main thread has ended.
+    /// A task's value that blocks the exit of its thread until the main thread has exited.
     struct EndsLast {
         ending: Option<oneshot::Sender<()>>,
         main_ended: mpsc::Receiver<()>,
@@ -32,15 +31,15 @@ mod tests {
     impl Drop for EndsLast {
         fn drop(&mut self) {
             let _ = self.ending.take().map(|ending| ending.send(()));
-            // The sender is dropped.
+            // Returns once the sender is dropped.
             let _ = self.main_ended.recv();
         }
     }
 
     #[test]
-    fn a_server_s_thread_may_end_after_the_main_thread() {
+    fn a_server_s_thread_may_exit_after_the_main_thread() {
         let (main_running, main_ended) = mpsc::channel();
-        // Its end drops what the thread keeps for itself, like the end of the main thread does.
+        // Exiting drops the thread-local values, as on the main thread.
         let main = std::thread::spawn(|| {
             block_on(async {
                 let (ending, is_ending) = oneshot::channel();
@@ -53,7 +52,7 @@ mod tests {
                 // The thread runs its commands in order.
                 arbiter.stop();
                 is_ending.await?;
-                // The system hears that the thread is ending, and waits for the next news.
+                // The system learns that the thread is exiting, and waits for the next command.
                 for _ in 0..10 {
                     tokio::task::yield_now().await;
                 }
@@ -62,7 +61,7 @@ mod tests {
         });
         let arbiter = main.join().unwrap().unwrap();
         drop(main_running);
-        // A panic here would abort the process, since the thread's own data is being dropped.
+        // A panic here would abort the process, since thread-local values are being dropped.
         arbiter.join().unwrap();
     }
 }

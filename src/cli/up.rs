@@ -1,4 +1,4 @@
-//! `m3a3 up`: everything in one process, with nothing to install.
+//! `m3a3 up`: all servers and workers in one process, without external services.
 
 use std::process::ExitCode;
 
@@ -20,16 +20,16 @@ Examples:
   m3a3 up --port 8080
   m3a3 up --redis-url redis://127.0.0.1:6379
 
-Without a Redis of yours, a small broker inside of this process stands in for it. It is for this process and for other
-m3a3 commands on the same data; what it forgets at the end costs time, never data.";
+Without a configured Redis it runs an embedded broker, for this process and for other m3a3 commands
+on the same data. The broker keeps nothing when it stops; no data depends on it.";
 
-/// Run everything in this process: API server, game server, every worker, and Redis if there is none
+/// Run everything in one process: API server, game server, all workers, Redis if none is configured
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Up {
     #[command(flatten)]
     address: Address,
-    /// The port of the leaderboard and orders, 0 for a free one [game.port]
+    /// Port of the game server, 0 for any free port [game.port]
     #[arg(long, value_name = "PORT")]
     game_port: Option<String>,
 }
@@ -69,7 +69,7 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn greeting(config: &Config, url: &str, game_url: &str) -> String {
-    let redis = if config.redis.url.is_some() { "yours" } else { "embedded" };
+    let redis = if config.redis.url.is_some() { "external" } else { "embedded" };
     let mail = match &config.email.smtp_url {
         Some(server) => format!("sent by {}", server.host),
         None => format!("in files below {}", config.images.root.join("outbox").display()),
@@ -82,12 +82,12 @@ fn greeting(config: &Config, url: &str, game_url: &str) -> String {
          \n  game        {game_url}\
          \n  thumbnails  {concurrency} at a time\
          \n  database    {database}\
-         \n  pictures    below {root}\
+         \n  images      below {root}\
          \n  mail        {mail}\
          \n  Redis       {redis}\n\
          \n\
          Open in a browser:\n\
-         \n  {url}/     upload pictures\
+         \n  {url}/     upload images\
          \n  {game_url}/     watch the leaderboard\n\
          \n\
          Or try:\n\

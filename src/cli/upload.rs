@@ -1,7 +1,6 @@
-//! `m3a3 upload`: sends pictures to the API server, and waits for their thumbnails if asked to.
+//! `m3a3 upload`: uploads images to the API server, and optionally waits for their thumbnails.
 //!
-//! Files are streamed, a few at a time. Each has an `Idempotency-Key`, so that a request sent again uploads nothing
-//! twice.
+//! Streams a few files at a time. Each has an `Idempotency-Key`, so that a retried request uploads nothing twice.
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
@@ -20,21 +19,21 @@ use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
 use super::output;
-use super::remote::api::{self, Answer, Api, Server};
+use super::remote::api::{self, Api, ApiResponse, Server};
 use super::remote::backoff::{Attempt, Backoff};
 use super::subcommand::{Launcher, Subcommand};
 use crate::config::{Config, Overrides};
 use crate::ids::UserId;
 
-const AT_A_TIME: usize = 3;
+const MAX_CONCURRENT: usize = 3;
 const FIRST_DELAY: Duration = Duration::from_millis(500);
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// The slowest line that an upload is expected to get through.
-const BYTES_PER_SECOND: u64 = 32 * 1024;
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Longer than any server holds a poll.
+const MAX_DELAY: Duration = Duration::from_secs(30);
+/// The minimum upload rate; with the base timeout, it limits the time of an upload.
+const MIN_BYTES_PER_SECOND: u64 = 32 * 1024;
+const BASE_TIMEOUT: Duration = Duration::from_secs(60);
+/// More than the longest time that a server holds a poll.
 const POLL_TIMEOUT: Duration = Duration::from_secs(75);
-/// Keeps a server that answers "pending" at once from being asked without a pause.
+/// The pause between polls, for a server that returns "pending" without holding them.
 const POLL_PAUSE: Duration = Duration::from_millis(200);
 
 const EXAMPLES: &str = "\
@@ -43,23 +42,23 @@ Examples:
   m3a3 upload *.jpg --user 1 --wait
   m3a3 upload photo.jpg --user 1 --wait | jq -r .thumbnailUrl
 
-On a terminal it shows how far it is; otherwise it prints one JSON object a file, in the order of
-the files. A file that fails does not keep the others from being uploaded; it exits with 1 then.";
+Shows progress on a terminal, otherwise prints one JSON object per file, in the order of the files.
+Continues after a failed file, and exits with 1 at the end.";
 
-/// Upload pictures of a user
+/// Upload images of a user
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Upload {
-    /// The pictures
+    /// Image files
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// The number of the user whose pictures they are
+    /// User id
     #[arg(long, value_name = "ID")]
     user: UserId,
-    /// Wait until the thumbnails are there, and print where
+    /// Wait for the thumbnails and print their URLs
     #[arg(long)]
     wait: bool,
-    /// How often to ask a server in all that does not answer or has too much to do
+    /// Maximum attempts when the server is unreachable or overloaded
     #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..))]
     attempts: u32,
     #[command(flatten)]
@@ -82,16 +81,16 @@ impl Upload {
             api: self.server.api(config)?,
             user: self.user,
             wait: self.wait,
-            backoff: Backoff { attempts: self.attempts, base: FIRST_DELAY, max: LONGEST_DELAY },
+            backoff: Backoff { attempts: self.attempts, base: FIRST_DELAY, max: MAX_DELAY },
             bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
         };
         let session = &session;
         let results = stream::iter(&self.files).map(|file| async move { (file, session.upload(file).await) });
-        let mut results = std::pin::pin!(results.buffered(AT_A_TIME));
+        let mut results = std::pin::pin!(results.buffered(MAX_CONCURRENT));
         let mut failed = 0;
         while let Some((file, result)) = results.next().await {
             failed += usize::from(result.is_err());
-            session.bars.suspend(|| tell(file, &result))?;
+            session.bars.suspend(|| report(file, &result))?;
         }
         if failed > 0 && self.files.len() > 1 {
             bail!("{failed} of {} files failed", self.files.len());
@@ -100,11 +99,11 @@ impl Upload {
     }
 }
 
-/// What happened to one file, on stdout; and on stderr why it failed.
-fn tell(file: &Path, result: &anyhow::Result<Uploaded>) -> anyhow::Result<()> {
+/// Prints the result of one file to stdout, and its error to stderr.
+fn report(file: &Path, result: &anyhow::Result<Uploaded>) -> anyhow::Result<()> {
     let name = file.display();
     if let Err(error) = result {
-        output::complain(&format!("{name}: {}", output::chain(error)));
+        output::print_error(&format!("{name}: {}", output::chain(error)));
     }
     match (io::stdout().is_terminal(), result) {
         (true, Err(_)) => Ok(()),
@@ -133,19 +132,19 @@ fn line(file: &Path, result: &anyhow::Result<Uploaded>) -> Value {
     line
 }
 
-/// What the server said when it took a picture.
+/// The server's response to an accepted upload.
 struct Accepted {
     job: String,
     image_path: Value,
 }
 
-/// A picture that the server has, and where its thumbnail is, if that was waited for.
+/// An accepted upload, and with `--wait` the URL of its thumbnail.
 struct Uploaded {
     accepted: Accepted,
     thumbnail: Option<String>,
 }
 
-/// All uploads of one command.
+/// The uploads of one command.
 struct Session {
     api: Api,
     user: UserId,
@@ -175,12 +174,12 @@ impl Session {
         Ok(Uploaded { accepted, thumbnail })
     }
 
-    /// Sends the file until the server takes or refuses it.
+    /// Sends the file until the server accepts or refuses it.
     async fn send(&self, file: &Path, size: u64, bar: &ProgressBar) -> anyhow::Result<Accepted> {
         let url = self.api.url("enqueue")?;
         let key = Uuid::new_v4().to_string();
-        let timeout = PATIENCE + Duration::from_secs(size / BYTES_PER_SECOND);
-        let answer = self
+        let timeout = BASE_TIMEOUT + Duration::from_secs(size / MIN_BYTES_PER_SECOND);
+        let response = self
             .backoff
             .retry(async || {
                 bar.set_position(0);
@@ -192,47 +191,47 @@ impl Session {
                 api::attempt(self.api.send(request).await, overloaded).map(|outcome| outcome.map_err(Into::into))
             })
             .await?;
-        if !answer.status.is_success() {
-            bail!(answer.message());
+        if !response.status.is_success() {
+            bail!(response.message());
         }
-        let job = answer.text("jobId").context("the server's answer has no jobId")?.to_owned();
-        Ok(Accepted { job, image_path: answer.body["imagePath"].clone() })
+        let job = response.text("jobId").context("the server's response has no jobId")?.to_owned();
+        Ok(Accepted { job, image_path: response.body["imagePath"].clone() })
     }
 
-    /// Waits for the job's end, and returns the thumbnail's URL.
+    /// Waits until the job has finished, and returns the thumbnail's URL.
     async fn thumbnail(&self, job: &str) -> anyhow::Result<String> {
         let url = self.api.url(&format!("jobs/{job}/live"))?;
         loop {
-            let answer = self.poll(&url).await?;
-            match (answer.status, answer.text("status")) {
+            let response = self.poll(&url).await?;
+            match (response.status, response.text("status")) {
                 (StatusCode::OK, Some("done")) => {
-                    let path = answer.text("thumbnailUrl").context("the server's answer has no thumbnailUrl")?;
+                    let path = response.text("thumbnailUrl").context("the server's response has no thumbnailUrl")?;
                     return Ok(self.api.url(path)?.into());
                 }
                 (StatusCode::OK | StatusCode::REQUEST_TIMEOUT, Some("pending")) => {
                     tokio::time::sleep(POLL_PAUSE).await;
                 }
-                _ => bail!(answer.message()),
+                _ => bail!(response.message()),
             }
         }
     }
 
-    async fn poll(&self, url: &Url) -> anyhow::Result<Answer> {
+    async fn poll(&self, url: &Url) -> anyhow::Result<ApiResponse> {
         let poll = async || api::attempt(self.api.send(self.api.get(url).timeout(POLL_TIMEOUT)).await, overloaded);
         Ok(self.backoff.retry(poll).await?)
     }
 }
 
-/// Whether the server may take the same request later.
-fn overloaded(answer: &Answer) -> bool {
-    matches!(answer.status.as_u16(), 429 | 502..=504)
+/// Whether the server may accept the same request later.
+fn overloaded(response: &ApiResponse) -> bool {
+    matches!(response.status.as_u16(), 429 | 502..=504)
 }
 
-/// The size in bytes of what can only be a file: opening a pipe would wait for its other end.
+/// The size of a regular file in bytes. Anything else is refused: opening a pipe would block.
 async fn size_of_file(file: &Path) -> anyhow::Result<u64> {
     let metadata = tokio::fs::metadata(file).await.context("cannot be read")?;
     if metadata.is_dir() {
-        bail!("is a folder, not a picture");
+        bail!("is a directory, not an image");
     }
     if !metadata.is_file() {
         bail!("is not a file");
@@ -240,7 +239,7 @@ async fn size_of_file(file: &Path) -> anyhow::Result<u64> {
     Ok(metadata.len())
 }
 
-/// The form of one request, which reads the file while it is sent.
+/// The form of one request, which streams the file.
 async fn form(user: UserId, file: &Path, size: u64, bar: &ProgressBar) -> anyhow::Result<Form> {
     let bytes = ReaderStream::new(File::open(file).await.context("cannot be read")?);
     let bar = bar.clone();

@@ -1,4 +1,4 @@
-//! `m3a3 warehouse`: what the warehouse holds.
+//! `m3a3 warehouse`: totals of the warehouse.
 
 use std::process::ExitCode;
 
@@ -17,28 +17,28 @@ Examples:
   m3a3 warehouse report --format json
   m3a3 warehouse report --format csv > report.csv";
 
-/// What the warehouse holds
+/// Report on the warehouse
 #[derive(clap::Subcommand)]
 pub(super) enum Warehouse {
     Report(ReportCommand),
 }
 
-/// Sum up pictures, the space saved by keeping each once, and orders by the day
+/// Print totals of assets, space saved by deduplication, and orders per day
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ReportCommand {
-    /// The form of the output
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// Aligned columns.
+    /// Aligned columns
     Table,
-    /// One object.
+    /// JSON object
     Json,
-    /// Lines of name,value.
+    /// CSV
     Csv,
 }
 
@@ -54,7 +54,7 @@ impl ReportCommand {
         let report = with_database(config, async |database| Ok(database.read(warehouse::report).await?)).await?;
         output::print(&match self.format {
             Format::Json => format!("{}\n", serde_json::to_string_pretty(&report)?),
-            Format::Table => table(["WHAT", "SUM"], &rows(&report)),
+            Format::Table => table(["METRIC", "VALUE"], &rows(&report)),
             Format::Csv => csv(&report),
         })?;
         Ok(ExitCode::SUCCESS)
@@ -73,7 +73,7 @@ fn rows(report: &Report) -> Vec<[String; 2]> {
     sums.into_iter().chain(days).collect()
 }
 
-/// RFC 4180; no name or number needs a quote.
+/// RFC 4180; no metric or value needs quotes.
 fn csv(report: &Report) -> String {
     let lines = rows(report).into_iter().map(|[name, sum]| format!("{name},{sum}\r\n"));
     format!("what,sum\r\n{}", lines.collect::<String>())

@@ -1,4 +1,4 @@
-//! `m3a3 worker`: background jobs.
+//! `m3a3 worker`: runs background jobs.
 
 use std::process::ExitCode;
 
@@ -15,34 +15,35 @@ Examples:
   m3a3 worker thumbnail
   m3a3 worker thumbnail --concurrency 4
   m3a3 worker all
-  m3a3 worker warehouse --once              do what is due and exit, for cron
+  m3a3 worker warehouse --once              run the due jobs and exit, for cron
 
-Start as many as you like, on one database and image root. A worker that is killed loses nothing: another one, or the
-next, takes over what it was doing. What came while no worker ran is done when one does.";
+Any number of workers can share one database and image root. When a worker is killed, another
+worker, or the next one to start, takes over its jobs. Jobs that are enqueued while no worker runs
+wait for the next one.";
 
 /// Run background jobs
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Worker {
-    /// Which jobs
+    /// Kind of jobs to run
     #[arg(value_enum, value_name = "NAME")]
     name: Name,
-    /// How many jobs at a time, 0 for one per core [images.concurrency, warehouse.concurrency,
+    /// Number of concurrent jobs, 0 for one per core [images.concurrency, warehouse.concurrency,
     /// email.concurrency]
     #[arg(long, value_name = "N")]
     concurrency: Option<String>,
-    /// Do what is due, then exit: retries that lie in the future are left to the next run
+    /// Run the due jobs, then exit; retries that are due later are left for the next run
     #[arg(long)]
     once: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Name {
-    /// Make thumbnails
+    /// Create thumbnails
     Thumbnail,
-    /// Keep pictures as assets, take orders on
+    /// Store images as assets, fulfil orders
     Warehouse,
-    /// Tell users of their pictures and orders by mail
+    /// Send mail about images and orders
     Email,
     /// All of these in one process
     All,

@@ -1,10 +1,11 @@
-//! From `database.url` to the path of the SQLite file.
+//! The path of the SQLite file in `database.url`.
 
 use std::path::PathBuf;
 
 pub(super) const EXPECTED: &str = "the path of a file, or a file: URL such as \"file:./m3a3.db\"";
 
-/// The file that a path or a `file:` URL names. In a URL the query and the fragment are ignored and `%XX` is decoded.
+/// The file that a path or a `file:` URL refers to. In a URL, the query and the fragment are ignored and `%XX` is
+/// decoded.
 pub(super) fn path(url: &str) -> Option<PathBuf> {
     let path = match url.strip_prefix("file:") {
         Some(rest) => from_file_url(rest)?,
@@ -46,7 +47,7 @@ fn percent_decode(text: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-/// Whether the text begins like a URL of some kind: `postgres://…`, `sqlite:…`. One letter is a drive, not a scheme.
+/// Whether the text starts with a URL scheme: `postgres://…`, `sqlite:…`. A single letter is a drive, not a scheme.
 fn has_scheme(text: &str) -> bool {
     text.split_once(':').is_some_and(|(scheme, _)| {
         scheme.len() > 1 && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
@@ -60,11 +61,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_or_a_file_url_names_the_file() {
+    fn a_path_or_a_file_url_is_the_file() {
         for (url, expected) in [
             ("data/m3a3.db", "data/m3a3.db"),
             ("/var/lib/m3a3/m.db", "/var/lib/m3a3/m.db"),
-            ("what?.db", "what?.db"),
+            ("query?.db", "query?.db"),
             ("100%.db", "100%.db"),
             ("file:./x.db?connection_limit=1", "./x.db"),
             ("file:x%20y.db", "x y.db"),
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_sqlite_file_is_refused() {
+    fn anything_but_a_sqlite_file_is_refused() {
         for bad in [
             "",
             "postgres://h/d",
@@ -101,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_names_a_file_or_is_refused(text in any::<String>()) {
+        fn any_text_is_a_file_or_is_refused(text in any::<String>()) {
             let _ = path(&text);
             let _ = path(&format!("file:{text}"));
         }

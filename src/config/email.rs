@@ -15,19 +15,19 @@ use crate::job_payloads::MailPreferences;
 /// Outgoing mail.
 #[derive(Debug, Clone)]
 pub struct Email {
-    /// What users are told.
+    /// The kinds of mail that are sent.
     pub notify: MailPreferences,
-    /// The mail server; `None` means that mail is kept in files.
+    /// The mail server; `None` writes mail to files.
     pub smtp_url: Option<SmtpUrl>,
     /// The sender of every mail.
     pub from: Mailbox,
-    /// The folder whose templates come before the embedded ones.
+    /// The folder whose templates override the embedded ones.
     pub templates: Option<PathBuf>,
-    /// How long handing in one mail may take; more than 0, at most a minute.
+    /// The timeout of sending one mail; more than 0, at most a minute.
     pub timeout: Duration,
-    /// Mails handed in at the same time by one worker process.
+    /// Mails sent concurrently by one worker process.
     pub concurrency: NonZeroUsize,
-    /// How long one job may take; more than 0.
+    /// The time limit of one job; more than 0.
     pub time_limit: Duration,
 }
 

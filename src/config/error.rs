@@ -1,19 +1,19 @@
-//! What can be wrong with the configuration, told so that it can be put right.
+//! Configuration errors, which name the key, the origin of the value, and what is allowed.
 
 use std::io;
 use std::net::IpAddr;
 
-/// Why the configuration cannot be used. No variant holds a secret.
+/// An invalid configuration. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A key that no section has.
-    #[error("{origin} sets the unknown key {key}; the nearest known one is {suggestion}")]
+    /// An unknown key.
+    #[error("{origin} sets the unknown key {key}; did you mean {suggestion}?")]
     UnknownKey {
-        /// The key, spelled as it came.
+        /// The key, in the spelling of its source.
         key: String,
-        /// Which layer it came from.
+        /// The layer that sets it.
         origin: String,
-        /// The known key most like it, in the same spelling.
+        /// The most similar known key, in the same spelling.
         suggestion: String,
     },
     /// A value of the wrong type or out of range.
@@ -21,11 +21,11 @@ pub enum ConfigError {
     Invalid {
         /// The key.
         key: String,
-        /// Which layer the value came from.
+        /// The layer that sets the value.
         origin: String,
-        /// What came; for a secret, only that.
+        /// The value; for a secret, only its type.
         got: String,
-        /// What is allowed.
+        /// The allowed values.
         expected: String,
     },
     /// A file that cannot be parsed.
@@ -35,37 +35,37 @@ pub enum ConfigError {
         file: String,
         /// The line, from 1.
         line: usize,
-        /// What is wrong, without the line's text, which may hold a secret.
+        /// The problem, without the text of the line, which may hold a secret.
         problem: String,
     },
-    /// A file that cannot be read, or that `M3A3_ENV` names and that is not there.
+    /// A file that cannot be read, or a missing file that `M3A3_ENV` selects.
     #[error("cannot read {file}{why}")]
     Unreadable {
         /// The file's name.
         file: String,
-        /// Why it is wanted, where that is not plain.
+        /// The reason why the file is required, if it is not obvious.
         why: &'static str,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A variable that is not text.
+    /// A variable that is not UTF-8.
     #[error("the environment variable {name} is not UTF-8")]
     NotText {
         /// The variable's name.
         name: String,
     },
-    /// A key that has no default: a mistake in m3a3 itself.
+    /// A key without a default, which is a bug in m3a3.
     #[error("{key} is missing in the embedded defaults")]
     NoDefault {
         /// The key.
         key: String,
     },
-    /// The layers cannot be put on top of each other.
-    #[error("the layers of the configuration do not fit together")]
+    /// The layers cannot be merged.
+    #[error("cannot merge the layers of the configuration")]
     Layers(#[source] config::ConfigError),
-    /// An address that others can reach, with nothing that keeps them out.
+    /// A public address without authentication.
     #[error(
-        "refusing to listen on {host}, which others can reach, without auth.token; \
+        "refusing to listen on {host}, which is not a loopback address, without auth.token; \
          set M3A3_AUTH__TOKEN, or auth.allow_anonymous = true"
     )]
     Anonymous {

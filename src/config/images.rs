@@ -9,18 +9,18 @@ use super::reader::Reader;
 use super::sections::{or_one_per_core, required, time_limit};
 use super::variants::{Output, Variant};
 
-/// Pictures and thumbnails.
+/// Images and thumbnails.
 #[derive(Debug, Clone)]
 pub struct Images {
-    /// The folder below which every picture lies.
+    /// The folder of all images.
     pub root: PathBuf,
-    /// Pictures of more pixels are refused; at least 1.
+    /// Images with more pixels are refused; at least 1.
     pub max_pixels: u64,
-    /// Thumbnails made at the same time by one worker process.
+    /// Thumbnail jobs that one worker process runs concurrently.
     pub concurrency: NonZeroUsize,
-    /// How long one job may take; more than 0.
+    /// The time limit of one job; more than 0.
     pub time_limit: Duration,
-    /// The thumbnails that are made of every picture: at least one, and the first is the one that the picture is shown by.
+    /// The thumbnails to create for every image: at least one; the first is the `thumbnailUrl`.
     pub variants: Vec<Variant>,
 }
 

@@ -1,6 +1,6 @@
-//! The layers, each read into flat settings that know where they came from.
+//! The layers, each parsed into flat settings with their origin.
 //!
-//! The environment, `.env` and flags hold text only; it is read as the type that the key's default has.
+//! The environment, `.env` and flags hold text only; it is converted to the type of the key's default.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,14 +16,14 @@ const DEFAULT_ORIGIN: &str = "default";
 const ENVIRONMENT: &str = "environment";
 const DOTENV: &str = ".env";
 const PREFIX: &str = "M3A3_";
-/// Says which `config/*.toml` is read; names of tests are theirs. Neither is a key.
+/// Selects `config/*.toml`. Variables with the prefix of tests are ignored. Neither is a key.
 const PROFILE: &str = "M3A3_ENV";
 const TEST_PREFIX: &str = "M3A3_TEST_";
 
 /// Variables by name, from the environment or from `.env`.
 pub(super) type Variables = BTreeMap<String, String>;
 
-/// Settings of flags: the last layer.
+/// Settings of flags, the last layer.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides(Vec<Override>);
 
@@ -35,7 +35,7 @@ struct Override {
 }
 
 impl Overrides {
-    /// Sets a key, as `flag` (its name with the dashes) says. An empty value means unset.
+    /// Sets a key to the value of `flag` (its name with the dashes). An empty value means unset.
     pub fn set(&mut self, key: &str, value: &str, flag: &str) {
         self.0.push(Override { key: key.to_owned(), value: value.to_owned(), flag: flag.to_owned() });
     }
@@ -49,7 +49,7 @@ pub(super) struct Setting {
     pub(super) origin: String,
 }
 
-/// What one place sets. Empty texts are left out: they mean unset.
+/// The settings of one source, without empty strings, which mean unset.
 #[derive(Debug, Clone, Default)]
 struct Layer(Vec<Setting>);
 
@@ -72,15 +72,15 @@ impl Source for Layer {
     }
 }
 
-/// Puts all layers on top of each other: one setting for each key of the embedded defaults.
+/// Merges all layers into one setting for each key of the embedded defaults.
 ///
-/// `read` reads a file of the working directory.
+/// `read` reads a file, relative to the working directory.
 pub(super) fn merge(
     environment: &Variables,
     read: &dyn Fn(&Path) -> io::Result<String>,
     overrides: &Overrides,
 ) -> Result<Vec<Setting>, ConfigError> {
-    let known = Defaults(toml_settings(DEFAULT_ORIGIN, DEFAULTS)?);
+    let defaults = Defaults(toml_settings(DEFAULT_ORIGIN, DEFAULTS)?);
     let dotenv = match read(Path::new(DOTENV)) {
         Ok(text) => dotenv_variables(&text)?,
         Err(source) if source.kind() == io::ErrorKind::NotFound => Variables::new(),
@@ -88,21 +88,21 @@ pub(super) fn merge(
     };
 
     let layers = [
-        known.profile(environment, &dotenv, read)?,
+        defaults.profile(environment, &dotenv, read)?,
         Layer(legacy_env::settings(&[(ENVIRONMENT, environment), (DOTENV, &dotenv)])?),
-        known.variables(DOTENV, &dotenv)?,
-        known.variables(ENVIRONMENT, environment)?,
-        known.overrides(overrides)?,
+        defaults.variables(DOTENV, &dotenv)?,
+        defaults.variables(ENVIRONMENT, environment)?,
+        defaults.overrides(overrides)?,
     ];
-    let mut builder = config::Config::builder().add_source(Layer(known.0.clone()));
+    let mut builder = config::Config::builder().add_source(Layer(defaults.0.clone()));
     for layer in layers {
         builder = builder.add_source(layer);
     }
     let merged = builder.build().map_err(ConfigError::Layers)?;
-    known.0.iter().map(|setting| effective(&merged.cache, setting)).collect()
+    defaults.0.iter().map(|setting| effective(&merged.cache, setting)).collect()
 }
 
-/// What the merged layers say of a key, which is at least its default.
+/// The merged value of a key, which is at least its default.
 fn effective(merged: &Value, default: &Setting) -> Result<Setting, ConfigError> {
     let mut value = merged;
     for part in default.key.split('.') {
@@ -115,7 +115,7 @@ fn effective(merged: &Value, default: &Setting) -> Result<Setting, ConfigError> 
     Ok(Setting { key: default.key.clone(), value: value.kind.clone(), origin })
 }
 
-/// The embedded defaults: they say which keys there are, and of which type.
+/// The embedded defaults, which define the known keys and their types.
 struct Defaults(Vec<Setting>);
 
 impl Defaults {
@@ -139,7 +139,7 @@ impl Defaults {
         }
         let file = format!("config/{name}.toml");
         let text = read(Path::new(&file)).map_err(|source| {
-            let why = ", which M3A3_ENV asks for";
+            let why = ", which M3A3_ENV selects";
             ConfigError::Unreadable { file: file.clone(), why, source }
         })?;
         let mut layer = Layer::default();
@@ -150,7 +150,7 @@ impl Defaults {
         Ok(layer)
     }
 
-    /// The variables that name a key.
+    /// The variables that set a key.
     fn variables(&self, origin: &str, variables: &Variables) -> Result<Layer, ConfigError> {
         let mut layer = Layer::default();
         for (name, text) in variables {
@@ -191,7 +191,7 @@ fn suggest(name: &str, known: impl Iterator<Item = String>) -> String {
     known.min_by_key(|known| strsim::levenshtein(name, known)).unwrap_or_default()
 }
 
-/// Whether a variable of this name can be of the configuration.
+/// Whether a variable of this name belongs to the configuration.
 pub(super) fn is_relevant(name: &str) -> bool {
     name.starts_with(PREFIX) || legacy_env::ALL.contains(&name)
 }
@@ -201,7 +201,7 @@ fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.to_uppercase().replace('.', "__"))
 }
 
-/// Text as the type of the key's default, or as it is where it cannot be that: the reader then says what is expected.
+/// Converts text to the type of the key's default, or keeps it if it cannot be: the reader then reports the error.
 fn coerce(text: &str, default: &ValueKind) -> ValueKind {
     let typed = match default {
         ValueKind::I64(_) => text.parse().map(ValueKind::I64).ok().or_else(|| text.parse().map(ValueKind::Float).ok()),
@@ -211,7 +211,7 @@ fn coerce(text: &str, default: &ValueKind) -> ValueKind {
     typed.unwrap_or_else(|| ValueKind::String(text.to_owned()))
 }
 
-/// The variables of a `.env` file; of a name that comes twice, the last.
+/// The variables of a `.env` file; the last one of a repeated name wins.
 fn dotenv_variables(text: &str) -> Result<Variables, ConfigError> {
     let text = text.trim_start_matches('\u{feff}');
     dotenvy::from_read_iter(text.as_bytes()).collect::<Result<_, _>>().map_err(|error| {
@@ -219,7 +219,7 @@ fn dotenv_variables(text: &str) -> Result<Variables, ConfigError> {
             dotenvy::Error::LineParse(line, _) => text.find(line.as_str()).map_or(1, |at| line_number(text, at)),
             _ => 1,
         };
-        let problem = "expected NAME=value, with quotes around a value that holds spaces".to_owned();
+        let problem = "expected NAME=value, with quotes around a value that contains spaces".to_owned();
         ConfigError::Syntax { file: DOTENV.to_owned(), line, problem }
     })
 }
@@ -245,7 +245,7 @@ fn flatten(prefix: &str, table: toml::Table, origin: &str, settings: &mut Vec<Se
             toml::Value::String(text) => ValueKind::String(text),
             toml::Value::Integer(number) => ValueKind::I64(number),
             toml::Value::Float(number) => ValueKind::Float(number),
-            toml::Value::Boolean(truth) => ValueKind::Boolean(truth),
+            toml::Value::Boolean(value) => ValueKind::Boolean(value),
             toml::Value::Array(_) | toml::Value::Datetime(_) => ValueKind::Nil,
         };
         settings.push(Setting { key, value, origin: origin.to_owned() });
@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_syntax_error_tells_the_line_and_never_its_text() {
+    fn a_syntax_error_names_the_line_without_its_text() {
         let error = toml_settings("x.toml", "[auth]\n\ntoken = \"hunter2\n").unwrap_err().to_string();
         assert!(error.starts_with("x.toml, line 3: ") && !error.contains("hunter2"), "{error}");
         let error = dotenv_variables("A=1\n# x\nREDIS_PASSWORD=hunter2 more\n").unwrap_err().to_string();
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn dotenv_files_may_hold_comments_quotes_exports_and_a_byte_order_mark() {
+    fn dotenv_files_may_contain_comments_quotes_exports_and_a_byte_order_mark() {
         let text = "\u{feff}A=1 # one\nexport B='two words'\r\n\nC=\"#3\"\nA=4\n";
         let expected = [("A", "4"), ("B", "two words"), ("C", "#3")].map(|(k, v)| (k.to_owned(), v.to_owned()));
         assert_eq!(dotenv_variables(text).unwrap(), Variables::from(expected));

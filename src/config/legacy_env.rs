@@ -1,4 +1,4 @@
-//! The variables of the service before m3a3: `REDIS_*` and `DATABASE_URL`.
+//! The variables of the replaced Node service: `REDIS_*` and `DATABASE_URL`.
 
 use std::net::Ipv6Addr;
 
@@ -16,10 +16,10 @@ const PASSWORD: &str = "REDIS_PASSWORD";
 const DATABASE: &str = "DATABASE_URL";
 pub(super) const ALL: [&str; 6] = [URL, HOST, PORT, USERNAME, PASSWORD, DATABASE];
 
-/// The lookup as set in the first of these sources that sets them, each place with its name.
+/// Looks a variable up in the first source that sets it; each source has a name.
 struct Lookup<'a>(&'a [(&'static str, &'a Variables)]);
 
-/// What stands in a variable, and where the variable stands.
+/// The value of a variable and its origin.
 struct Variable<'a> {
     text: &'a str,
     origin: String,
@@ -34,7 +34,7 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// What the old lookup say of today's keys, the first place before the later ones.
+/// The settings of the legacy variables; earlier sources override later ones.
 pub(super) fn settings(sources: &[(&'static str, &Variables)]) -> Result<Vec<Setting>, ConfigError> {
     let lookup = Lookup(sources);
     let redis = match lookup.get(URL) {
@@ -51,12 +51,12 @@ fn setting(key: &str, text: String, origin: String) -> Setting {
     Setting { key: key.to_owned(), value: ValueKind::String(text), origin }
 }
 
-/// A URL put together here, and the variables that it is made of.
+/// A URL, and the variables that it is composed of.
 type Composed = (String, String);
 
-/// `REDIS_URL`; where it holds no credentials, with `REDIS_USERNAME` and `REDIS_PASSWORD`, as Node's client does it.
+/// `REDIS_URL`. Without credentials of its own it gets `REDIS_USERNAME` and `REDIS_PASSWORD`, as in the Node client.
 ///
-/// A bad URL stays as it is: it is refused where redis.url is read, like one that came under today's name.
+/// An invalid URL is kept: it is refused when redis.url is read, as one in `M3A3_REDIS__URL` is.
 fn with_credentials(variable: Variable<'_>, lookup: &Lookup<'_>) -> Composed {
     let mut origin = vec![variable.origin.clone()];
     let bare = Url::parse(variable.text).ok().filter(|url| url.username().is_empty() && url.password().is_none());
@@ -91,7 +91,7 @@ fn from_parts(lookup: &Lookup<'_>) -> Result<Option<Composed>, ConfigError> {
     Ok(url.filter(|_| !origin.is_empty()).map(|url| (url.into(), origin.join(", "))))
 }
 
-/// The host as a URL writes it, if it is nothing but a host.
+/// The host in URL syntax, if the text is only a host.
 fn url_host(host: &str) -> Option<String> {
     let host = if host.parse::<Ipv6Addr>().is_ok() { format!("[{host}]") } else { host.to_owned() };
     let url = Url::parse(&format!("redis://{host}")).ok()?;
@@ -104,9 +104,9 @@ fn invalid(variable: &Variable<'_>, expected: &str) -> ConfigError {
     ConfigError::Invalid { key, origin: variable.origin.clone(), got, expected: expected.to_owned() }
 }
 
-/// Adds the credentials that are set, percent-encoded, and where they came from.
+/// Adds the configured credentials, percent-encoded, and their origins.
 fn add_credentials(mut url: Url, lookup: &Lookup<'_>, origin: &mut Vec<String>) -> Option<Url> {
-    // The URL standard leaves "%" alone in credentials, but whoever decodes them would not.
+    // The URL standard keeps "%" in credentials, but decoders do not.
     let plain = |text: &str| text.replace('%', "%25");
     if let Some(username) = lookup.get(USERNAME) {
         url.set_username(&plain(username.text)).ok()?;

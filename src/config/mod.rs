@@ -1,8 +1,14 @@
-//! The configuration: read once at start, checked, and never changed.
+//! The configuration: loaded and checked once at start.
 //!
 //! Owns the keys, their defaults (`config/default.toml`) and the order of the layers. Consumes the environment, `.env`
-//! and `config/{M3A3_ENV}.toml` of the working directory, and flags. Never shows a secret, and never changes the
-//! environment of the process.
+//! and `config/{M3A3_ENV}.toml` of the working directory, and flags. Publishes nothing. Never shows a secret, and never
+//! changes the environment of the process.
+//!
+//! - `layers`, `legacy_env`: the layers and their merge
+//! - `reader`: checked values from the merged settings
+//! - `sections`, `images`, `email`: the sections
+//! - `secret`, `smtp`, `database_file`, `variants`: values with a syntax of their own
+//! - `show`: the effective configuration as text
 
 mod database_file;
 mod email;
@@ -36,38 +42,38 @@ pub use self::variants::{Fit, Output, Variant};
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The API server.
+    /// `[serve]`, the API server.
     pub serve: Serve,
-    /// The game server.
+    /// `[game]`, the game server.
     pub game: Game,
-    /// Redis.
+    /// `[redis]`.
     pub redis: Redis,
-    /// The database.
+    /// `[database]`.
     pub database: Database,
-    /// Pictures and thumbnails.
+    /// `[images]`, images and thumbnails.
     pub images: Images,
-    /// Who is told of a purchase.
+    /// `[webhook]`, the purchase webhook.
     pub webhook: Webhook,
-    /// Assets and fulfilments.
+    /// `[warehouse]`, assets and fulfilments.
     pub warehouse: Warehouse,
-    /// Outgoing mail.
+    /// `[email]`, outgoing mail.
     pub email: Email,
-    /// How jobs are run.
+    /// `[jobs]`, the job engine.
     pub jobs: Jobs,
-    /// Who may do what.
+    /// `[auth]`, tokens.
     pub auth: Auth,
-    /// What is logged.
+    /// `[log]`.
     pub log: Log,
-    /// The end of a process.
+    /// `[shutdown]`.
     pub shutdown: Shutdown,
     entries: Vec<Entry>,
 }
 
 impl Config {
-    /// Reads all layers.
+    /// Loads and merges all layers.
     ///
     /// # Errors
-    /// When a layer cannot be read, sets an unknown key, or sets a value that is not allowed.
+    /// When a layer cannot be read, sets an unknown key, or sets an invalid value.
     pub fn load(flags: &Overrides) -> Result<Self, ConfigError> {
         Self::from_layers(&environment()?, &|path| std::fs::read_to_string(path), flags)
     }
@@ -98,22 +104,23 @@ impl Config {
         })
     }
 
-    /// Every key with the value in force and its origin, secrets hidden, in the order of the sections.
+    /// Every key with its effective value and origin, secrets hidden, in the order of the sections.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whether a listener may be bound to this address: loopback, or with a token, or expressly for anybody.
+    /// Checks that a listener may bind this address: a loopback address, or one protected by a token, or explicitly
+    /// open.
     ///
     /// # Errors
-    /// [`ConfigError::Anonymous`] when others can reach the address and nothing keeps them out.
+    /// [`ConfigError::Anonymous`] for a public address without a token.
     pub fn check_binding(&self, host: IpAddr) -> Result<(), ConfigError> {
         let guarded = self.auth.token.is_some() || self.auth.allow_anonymous;
         if guarded || host.to_canonical().is_loopback() { Ok(()) } else { Err(ConfigError::Anonymous { host }) }
     }
 }
 
-/// The variables of the process that may matter here; others need not be UTF-8.
+/// The variables that belong to the configuration; others need not be UTF-8.
 fn environment() -> Result<Variables, ConfigError> {
     let mut variables = Variables::new();
     for (name, value) in std::env::vars_os() {

@@ -1,4 +1,4 @@
-//! Reads the merged settings one by one into checked values, and keeps what may be shown of each.
+//! Reads the merged settings into checked values, and records what may be shown of each.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -11,23 +11,23 @@ use super::layers::Setting;
 use super::secret::{SET, Secret, SecretUrl, SigningSecret};
 use super::smtp::SmtpUrl;
 
-/// One key of the effective configuration, as it may be shown.
+/// One key of the effective configuration, with secrets hidden.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// The key, such as `serve.port`.
     pub key: String,
-    /// The value; of a secret, only whether it is set.
+    /// The value; for a secret, only whether it is set.
     pub value: toml::Value,
-    /// The layer that it came from, such as `environment: M3A3_SERVE__PORT`.
+    /// The layer that sets it, such as `environment: M3A3_SERVE__PORT`.
     pub origin: String,
 }
 
-/// What is wrong with a part of a text.
+/// An invalid part of a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ParseError {
-    /// The part that came.
+    /// The part.
     pub(super) got: String,
-    /// What would be right.
+    /// The allowed values.
     pub(super) expected: String,
 }
 
@@ -37,7 +37,7 @@ impl ParseError {
     }
 }
 
-/// The settings not read yet, and what is to be shown of those that are.
+/// The settings that are not read yet, and the entries of those that are.
 pub(super) struct Reader {
     settings: BTreeMap<String, Setting>,
     entries: Vec<Entry>,
@@ -49,18 +49,18 @@ impl Reader {
         Self { settings, entries: Vec::new() }
     }
 
-    /// What may be shown of all that was read, in the order of reading.
+    /// The entries of all settings that were read, in this order.
     pub(super) fn take_entries(&mut self) -> Vec<Entry> {
         std::mem::take(&mut self.entries)
     }
 
-    /// The keys that nobody has read.
+    /// The keys that were not read.
     #[cfg(test)]
     pub(super) fn unread(&self) -> Vec<&String> {
         self.settings.keys().collect()
     }
 
-    /// Reads a value that is no secret.
+    /// Reads a value that is not secret.
     pub(super) fn value<T>(
         &mut self,
         key: &str,
@@ -70,7 +70,7 @@ impl Reader {
         self.read(key, expected, describe, |value| Some((parse(value)?, shown(value))))
     }
 
-    /// Reads a text that is no secret; `None` when it is unset.
+    /// Reads a text that is not secret; `None` when it is unset.
     pub(super) fn text<T>(
         &mut self,
         key: &str,
@@ -84,7 +84,7 @@ impl Reader {
         })
     }
 
-    /// Reads a text of several parts, of which the wrong one is told; `expected` is for what is no text.
+    /// Reads a text of several parts, and reports the invalid part. `expected` is for a value that is not a text.
     pub(super) fn parts<T>(
         &mut self,
         key: &str,
@@ -106,7 +106,7 @@ impl Reader {
 
     pub(super) fn bool(&mut self, key: &str) -> Result<bool, ConfigError> {
         self.value(key, "true or false", |value| match value {
-            ValueKind::Boolean(truth) => Some(*truth),
+            ValueKind::Boolean(value) => Some(*value),
             _ => None,
         })
     }
@@ -151,10 +151,10 @@ impl Reader {
         })
     }
 
-    /// Reads a secret; a header must be able to hold it.
+    /// Reads a secret that is a valid header value.
     pub(super) fn secret(&mut self, key: &str) -> Result<Option<Secret>, ConfigError> {
         let expected = "ASCII characters without a space at the ends";
-        self.hidden(key, expected, |text| header_can_hold(text).then(|| Secret::new(text)))
+        self.hidden(key, expected, |text| is_header_value(text).then(|| Secret::new(text)))
     }
 
     /// Reads the key of a Standard Webhooks signature.
@@ -162,7 +162,7 @@ impl Reader {
         self.hidden(key, SigningSecret::EXPECTED, SigningSecret::parse)
     }
 
-    /// Reads a text of which only that it is set may be shown; `None` when it is unset.
+    /// Reads a text that is shown only as set or unset; `None` when it is unset.
     fn hidden<T>(
         &mut self,
         key: &str,
@@ -183,12 +183,12 @@ impl Reader {
         self.masked(key, &expected, schemes, Some)
     }
 
-    /// Reads where mail is handed in.
+    /// Reads the URL of the mail server.
     pub(super) fn smtp_url(&mut self, key: &str) -> Result<Option<SmtpUrl>, ConfigError> {
         self.masked(key, SmtpUrl::EXPECTED, SmtpUrl::SCHEMES, |url| SmtpUrl::read(&url))
     }
 
-    /// Reads a URL and makes something of it, and shows it without its password.
+    /// Reads and parses a URL that is shown without its password.
     fn masked<T>(
         &mut self,
         key: &str,
@@ -224,13 +224,13 @@ impl Reader {
     }
 }
 
-fn header_can_hold(text: &str) -> bool {
+fn is_header_value(text: &str) -> bool {
     text.trim() == text && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }
 
 fn shown(value: &ValueKind) -> toml::Value {
     match value {
-        ValueKind::Boolean(truth) => (*truth).into(),
+        ValueKind::Boolean(value) => (*value).into(),
         ValueKind::I64(number) => (*number).into(),
         ValueKind::Float(number) => (*number).into(),
         ValueKind::String(text) => text.clone().into(),
@@ -238,7 +238,7 @@ fn shown(value: &ValueKind) -> toml::Value {
     }
 }
 
-/// What came, for an error message of one line.
+/// The value, for an error message of one line.
 fn describe(value: &ValueKind) -> String {
     match value {
         ValueKind::String(text) => quoted(text),
@@ -247,16 +247,16 @@ fn describe(value: &ValueKind) -> String {
     }
 }
 
-/// A text in quotes, if it is not too long for an error message.
+/// A text in quotes, or its length if it is too long for an error message.
 pub(super) fn quoted(text: &str) -> String {
-    const SHOWN: usize = 60;
-    if text.chars().count() > SHOWN { format!("a text of {} bytes", text.len()) } else { format!("{text:?}") }
+    const MAX_CHARS: usize = 60;
+    if text.chars().count() > MAX_CHARS { format!("a text of {} bytes", text.len()) } else { format!("{text:?}") }
 }
 
-/// What came, where it must not be shown.
+/// The type of a value that must not be shown.
 fn hidden(value: &ValueKind) -> String {
     match value {
-        ValueKind::String(_) => "a text that is not shown, since it may hold a secret".to_owned(),
-        _ => "something that is no text".to_owned(),
+        ValueKind::String(_) => "a text that is hidden, since it may hold a secret".to_owned(),
+        _ => "a value that is not a text".to_owned(),
     }
 }

@@ -1,4 +1,4 @@
-//! Values that are used but never shown.
+//! Secrets, which are never shown.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 
-/// What stands where a secret would.
+/// The placeholder of a secret.
 pub(super) const SET: &str = "[set]";
 const MASK: &str = "***";
 
-/// A token or a password. It has no `Display`, and its `Debug` says only that it is set.
+/// A token or a password, without `Display`; `Debug` prints only that it is set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -19,7 +19,7 @@ impl Secret {
         Self(text.to_owned())
     }
 
-    /// The secret itself, for the one place that sends or compares it.
+    /// The secret itself, for the code that sends or compares it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -31,21 +31,21 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The key of a Standard Webhooks signature: the bytes that `whsec_…` stands for. Its `Debug` says only that it is set.
+/// The key of a Standard Webhooks signature: the decoded bytes of `whsec_…`. `Debug` prints only that it is set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
-    pub(super) const EXPECTED: &str = "whsec_ and after it the key's bytes in base64";
+    pub(super) const EXPECTED: &str = "whsec_ followed by the key in base64";
 
-    /// Reads `whsec_` and base64 with its padding (Standard Webhooks 1.0, "Signature scheme"); `None` when it is
-    /// something else, or holds no byte.
+    /// Parses `whsec_` and padded base64 (Standard Webhooks 1.0, "Signature scheme"); `None` when the text is invalid
+    /// or the key is empty.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let key = BASE64_STANDARD.decode(text.strip_prefix("whsec_")?).ok()?;
         (!key.is_empty()).then_some(Self(key))
     }
 
-    /// The key itself, for the one place that signs.
+    /// The key itself, for the code that signs.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
@@ -57,23 +57,23 @@ impl fmt::Debug for SigningSecret {
     }
 }
 
-/// A URL that may hold a password, shown with `***` in its place.
+/// A URL that may hold a password, which is shown as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretUrl(Url);
 
 impl SecretUrl {
-    /// Parses a URL that has one of these schemes.
+    /// Parses a URL with one of these schemes.
     pub(super) fn parse(text: &str, schemes: &[&str]) -> Option<Self> {
         let url = Url::parse(text).ok()?;
         (schemes.contains(&url.scheme()) && !url.cannot_be_a_base()).then_some(Self(url))
     }
 
-    /// The whole URL with its password.
+    /// The URL with its password.
     pub fn expose(&self) -> &str {
         self.0.as_str()
     }
 
-    /// The same as it is needed to connect.
+    /// The parsed URL with its password.
     pub fn as_url(&self) -> &Url {
         &self.0
     }
@@ -94,8 +94,8 @@ impl fmt::Debug for SecretUrl {
     }
 }
 
-/// The URL without what may be secret: the password, a username that stands alone (a password written in the wrong
-/// place), and parameters whose name says so. `None` when it cannot be masked.
+/// The URL with masked secrets: the password, a username without a password (probably a misplaced password), and
+/// parameters with a telling name. `None` when it cannot be masked.
 fn masked(url: &Url) -> Option<Url> {
     let mut masked = url.clone();
     if url.password().is_some() {
@@ -123,7 +123,7 @@ mod tests {
     const REDIS: &[&str] = &["redis", "redis-sentinel"];
 
     #[test]
-    fn a_password_is_never_shown_wherever_the_url_holds_it() {
+    fn a_password_is_hidden_in_every_part_of_a_url() {
         for url in [
             "redis://:hunter2@h:6379/0",
             "redis://me:hunter2@h",
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signing_secret_is_base64_after_its_prefix() {
+    fn a_signing_secret_is_a_prefix_and_base64() {
         let secret = SigningSecret::parse("whsec_aHVudGVyMg==").unwrap();
         assert_eq!((secret.expose(), format!("{secret:?}").as_str()), (&b"hunter2"[..], "[set]"));
         for bad in ["", "whsec_", "aHVudGVyMg==", "whsec_aHVudGVyMg", "whsec_hunter 2", "whsec-aHVudGVyMg=="] {

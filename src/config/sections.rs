@@ -1,4 +1,4 @@
-//! The sections of the configuration, with their fields checked.
+//! The sections of the configuration.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
@@ -16,20 +16,20 @@ use super::secret::{Secret, SecretUrl, SigningSecret};
 
 const DAY_S: f64 = 86_400.0;
 
-/// The API server.
+/// `[serve]`, the API server.
 #[derive(Debug, Clone)]
 pub struct Serve {
     /// The address to listen on.
     pub host: IpAddr,
-    /// The port to listen on; 0 means a free one.
+    /// The port to listen on; 0 for any free port.
     pub port: u16,
-    /// How long a long poll is held, 1 to 60 seconds.
+    /// The timeout of a long poll, 1 to 60 seconds.
     pub long_poll_timeout: Duration,
-    /// The largest picture that may be uploaded, in bytes, at least 1.
+    /// The maximum size of an upload in bytes, at least 1.
     pub max_upload_bytes: u64,
-    /// Uploads are refused when fewer bytes than this are free on the image root's disk.
+    /// Uploads are refused while fewer bytes are free on the disk of the image root.
     pub min_free_bytes: u64,
-    /// Threads that answer requests.
+    /// Threads that handle requests.
     pub workers: NonZeroUsize,
 }
 
@@ -45,22 +45,22 @@ impl Serve {
         })
     }
 
-    /// Where to listen.
+    /// The address and port to listen on.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 }
 
-/// The game server.
+/// `[game]`, the game server.
 #[derive(Debug, Clone)]
 pub struct Game {
     /// The address to listen on.
     pub host: IpAddr,
-    /// The port to listen on; 0 means a free one.
+    /// The port to listen on; 0 for any free port.
     pub port: u16,
-    /// Leaderboard updates within this time become one broadcast; at least 1 ms.
+    /// Leaderboard updates within this interval are merged into one broadcast; at least 1 ms.
     pub broadcast_interval: Duration,
-    /// Threads that answer requests and feed sockets.
+    /// Threads that handle requests and sockets.
     pub workers: NonZeroUsize,
 }
 
@@ -74,16 +74,16 @@ impl Game {
         })
     }
 
-    /// Where to listen.
+    /// The address and port to listen on.
     pub fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 }
 
-/// Redis.
+/// `[redis]`.
 #[derive(Debug, Clone)]
 pub struct Redis {
-    /// Where Redis is; `None` when nothing says so, and the caller chooses.
+    /// The URL of Redis; `None` when it is not configured.
     pub url: Option<SecretUrl>,
 }
 
@@ -96,7 +96,7 @@ impl Redis {
     }
 }
 
-/// The database.
+/// `[database]`.
 #[derive(Debug, Clone)]
 pub struct Database {
     /// The SQLite file, absolute or relative to the working directory; its folder need not exist.
@@ -113,12 +113,12 @@ impl Database {
     }
 }
 
-/// Assets and fulfilments.
+/// `[warehouse]`, assets and fulfilments.
 #[derive(Debug, Clone)]
 pub struct Warehouse {
-    /// Jobs that one worker process does at the same time.
+    /// Jobs that one worker process runs concurrently.
     pub concurrency: NonZeroUsize,
-    /// How long one job may take; more than 0.
+    /// The time limit of one job; more than 0.
     pub time_limit: Duration,
 }
 
@@ -131,16 +131,16 @@ impl Warehouse {
     }
 }
 
-/// Who is told of a purchase.
+/// `[webhook]`, the purchase webhook.
 #[derive(Debug, Clone)]
 pub struct Webhook {
-    /// Where events are posted, `http` or `https`; `None` means nowhere.
+    /// The URL that receives events, `http` or `https`; `None` disables the webhook.
     pub url: Option<SecretUrl>,
-    /// What `X-Webhook-Secret` says.
+    /// The value of `X-Webhook-Secret`.
     pub secret: Option<Secret>,
-    /// The key of the Standard Webhooks signature; `None` means that nothing is signed.
+    /// The key of the Standard Webhooks signature; `None` disables signing.
     pub signing_secret: Option<SigningSecret>,
-    /// How long one delivery may take before it counts as a crash; more than 0.
+    /// The time limit of one delivery, after which it counts as a crash; more than 0.
     pub time_limit: Duration,
 }
 
@@ -155,22 +155,22 @@ impl Webhook {
     }
 }
 
-/// How jobs are run.
+/// `[jobs]`, the job engine.
 #[derive(Debug, Clone)]
 pub struct Jobs {
-    /// How long a worker owns a job without a sign of life; more than 0.
+    /// How long a worker owns a job without a heartbeat; more than 0.
     pub lease: Duration,
-    /// How often a worker looks for jobs that no message told it of; more than 0.
+    /// How often a worker polls for jobs without a notification; more than 0.
     pub sweep_interval: Duration,
-    /// Errors after which a job is given up; at least 1.
+    /// Failed attempts after which a job is dead; at least 1.
     pub max_attempts: u32,
     /// The wait before the first retry; more than 0.
     pub retry_base: Duration,
-    /// How many jobs of a kind may wait before no more are accepted; at least 1.
+    /// Queued jobs of a kind above which new ones are refused; at least 1.
     pub max_queued: u64,
-    /// Workers claim nothing when fewer bytes than this are free.
+    /// Workers claim no job while fewer bytes are free.
     pub min_free_bytes: u64,
-    /// For how long a job is kept that has come to its end; more than 0.
+    /// The retention of finished jobs; more than 0.
     pub keep: Duration,
 }
 
@@ -188,14 +188,14 @@ impl Jobs {
     }
 }
 
-/// Who may do what.
+/// `[auth]`, the tokens of clients.
 #[derive(Debug, Clone)]
 pub struct Auth {
-    /// What clients must send; `None` means that nobody is asked.
+    /// The token of the API; `None` disables authentication.
     pub token: Option<Secret>,
-    /// What clients must send to reach the jobs of others.
+    /// The token of `/admin` and `/metrics`.
     pub admin_token: Option<Secret>,
-    /// Whether a listener may be reached from elsewhere without a token.
+    /// Whether a public address may be used without a token.
     pub allow_anonymous: bool,
 }
 
@@ -209,21 +209,21 @@ impl Auth {
     }
 }
 
-/// What is logged, and how.
+/// `[log]`.
 #[derive(Debug, Clone)]
 pub struct Log {
-    /// A filter in the syntax of [`EnvFilter`], known to be valid.
+    /// A valid filter in the syntax of [`EnvFilter`].
     pub level: String,
-    /// The form of a line.
+    /// The format of a line.
     pub format: LogFormat,
 }
 
-/// The form of a log line.
+/// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -243,10 +243,10 @@ impl Log {
     }
 }
 
-/// The end of a process.
+/// `[shutdown]`.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
-    /// How long work in progress may take to end.
+    /// How long work in progress may take to finish.
     pub grace: Duration,
 }
 
@@ -256,7 +256,7 @@ impl Shutdown {
     }
 }
 
-/// A text that has a default, so that it is never unset.
+/// Reads a text with a default, which is never unset.
 pub(super) fn required<T>(
     from: &mut Reader,
     key: &str,
@@ -273,7 +273,7 @@ fn host(from: &mut Reader, key: &str) -> Result<IpAddr, ConfigError> {
     })
 }
 
-/// How long one job of a kind may take.
+/// Reads the time limit of one job.
 pub(super) fn time_limit(from: &mut Reader, key: &str) -> Result<Duration, ConfigError> {
     from.seconds(key, 0.1..=DAY_S)
 }

@@ -1,4 +1,4 @@
-//! The mail server as a URL: where it is, who we are there, and how the connection is kept private.
+//! The mail server as a URL: its address, the login, and TLS.
 
 use std::fmt;
 
@@ -7,20 +7,20 @@ use reqwest::Url;
 
 use super::secret::{Secret, SecretUrl};
 
-/// Where mail is handed in. Its `Debug` shows no password.
+/// A mail server. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SmtpUrl {
-    /// A name in ASCII, or an address without brackets.
+    /// An ASCII host name, or an IP address without brackets.
     pub host: String,
-    /// The port; where the URL has none, 465 for `smtps`, 587 for who logs in, and 25 else.
+    /// The port; by default 465 for `smtps`, 587 with a login, otherwise 25.
     pub port: u16,
-    /// Who we are; `None` means that nobody logs in.
+    /// The credentials; `None` disables the login.
     pub login: Option<Login>,
-    /// When TLS begins.
+    /// When TLS starts.
     pub tls: TlsMode,
 }
 
-/// Who we are at the mail server.
+/// The credentials at the mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
     /// The username.
@@ -29,26 +29,26 @@ pub struct Login {
     pub password: Secret,
 }
 
-/// When the connection becomes private.
+/// When TLS starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     /// Never.
     None,
-    /// As soon as the server offers STARTTLS, if it does.
+    /// With STARTTLS, if the server offers it.
     Opportunistic,
-    /// By STARTTLS, or nothing is sent.
+    /// With STARTTLS; without it, nothing is sent.
     Required,
-    /// From the first byte.
+    /// From the first byte (`smtps`).
     Implicit,
 }
 
 impl SmtpUrl {
     pub(super) const SCHEMES: &[&str] = &["smtp", "smtps"];
-    pub(super) const EXPECTED: &str = "smtp://host or smtps://host, with username:password@ and a port or without, and \
-                                       at smtp:// with ?tls=none, ?tls=required or (without a username) \
+    pub(super) const EXPECTED: &str = "smtp://host or smtps://host, optionally with username:password@ and a port; \
+                                       smtp:// optionally with ?tls=none, ?tls=required or (without a username) \
                                        ?tls=opportunistic";
 
-    /// Reads a URL whose scheme is known to be right; `None` when it is not as expected.
+    /// Parses a URL with a known scheme; `None` when it is invalid.
     pub(super) fn read(url: &SecretUrl) -> Option<Self> {
         let url = url.as_url();
         let login = login(url)?;
@@ -63,7 +63,7 @@ impl SmtpUrl {
     }
 }
 
-/// A host as DNS and certificates know it.
+/// The host as in DNS and certificates.
 fn host(text: &str) -> Option<String> {
     if let Some(address) = text.strip_prefix('[').and_then(|address| address.strip_suffix(']')) {
         return Some(address.to_owned());
@@ -72,7 +72,7 @@ fn host(text: &str) -> Option<String> {
     idna::domain_to_ascii(&name).ok().filter(|name| !name.is_empty())
 }
 
-/// Who logs in, `Some(None)` for nobody; `None` when half of it is missing.
+/// The credentials, `Some(None)` without any; `None` when only one of username and password is present.
 fn login(url: &Url) -> Option<Option<Login>> {
     let text = |encoded: &str| percent_decode_str(encoded).decode_utf8().map(|text| text.into_owned()).ok();
     match (url.username(), url.password()) {
@@ -93,7 +93,7 @@ fn tls(url: &Url, logs_in: bool) -> Option<TlsMode> {
     match (url.scheme(), first.as_ref().map(|(name, value)| (name.as_ref(), value.as_ref()))) {
         ("smtps", None) => Some(TlsMode::Implicit),
         ("smtps", Some(_)) => None,
-        // Whoever reads or changes the traffic must not get the password by hiding that the server offers STARTTLS.
+        // An attacker who removes STARTTLS from the traffic must not get the password.
         (_, None) if logs_in => Some(TlsMode::Required),
         (_, None) => Some(TlsMode::Opportunistic),
         (_, Some(("tls", "none"))) => Some(TlsMode::None),
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_asks_for_privacy_and_for_the_port_of_submission() {
+    fn a_login_requires_tls_and_defaults_to_the_submission_port() {
         for (text, port, tls) in [
             ("smtp://h", 25, TlsMode::Opportunistic),
             ("smtp://h/", 25, TlsMode::Opportunistic),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_url_cannot_hold_is_percent_encoded_in_it() {
+    fn credentials_and_hosts_are_percent_decoded() {
         let url = read("smtp://ada%40example.org:p%2Fw%3A%20%C3%A9@b%C3%BCcher.example").unwrap();
         let login = url.login.clone().unwrap();
         assert_eq!((login.username.as_str(), login.password.expose()), ("ada@example.org", "p/w: é"));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_else_stands_in_it_is_refused() {
+    fn any_other_url_is_refused() {
         for bad in [
             "smtp://",
             "smtp:///",

@@ -2,15 +2,15 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// The places that configuration comes from, each empty at first.
+/// The sources of the configuration, each empty at first.
 #[derive(Default)]
-struct Places {
+struct Sources {
     environment: Variables,
     files: BTreeMap<String, String>,
     flags: Overrides,
 }
 
-impl Places {
+impl Sources {
     fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
@@ -51,12 +51,12 @@ impl Places {
     }
 }
 
-fn places() -> Places {
-    Places::default()
+fn sources() -> Sources {
+    Sources::default()
 }
 
 #[test]
-fn the_keys_of_the_defaults_are_exactly_those_that_are_read() {
+fn every_default_is_read_and_every_key_has_a_default() {
     let no_file = |_: &Path| Err(io::ErrorKind::NotFound.into());
     let settings = layers::merge(&Variables::new(), &no_file, &Overrides::default()).unwrap();
     let mut reader = Reader::new(settings.clone());
@@ -71,7 +71,7 @@ fn the_keys_of_the_defaults_are_exactly_those_that_are_read() {
 }
 
 #[test]
-fn every_default_has_a_comment_before_it() {
+fn every_default_has_a_comment() {
     let text = include_str!("../../config/default.toml");
     let lines: Vec<&str> = text.lines().collect();
     for pair in lines.windows(2).filter(|pair| pair[1].contains(" = ") && !pair[1].starts_with('#')) {
@@ -81,7 +81,7 @@ fn every_default_has_a_comment_before_it() {
 
 #[test]
 fn the_defaults_are_those_of_the_contract() {
-    let config = places().load().unwrap();
+    let config = sources().load().unwrap();
     assert_eq!(config.serve.address().to_string(), "127.0.0.1:3010");
     assert_eq!(config.game.address().to_string(), "127.0.0.1:3011");
     assert_eq!(config.serve.long_poll_timeout.as_secs(), 30);
@@ -98,8 +98,8 @@ fn the_defaults_are_those_of_the_contract() {
 fn a_later_layer_wins() {
     const KEY: &str = "serve.port";
     const VARIABLE: &str = "M3A3_SERVE__PORT";
-    let port = |places: &Places| {
-        let config = places.load().unwrap();
+    let port = |sources: &Sources| {
+        let config = sources.load().unwrap();
         let origin = config.entries().iter().find(|entry| entry.key == KEY).map(|entry| entry.origin.clone());
         (config.serve.port, origin.unwrap())
     };
@@ -107,23 +107,23 @@ fn a_later_layer_wins() {
     let profile = "[serve]\nport = 2";
     let dotenv = "M3A3_SERVE__PORT=3";
 
-    assert_eq!(port(&places()), is(3010, "default"));
-    assert_eq!(port(&places().profile(profile)), is(2, "config/production.toml"));
-    assert_eq!(port(&places().dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
-    assert_eq!(port(&places().profile(profile).dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
-    assert_eq!(port(&places().profile(profile).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
-    assert_eq!(port(&places().dotenv(dotenv).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
-    assert_eq!(port(&places().dotenv(dotenv).env(VARIABLE, "")), is(3, ".env: M3A3_SERVE__PORT"));
-    assert_eq!(port(&places().env(VARIABLE, "4").flag(KEY, "5")), is(5, "--set"));
-    assert_eq!(port(&places().env(VARIABLE, "4").flag(KEY, "")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources()), is(3010, "default"));
+    assert_eq!(port(&sources().profile(profile)), is(2, "config/production.toml"));
+    assert_eq!(port(&sources().dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources().profile(profile).dotenv(dotenv)), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources().profile(profile).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources().dotenv(dotenv).env(VARIABLE, "4")), is(4, "environment: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources().dotenv(dotenv).env(VARIABLE, "")), is(3, ".env: M3A3_SERVE__PORT"));
+    assert_eq!(port(&sources().env(VARIABLE, "4").flag(KEY, "5")), is(5, "--set"));
+    assert_eq!(port(&sources().env(VARIABLE, "4").flag(KEY, "")), is(4, "environment: M3A3_SERVE__PORT"));
     assert_eq!(
-        port(&places().profile(profile).dotenv(dotenv).env(VARIABLE, "4").flag(KEY, "5").flag(KEY, "6")),
+        port(&sources().profile(profile).dotenv(dotenv).env(VARIABLE, "4").flag(KEY, "5").flag(KEY, "6")),
         is(6, "--set")
     );
 }
 
 #[test]
-fn legacy_env_work_and_today_s_beat_them() {
+fn legacy_variables_work_and_m3a3_variables_override_them() {
     type Environment = &'static [(&'static str, &'static str)];
     // Environment, .env, and the URL that results.
     let table: &[(Environment, &str, Option<&str>)] = &[
@@ -148,122 +148,123 @@ fn legacy_env_work_and_today_s_beat_them() {
         (&[("REDIS_URL", "redis://a:b@h"), ("REDIS_PASSWORD", "p")], "", Some("redis://a:b@h")),
     ];
     for (environment, dotenv, expected) in table {
-        let places = environment.iter().fold(places(), |places, (name, value)| places.env(name, value)).dotenv(dotenv);
-        assert_eq!(places.redis().as_deref(), *expected, "{environment:?} {dotenv}");
+        let sources =
+            environment.iter().fold(sources(), |sources, (name, value)| sources.env(name, value)).dotenv(dotenv);
+        assert_eq!(sources.redis().as_deref(), *expected, "{environment:?} {dotenv}");
     }
-    let database = |places: Places| places.load().unwrap().database.path.display().to_string();
-    assert_eq!(database(places().env("DATABASE_URL", "file:./x.db?connection_limit=1")), "./x.db");
-    assert_eq!(database(places().env("DATABASE_URL", "file:./x.db").dotenv("M3A3_DATABASE__URL=y.db")), "y.db");
-    assert_eq!(database(places().env("DATABASE_URL", "x.db").profile("database.url = \"z.db\"")), "x.db");
-    assert_eq!(database(places().env("DATABASE_URL", "x.db").flag("database.url", "f.db")), "f.db");
+    let database = |sources: Sources| sources.load().unwrap().database.path.display().to_string();
+    assert_eq!(database(sources().env("DATABASE_URL", "file:./x.db?connection_limit=1")), "./x.db");
+    assert_eq!(database(sources().env("DATABASE_URL", "file:./x.db").dotenv("M3A3_DATABASE__URL=y.db")), "y.db");
+    assert_eq!(database(sources().env("DATABASE_URL", "x.db").profile("database.url = \"z.db\"")), "x.db");
+    assert_eq!(database(sources().env("DATABASE_URL", "x.db").flag("database.url", "f.db")), "f.db");
 }
 
 #[test]
-fn m3a3_env_names_the_file_and_may_stand_in_dotenv() {
+fn m3a3_env_selects_the_file_and_may_be_set_in_dotenv() {
     let file = "[serve]\nport = 9";
-    assert_eq!(places().dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port, 9);
+    assert_eq!(sources().dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port, 9);
     assert_eq!(
-        places().env("M3A3_ENV", "").dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port,
+        sources().env("M3A3_ENV", "").dotenv("M3A3_ENV=ci").file("config/ci.toml", file).load().unwrap().serve.port,
         9
     );
-    assert_eq!(places().env("M3A3_ENV", "ci").error(), "cannot read config/ci.toml, which M3A3_ENV asks for");
-    assert!(places().env("M3A3_ENV", "../x").error().starts_with("M3A3_ENV (environment): got \"../x\""));
-    assert!(places().env("M3A3_TEST_REDIS", "real").load().is_ok());
+    assert_eq!(sources().env("M3A3_ENV", "ci").error(), "cannot read config/ci.toml, which M3A3_ENV selects");
+    assert!(sources().env("M3A3_ENV", "../x").error().starts_with("M3A3_ENV (environment): got \"../x\""));
+    assert!(sources().env("M3A3_TEST_REDIS", "real").load().is_ok());
 }
 
 #[test]
-fn an_unknown_key_is_told_with_its_place_and_the_nearest_known_one() {
-    for (places, expected) in [
+fn an_unknown_key_error_names_its_origin_and_a_suggestion() {
+    for (sources, expected) in [
         (
-            places().profile("[serve]\nprot = 1"),
-            "config/production.toml sets the unknown key serve.prot; the nearest known one is serve.port",
+            sources().profile("[serve]\nprot = 1"),
+            "config/production.toml sets the unknown key serve.prot; did you mean serve.port?",
         ),
         (
-            places().profile("[srve]\nport = 1"),
-            "config/production.toml sets the unknown key srve.port; the nearest known one is serve.port",
+            sources().profile("[srve]\nport = 1"),
+            "config/production.toml sets the unknown key srve.port; did you mean serve.port?",
         ),
         (
-            places().profile("[serve.port]\nx = 1"),
-            "config/production.toml sets the unknown key serve.port.x; the nearest known one is serve.port",
+            sources().profile("[serve.port]\nx = 1"),
+            "config/production.toml sets the unknown key serve.port.x; did you mean serve.port?",
         ),
         (
-            places().env("M3A3_SERVE_PORT", "1"),
-            "environment sets the unknown key M3A3_SERVE_PORT; the nearest known one is M3A3_SERVE__PORT",
+            sources().env("M3A3_SERVE_PORT", "1"),
+            "environment sets the unknown key M3A3_SERVE_PORT; did you mean M3A3_SERVE__PORT?",
         ),
         (
-            places().dotenv("M3A3_AUTH__TOKN=hunter2"),
-            ".env sets the unknown key M3A3_AUTH__TOKN; the nearest known one is M3A3_AUTH__TOKEN",
+            sources().dotenv("M3A3_AUTH__TOKN=hunter2"),
+            ".env sets the unknown key M3A3_AUTH__TOKN; did you mean M3A3_AUTH__TOKEN?",
         ),
-        (places().flag("log.levle", "x"), "--set sets the unknown key log.levle; the nearest known one is log.level"),
+        (sources().flag("log.levle", "x"), "--set sets the unknown key log.levle; did you mean log.level?"),
     ] {
-        assert_eq!(places.error(), expected);
+        assert_eq!(sources.error(), expected);
     }
 }
 
 #[test]
-fn a_bad_value_is_told_with_its_place_and_what_is_allowed() {
-    for (places, expected) in [
+fn an_invalid_value_error_names_its_origin_and_the_allowed_values() {
+    for (sources, expected) in [
         (
-            places().env("M3A3_SERVE__PORT", "eighty"),
+            sources().env("M3A3_SERVE__PORT", "eighty"),
             "serve.port (environment: M3A3_SERVE__PORT): got \"eighty\", expected a whole number from 0 to 65535",
         ),
         (
-            places().profile("serve.port = \"80\""),
+            sources().profile("serve.port = \"80\""),
             "serve.port (config/production.toml): got \"80\", expected a whole number from 0 to 65535",
         ),
         (
-            places().profile("serve.port = [80]"),
+            sources().profile("serve.port = [80]"),
             "serve.port (config/production.toml): got an array or a date, expected a whole number from 0 to 65535",
         ),
         (
-            places().flag("serve.port", "65536"),
+            sources().flag("serve.port", "65536"),
             "serve.port (--set): got 65536, expected a whole number from 0 to 65535",
         ),
         (
-            places().flag("serve.long_poll_timeout_s", "61"),
+            sources().flag("serve.long_poll_timeout_s", "61"),
             "serve.long_poll_timeout_s (--set): got 61, expected a number of seconds from 1 to 60",
         ),
         (
-            places().flag("jobs.lease_s", "0"),
+            sources().flag("jobs.lease_s", "0"),
             "jobs.lease_s (--set): got 0, expected a number of seconds from 0.1 to 86400",
         ),
         (
-            places().flag("jobs.lease_s", "NaN"),
+            sources().flag("jobs.lease_s", "NaN"),
             "jobs.lease_s (--set): got NaN, expected a number of seconds from 0.1 to 86400",
         ),
         (
-            places().dotenv("M3A3_AUTH__ALLOW_ANONYMOUS=yes"),
+            sources().dotenv("M3A3_AUTH__ALLOW_ANONYMOUS=yes"),
             "auth.allow_anonymous (.env: M3A3_AUTH__ALLOW_ANONYMOUS): got \"yes\", expected true or false",
         ),
         (
-            places().flag("serve.host", "example.org"),
+            sources().flag("serve.host", "example.org"),
             "serve.host (--set): got \"example.org\", expected an IP address, or \"localhost\"",
         ),
-        (places().flag("log.format", "xml"), "log.format (--set): got \"xml\", expected \"text\" or \"json\""),
+        (sources().flag("log.format", "xml"), "log.format (--set): got \"xml\", expected \"text\" or \"json\""),
         (
-            places().flag("log.level", "m3a3=loud"),
+            sources().flag("log.level", "m3a3=loud"),
             "log.level (--set): got \"m3a3=loud\", expected error, warn, info, debug, trace or off, also per module such as \"info,m3a3::jobs=debug\"",
         ),
         (
-            places().env("DATABASE_URL", "postgres://h/d"),
+            sources().env("DATABASE_URL", "postgres://h/d"),
             "database.url (environment: DATABASE_URL): got \"postgres://h/d\", expected the path of a file, or a file: URL such as \"file:./m3a3.db\"",
         ),
         (
-            places().env("REDIS_PORT", "x"),
+            sources().env("REDIS_PORT", "x"),
             "redis.url (environment: REDIS_PORT): got \"x\", expected a port number from 1 to 65535",
         ),
         (
-            places().env("REDIS_HOST", "a/b"),
+            sources().env("REDIS_HOST", "a/b"),
             "redis.url (environment: REDIS_HOST): got \"a/b\", expected a host name or an IP address",
         ),
     ] {
-        assert_eq!(places.error(), expected);
+        assert_eq!(sources.error(), expected);
     }
-    assert_eq!(places().flag("jobs.retry_base_s", "0.05").load().unwrap().jobs.retry_base.as_millis(), 50);
+    assert_eq!(sources().flag("jobs.retry_base_s", "0.05").load().unwrap().jobs.retry_base.as_millis(), 50);
 }
 
 #[test]
-fn a_secret_is_shown_nowhere() {
+fn secrets_are_hidden_everywhere() {
     const SECRETS: [(&str, &str); 6] = [
         ("M3A3_AUTH__TOKEN", "hunter2"),
         ("M3A3_AUTH__ADMIN_TOKEN", "hunter2"),
@@ -272,7 +273,7 @@ fn a_secret_is_shown_nowhere() {
         ("M3A3_EMAIL__SMTP_URL", "smtp://me:hunter2@h"),
         ("REDIS_PASSWORD", "hunter2"),
     ];
-    let config = SECRETS.iter().fold(places(), |places, (name, value)| places.env(name, value)).load().unwrap();
+    let config = SECRETS.iter().fold(sources(), |sources, (name, value)| sources.env(name, value)).load().unwrap();
     let shown = format!("{config:?}\n{}\n{}", config.to_toml(), config.to_json());
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(config.to_toml().contains("token = \"[set]\" # environment: M3A3_AUTH__TOKEN"), "{}", config.to_toml());
@@ -285,29 +286,29 @@ fn a_secret_is_shown_nowhere() {
         ("M3A3_EMAIL__SMTP_URL", "smtp://me:hunter2@h?tls=maybe"),
         ("M3A3_WEBHOOK__SIGNING_SECRET", "hunter2"),
     ] {
-        let error = places().env(name, bad).error();
+        let error = sources().env(name, bad).error();
         assert!(error.contains(name) && !error.contains("hunter2"), "{error}");
     }
 }
 
 #[test]
-fn what_is_shown_is_toml_that_can_be_read_back() {
-    let shown = places().load().unwrap().to_toml();
+fn the_shown_configuration_is_valid_toml() {
+    let shown = sources().load().unwrap().to_toml();
     let table: toml::Table = toml::from_str(&shown).unwrap();
     assert_eq!(table["serve"]["port"].as_integer(), Some(3010));
     assert!(shown.starts_with("[serve]\nhost = \"127.0.0.1\" # default\n"), "{shown}");
 }
 
 #[test]
-fn an_address_that_others_can_reach_needs_a_token_or_an_express_wish() {
-    let check = |places: Places, host: &str| places.load().unwrap().check_binding(host.parse().unwrap()).is_ok();
+fn a_public_address_requires_a_token_or_allow_anonymous() {
+    let check = |sources: Sources, host: &str| sources.load().unwrap().check_binding(host.parse().unwrap()).is_ok();
     for loopback in ["127.0.0.1", "127.1.2.3", "::1", "::ffff:127.0.0.1"] {
-        assert!(check(places(), loopback), "{loopback}");
+        assert!(check(sources(), loopback), "{loopback}");
     }
     for open in ["0.0.0.0", "::", "192.168.0.1", "::ffff:10.0.0.1"] {
-        assert!(!check(places(), open), "{open}");
-        assert!(!check(places().flag("auth.admin_token", "t"), open), "{open}");
-        assert!(check(places().flag("auth.token", "t"), open), "{open}");
-        assert!(check(places().flag("auth.allow_anonymous", "true"), open), "{open}");
+        assert!(!check(sources(), open), "{open}");
+        assert!(!check(sources().flag("auth.admin_token", "t"), open), "{open}");
+        assert!(check(sources().flag("auth.token", "t"), open), "{open}");
+        assert!(check(sources().flag("auth.allow_anonymous", "true"), open), "{open}");
     }
 }

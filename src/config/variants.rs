@@ -1,4 +1,4 @@
-//! What `images.variants` says: several thumbnails in one text.
+//! The syntax of `images.variants`: several thumbnails in one text.
 //!
 //! ```text
 //! variants  variant { "," variant }
@@ -6,57 +6,56 @@
 //! word      "cover" | "contain" | "inside" | "jpeg" | "png" | "webp" | "auto" | "q" quality | "fine"
 //! ```
 //!
-//! Spaces and ends of lines stand between words, and may stand around "," and "=".
+//! Words are separated by whitespace, which may also surround "," and "=".
 
 use super::reader::{ParseError, quoted};
 
-/// The most variants.
 const MAX_VARIANTS: usize = 16;
 const MAX_NAME: usize = 32;
 const MAX_SIDE: u32 = 4096;
 const DEFAULT_QUALITY: u8 = 80;
 const HAS_WEBP: bool = cfg!(feature = "libwebp");
 
-/// One of the thumbnails that are made of every picture.
+/// A thumbnail to create for every image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Variant {
-    /// 1 to 32 of a-z, 0-9, "-" and "_"; no other variant's.
+    /// 1 to 32 of a-z, 0-9, "-" and "_"; unique.
     pub name: String,
     /// In pixels, 1 to 4096.
     pub width: u32,
     /// In pixels, 1 to 4096.
     pub height: u32,
-    /// How the picture is fitted into the size.
+    /// How the image is fitted into the size.
     pub fit: Fit,
-    /// The file's format.
+    /// The file format.
     pub output: Output,
-    /// Of a lossy format, 1 to 100.
+    /// The quality of a lossy format, 1 to 100.
     pub quality: u8,
-    /// Whether more of the picture is looked at than the size needs, which costs time.
+    /// Whether the image is decoded at no less than 1.5 times the size: more detail, slower.
     pub fine: bool,
 }
 
-/// How a picture is fitted into a size.
+/// How an image is fitted into a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fit {
-    /// Fills it; what reaches over is cut off.
+    /// Fills the size; the rest is cropped.
     Cover,
-    /// Lies whole within it; what is left is filled.
+    /// Fits into the size; the rest is background.
     Contain,
-    /// Lies whole within it, and the thumbnail is no larger than the picture then is.
+    /// Fits into the size; one side of the thumbnail may be shorter.
     Inside,
 }
 
-/// The format of a thumbnail's file. A build without the feature `libwebp` reads neither `webp` nor `auto`.
+/// The file format of a thumbnail. A build without the feature `libwebp` supports neither `webp` nor `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// JPEG; PNG where something is transparent.
+    /// JPEG; PNG with transparency.
     Jpeg,
     /// PNG.
     Png,
     /// WebP.
     WebP,
-    /// JPEG; WebP where something is transparent.
+    /// JPEG; WebP with transparency.
     Auto,
 }
 
@@ -74,13 +73,13 @@ impl Fit {
 }
 
 impl Output {
-    /// What [`Output::default_output`] reads.
+    /// The values that [`Output::default_output`] accepts.
     pub(super) const EXPECTED_DEFAULT: &str =
-        if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg, since this m3a3 was built without libwebp" };
+        if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg (this m3a3 was built without libwebp)" };
     const EXPECTED: &str =
         if HAS_WEBP { "jpeg, png, webp or auto" } else { "jpeg or png (this m3a3 was built without libwebp)" };
 
-    /// The format of variants that name none.
+    /// The format of variants without one.
     pub(super) fn default_output(name: &str) -> Option<Self> {
         Self::by_name(name).filter(|output| *output != Self::Png)
     }
@@ -97,16 +96,16 @@ impl Output {
 }
 
 impl Variant {
-    /// What a text looks like that can be read.
+    /// An example for error messages.
     pub(super) const EXAMPLE: &str = "a text such as \"thumb=300x300, card=600x400 inside q70\"";
 
-    /// Reads all variants, of which there is at least one; `output` is the format of those that name none.
+    /// Parses one or more variants; `output` is the format of those without one.
     pub(super) fn parse_all(text: &str, output: Output) -> Result<Vec<Self>, ParseError> {
         let mut variants: Vec<Self> = Vec::new();
         for part in text.split(',') {
             let variant = Self::parse(part.trim(), output)?;
             if variants.iter().any(|other| other.name == variant.name) {
-                return Err(ParseError::new(format!("two variants {:?}", variant.name), "a name of its own for each"));
+                return Err(ParseError::new(format!("two variants {:?}", variant.name), "a unique name for each"));
             }
             variants.push(variant);
         }
@@ -117,15 +116,14 @@ impl Variant {
     }
 
     fn parse(text: &str, output: Output) -> Result<Self, ParseError> {
-        let shape =
-            || ParseError::new(quoted(text), "NAME=WIDTHxHEIGHT, as in thumb=300x300, before and after each comma");
+        let shape = || ParseError::new(quoted(text), "NAME=WIDTHxHEIGHT such as thumb=300x300, separated by commas");
         let (name, rest) = text.split_once('=').ok_or_else(shape)?;
         let mut words = rest.split_whitespace();
         let (width, height) = size(words.next().unwrap_or_default(), text)?;
         let mut options = Options::default();
         words.try_for_each(|word| options.add(word, text))?;
         if options.output == Some(Output::Png) && options.quality.is_some() {
-            return Err(ParseError::new(quoted(text), "no quality for png, which loses nothing"));
+            return Err(ParseError::new(quoted(text), "no quality for png, which is lossless"));
         }
         Ok(Self {
             name: checked_name(name.trim(), text)?,
@@ -139,7 +137,7 @@ impl Variant {
     }
 }
 
-/// What the words after the size say.
+/// The words after the size.
 #[derive(Default)]
 struct Options {
     fit: Option<Fit>,
@@ -163,7 +161,7 @@ impl Options {
             let expected = format!("{}; {}; q1 to q100; or fine", Fit::EXPECTED, Output::EXPECTED);
             return Err(invalid_part(word, variant, expected));
         };
-        let expected = "one fit, one format, one quality and one \"fine\" at most";
+        let expected = "at most one fit, one format, one quality and one \"fine\"";
         if is_first { Ok(()) } else { Err(invalid_part(word, variant, expected)) }
     }
 }
@@ -173,7 +171,7 @@ fn checked_name(name: &str, variant: &str) -> Result<String, ParseError> {
     if (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(is_allowed) {
         return Ok(name.to_owned());
     }
-    Err(invalid_part(name, variant, format!("a name of 1 to {MAX_NAME} characters out of a-z, 0-9, \"-\" and \"_\"")))
+    Err(invalid_part(name, variant, format!("a name of 1 to {MAX_NAME} characters from a-z, 0-9, \"-\" and \"_\"")))
 }
 
 fn size(text: &str, variant: &str) -> Result<(u32, u32), ParseError> {
@@ -182,7 +180,7 @@ fn size(text: &str, variant: &str) -> Result<(u32, u32), ParseError> {
     sides.ok_or_else(|| invalid_part(text, variant, expected()))
 }
 
-/// A number of digits alone, from 1.
+/// Parses a number of digits only, from 1 to `max`.
 fn number(digits: &str, max: u32) -> Option<u32> {
     let number = digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
     number.filter(|number| (1..=max).contains(number))

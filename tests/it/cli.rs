@@ -41,7 +41,7 @@ fn a_bad_configuration_exits_with_2_and_one_line_whatever_the_command() {
     for command in [&["config", "show"][..], &["status", "1"], &["upload", "x.jpg", "--user", "1"]] {
         let ran = Ran::of(workdir.command(command).env("M3A3_SERVE__PROT", "1"));
         let expected = "m3a3: environment sets the unknown key M3A3_SERVE__PROT; \
-                        the nearest known one is M3A3_SERVE__PORT\n";
+                        did you mean M3A3_SERVE__PORT?\n";
         assert_eq!((ran.code, ran.stderr.as_str()), (Some(2), expected));
     }
     let ran = workdir.run(&["config", "show", "--log-level", "m3a3=loud"]);

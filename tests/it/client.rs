@@ -253,7 +253,7 @@ fn an_url_that_cannot_be_one_is_a_usage_error_that_says_what_would_be() {
 fn a_table_needs_a_terminal() {
     let ran = Workdir::new().run(&["client", "--format", "table"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(2), ""));
-    assert_eq!(ran.stderr, "m3a3: --format table needs a terminal, and stdout is none; try --format json\n");
+    assert_eq!(ran.stderr, "m3a3: --format table requires a terminal, and stdout is not one; use --format json\n");
 }
 
 /// Runs a client that is expected to give up at once.

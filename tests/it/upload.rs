@@ -130,7 +130,7 @@ fn one_bad_file_does_not_keep_the_others_from_being_uploaded() {
     assert_eq!(
         ran.stderr,
         "m3a3: missing.jpg: cannot be read: No such file or directory (os error 2)\n\
-         m3a3: .: is a folder, not a picture\n\
+         m3a3: .: is a directory, not an image\n\
          m3a3: socket: is not a file\n\
          m3a3: 3 of 7 files failed\n"
     );

@@ -149,5 +149,5 @@ async fn the_report_is_available_as_table_and_csv() {
     let lines: Vec<&str> = csv.split("\r\n").collect();
     assert_eq!(lines[..3], ["what,sum", "assets,1", "references,1"]);
     assert!(lines[5].starts_with("orders 20") && lines[5].ends_with(",1"), "{csv}");
-    assert!(run("table").starts_with("WHAT"), "{}", run("table"));
+    assert!(run("table").starts_with("METRIC"), "{}", run("table"));
 }

@@ -1,7 +1,7 @@
-//! Whether an API server runs on the same data. Thumbnail workers stand in for it where none does.
+//! Detects a running API server on the same data: a thumbnail worker records images only while none runs.
 //!
-//! Owns `api-server.lock` in the data directory: every API server holds a shared kernel lock on it, which ends with its
-//! process however that ends.
+//! Owns `api-server.lock` in the data directory. Every API server holds a shared lock on it (flock(2)), which the
+//! kernel releases when the process ends, also by SIGKILL.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 
 const NAME: &str = "api-server.lock";
 
-/// Says that an API server runs, until it is dropped.
+/// A running API server; dropping it releases the lock.
 #[derive(Debug)]
 pub(crate) struct ApiPresence {
     /// Holds the lock.
@@ -29,14 +29,13 @@ impl ApiPresence {
             .mode(0o600)
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(folder.join(NAME))?;
-        // Waits for a worker that is just looking at most.
+        // Blocks at most while a worker checks the lock.
         file.lock_shared()?;
         Ok(Self { _file: file })
     }
 }
 
-/// Whether an API server runs. Where that cannot be known, none does: a message is rather recorded by the wrong process
-/// than by none.
+/// Whether an API server runs. If that is unknown, none does: recording an image twice is harmless, dropping it is not.
 pub(crate) fn is_served(folder: &Path) -> bool {
     let Ok(file) = OpenOptions::new().read(true).open(folder.join(NAME)) else { return false };
     matches!(file.try_lock(), Err(TryLockError::WouldBlock))
@@ -47,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_server_is_seen_for_as_long_as_one_of_them_runs() {
+    fn an_api_server_is_detected_while_at_least_one_runs() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_served(folder.path()));
         let (one, other) =

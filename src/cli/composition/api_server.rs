@@ -69,8 +69,8 @@ pub(crate) fn start(
     let held = long_polls.clone();
     let last_audit = start_audits(runtime, config, &state);
     let metrics = redis_and_jobs(&state.database, &state.bus)
-        .with_value("m3a3_held_polls", "Requests that wait for news", Kind::Gauge, move || held.held() as f64)
-        .with("m3a3_audit_missing", "How many things the last audit missed", Kind::Gauge, move || {
+        .with_value("m3a3_held_polls", "Held long polls", Kind::Gauge, move || held.held() as f64)
+        .with("m3a3_audit_missing", "Missing items found by the last audit", Kind::Gauge, move || {
             let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
             future::ready(missing.into_iter().collect()).boxed()
         });

@@ -26,8 +26,8 @@ use crate::socketio::Sockets;
 /// Webhook deliveries at the same time, so that a receiver that hangs delays only some of them.
 const MAX_CONCURRENT_WEBHOOKS: usize = 8;
 
-/// The longest drain of HTTP requests at the shutdown. No handler takes longer than its Redis timeout; a request that does
-/// belongs to a client that has stopped sending or reading.
+/// The longest drain of HTTP requests at the shutdown. No handler takes longer than its Redis timeout; a request that
+/// does belongs to a client that has stopped sending or reading.
 const MAX_HTTP_DRAIN: Duration = Duration::from_secs(3);
 
 /// Opens the game server's listener; a public address requires a token or `auth.allow_anonymous`.
@@ -37,8 +37,8 @@ pub(crate) fn listen(config: &Config) -> anyhow::Result<TcpListener> {
     server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running?)"))
 }
 
-/// Starts the game server's roles, and returns the address that it listens on. `workers` wakes the workers of this process
-/// for new orders.
+/// Starts the game server's roles, and returns the address that it listens on. `workers` wakes the workers of this
+/// process for new orders.
 pub(crate) fn start(
     runtime: &mut Runtime,
     config: &Config,

@@ -14,8 +14,8 @@ use crate::jobs::{ClaimGuard, Policy, WorkerLock};
 
 /// The longest wait between two attempts of a job.
 const RETRY_CAP: Duration = Duration::from_secs(60 * 60);
-/// Attempts and longest wait of jobs that depend on a remote server. It may be down for long: twenty attempts, up to six
-/// hours apart, span about a day.
+/// Attempts and longest wait of jobs that depend on a remote server. It may be down for long: twenty attempts, up to
+/// six hours apart, span about a day.
 const REMOTE_ATTEMPTS: i32 = 20;
 const REMOTE_RETRY_CAP: Duration = Duration::from_secs(6 * 60 * 60);
 

@@ -1,4 +1,4 @@
-//! The domains whose jobs an operator may see to.
+//! The registry of job kinds, for operators' commands.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::jobs::operator::KindHooks;
 use crate::orders::WebhookWorker;
 use crate::warehouse::WarehouseWorker;
 
-/// All of them; `finished` announces the end of a thumbnail job.
+/// All kinds; `finished` publishes the end of a thumbnail job.
 pub(crate) fn job_kinds(finished: impl Fn(Finished) + Clone + Send + Sync + 'static) -> Arc<[KindHooks]> {
     Arc::new([
         KindHooks::publishing::<ThumbnailWorker>(finished),

@@ -1,4 +1,4 @@
-//! What `/metrics` reads in every server, and who may.
+//! The metrics that both servers export, and the token that protects them.
 
 use futures_util::FutureExt;
 
@@ -10,22 +10,25 @@ use crate::http::metrics::{Kind, Metrics, Sample};
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
 
-/// Redis and the jobs.
+/// Metrics of Redis and of the job queue.
 pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
     let (asked, dropping) = (bus.clone(), bus.clone());
     let (counted, waited_for) = (database.clone(), database.clone());
     Metrics::new()
-        .with_value("m3a3_redis_connected", "Whether Redis is there", Kind::Gauge, move || {
+        .with_value("m3a3_redis_connected", "Whether Redis is connected", Kind::Gauge, move || {
             f64::from(u8::from(asked.is_connected()))
         })
-        .with_value("m3a3_redis_messages_dropped", "Messages that Redis did not get", Kind::Counter, move || {
-            dropping.dropped() as f64
-        })
-        .with("m3a3_jobs", "Jobs by kind and state, but for those that are done", Kind::Gauge, move || {
+        .with_value(
+            "m3a3_redis_messages_dropped",
+            "Messages that were not delivered to Redis",
+            Kind::Counter,
+            move || dropping.dropped() as f64,
+        )
+        .with("m3a3_jobs", "Jobs by kind and state, without finished ones", Kind::Gauge, move || {
             backlog(counted.clone(), |row| Some(Sample { labels: kind_and_state(&row), value: row.jobs as f64 }))
                 .boxed()
         })
-        .with("m3a3_jobs_overdue_seconds", "How long the first queued job might have run", Kind::Gauge, move || {
+        .with("m3a3_jobs_overdue_seconds", "Age of the oldest due job in the queue", Kind::Gauge, move || {
             backlog(waited_for.clone(), overdue).boxed()
         })
 }
@@ -40,7 +43,7 @@ async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>)
     match database.read(operator::backlog).await {
         Ok(rows) => rows.into_iter().filter_map(sample).collect(),
         Err(error) => {
-            tracing::debug!(error = %error, "the jobs cannot be counted");
+            tracing::debug!(error = %error, "cannot count jobs for the metrics");
             Vec::new()
         }
     }

@@ -1,7 +1,8 @@
-//! What the long-running subcommands are put together from.
+//! The parts that subcommands are built from: servers, workers, and the resources of a process.
 //!
-//! Each file builds one part of a process from the configuration. Owns `api-server.lock` in the data directory
-//! ([`api_presence`]). Never parses arguments and never prints a result.
+//! Each file builds one part from the configuration. Owns `api-server.lock` ([`api_presence`]) and the broker's address
+//! file ([`embedded_redis`]) in the data directory. Consumes the configuration and the interfaces of all domains. Never
+//! parses arguments and never prints.
 
 pub(super) mod api_presence;
 pub(super) mod api_server;

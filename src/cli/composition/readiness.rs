@@ -1,4 +1,4 @@
-//! What `/readyz` checks in every server: a list of named checks, to which a server adds its own.
+//! The readiness checks of both servers; each server adds its own.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,12 +13,12 @@ use crate::db::{Database, Location};
 use crate::files::free_bytes_below;
 use crate::http::health::{Check, Readiness};
 
-/// A write that waits for longer is not merely slow.
+/// A longer wait makes the server unavailable.
 const WRITE_WAIT_LIMIT: Duration = Duration::from_secs(5);
-/// How long an idle writer is tried: a little longer, so that a probe without an answer has waited for too long.
+/// The timeout of a probe write: above the limit, so that a probe that times out counts as unavailable.
 const PROBE_TIMEOUT: Duration = WRITE_WAIT_LIMIT.saturating_add(Duration::from_millis(50));
 
-/// The database, its disk, and Redis; without Redis work goes on.
+/// Checks of the database, its disk, and Redis; without Redis the server is degraded.
 pub(crate) fn common(config: &Config, database: &Database, bus: &Bus) -> Readiness {
     let (database, bus) = (database.clone(), bus.clone());
     let (folder, wanted) = (database_folder(config), config.serve.min_free_bytes);
@@ -31,13 +31,13 @@ pub(crate) fn common(config: &Config, database: &Database, bus: &Bus) -> Readine
         .with("redis", move || {
             let check = match bus.is_connected() {
                 true => Check::Fine,
-                false => Check::Degraded("not connected; work goes on, news come later".to_owned()),
+                false => Check::Degraded("not connected; notifications are delayed".to_owned()),
             };
             async { check }.boxed()
         })
 }
 
-/// Judges the free space of a disk.
+/// Unavailable with fewer free bytes than `wanted`.
 pub(crate) fn check_disk(free: std::io::Result<u64>, wanted: u64) -> Check {
     match free {
         Ok(free) if free >= wanted => Check::Fine,
@@ -58,10 +58,10 @@ async fn check_database(database: Database) -> Check {
     }
 }
 
-/// Whether anything can be written. An idle writer is tried; a busy one reports how long its writes wait.
+/// Checks that writes commit. An idle writer is probed with an empty write; a busy one reports its longest wait.
 async fn check_writes(database: &Database) -> Check {
     if database.writer_status().longest_wait.is_none() {
-        // Its result is in the status, and so is its wait if it is not answered.
+        // The writer status below contains the result, or the wait so far.
         let _ = timeout(PROBE_TIMEOUT, database.try_write(|_| Ok(()))).await;
     }
     let status = database.writer_status();

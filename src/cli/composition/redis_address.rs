@@ -17,8 +17,8 @@ pub(crate) fn current(config: &Config) -> String {
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
 }
 
-/// Looks the URL up for each connect: the broker of an `m3a3 up` on the same data, else [`DEFAULT_REDIS`]. Once a broker
-/// was found, only a broker is accepted: another Redis would not share its channels.
+/// Looks the URL up for each connect: the broker of an `m3a3 up` on the same data, else [`DEFAULT_REDIS`]. Once a
+/// broker was found, only a broker is accepted: another Redis would not share its channels.
 pub(crate) fn lookup(folder: PathBuf) -> impl Fn() -> Option<String> + Send + Sync {
     let had_broker = AtomicBool::new(false);
     move || match discover(&folder) {

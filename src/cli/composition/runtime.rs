@@ -42,8 +42,8 @@ pub(crate) struct Runtime {
 }
 
 impl Runtime {
-    /// Opens the database and starts to connect to Redis, which need not answer. The URL is `redis_url`, else that of the
-    /// configuration, else it is looked up at each connect.
+    /// Opens the database and starts to connect to Redis, which need not answer. The URL is `redis_url`, else that of
+    /// the configuration, else it is looked up at each connect.
     pub(crate) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
         let signals = Signals::install()?;
         raise_open_files();
@@ -70,8 +70,8 @@ impl Runtime {
         })
     }
 
-    /// Waits for the first attempt to connect to Redis: a process that has printed that it is ready then reaches Redis, if
-    /// it is up.
+    /// Waits for the first attempt to connect to Redis: a process that has printed that it is ready then reaches Redis,
+    /// if it is up.
     pub(crate) async fn try_redis(&self) {
         // Without Redis the process starts all the same.
         let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.tried()).await;

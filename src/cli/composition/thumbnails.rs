@@ -1,10 +1,10 @@
-//! What the configuration says of thumbnails, in the terms of who makes them.
+//! The configured variants as specifications of the thumbnail library.
 
 use crate::config::{Fit, Images, Output, Variant};
 use crate::images::VariantSpec;
 use crate::thumbnail::{self, Spec};
 
-/// The thumbnails that are made of every picture.
+/// The thumbnails to create for every image.
 pub(crate) fn wanted(config: &Images) -> Vec<VariantSpec> {
     let wanted = |variant: &Variant| VariantSpec { variant: variant.name.clone(), spec: spec(variant) };
     config.variants.iter().map(wanted).collect()
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_usual_thumbnail_is_what_the_library_makes_by_default() {
+    fn the_default_variant_is_the_default_of_the_library() {
         let (fit, output, name) = (Fit::Cover, Output::Jpeg, "thumb".to_owned());
         assert_eq!(
             spec(&Variant { name, width: 300, height: 300, fit, output, quality: 80, fine: false }),

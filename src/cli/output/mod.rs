@@ -1,4 +1,4 @@
-//! What a command says: results on stdout, complaints on stderr, and no panic when nobody reads either.
+//! Results on stdout, errors on stderr; a closed pipe on either is no panic.
 
 pub(super) mod table;
 
@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-/// Writes a result to stdout. A reader that has gone away has seen enough: that is no error.
+/// Prints a result to stdout. A closed pipe is no error: the reader has seen enough.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -16,13 +16,13 @@ pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes one line to stderr, after the program's name.
-pub(crate) fn complain(text: &str) {
-    // If stderr cannot be written, there is nowhere left to say so.
+/// Prints an error to stderr as one line, after the program's name.
+pub(crate) fn print_error(text: &str) {
+    // A failure to write to stderr cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "m3a3: {}", text.replace('\n', " "));
 }
 
-/// An error and its causes in one line; a cause that the text before it already tells is left out.
+/// An error and its causes in one line; a cause that the text before it contains is left out.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     join(error.as_ref())
 }
@@ -32,9 +32,9 @@ pub(crate) fn join(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let told = error.to_string();
-        if !text.contains(&told) {
-            text = format!("{text}: {told}");
+        let cause_text = error.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         cause = error.source();
     }
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_is_told_with_its_causes_each_once() {
+    fn an_error_is_printed_with_each_of_its_causes_once() {
         let error = anyhow!("connection refused").context("cannot reach redis").context("the bus failed");
         assert_eq!(chain(&error), "the bus failed: cannot reach redis: connection refused");
         let error = anyhow!("no such file").context("cannot read x: no such file");

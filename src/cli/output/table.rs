@@ -1,4 +1,4 @@
-//! Results as people read them: a table of aligned columns.
+//! Tables with aligned columns.
 
 /// Aligns the columns of `rows` under their `heads`; control characters are shown as spaces.
 pub(crate) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {

@@ -1,11 +1,11 @@
-//! The API server as its clients on the command line see it.
+//! The HTTP client of an API server.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
 use super::backoff::Attempt;
@@ -13,13 +13,13 @@ use crate::cli::output;
 use crate::config::{Config, Overrides};
 use crate::http::client;
 
-/// Which server, and who asks.
+/// The server's URL and token.
 #[derive(Args)]
 pub(crate) struct Server {
-    /// The server's address [default: http://localhost and serve.port]
+    /// URL of the server [default: http://localhost and serve.port]
     #[arg(long, value_name = "URL", value_parser = base_url)]
     url: Option<Url>,
-    /// The server's token [auth.token]; others on this machine can see flags, so prefer M3A3_AUTH__TOKEN
+    /// Token of the server [auth.token]; flags are visible to other users, so prefer M3A3_AUTH__TOKEN
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
 }
@@ -40,7 +40,7 @@ impl Server {
     }
 }
 
-/// An `http` or `https` URL below which the routes lie.
+/// Parses the `http` or `https` URL that the routes are relative to.
 fn base_url(text: &str) -> Result<Url, &'static str> {
     const EXPECTED: &str = "expected a URL such as http://localhost:3010";
     let mut url = Url::parse(text).map_err(|_| EXPECTED)?;
@@ -70,9 +70,9 @@ impl Api {
         Ok(Self { base, client: client.build().context("cannot set up an HTTP client")? })
     }
 
-    /// The URL of a path that the server told, or that the contract names without its leading slash.
+    /// Resolves a path: one that the server has sent, or a route without its leading slash.
     pub(crate) fn url(&self, path: &str) -> anyhow::Result<Url> {
-        self.base.join(path).with_context(|| format!("{path:?} is no path of a server"))
+        self.base.join(path).with_context(|| format!("invalid path {path:?}"))
     }
 
     pub(crate) fn get(&self, url: &Url) -> RequestBuilder {
@@ -83,16 +83,16 @@ impl Api {
         self.client.post(url.clone())
     }
 
-    /// Sends a request, and reads the whole answer, whatever its status.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Answer, Unreachable> {
+    /// Sends a request and reads the whole response, of any status.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<ApiResponse, Unreachable> {
         let unreachable =
             |source: reqwest::Error| Unreachable { base: self.base.clone(), source: source.without_url() };
         let response = request.send().await.map_err(unreachable)?;
-        Answer::read(response).await.map_err(unreachable)
+        ApiResponse::read(response).await.map_err(unreachable)
     }
 }
 
-/// There was no answer.
+/// No response.
 #[derive(Debug, thiserror::Error)]
 #[error("no answer from {}{}", base.as_str().trim_end_matches('/'), hint(source))]
 pub(crate) struct Unreachable {
@@ -104,17 +104,17 @@ fn hint(error: &reqwest::Error) -> &'static str {
     if error.is_connect() { " (is the server running?)" } else { "" }
 }
 
-/// A server's answer.
+/// A response of the server.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     /// The body as JSON; `Null` when it is something else.
     pub(crate) body: Value,
     retry_after: Option<Duration>,
 }
 
-impl Answer {
-    async fn read(response: Response) -> Result<Self, reqwest::Error> {
+impl ApiResponse {
+    async fn read(response: reqwest::Response) -> Result<Self, reqwest::Error> {
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER);
         let retry_after = retry_after.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
@@ -122,31 +122,31 @@ impl Answer {
         Ok(Self { status, body, retry_after })
     }
 
-    /// A text of the body.
+    /// A string member of the body.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name)?.as_str()
     }
 
-    /// What the server said for people: a problem's detail (RFC 9457), or else the status.
+    /// The message for the user: the detail of a problem (RFC 9457), otherwise the status.
     pub(crate) fn message(&self) -> String {
-        let told =
+        let message =
             ["detail", "message", "title"].iter().find_map(|name| self.text(name).filter(|text| !text.is_empty()));
-        told.map_or_else(|| format!("the server answered {}", self.status), ToOwned::to_owned)
+        message.map_or_else(|| format!("the server responded with {}", self.status), ToOwned::to_owned)
     }
 }
 
-/// What came of a request: an answer, or none.
-pub(crate) type Outcome = Result<Answer, Unreachable>;
+/// The outcome of a request.
+pub(crate) type Outcome = Result<ApiResponse, Unreachable>;
 
-/// Whether to try again: after no answer, and after one that says "later".
-pub(crate) fn attempt(outcome: Outcome, later: impl FnOnce(&Answer) -> bool) -> Attempt<Outcome> {
+/// Retries after no response, and after one for which `later` is true.
+pub(crate) fn attempt(outcome: Outcome, later: impl FnOnce(&ApiResponse) -> bool) -> Attempt<Outcome> {
     match outcome {
         Err(error) => {
             tracing::debug!("{}", output::join(&error));
-            Attempt::Again { last: Err(error), asked: None }
+            Attempt::Retry { last: Err(error), retry_after: None }
         }
-        Ok(answer) if later(&answer) => Attempt::Again { asked: answer.retry_after, last: Ok(answer) },
-        Ok(answer) => Attempt::Final(Ok(answer)),
+        Ok(response) if later(&response) => Attempt::Retry { retry_after: response.retry_after, last: Ok(response) },
+        Ok(response) => Attempt::Final(Ok(response)),
     }
 }
 
@@ -156,16 +156,16 @@ mod tests {
 
     use super::*;
 
-    fn answer(status: u16, body: Value) -> Answer {
-        Answer { status: StatusCode::from_u16(status).unwrap(), body, retry_after: None }
+    fn response(status: u16, body: Value) -> ApiResponse {
+        ApiResponse { status: StatusCode::from_u16(status).unwrap(), body, retry_after: None }
     }
 
     #[test]
-    fn a_problem_is_told_by_its_detail_and_a_bare_status_by_its_name() {
+    fn a_problem_is_shown_by_its_detail_and_a_bare_status_by_its_name() {
         let problem = json!({ "title": "Bad Request", "detail": "image: got nothing", "message": "x" });
-        assert_eq!(answer(400, problem).message(), "image: got nothing");
-        assert_eq!(answer(404, json!({ "message": "User not found" })).message(), "User not found");
-        assert_eq!(answer(502, Value::Null).message(), "the server answered 502 Bad Gateway");
+        assert_eq!(response(400, problem).message(), "image: got nothing");
+        assert_eq!(response(404, json!({ "message": "User not found" })).message(), "User not found");
+        assert_eq!(response(502, Value::Null).message(), "the server responded with 502 Bad Gateway");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Trying again: how often, and how long to wait in between.
+//! Exponential backoff: attempts, and the waits between them.
 
 use std::time::Duration;
 
 use crate::backoff;
 
-/// A number of attempts and the waits between them, which double.
+/// The number of attempts and the waits between them, which double.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Backoff {
-    /// Attempts in all; 0 is as good as 1.
+    /// The total number of attempts; 0 means 1.
     pub(crate) attempts: u32,
     /// The wait after the first attempt.
     pub(crate) base: Duration,
@@ -15,48 +15,47 @@ pub(crate) struct Backoff {
     pub(crate) max: Duration,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 pub(crate) enum Attempt<T> {
-    /// An answer that trying again would not change.
+    /// Not worth a retry.
     Final(T),
-    /// An answer to be content with only if there is no attempt left.
-    Again {
-        /// The answer.
+    /// Worth a retry; `last` is the result after the last attempt.
+    Retry {
         last: T,
-        /// The wait that the other side asked for, which takes the place of the usual one.
-        asked: Option<Duration>,
+        /// The wait that the server asked for (`Retry-After`), instead of the exponential one.
+        retry_after: Option<Duration>,
     },
 }
 
 impl<T> Attempt<T> {
-    /// The same attempt with its answer changed.
+    /// Applies `change` to the result.
     pub(crate) fn map<U>(self, change: impl FnOnce(T) -> U) -> Attempt<U> {
         match self {
-            Self::Final(answer) => Attempt::Final(change(answer)),
-            Self::Again { last, asked } => Attempt::Again { last: change(last), asked },
+            Self::Final(result) => Attempt::Final(change(result)),
+            Self::Retry { last, retry_after } => Attempt::Retry { last: change(last), retry_after },
         }
     }
 }
 
 impl Backoff {
-    /// How long to wait after the attempt of this number (from 1); `None` when it was the last.
-    pub(crate) fn wait_after(&self, attempt: u32, asked: Option<Duration>) -> Option<Duration> {
+    /// The wait after attempt number `attempt` (from 1); `None` after the last one.
+    pub(crate) fn wait_after(&self, attempt: u32, retry_after: Option<Duration>) -> Option<Duration> {
         if attempt >= self.attempts {
             return None;
         }
-        let asked = asked.map(|asked| asked.min(self.max));
-        Some(asked.unwrap_or_else(|| backoff::exponential(attempt, self.base, self.max)))
+        let retry_after = retry_after.map(|wait| wait.min(self.max));
+        Some(retry_after.unwrap_or_else(|| backoff::exponential(attempt, self.base, self.max)))
     }
 
-    /// Attempts until an answer is final or no attempt is left, and returns the last answer.
+    /// Runs attempts until one is final or none is left, and returns the last result.
     pub(crate) async fn retry<T>(&self, mut attempt: impl AsyncFnMut() -> Attempt<T>) -> T {
         let mut number = 1;
         loop {
-            let (last, asked) = match attempt().await {
-                Attempt::Final(answer) => return answer,
-                Attempt::Again { last, asked } => (last, asked),
+            let (last, retry_after) = match attempt().await {
+                Attempt::Final(result) => return result,
+                Attempt::Retry { last, retry_after } => (last, retry_after),
             };
-            match self.wait_after(number, asked) {
+            match self.wait_after(number, retry_after) {
                 None => return last,
                 Some(wait) => tokio::time::sleep(wait).await,
             }
@@ -72,50 +71,50 @@ mod tests {
 
     use super::*;
 
-    const OLD: Backoff = Backoff { attempts: 5, base: Duration::from_secs(1), max: Duration::from_secs(30) };
+    const BACKOFF: Backoff = Backoff { attempts: 5, base: Duration::from_secs(1), max: Duration::from_secs(30) };
 
     #[test]
-    fn waits_double_up_to_the_longest() {
+    fn waits_double_up_to_the_maximum() {
         let waits = |backoff: Backoff| -> Vec<u64> {
             (1..).map_while(|attempt| backoff.wait_after(attempt, None)).map(|wait| wait.as_secs()).collect()
         };
-        assert_eq!(waits(OLD), [1, 2, 4, 8]);
-        assert_eq!(waits(Backoff { attempts: 8, ..OLD }), [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(waits(Backoff { attempts: 1, ..OLD }), [0; 0]);
+        assert_eq!(waits(BACKOFF), [1, 2, 4, 8]);
+        assert_eq!(waits(Backoff { attempts: 8, ..BACKOFF }), [1, 2, 4, 8, 16, 30, 30]);
+        assert_eq!(waits(Backoff { attempts: 1, ..BACKOFF }), [0; 0]);
     }
 
     #[test]
-    fn what_the_server_asks_for_is_done_up_to_the_longest() {
-        assert_eq!(OLD.wait_after(1, Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
-        assert_eq!(OLD.wait_after(1, Some(Duration::from_secs(7000))), Some(Duration::from_secs(30)));
-        assert_eq!(OLD.wait_after(5, Some(Duration::from_secs(7))), None);
+    fn retry_after_replaces_the_wait_up_to_the_maximum() {
+        assert_eq!(BACKOFF.wait_after(1, Some(Duration::from_secs(7))), Some(Duration::from_secs(7)));
+        assert_eq!(BACKOFF.wait_after(1, Some(Duration::from_secs(7000))), Some(Duration::from_secs(30)));
+        assert_eq!(BACKOFF.wait_after(5, Some(Duration::from_secs(7))), None);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_tries_until_an_answer_is_final_or_no_attempt_is_left() {
-        let begun = Instant::now();
+    async fn attempts_end_with_a_final_result_or_the_last_attempt() {
+        let started = Instant::now();
         let mut tries = 0;
-        let last = OLD
+        let last = BACKOFF
             .retry(async || {
                 tries += 1;
-                Attempt::Again { last: tries, asked: None }
+                Attempt::Retry { last: tries, retry_after: None }
             })
             .await;
-        assert_eq!((last, begun.elapsed().as_secs()), (5, 15));
+        assert_eq!((last, started.elapsed().as_secs()), (5, 15));
 
         let mut tries = 0;
-        let answer = OLD
+        let result = BACKOFF
             .retry(async || {
                 tries += 1;
-                if tries == 2 { Attempt::Final(tries) } else { Attempt::Again { last: 0, asked: None } }
+                if tries == 2 { Attempt::Final(tries) } else { Attempt::Retry { last: 0, retry_after: None } }
             })
             .await;
-        assert_eq!((answer, begun.elapsed().as_secs()), (2, 16));
+        assert_eq!((result, started.elapsed().as_secs()), (2, 16));
     }
 
     proptest! {
         #[test]
-        fn no_numbers_overflow(attempts in any::<u32>(), base in any::<u64>(), max in any::<u64>(), attempt in 1_u32..) {
+        fn no_number_overflows(attempts in any::<u32>(), base in any::<u64>(), max in any::<u64>(), attempt in 1_u32..) {
             let (base, max) = (Duration::from_secs(base), Duration::from_secs(max));
             let wait = Backoff { attempts, base, max }.wait_after(attempt, None);
             prop_assert!(wait.is_none_or(|wait| wait <= max));

@@ -1,6 +1,6 @@
-//! Requests of the command line to an API server.
+//! Requests to an API server, for `upload` and `status`.
 //!
-//! Owns the client of one server and its retries. Never reads the database or files of the server.
+//! Owns the HTTP client and its retries. Never reads the server's database or files.
 
 pub(super) mod api;
 pub(super) mod backoff;

@@ -11,7 +11,7 @@ fn variant(name: &str, width: u32, height: u32) -> Variant {
 }
 
 #[test]
-fn what_a_variant_does_not_say_is_cover_quality_80_and_the_format_of_all() {
+fn the_defaults_of_a_variant_are_cover_quality_80_and_the_default_output() {
     assert_eq!(parse("thumb=300x300"), Ok(vec![variant("thumb", 300, 300)]));
     let all = Variant::parse_all("a=1x2, b=3x4 png", Output::Auto).unwrap();
     let expected =
@@ -21,17 +21,17 @@ fn what_a_variant_does_not_say_is_cover_quality_80_and_the_format_of_all() {
 
 #[cfg(feature = "libwebp")]
 #[test]
-fn words_come_in_any_order_with_spaces_and_lines_between_them() {
+fn words_have_any_order_and_any_whitespace_between_them() {
     let read = parse("\n  thumb = 300x300,\n  card=600x400 q70 fine webp\tinside\n").unwrap();
     let card = Variant { fit: Fit::Inside, output: Output::WebP, quality: 70, fine: true, ..variant("card", 600, 400) };
     assert_eq!(read, [variant("thumb", 300, 300), card]);
 }
 
 #[test]
-fn what_is_wrong_is_told_with_what_would_be_right() {
+fn an_error_names_the_invalid_part_and_the_allowed_values() {
     for (text, got, expected) in [
         ("", "\"\"", "NAME=WIDTHxHEIGHT"),
-        ("thumb=300x300,", "\"\"", "before and after each comma"),
+        ("thumb=300x300,", "\"\"", "separated by commas"),
         ("thumb", "\"thumb\"", "NAME=WIDTHxHEIGHT"),
         ("thumb 300x300", "\"thumb 300x300\"", "NAME=WIDTHxHEIGHT"),
         ("thumb=", "\"\" in \"thumb=\"", "a size such as 600x400, each side from 1 to 4096"),
@@ -40,22 +40,22 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
         ("thumb=4097x1", "\"4097x1\" in \"thumb=4097x1\"", "from 1 to 4096"),
         ("thumb=+1x1", "\"+1x1\" in \"thumb=+1x1\"", "a size"),
         ("thumb=inside 1x1", "\"inside\" in \"thumb=inside 1x1\"", "a size"),
-        ("Thumb=1x1", "\"Thumb\" in \"Thumb=1x1\"", "a name of 1 to 32 characters out of a-z, 0-9, \"-\" and \"_\""),
+        ("Thumb=1x1", "\"Thumb\" in \"Thumb=1x1\"", "a name of 1 to 32 characters from a-z, 0-9, \"-\" and \"_\""),
         ("=1x1", "\"\" in \"=1x1\"", "a name"),
         ("a b=1x1", "\"a b\" in \"a b=1x1\"", "a name"),
         ("a=1x1 insid", "\"insid\" in \"a=1x1 insid\"", "cover, contain or inside; jpeg, png"),
         ("a=1x1 q0", "\"q0\" in \"a=1x1 q0\"", "q1 to q100"),
         ("a=1x1 q101", "\"q101\" in \"a=1x1 q101\"", "q1 to q100"),
         ("a=1x1 q", "\"q\" in \"a=1x1 q\"", "q1 to q100"),
-        ("a=1x1 cover inside", "\"inside\" in \"a=1x1 cover inside\"", "one fit, one format, one quality and one"),
-        ("a=1x1 q1 q1", "\"q1\" in \"a=1x1 q1 q1\"", "one fit"),
-        ("a=1x1 fine fine", "\"fine\" in \"a=1x1 fine fine\"", "one \"fine\" at most"),
+        ("a=1x1 cover inside", "\"inside\" in \"a=1x1 cover inside\"", "at most one fit, one format, one quality"),
+        ("a=1x1 q1 q1", "\"q1\" in \"a=1x1 q1 q1\"", "at most one fit"),
+        ("a=1x1 fine fine", "\"fine\" in \"a=1x1 fine fine\"", "and one \"fine\""),
         ("a=1x1 png q70", "\"a=1x1 png q70\"", "no quality for png"),
-        ("a=1x1, b=2x2, a=3x3", "two variants \"a\"", "a name of its own for each"),
+        ("a=1x1, b=2x2, a=3x3", "two variants \"a\"", "a unique name for each"),
     ] {
-        let (what, right) = parse(text).unwrap_err();
-        assert_eq!(what, got, "{text}");
-        assert!(right.contains(expected), "{text}: {right}");
+        let (part, allowed) = parse(text).unwrap_err();
+        assert_eq!(part, got, "{text}");
+        assert!(allowed.contains(expected), "{text}: {allowed}");
     }
     assert!(parse(&format!("{}=1x1", "n".repeat(32))).is_ok());
     assert!(parse(&format!("{}=1x1", "n".repeat(33))).unwrap_err().0.starts_with("\"nnn"));
@@ -64,7 +64,7 @@ fn what_is_wrong_is_told_with_what_would_be_right() {
     assert_eq!(parse(&many(17)), Err(("17 variants".to_owned(), "at most 16".to_owned())));
 }
 
-fn written(variant: &Variant) -> String {
+fn formatted(variant: &Variant) -> String {
     let Variant { name, width, height, fit, output, quality, fine } = variant;
     let fit = match fit {
         Fit::Cover => "cover",
@@ -98,8 +98,8 @@ fn any_variant() -> impl Strategy<Value = Variant> {
 
 proptest! {
     #[test]
-    fn what_is_written_is_read_back(variants in prop::collection::vec(any_variant(), 1..=MAX_VARIANTS)) {
-        let text = variants.iter().map(written).collect::<Vec<_>>().join(", ");
+    fn a_formatted_variant_is_parsed_back(variants in prop::collection::vec(any_variant(), 1..=MAX_VARIANTS)) {
+        let text = variants.iter().map(formatted).collect::<Vec<_>>().join(", ");
         let names: std::collections::HashSet<_> = variants.iter().map(|variant| &variant.name).collect();
         match parse(&text) {
             Ok(read) => prop_assert_eq!(read, variants),
@@ -108,12 +108,12 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read_or_refused(text in any::<String>()) {
+    fn any_text_is_parsed_or_refused(text in any::<String>()) {
         let _ = parse(&text);
     }
 
     #[test]
-    fn what_is_read_of_words_is_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|fine|q[0-9]{0,4}))*,?){1,3}") {
+    fn parsed_variants_are_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|fine|q[0-9]{0,4}))*,?){1,3}") {
         if let Ok(read) = parse(&text) {
             prop_assert!((1..=MAX_VARIANTS).contains(&read.len()));
             for Variant { name, width, height, quality, .. } in read {
