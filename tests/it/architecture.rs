@@ -1,4 +1,4 @@
-//! The rules of the source tree, read off the source tree.
+//! The rules of the source tree, checked on the source tree.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -68,8 +68,8 @@ fn every_module_imports_only_what_its_layer_allows() {
         let module = module(&file);
         let allowed = LAYERS.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, allowed)| allowed);
         for import in imports(&std::fs::read_to_string(&file).unwrap()) {
-            let fine = import == module || allowed.contains(&import.as_str());
-            assert!(fine, "{} imports crate::{import}, which {module} may not", file.display());
+            let allowed = import == module || allowed.contains(&import.as_str());
+            assert!(allowed, "{} imports crate::{import}, which {module} must not", file.display());
         }
     }
 }
@@ -81,7 +81,7 @@ fn imports_are_found_in_each_form() {
 }
 
 #[test]
-fn channel_names_stand_in_events_alone() {
+fn channel_names_are_defined_in_events_only() {
     for file in sources().into_iter().filter(|file| module(file) != "events") {
         let text = std::fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
@@ -93,18 +93,18 @@ fn channel_names_stand_in_events_alone() {
 }
 
 #[test]
-fn only_the_bus_speaks_to_redis_and_only_files_opens_files_of_clients() {
+fn only_the_bus_talks_to_redis_and_only_files_opens_files_of_clients() {
     for file in sources() {
         let text = std::fs::read_to_string(&file).unwrap();
         let module = module(&file);
         assert!(module == "bus" || !text.contains("fred::"), "{} uses fred", file.display());
         let opens = text.contains("File::open") || text.contains("openat");
-        // Worker locks and the broker's address are no files of clients, and the command line reads its own user's.
+        // The worker locks, the broker's address and the arguments of the command line are not files of clients.
         assert!(["files", "jobs", "bus", "cli"].contains(&module.as_str()) || !opens, "{} opens files", file.display());
     }
 }
 
-/// Every source file but the crate's root.
+/// Every source file except the crate's root.
 pub fn sources() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(SRC)];
     let mut files = Vec::new();
@@ -122,13 +122,13 @@ pub fn sources() -> Vec<PathBuf> {
     files
 }
 
-/// The top-level module that a file belongs to.
+/// The top-level module of a file.
 pub fn module(file: &Path) -> String {
     let first = file.strip_prefix(SRC).unwrap().iter().next().unwrap();
     Path::new(first).file_stem().unwrap().to_str().unwrap().to_owned()
 }
 
-/// The top-level modules that a text names by `crate::name` or `crate::{name, …}`.
+/// The top-level modules that a text uses by `crate::name` or `crate::{name, …}`.
 fn imports(text: &str) -> BTreeSet<String> {
     let mut imports = BTreeSet::new();
     for (at, path) in text.match_indices("crate::") {

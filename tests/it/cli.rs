@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use crate::harness::binary::{Ran, Workdir};
 
-/// A pipe that nobody reads any more.
+/// A pipe whose reader is closed.
 fn closed_pipe() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -36,7 +36,7 @@ fn usage_errors_exit_with_2() {
 }
 
 #[test]
-fn a_bad_configuration_exits_with_2_and_one_line_whatever_the_command() {
+fn an_invalid_configuration_exits_every_command_with_2_and_one_line() {
     let workdir = Workdir::new();
     for command in [&["config", "show"][..], &["status", "1"], &["upload", "x.jpg", "--user", "1"]] {
         let ran = Ran::of(workdir.command(command).env("M3A3_SERVE__PROT", "1"));
@@ -50,10 +50,10 @@ fn a_bad_configuration_exits_with_2_and_one_line_whatever_the_command() {
 }
 
 #[test]
-fn config_show_tells_what_is_in_force_and_where_it_came_from() {
+fn config_show_prints_effective_values_and_their_origins() {
     let workdir = Workdir::new();
     workdir.write("config/production.toml", "serve.port = 1\nserve.workers = 2\nlog.level = \"warn\"\n");
-    workdir.write(".env", "M3A3_ENV=production\nM3A3_SERVE__PORT=3\nREDIS_PASSWORD=hunter2\nSOMEBODY_ELSE=x\n");
+    workdir.write(".env", "M3A3_ENV=production\nM3A3_SERVE__PORT=3\nREDIS_PASSWORD=hunter2\nOTHER_PROGRAM=x\n");
     let mut command = workdir.command(&["config", "show", "--log-level", "debug", "--set", "images.root=pictures"]);
     let ran = Ran::of(command.env("M3A3_SERVE__PORT", "4").env("M3A3_AUTH__TOKEN", "hunter2").env("M3A3_TEST_X", "y"));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""));
@@ -76,7 +76,7 @@ fn config_show_tells_what_is_in_force_and_where_it_came_from() {
 }
 
 #[test]
-fn what_config_show_prints_is_a_configuration() {
+fn the_output_of_config_show_is_a_valid_configuration() {
     let workdir = Workdir::new();
     let shown = workdir.run(&["config", "show"]).stdout;
     workdir.write("config/again.toml", &shown);
@@ -86,18 +86,18 @@ fn what_config_show_prints_is_a_configuration() {
 }
 
 #[test]
-fn completions_are_there_for_every_shell_and_need_no_configuration() {
+fn completions_exist_for_every_shell_and_need_no_configuration() {
     let workdir = Workdir::new();
-    for (shell, sign) in [("bash", "_m3a3()"), ("zsh", "#compdef m3a3"), ("fish", "complete -c m3a3")] {
+    for (shell, marker) in [("bash", "_m3a3()"), ("zsh", "#compdef m3a3"), ("fish", "complete -c m3a3")] {
         let ran = Ran::of(workdir.command(&["completions", shell]).env("M3A3_SERVE__PROT", "1"));
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        assert!(ran.stdout.contains(sign), "{shell}");
+        assert!(ran.stdout.contains(marker), "{shell}");
         assert!(ran.stdout.contains("max-delay-s"), "{shell}");
     }
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_closed_stdout_is_no_error() {
     let workdir = Workdir::new();
     for args in [&["completions", "bash"][..], &["config", "show"], &["--help"], &["--version"]] {
         let ran = Ran::of(workdir.command(args).stdout(closed_pipe()));
@@ -106,7 +106,7 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
-fn a_log_that_nobody_reads_changes_nothing() {
+fn a_closed_stderr_changes_nothing() {
     let workdir = Workdir::new();
     let args = ["status", "1", "--wait", "--attempts", "1", "--url", "http://127.0.0.1:1", "--log-level", "trace"];
     let ran = Ran::of(workdir.command(&args).stderr(closed_pipe()));
@@ -114,7 +114,7 @@ fn a_log_that_nobody_reads_changes_nothing() {
 }
 
 #[test]
-fn logs_are_json_when_asked_for() {
+fn logs_are_json_when_configured() {
     let workdir = Workdir::new();
     let args = ["status", "1", "--wait", "--attempts", "1", "--url", "http://127.0.0.1:1", "--log-level", "m3a3=debug"];
     let ran = Ran::of(workdir.command(&args).args(["--log-format", "json"]));
@@ -131,29 +131,29 @@ fn the_version_is_that_of_the_package() {
 
 #[cfg(feature = "client")]
 #[test]
-fn help_begins_with_what_it_is_and_ends_with_examples() {
+fn help_starts_with_a_summary_and_ends_with_examples() {
     insta::assert_snapshot!(Workdir::new().run(&["--help"]).stdout, @r#"
-    Pictures in, thumbnails out, leaderboards live: one binary that does the jobs and loses none
+    Image uploads, thumbnails, leaderboards and orders, with durable background jobs
 
     Usage: m3a3 [OPTIONS] <COMMAND>
 
     Commands:
-      up           Run everything in this process: API server, game server, every worker, and Redis if
-                   there is none
-      serve        Accept pictures, answer polls, serve thumbnails
-      game-server  Take scores and orders, push the leaderboard to everyone who watches
+      up           Run everything in one process: API server, game server, all workers, Redis if none is
+                   configured
+      serve        Run the API server: uploads, statuses, thumbnails
+      game-server  Run the game server: scores, live leaderboard, orders
       worker       Run background jobs
-      upload       Upload pictures of a user
-      status       Ask what became of a user's picture
+      upload       Upload images of a user
+      status       Print the thumbnail status of a user
       client       Watch the leaderboard live
-      jobs         See what became of jobs, and see to those that did not end well
-      leaderboard  Refill the board in Redis, remove a player
-      warehouse    What the warehouse holds
-      doctor       Look at everything that m3a3 stands on, and say what to do about what is wrong
-      audit        Compare rows, files, jobs and the board, and list what is missing
+      jobs         Inspect and manage jobs
+      leaderboard  Refill the leaderboard in Redis, remove players
+      warehouse    Report on the warehouse
+      doctor       Check configuration, database, Redis, disk and queues
+      audit        List missing rows, files and scores
       config       Show the configuration
-      migrate      Bring the database's schema up to date
-      completions  Print completions for a shell
+      migrate      Update the database schema
+      completions  Generate shell completions
       help         Print this message or the help of the given subcommand(s)
 
     Options:
@@ -161,31 +161,32 @@ fn help_begins_with_what_it_is_and_ends_with_examples() {
       -V, --version  Print version
 
     Configuration:
-          --database-url <PATH>  The SQLite file [database.url]
-          --redis-url <URL>      Where Redis is [redis.url]
-          --log-level <FILTER>   What is logged: error, warn, info, debug, trace, off, also per module
+          --database-url <PATH>  SQLite file [database.url]
+          --redis-url <URL>      URL of Redis [redis.url]
+          --log-level <FILTER>   Log level: error, warn, info, debug, trace or off, also per module
                                  [log.level]
-          --log-format <FORMAT>  "text" or "json" [log.format]
-          --set <KEY=VALUE>      Any other key, such as serve.port=8080; may be given several times
+          --log-format <FORMAT>  Log format: text or json [log.format]
+          --set <KEY=VALUE>      Set any key, such as serve.port=8080; can be repeated
 
     Examples:
-      m3a3 up                                   everything in one process, nothing to install
-      m3a3 serve                                the API server alone
-      m3a3 game-server                          the leaderboard and orders alone
-      m3a3 worker thumbnail                     a worker alone; start as many as you like
-      m3a3 worker all                           every worker in one process
-      m3a3 upload photo.jpg --user 1 --wait     upload a picture, print where its thumbnail is
-      m3a3 status 1                             what became of user 1's picture
-      m3a3 client                               the leaderboard, live
-      m3a3 jobs list --state dead               what was given up, and why
+      m3a3 up                                   run everything in one process
+      m3a3 serve                                run the API server
+      m3a3 game-server                          run the leaderboard and orders
+      m3a3 worker thumbnail                     run one worker; start as many as needed
+      m3a3 worker all                           run every worker in one process
+      m3a3 upload photo.jpg --user 1 --wait     upload an image, print its thumbnail's URL
+      m3a3 status 1                             print the thumbnail status of user 1
+      m3a3 client                               watch the leaderboard
+      m3a3 jobs list --state dead               list dead jobs and their errors
       m3a3 leaderboard refill                   send every score to Redis again
-      m3a3 warehouse report                     what the warehouse holds
-      m3a3 doctor                               is everything well, and what to do if not
+      m3a3 warehouse report                     print totals of the warehouse
+      m3a3 doctor                               find problems and how to fix them
       m3a3 audit                                list missing rows, files and scores
-      m3a3 config show                          every setting, and where it came from
-      m3a3 completions bash > m3a3.bash         completions for a shell
+      m3a3 config show                          print every setting and its origin
+      m3a3 completions bash > m3a3.bash         generate shell completions
 
-    Settings come from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
-    serve.port) and flags; the later wins. Exit codes: 0 fine, 1 failed, 2 usage or configuration.
+    Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
+    serve.port) and flags; later ones override earlier ones.
+    Exit codes: 0 success, 1 failure, 2 usage or configuration error.
     "#);
 }

@@ -1,6 +1,6 @@
-//! What m3a3 does, tried on the real thing: one file per capability. Each test has its own database, files and Redis.
+//! Integration tests on real processes: one file per capability. Each test has its own database, files and Redis.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests may fail by panicking")]
 
 mod all_workers;
 mod architecture;

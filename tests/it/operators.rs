@@ -1,4 +1,4 @@
-//! What operators do with jobs, on the command line and over HTTP.
+//! Job operations of operators, on the command line and over HTTP.
 
 use m3a3::bus::{Bus, Signal};
 use m3a3::events::{Finished, Outcome};
@@ -64,7 +64,7 @@ async fn jobs_are_listed_by_state_kind_user_and_age_newest_first() {
 }
 
 #[tokio::test]
-async fn a_job_is_shown_with_the_time_the_worker_and_the_error_of_every_attempt() {
+async fn a_job_is_shown_with_the_times_worker_and_error_of_every_attempt() {
     let app = App::new(&["jobs.max_attempts=3"]).await;
     let (serve, worker) = (app.serve(), app.worker());
     let (_, accepted) = app.enqueue(serve.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;
@@ -94,7 +94,7 @@ async fn a_job_is_shown_with_the_time_the_worker_and_the_error_of_every_attempt(
 }
 
 #[tokio::test]
-async fn a_dead_job_that_is_tried_again_is_pending_for_whoever_asks_and_can_succeed() {
+async fn a_retried_dead_job_is_pending_and_can_succeed() {
     let app = App::new(&["jobs.max_attempts=1"]).await;
     let (serve, mut worker) = (app.serve(), app.worker());
     let (_, accepted) = app.enqueue(serve.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;
@@ -115,7 +115,7 @@ async fn a_dead_job_that_is_tried_again_is_pending_for_whoever_asks_and_can_succ
 }
 
 #[tokio::test]
-async fn a_cancelled_job_never_runs_and_whoever_waits_is_told() {
+async fn a_cancelled_job_never_runs_and_its_waiters_are_notified() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -123,22 +123,22 @@ async fn a_cancelled_job_never_runs_and_whoever_waits_is_told() {
     let waiting = tokio::spawn(answer(app.http.get(live)));
     let ran = run(&app, &["jobs", "cancel", id(&accepted)]);
     assert_eq!((ran.code, ran.stdout), (Some(0), format!("{} cancelled\n", id(&accepted))), "{}", ran.stderr);
-    let told = waiting.await.unwrap().unwrap();
-    assert_eq!((told.0, &told.1["status"]), (200, &json!("failed")));
-    assert_eq!(told.1["message"], "This was cancelled.");
+    let outcome = waiting.await.unwrap().unwrap();
+    assert_eq!((outcome.0, &outcome.1["status"]), (200, &json!("failed")));
+    assert_eq!(outcome.1["message"], "This was cancelled.");
     let _worker = app.worker();
     let other = app.upload(serve.url(), 2, &jpeg(2)).await;
     assert_eq!(app.outcome(serve.url(), &other).await["status"], "done");
     let shown = show(&app, id(&accepted));
     assert_eq!((&shown["state"], &shown["history"]), (&json!("cancelled"), &json!([])), "{shown}");
-    assert_eq!(run(&app, &["jobs", "cancel", id(&other)]).code, Some(1), "what is done cannot be cancelled");
+    assert_eq!(run(&app, &["jobs", "cancel", id(&other)]).code, Some(1), "a finished job cannot be cancelled");
     assert_eq!(run(&app, &["jobs", "retry", "--state", "cancelled"]).stdout, "1 queued\n");
     assert_eq!(app.outcome(serve.url(), &accepted).await["status"], "done");
     app.assert_no_job_is_left().await;
 }
 
 #[tokio::test]
-async fn a_cancelled_job_is_announced_like_every_other_end() {
+async fn a_cancelled_job_is_published_as_finished() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     app.until(serve.url(), "ready").await;
@@ -157,22 +157,22 @@ async fn a_cancelled_job_is_announced_like_every_other_end() {
             let ran = tokio::task::spawn_blocking(move || Ran::of(&mut command)).await.unwrap();
             assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         }
-        let told = loop {
-            match within("the announcement", finished.next()).await {
+        let published = loop {
+            match within("the event", finished.next()).await {
                 Some(Signal::Event(finished)) => break finished,
                 Some(Signal::Resync) => {}
                 None => panic!("the bus has ended"),
             }
         };
-        assert_eq!((told.user_id.get(), &told.outcome), (7, &cancelled));
-        assert_eq!(told.job_id.map(|job| job.to_string()).as_deref(), Some(id(&accepted)));
+        assert_eq!((published.user_id.get(), &published.outcome), (7, &cancelled));
+        assert_eq!(published.job_id.map(|job| job.to_string()).as_deref(), Some(id(&accepted)));
     }
     stop.cancel();
     task.finished().await;
 }
 
 #[tokio::test]
-async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
+async fn the_result_of_a_job_that_was_cancelled_while_it_ran_is_dropped() {
     let mut lab = crate::harness::job_lab::Lab::new();
     let worker = lab.worker(1, crate::harness::job_lab::POLICY);
     let job = lab.enqueue().await;
@@ -189,7 +189,7 @@ async fn what_a_worker_does_for_a_job_that_is_cancelled_meanwhile_is_dropped() {
 }
 
 #[tokio::test]
-async fn where_no_database_is_there_is_nothing_to_see_and_none_is_made() {
+async fn commands_fail_without_a_database_and_create_none() {
     let app = App::new(&[]).await;
     for args in [&["jobs", "list"][..], &["jobs", "purge", "--older-than", "1d"], &["warehouse", "report"]] {
         let ran = run(&app, args);
@@ -200,7 +200,7 @@ async fn where_no_database_is_there_is_nothing_to_see_and_none_is_made() {
 }
 
 #[tokio::test]
-async fn a_picture_that_may_get_its_thumbnail_after_all_makes_no_mail_that_says_it_failed() {
+async fn a_retried_image_causes_no_mail_about_a_failure() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -217,7 +217,7 @@ async fn a_picture_that_may_get_its_thumbnail_after_all_makes_no_mail_that_says_
 }
 
 #[tokio::test]
-async fn purging_removes_what_has_ended_long_ago_and_nothing_else() {
+async fn purge_deletes_old_finished_jobs_and_nothing_else() {
     let app = App::new(&[]).await;
     let (serve, _worker) = (app.serve(), app.worker());
     let done = app.upload(serve.url(), 1, &jpeg(1)).await;
@@ -225,16 +225,16 @@ async fn purging_removes_what_has_ended_long_ago_and_nothing_else() {
     assert_eq!(run(&app, &["jobs", "purge", "--older-than", "1h"]).stdout, "0 removed\n");
     let before = app.count("SELECT count(*) FROM jobs");
     assert_eq!(run(&app, &["jobs", "purge", "--older-than", "0s"]).stdout, "1 removed\n");
-    assert_eq!(app.count("SELECT count(*) FROM jobs"), before - 1, "what waits stays");
+    assert_eq!(app.count("SELECT count(*) FROM jobs"), before - 1, "queued jobs stay");
     assert_eq!(app.count("SELECT count(*) FROM job_attempts"), 0);
-    assert_eq!(app.get(serve.url(), "/status/1").await.1["status"], "done", "the picture stays");
+    assert_eq!(app.get(serve.url(), "/status/1").await.1["status"], "done", "the image stays");
     for wrong in ["soon", "-1h", "7"] {
         assert_eq!(run(&app, &["jobs", "purge", "--older-than", wrong]).code, Some(2), "{wrong}");
     }
 }
 
 #[tokio::test]
-async fn old_jobs_are_pruned_by_themselves_and_so_are_those_that_nobody_takes() {
+async fn old_jobs_are_pruned_and_so_are_those_that_no_worker_claims() {
     let app = App::new(&["jobs.keep_days=1"]).await;
     {
         let (serve, _worker) = (app.serve(), app.worker());
@@ -246,7 +246,7 @@ async fn old_jobs_are_pruned_by_themselves_and_so_are_those_that_nobody_takes() 
     let waiting = app.enqueue(app.serve().url(), &json!({ "userId": 1, "imagePath": "x.jpg" })).await;
     assert_eq!(waiting.0, 200);
     let serve = app.serve();
-    eventually("only what is new is left", || async {
+    eventually("only new jobs are left", || async {
         (app.count("SELECT count(*) FROM jobs WHERE run_at < (SELECT max(run_at) FROM jobs) - 86400000") == 0)
             .then_some(())
     })
@@ -257,7 +257,7 @@ async fn old_jobs_are_pruned_by_themselves_and_so_are_those_that_nobody_takes() 
 }
 
 #[tokio::test]
-async fn the_same_is_there_over_http_for_who_has_the_admin_token() {
+async fn the_admin_token_gives_access_to_the_same_operations_over_http() {
     let app = App::new(&["auth.token=everyone", "auth.admin_token=s3cret", "jobs.max_attempts=1"]).await;
     let serve = app.serve();
     let url = serve.url();
@@ -283,10 +283,12 @@ async fn the_same_is_there_over_http_for_who_has_the_admin_token() {
     assert_eq!((retried.0, &retried.1["state"]), (200, &json!("queued")));
     let _worker = app.worker();
     let path = format!("jobs/{job}");
-    eventually("it dies", || async { (answer(get(&path)).await.unwrap().1["state"] == "dead").then_some(()) }).await;
+    eventually("the job is dead", || async { (answer(get(&path)).await.unwrap().1["state"] == "dead").then_some(()) })
+        .await;
     let all = answer(post("jobs/retry", json!({ "state": "dead", "kind": "thumbnail" }))).await.unwrap();
     assert_eq!(all, (200, json!({ "retried": 1 })));
-    eventually("it dies", || async { (answer(get(&path)).await.unwrap().1["state"] == "dead").then_some(()) }).await;
+    eventually("the job is dead", || async { (answer(get(&path)).await.unwrap().1["state"] == "dead").then_some(()) })
+        .await;
     let (_, shown) = answer(get(&path)).await.unwrap();
     assert_eq!(shown["history"].as_array().unwrap().len(), 2, "{shown}");
     let purged = answer(post("jobs/purge", json!({ "olderThan": "0s" }))).await.unwrap();

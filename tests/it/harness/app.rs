@@ -1,4 +1,4 @@
-//! m3a3 as it runs for real: processes of the built binary on one database and image root, and a Redis of the test's own.
+//! A real installation: processes of the built binary on one database and image root, with a private Redis.
 
 use std::future::Future;
 use std::io::{BufRead, BufReader, Read};
@@ -14,11 +14,11 @@ use super::binary::Workdir;
 use super::pictures::jpeg;
 use super::redis::TestRedis;
 
-/// How long anything may take before a test fails.
+/// The timeout of every wait.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 const PROBE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Awaits a condition, and fails the test if it does not come true in time.
+/// Polls a condition, and fails the test after [`DEADLINE`].
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + DEADLINE;
     let mut probes = tokio::time::interval(PROBE_INTERVAL);
@@ -31,7 +31,7 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condit
     }
 }
 
-/// One installation: a working directory with its data, a Redis, and the settings that all its processes share.
+/// An installation: a working directory, a Redis, and the settings that all its processes share.
 pub struct App {
     pub dir: Workdir,
     pub redis: TestRedis,
@@ -40,21 +40,21 @@ pub struct App {
 }
 
 impl App {
-    /// An installation with nothing running but its Redis. `settings` are `key=value`.
+    /// An installation that runs only its Redis. `settings` are `key=value`.
     pub async fn new(settings: &[&str]) -> Self {
         Self::with_redis(TestRedis::start().await, settings)
     }
 
     /// The same, on this Redis.
     pub fn with_redis(redis: TestRedis, settings: &[&str]) -> Self {
-        // Every process that talks TLS needs a provider, and the client asks for one although it talks plain HTTP here.
+        // The HTTP client requires a TLS provider, also for plain HTTP.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(90)).build().unwrap();
         let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
         Self { dir: Workdir::new(), redis, http, settings }
     }
 
-    /// Starts a subcommand with this installation's settings, and waits for the first line that it prints.
+    /// Starts a subcommand with this installation's settings, and waits for its first line of output.
     pub fn start(&self, args: &[&str]) -> Process {
         Process::start(&mut self.command(args))
     }
@@ -106,7 +106,7 @@ impl App {
         connection
     }
 
-    /// The answer of a query that gives one whole number.
+    /// The result of a query for one integer.
     pub fn count(&self, query: &str) -> i64 {
         #[derive(QueryableByName)]
         struct Count {
@@ -117,34 +117,33 @@ impl App {
         diesel::sql_query(query).get_result::<Count>(&mut self.database()).unwrap().count
     }
 
-    /// What has to hold at the end of every test: every job has come to its end, of those kinds for which every test
-    /// starts its worker.
+    /// Asserts at the end of a test that every job has finished, of those kinds whose worker every test starts.
     pub async fn assert_no_job_is_left(&self) {
         self.assert_none_is_left_of(&["thumbnail", "webhook"]).await;
     }
 
-    /// Awaits the end of every job of these kinds.
+    /// Waits until every job of these kinds has finished.
     pub async fn assert_none_is_left_of(&self, kinds: &[&str]) {
         let kinds = kinds.iter().map(|kind| format!("'{kind}'")).collect::<Vec<_>>().join(", ");
         let left = format!("SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND kind IN ({kinds})");
         eventually("every job ends", || async { (self.count(&left) == 0).then_some(()) }).await;
     }
 
-    /// Uploads a picture, and expects it to be accepted.
+    /// Uploads an image, which must be accepted.
     pub async fn upload(&self, url: &str, user: i64, picture: &[u8]) -> Value {
         let (status, answer) = self.try_upload(url, user, picture).await.unwrap();
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
-    /// Uploads a picture.
+    /// Uploads an image.
     pub async fn try_upload(&self, url: &str, user: i64, picture: &[u8]) -> reqwest::Result<(u16, Value)> {
         let part = Part::bytes(picture.to_vec()).file_name("picture");
         let form = Form::new().text("userId", user.to_string()).part("image", part);
         answer(self.http.post(format!("{url}/enqueue")).multipart(form)).await
     }
 
-    /// Hands in a path.
+    /// Enqueues the path of an image.
     pub async fn enqueue(&self, url: &str, body: &Value) -> (u16, Value) {
         answer(self.http.post(format!("{url}/enqueue")).json(body)).await.unwrap()
     }
@@ -155,7 +154,7 @@ impl App {
         answer(self.http.post(format!("{url}/place_order")).json(&body)).await.unwrap()
     }
 
-    /// Waits until an order's jobs are as wanted, and gives the order.
+    /// Waits until an order's jobs satisfy `wanted`, and returns the order.
     pub async fn order_until(&self, url: &str, order: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         eventually(&format!("order {order} is as wanted"), || async {
             let (status, answer) = self.get(url, &format!("/orders/{order}")).await;
@@ -164,7 +163,7 @@ impl App {
         .await
     }
 
-    /// Waits until the server says of itself that it is `status`: ready, degraded or unavailable.
+    /// Waits until `/readyz` reports `status`: ready, degraded or unavailable.
     pub async fn until(&self, url: &str, status: &str) {
         eventually(&format!("the server is {status}"), || async {
             (self.get(url, "/readyz").await.1["status"] == status).then_some(())
@@ -172,7 +171,7 @@ impl App {
         .await;
     }
 
-    /// Waits for the end of an accepted job, and says how it ended.
+    /// Waits until an accepted job has finished, and returns its status.
     pub async fn outcome(&self, url: &str, accepted: &Value) -> Value {
         let path = format!("{}/live?timeout=60", accepted["statusUrl"].as_str().expect("a statusUrl"));
         let (status, answer) = self.get(url, &path).await;
@@ -180,14 +179,14 @@ impl App {
         answer
     }
 
-    /// What has to hold whatever was sent: the server lives, and a good picture gets its thumbnail.
+    /// Asserts that the server still works: a valid image gets its thumbnail.
     pub async fn assert_server_is_well(&self, url: &str) {
         assert_eq!(self.get(url, "/healthz").await, (200, json!({ "status": "ok" })));
         let accepted = self.upload(url, 1, &jpeg(1)).await;
         assert_eq!(self.outcome(url, &accepted).await["status"], "done");
     }
 
-    /// Waits until Redis has every score of the database, by its own account.
+    /// Waits until the cursor in Redis has reached the last score of the database.
     pub async fn redis_has_every_score(&self) {
         eventually("Redis has every score", || async {
             let seq = self.count("SELECT seq FROM leaderboard");
@@ -202,7 +201,7 @@ impl App {
         answer(self.http.post(format!("{url}{path}")).json(body)).await.unwrap()
     }
 
-    /// Hands in a player's score, and expects it to be taken.
+    /// Submits a player's score, which must be accepted.
     pub async fn score(&self, url: &str, name: &str, score: impl Into<Value>) -> Value {
         let (status, answer) = self.post(url, "/score", &json!({ "username": name, "score": score.into() })).await;
         assert_eq!((status, &answer["success"]), (200, &json!(true)), "{answer}");
@@ -217,19 +216,19 @@ impl App {
         players.iter().map(|player| player["username"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Gets a JSON answer.
+    /// Sends a GET request with a JSON response.
     pub async fn get(&self, url: &str, path: &str) -> (u16, Value) {
         answer(self.http.get(format!("{url}{path}"))).await.unwrap()
     }
 }
 
-/// Of an order's jobs, those that report it.
+/// The webhook jobs of an order.
 pub fn webhooks(order: &Value) -> Value {
     let jobs = order["jobs"].as_array().unwrap();
     jobs.iter().filter(|job| job["kind"] == "webhook").cloned().collect()
 }
 
-/// Sends a request whose answer is JSON.
+/// Sends a request with a JSON response.
 pub async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, Value)> {
     let response = request.send().await?;
     let status = response.status().as_u16();
@@ -237,16 +236,16 @@ pub async fn answer(request: reqwest::RequestBuilder) -> reqwest::Result<(u16, V
     Ok((status, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text:?}"))))
 }
 
-/// A process of the binary; it is killed when the test ends.
+/// A process of the binary, which is killed at the end of the test.
 pub struct Process {
     child: Child,
-    /// The first line it printed.
+    /// The first line of its output.
     pub first_line: String,
     stderr: Option<std::thread::JoinHandle<String>>,
 }
 
 impl Process {
-    /// Starts a command, and waits until it prints a line.
+    /// Starts a command, and waits for its first line of output.
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
@@ -256,7 +255,7 @@ impl Process {
             stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
         });
         let (sender, first_line) = mpsc::channel();
-        // The reader ends with the process, whose end closes its stdout.
+        // Ends with the process, which closes its stdout.
         std::thread::spawn(move || {
             let mut line = String::new();
             let _ = stdout.read_line(&mut line);
@@ -268,15 +267,15 @@ impl Process {
             Ok(line) if !line.is_empty() => process.first_line = line.trim_end().to_owned(),
             _ => {
                 process.kill();
-                panic!("it printed nothing; stderr: {}", process.stderr());
+                panic!("no output; stderr: {}", process.stderr());
             }
         }
         process
     }
 
-    /// Where its server listens.
+    /// The URL of its server.
     pub fn url(&self) -> &str {
-        self.first_line.strip_prefix("listening on ").expect("a server says where it listens")
+        self.first_line.strip_prefix("listening on ").expect("a server prints its URL")
     }
 
     /// Its process id.
@@ -284,7 +283,7 @@ impl Process {
         self.child.id()
     }
 
-    /// How many sockets it has open: one for each connection, and those that it listens on.
+    /// The number of its open sockets: connections and listeners.
     pub fn sockets(&self) -> usize {
         let descriptors = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         let targets = descriptors.filter_map(|descriptor| std::fs::read_link(descriptor.ok()?.path()).ok());
@@ -297,31 +296,31 @@ impl Process {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// SIGKILL, and waits for the end.
+    /// Sends SIGKILL and waits for the exit.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGTERM, and waits for the end.
+    /// Sends SIGTERM and waits for the exit.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
         self.wait()
     }
 
-    /// Waits for the end.
+    /// Waits for the exit.
     pub fn wait(&mut self) -> ExitStatus {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(Instant::now() < deadline, "the process does not end");
+            assert!(Instant::now() < deadline, "the process does not exit");
             std::thread::park_timeout(PROBE_INTERVAL);
         }
     }
 
-    /// What it wrote to stderr, once it has ended.
+    /// Its output to stderr, after its exit.
     pub fn stderr(&mut self) -> String {
         self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
     }

@@ -1,11 +1,11 @@
-//! The real binary, in a working directory and an environment of its own.
+//! The real binary, in an empty working directory and environment.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
-/// An empty working directory, from which m3a3 is run.
+/// An empty working directory for the binary.
 pub struct Workdir(TempDir);
 
 impl Workdir {
@@ -17,7 +17,7 @@ impl Workdir {
         self.0.path()
     }
 
-    /// Writes a file, and makes its folder.
+    /// Writes a file, and creates its folder.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -25,20 +25,20 @@ impl Workdir {
         path
     }
 
-    /// The binary with these arguments, here, with no variable set.
+    /// The binary with these arguments, in this directory, with an empty environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
         command.args(args).env_clear().current_dir(self.path());
         command
     }
 
-    /// Runs the binary to its end.
+    /// Runs the binary until it exits.
     pub fn run(&self, args: &[&str]) -> Ran {
         Ran::of(&mut self.command(args))
     }
 }
 
-/// How a command ended, and what it said.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: Option<i32>,

@@ -1,4 +1,4 @@
-//! A server of this process that speaks Socket.IO and nothing else.
+//! A server in this process that serves only Socket.IO.
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::within;
 
-/// The server. Every socket is greeted by `current_leaderboard` with `[]`.
+/// The server. It sends every new socket `current_leaderboard` with `[]`.
 pub struct Bridge {
     pub url: String,
     pub sockets: Sockets,
@@ -22,12 +22,12 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// A server with the defaults.
+    /// A server with the default settings.
     pub fn start() -> Self {
         Self::with(Settings::default())
     }
 
-    /// A server that keeps its sessions like this.
+    /// A server with these settings.
     pub fn with(settings: Settings) -> Self {
         let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
@@ -51,12 +51,12 @@ impl Bridge {
         self.sockets.broadcast("update_leaderboard", argument.to_string().into()).await;
     }
 
-    /// Asks the server to stop.
+    /// Requests the shutdown.
     pub fn stop(&self) {
         self.shutdown.cancel();
     }
 
-    /// Waits for the end, after [`stop`](Self::stop).
+    /// Waits until the server has stopped, after [`stop`](Self::stop).
     pub async fn ended(self) {
         within("the end of the server", self.serving).await.unwrap().unwrap();
     }

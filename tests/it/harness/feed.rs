@@ -4,14 +4,14 @@ use serde_json::Value;
 
 use super::within;
 
-/// A feed that is being read.
+/// An open feed.
 pub struct Feed {
     response: reqwest::Response,
     unread: String,
 }
 
 impl Feed {
-    /// Opens a feed, and expects the headers of one.
+    /// Opens a feed, and asserts its headers.
     pub async fn open(http: &reqwest::Client, url: &str) -> Self {
         let response = within("the feed opens", http.get(format!("{url}/leaderboard-feed")).send()).await.unwrap();
         assert_eq!(
@@ -26,7 +26,7 @@ impl Feed {
         self.response.headers()
     }
 
-    /// The next block of lines; `None` when the server has closed the feed as HTTP wants it closed.
+    /// The next block of lines; `None` after the server has closed the feed properly.
     pub async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
@@ -39,7 +39,7 @@ impl Feed {
         }
     }
 
-    /// The next board, and the id of its event.
+    /// The event id and the board of the next event.
     pub async fn board(&mut self) -> (u64, Value) {
         loop {
             let block = self.block().await.expect("a board");
@@ -50,7 +50,7 @@ impl Feed {
         }
     }
 
-    /// Reads boards until one is this.
+    /// Reads boards until one equals `expected`.
     pub async fn until(&mut self, expected: &Value) {
         while self.board().await.1 != *expected {}
     }

@@ -1,4 +1,4 @@
-//! What a test's own thread logs.
+//! The log of a test's own thread.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log lines of the thread that started it, for as long as it lives.
+/// Records the log lines of the thread that started it, until it is dropped.
 pub struct Journal {
     lines: Lines,
     _guard: DefaultGuard,
@@ -16,7 +16,7 @@ pub struct Journal {
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Journal {
-    /// Begins to write down.
+    /// Starts to record.
     pub fn start() -> Self {
         let lines = Lines::default();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(lines.clone()).finish();

@@ -1,4 +1,4 @@
-//! What the tests stand on: servers of their own, and waiting with a deadline.
+//! The test harness: private servers, and waits with a deadline.
 
 pub mod app;
 pub mod binary;
@@ -26,13 +26,13 @@ pub mod wire;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// How long anything may take that is expected to happen.
+/// The timeout of every wait.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Awaits a future that is expected to end.
+/// Awaits a future.
 ///
 /// # Panics
-/// When it has not ended in time.
+/// After [`DEADLINE`].
 pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(DEADLINE, future).await {
         Ok(value) => value,
@@ -40,10 +40,10 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     }
 }
 
-/// Awaits a condition that is looked at again and again.
+/// Polls a condition until it holds.
 ///
 /// # Panics
-/// When it does not hold in time.
+/// After [`DEADLINE`].
 pub async fn until(what: &str, condition: impl Fn() -> bool) {
     let started = Instant::now();
     while !condition() {
@@ -52,10 +52,10 @@ pub async fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// The same for a condition that has to ask someone.
+/// Polls an asynchronous condition until it holds.
 ///
 /// # Panics
-/// When it does not hold in time.
+/// After [`DEADLINE`].
 pub async fn until_async(what: &str, condition: impl AsyncFn() -> bool) {
     let started = Instant::now();
     while !condition().await {

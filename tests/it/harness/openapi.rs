@@ -88,7 +88,7 @@ impl Description {
     fn misfit(&self, value: &Value, schema: &Value) -> Option<String> {
         let schema = self.resolve(schema);
         if let Some(parts) = schema["allOf"].as_array() {
-            // Each part describes some of the members.
+            // Each part describes a subset of the members.
             let (own, rest) = self.split(value, &parts[0]);
             return self.misfit(&own, &parts[0]).or_else(|| self.misfit(&rest, &parts[1]));
         }
@@ -130,7 +130,7 @@ impl Description {
         })
     }
 
-    /// An object's members that this schema describes, and the others.
+    /// The members that this schema describes, and the others.
     fn split(&self, value: &Value, schema: &Value) -> (Value, Value) {
         let described = self.resolve(schema)["properties"].as_object().unwrap();
         let members = value.as_object().unwrap().clone();

@@ -1,10 +1,10 @@
-//! Pictures of every kind that the tests send, good and bad.
+//! Valid and invalid images of every format.
 
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
 
-/// A picture that no other call with another seed gives.
+/// An image that is unique for its seed.
 pub fn picture(seed: u8, format: ImageFormat) -> Vec<u8> {
     encode(RgbImage::from_fn(96, 64, |x, y| Rgb([seed, (x * 2) as u8, (y * 3) as u8])).into(), format)
 }
@@ -22,7 +22,7 @@ pub fn half_transparent_png() -> Vec<u8> {
     )
 }
 
-/// A JPEG that is stored lying on its side: red on the left and blue on the right, red on top when seen upright.
+/// A JPEG that is stored rotated: red on the left and blue on the right; red is on top when it is upright.
 pub fn jpeg_with_exif_orientation_6() -> Vec<u8> {
     let red_and_blue = |x, _| if x < 64 { Rgb([255, 0, 0]) } else { Rgb([0, 0, 255]) };
     let plain = encode(RgbImage::from_fn(128, 128, red_and_blue).into(), ImageFormat::Jpeg);
@@ -36,13 +36,13 @@ pub fn jpeg_with_exif_orientation_6() -> Vec<u8> {
     [start_of_image, &[0xff, 0xe1], &length, &payload, rest].concat()
 }
 
-/// The beginning of a JPEG, with a header that is whole.
+/// A truncated JPEG with a complete header.
 pub fn truncated_jpeg() -> Vec<u8> {
     let whole = jpeg(7);
     whole[..whole.len() * 3 / 4].to_vec()
 }
 
-/// A PNG whose header is whole and whose pixels are not.
+/// A PNG with a valid header and corrupt pixels.
 pub fn corrupt_png() -> Vec<u8> {
     let mut bytes = picture(8, ImageFormat::Png);
     let data = bytes.windows(4).position(|window| window == b"IDAT").unwrap();
@@ -50,14 +50,14 @@ pub fn corrupt_png() -> Vec<u8> {
     bytes
 }
 
-/// A PNG that claims to be this large, and ends after its header.
+/// A PNG header that declares this size, without pixels.
 pub fn png_header(width: u32, height: u32) -> Vec<u8> {
     let [width, height] = [width.to_be_bytes(), height.to_be_bytes()];
     let header = [&b"IHDR"[..], &width, &height, &[8, 2, 0, 0, 0]].concat();
     [&b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"[..], &header, &crc(&header).to_be_bytes()].concat()
 }
 
-/// A JPEG whose header claims that it is this large.
+/// A JPEG whose header declares this size.
 pub fn jpeg_that_claims(width: u16, height: u16) -> Vec<u8> {
     let mut bytes = jpeg(9);
     let frame = bytes.windows(2).position(|window| matches!(window, [0xff, 0xc0..=0xc2])).unwrap();

@@ -1,4 +1,4 @@
-//! Ports of this process's own, for servers that are not there, or go and come back.
+//! Ports reserved for this process, for servers that are down or restart.
 
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -6,22 +6,22 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
-/// How many ports a process has for its tests.
+/// The number of ports reserved for a process.
 const PORTS: u16 = 1_000;
-/// How long a port may take to be free again.
+/// The timeout of waiting for a port to become free.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// What stands before this process's ports: whoever can listen there has them, so that others who test at the same time
-/// have others. They lie below those that the system gives to outgoing connections: otherwise a client that tries to reach
-/// a server which is down could be given the server's own port, and connect to itself.
+/// Reserves the ports after its own: a process that can bind it owns them, so that concurrent test runs use other
+/// ports. They are below the range of ephemeral ports: otherwise a client that connects to a server which is down could
+/// get the server's port as its own, and connect to itself.
 static OWN: LazyLock<TcpListener> = LazyLock::new(|| {
     let mut blocks = (10_000..30_000).step_by(usize::from(PORTS) + 1);
     let own = blocks.find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok());
     own.expect("ports that no other tests use")
 });
 
-/// Where nobody listens. It is looked at from outside: a listener of our own would live on in a process that is just being
-/// started, until that has become another program.
+/// An address without a listener. It is probed by connecting: a listener of our own would be inherited by a process
+/// that is being spawned, until its exec.
 pub fn free_address() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = OWN.local_addr().expect("a listener's address").port() + 1;
@@ -34,10 +34,10 @@ pub fn free_address() -> SocketAddr {
     }
 }
 
-/// Listens, where another listener may just have ended (see [`free_address`]).
+/// Listens on an address whose previous listener may just have closed (see [`free_address`]).
 ///
 /// # Panics
-/// When the port does not become free in time.
+/// After [`DEADLINE`].
 pub fn listen(address: SocketAddr) -> TcpListener {
     let started = Instant::now();
     loop {
@@ -53,7 +53,7 @@ pub fn listen(address: SocketAddr) -> TcpListener {
 /// A listener for Tokio.
 ///
 /// # Panics
-/// Outside of a runtime.
+/// Outside of a Tokio runtime.
 pub fn for_tokio(listener: TcpListener) -> tokio::net::TcpListener {
     listener.set_nonblocking(true).expect("a socket option");
     tokio::net::TcpListener::from_std(listener).expect("a runtime")

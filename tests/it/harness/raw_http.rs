@@ -44,9 +44,9 @@ pub async fn get(url: &str, target: &str) -> RawAnswer {
     exchange(url, request).await.expect("an answer")
 }
 
-async fn read_to_end(stream: &mut TcpStream, patience: Duration) -> io::Result<Vec<u8>> {
+async fn read_to_end(stream: &mut TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match timeout(patience, stream.read_to_end(&mut bytes)).await {
+    match timeout(limit, stream.read_to_end(&mut bytes)).await {
         // A reset after the response does not invalidate it.
         Ok(_) => Ok(bytes),
         Err(_) => Err(io::ErrorKind::TimedOut.into()),

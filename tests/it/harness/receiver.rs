@@ -59,7 +59,7 @@ impl Delivery {
     }
 }
 
-/// A running receiver; it stops when dropped.
+/// A running receiver, which stops when it is dropped.
 pub struct Receiver {
     pub url: String,
     state: Arc<State>,
@@ -178,7 +178,7 @@ pub fn start_tls() -> u16 {
     port
 }
 
-/// Reads one report, whose body ends in two braces, and accepts it.
+/// Reads one delivery, whose body ends with two braces, and accepts it.
 fn accept_one(stream: &mut (impl Read + Write)) -> io::Result<()> {
     let mut request = Vec::new();
     let mut chunk = [0; 4096];

@@ -1,4 +1,4 @@
-//! A Redis of the test's own: the embedded broker, or with `M3A3_TEST_REDIS=real` a private `redis-server`.
+//! A private Redis: the embedded broker, or with `M3A3_TEST_REDIS=real` a `redis-server`.
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::ports::{for_tokio, free_address, listen};
 
-/// Which kind of Redis the tests run against.
+/// The kind of Redis that the tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The embedded broker.
@@ -23,10 +23,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What `M3A3_TEST_REDIS` asks for.
+    /// The kind in `M3A3_TEST_REDIS`.
     ///
     /// # Panics
-    /// When it asks for something unknown.
+    /// With an unknown kind.
     pub fn asked_for() -> Self {
         match std::env::var("M3A3_TEST_REDIS").as_deref() {
             Err(_) | Ok("" | "embedded") => Self::Embedded,
@@ -36,7 +36,7 @@ impl Kind {
     }
 }
 
-/// A Redis on a port of its own; it ends with the test.
+/// A Redis on a reserved port, which stops at the end of the test.
 pub struct TestRedis {
     kind: Kind,
     address: SocketAddr,
@@ -45,10 +45,9 @@ pub struct TestRedis {
 }
 
 enum Running {
-    /// On a thread of its own: a test's thread is busy with other things for a while now and then, such as waiting for a
-    /// process to start.
+    /// On a thread of its own, since tests block their thread at times, such as while a process starts.
     Embedded { stop: DropGuard, thread: JoinHandle<()> },
-    /// The directory is removed after the server has ended.
+    /// The directory is deleted after the server has stopped.
     Real { server: Server, _dir: TempDir },
 }
 
@@ -57,14 +56,14 @@ struct Server(Child);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // It may have exited already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
 impl TestRedis {
-    /// A running Redis of the kind that the environment asks for, without a password.
+    /// A running Redis of the configured kind, without a password.
     pub async fn start() -> Self {
         Self::with_password("").await
     }
@@ -74,14 +73,14 @@ impl TestRedis {
         Self::of_kind(Kind::asked_for(), password).await
     }
 
-    /// A running Redis of that kind.
+    /// A running Redis of this kind.
     pub async fn of_kind(kind: Kind, password: &str) -> Self {
         let mut redis = Self::down_of_kind(kind, password);
         redis.run().await;
         redis
     }
 
-    /// A Redis that is not there yet; [`TestRedis::restart_empty`] starts it.
+    /// A Redis that is down; [`TestRedis::restart_empty`] starts it.
     pub fn down() -> Self {
         Self::down_of_kind(Kind::asked_for(), "")
     }
@@ -95,18 +94,18 @@ impl TestRedis {
         self.url_with(&self.password)
     }
 
-    /// Its URL with a password that may be another one.
+    /// Its URL with another password.
     pub fn url_with(&self, password: &str) -> String {
         let credentials = if password.is_empty() { String::new() } else { format!(":{password}@") };
         format!("redis://{credentials}{}", self.address)
     }
 
-    /// Where it listens.
+    /// Its address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Publishes a message as another program would, and says how many have heard it.
+    /// Publishes a message as another program would, and returns the number of receivers.
     pub async fn publish(&self, channel: &str, payload: impl AsRef<[u8]>) -> u64 {
         let payload = payload.as_ref();
         let head = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len());
@@ -114,7 +113,8 @@ impl TestRedis {
         answer.strip_prefix(':').unwrap_or_else(|| panic!("PUBLISH: {answer}")).parse().expect("a number")
     }
 
-    /// Sends a command as another program would, its words separated by spaces and percent-encoded; the answer as it comes.
+    /// Sends a command as another program would, its arguments separated by spaces and percent-encoded. Returns the raw
+    /// reply.
     pub async fn ask(&self, command: &str) -> String {
         let mut wire = super::wire::Wire::connect(self.address).await;
         if !self.password.is_empty() {
@@ -123,13 +123,13 @@ impl TestRedis {
         wire.ask(command).await
     }
 
-    /// How many connections listen to a channel by its name.
+    /// The number of subscribers of a channel.
     pub async fn listeners(&self, channel: &str) -> u64 {
         let command = format!("*3\r\n$6\r\nPUBSUB\r\n$6\r\nNUMSUB\r\n${}\r\n{channel}\r\n", channel.len());
         self.nth_line(command.as_bytes(), 4).await.strip_prefix(':').expect("a number").parse().expect("a number")
     }
 
-    /// The n-th line, from 1, that a command is answered with.
+    /// Line number `line` (from 1) of the reply to a command.
     async fn nth_line(&self, command: &[u8], line: usize) -> String {
         let mut stream = BufReader::new(TcpStream::connect(self.address).await.expect("a connection to Redis"));
         stream.write_all(command).await.expect("a command is sent");
@@ -141,7 +141,7 @@ impl TestRedis {
         answer.trim_end().to_owned()
     }
 
-    /// Ends it at once, with all its connections.
+    /// Stops it immediately, with all its connections.
     pub async fn stop(&mut self) {
         match self.running.take() {
             None => {}
@@ -153,12 +153,12 @@ impl TestRedis {
         }
     }
 
-    /// Ends it as a crash would: SIGKILL, or the closing of all sockets.
+    /// Stops it as a crash would: SIGKILL, or the closing of all sockets.
     pub async fn kill(&mut self) {
         self.stop().await;
     }
 
-    /// Ends it and starts it again on the same port, with nothing in it.
+    /// Restarts it empty, on the same port.
     pub async fn restart_empty(&mut self) {
         self.stop().await;
         self.run().await;
@@ -202,7 +202,7 @@ impl TestRedis {
     }
 }
 
-/// Whether something speaks RESP there; an error such as NOAUTH is an answer too.
+/// Whether a server replies to PING, also with an error such as NOAUTH.
 async fn answers(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address).await else { return false };
     let mut answer = [0; 1];

@@ -1,4 +1,4 @@
-//! An API server that answers as it is told, and remembers what it was asked.
+//! An API server that responds by a script and records requests.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -10,25 +10,25 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use serde_json::Value;
 
-/// One answer.
+/// A response.
 #[derive(Debug, Clone)]
 pub enum Answer {
     /// A status and a JSON body.
     Json(u16, Value),
     /// The same, with a header.
     WithHeader(u16, Value, (&'static str, &'static str)),
-    /// An answer whose connection breaks before its body is through.
+    /// A response whose connection breaks within the body.
     BreaksOff,
 }
 
-/// One request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub headers: BTreeMap<String, String>,
     pub body: Bytes,
 }
 
-/// A running server; it stops when dropped.
+/// A running server, which stops when it is dropped.
 pub struct ScriptedApi {
     pub url: String,
     script: Arc<Script>,
@@ -60,13 +60,13 @@ impl ScriptedApi {
         Self { url: format!("http://{address}"), script, server: Some((handle, thread)) }
     }
 
-    /// The answers to requests of this method and path, one after the other.
+    /// Sets the responses to successive requests of this method and path.
     pub fn on(self, line: &str, answers: impl IntoIterator<Item = Answer>) -> Self {
         self.script.answers.lock().unwrap().insert(line.to_owned(), answers.into_iter().collect());
         self
     }
 
-    /// Every request so far, in the order in which they came.
+    /// All requests so far, in order.
     pub fn requests(&self) -> Vec<Request> {
         self.script.requests.lock().unwrap().clone()
     }

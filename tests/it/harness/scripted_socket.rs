@@ -1,4 +1,4 @@
-//! A Socket.IO server that does what the test says, over WebSockets alone: also what no well-behaved one does.
+//! A Socket.IO server over WebSocket that the test controls, also to misbehave.
 
 use std::net::SocketAddr;
 
@@ -31,13 +31,13 @@ impl ScriptedSocket {
         format!("http://{}", self.address)
     }
 
-    /// Accepts a client, and says nothing yet.
+    /// Accepts a client, and sends nothing.
     pub async fn accept_silently(&self) -> Peer {
         Peer { stream: within("a client connects", self.listener.accept()).await.unwrap().0 }
     }
 
-    /// Accepts a client, and goes through both handshakes up to the point where it is told whether it may stay. A
-    /// heartbeat is due every `ping_interval_ms`, and may be half a second late.
+    /// Accepts a client, and completes both handshakes except for the reply to the namespace connection. A heartbeat is
+    /// due every `ping_interval_ms`, and may be half a second late.
     pub async fn accept_until_answer(&self, ping_interval_ms: u64) -> Peer {
         let mut peer = self.accept_silently().await;
         peer.upgrade().await;
@@ -49,7 +49,7 @@ impl ScriptedSocket {
         peer
     }
 
-    /// Accepts a client, and sends it this board.
+    /// Accepts a client, and sends this board.
     pub async fn accept(&self, board: &Value) -> Peer {
         let mut peer = self.accept_until_answer(600_000).await;
         peer.welcome(board).await;
@@ -57,13 +57,13 @@ impl ScriptedSocket {
     }
 }
 
-/// A connected client, as the server sees it.
+/// The server side of a connection.
 pub struct Peer {
     stream: TcpStream,
 }
 
 impl Peer {
-    /// Says that the client may stay, and sends it this board.
+    /// Connects the namespace, and sends this board.
     pub async fn welcome(&mut self, board: &Value) {
         self.send(r#"40{"sid":"2"}"#).await;
         self.emit("current_leaderboard", board).await;
@@ -73,7 +73,7 @@ impl Peer {
         self.send(&format!("42{}", json!([event, argument]))).await;
     }
 
-    /// Sends a packet as it stands (an Engine.IO type, then what it carries).
+    /// Sends a raw packet: an Engine.IO type and its payload.
     pub async fn send(&mut self, packet: &str) {
         let mut frame = vec![0x81];
         match u8::try_from(packet.len()) {
@@ -87,7 +87,7 @@ impl Peer {
         self.stream.write_all(&frame).await.unwrap();
     }
 
-    /// Answers whatever it asked with this HTTP, and closes.
+    /// Responds to any request with this HTTP text, and closes the connection.
     pub async fn answer(mut self, http: &str) {
         self.stream.read_u8().await.unwrap();
         self.stream.write_all(http.as_bytes()).await.unwrap();
@@ -101,8 +101,8 @@ impl Peer {
     /// Waits until the client has closed the connection.
     pub async fn closed(mut self) {
         let mut sink = Vec::new();
-        // A reset ends it as well.
-        let _ = within("the client goes", self.stream.read_to_end(&mut sink)).await;
+        // A reset closes it as well.
+        let _ = within("the client closes the connection", self.stream.read_to_end(&mut sink)).await;
     }
 
     async fn upgrade(&mut self) {
@@ -125,7 +125,7 @@ impl Peer {
         self.stream.write_all(answer.as_bytes()).await.unwrap();
     }
 
-    /// The next packet of the client, which are all short.
+    /// The next packet of the client; all of them are short.
     async fn receive(&mut self) -> String {
         within("the client sends a packet", async {
             let _opcode = self.stream.read_u8().await.unwrap();

@@ -1,4 +1,4 @@
-//! Somebody else's mail server: it takes mail, or does at each attempt what a script says, and keeps what came.
+//! A mail server that accepts mail, or misbehaves by a script, and records the mail.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,16 +1,16 @@
-//! The system's list of its TCP connections over IPv4: proc_pid_net_tcp(5).
+//! The system's TCP connections over IPv4, from proc_pid_net_tcp(5).
 
 use std::net::{IpAddr, SocketAddr};
 
-/// One end of a connection that is established.
+/// One end of an established connection.
 pub struct End {
     pub local: SocketAddr,
     pub peer: SocketAddr,
-    /// Bytes that were written here and have not reached the other end's buffer.
+    /// Bytes that were written and have not reached the peer's buffer.
     pub unsent: u64,
 }
 
-/// Both ends of every connection that is established.
+/// Both ends of every established connection.
 pub fn established() -> Vec<End> {
     let list = std::fs::read_to_string("/proc/net/tcp").unwrap();
     list.lines().skip(1).filter_map(end).collect()
@@ -27,7 +27,7 @@ fn end(line: &str) -> Option<End> {
 
 fn address(text: &str) -> Option<SocketAddr> {
     let (host, port) = text.split_once(':')?;
-    // The address is printed as a number of the machine's own byte order.
+    // The address is printed in the byte order of the machine.
     let host = u32::from_str_radix(host, 16).ok()?.to_ne_bytes();
     Some((IpAddr::from(host), u16::from_str_radix(port, 16).ok()?).into())
 }

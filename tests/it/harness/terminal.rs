@@ -1,4 +1,4 @@
-//! A terminal for a process of the binary: what it shows, what is typed, and how it is set.
+//! A pseudo-terminal for a process of the binary: its output, input and settings.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,11 +12,11 @@ use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use super::until;
 
-/// A pseudo-terminal of 80 columns and 24 rows, with a process on it, which is killed when the test ends.
+/// A pseudo-terminal of 80 columns and 24 rows, and its process, which is killed at the end of the test.
 pub struct Terminal {
     child: Child,
     master: File,
-    /// Keeps the terminal alive when the process has gone.
+    /// Keeps the terminal open after the process has exited.
     slave: Option<File>,
     shown: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
@@ -34,7 +34,7 @@ impl Terminal {
         let before = settings(&slave);
         let end = || OwnedFd::from(slave.try_clone().unwrap());
         let child = command.env("TERM", "xterm").stdin(end()).stdout(end()).stderr(end()).spawn().unwrap();
-        // The command holds the terminal open as long as it keeps its ends.
+        // The command would keep its ends of the terminal open.
         command
             .stdin(std::process::Stdio::null())
             .stdout(std::process::Stdio::null())
@@ -45,7 +45,7 @@ impl Terminal {
             let (mut master, shown) = (master.try_clone().unwrap(), Arc::clone(&shown));
             move || {
                 let mut bytes = [0; 4096];
-                // It fails once nobody holds the terminal's other end.
+                // Fails once the other end is closed.
                 while let Ok(length) = master.read(&mut bytes) {
                     shown.lock().unwrap().extend(&bytes[..length]);
                 }
@@ -59,19 +59,19 @@ impl Terminal {
         self.master.write_all(keys.as_bytes()).unwrap();
     }
 
-    /// Makes the terminal another size, and tells the process.
+    /// Resizes the terminal, and signals the process.
     pub fn resize(&self, columns: u16, rows: u16) {
         tcsetwinsize(self.slave.as_ref().unwrap(), size(columns, rows)).unwrap();
-        // Without a session of its own, the kernel knows nobody whom to tell.
+        // The kernel signals only processes whose controlling terminal it is.
         self.signal("WINCH");
     }
 
-    /// Everything that was written to the terminal so far.
+    /// All output so far.
     pub fn shown(&self) -> String {
         String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
     }
 
-    /// Waits until all of these texts were written to the terminal.
+    /// Waits until the output contains all of these texts.
     pub async fn shows(&self, texts: &[&str]) {
         until(&format!("the terminal shows {texts:?}"), || {
             let shown = self.shown();
@@ -86,12 +86,12 @@ impl Terminal {
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 
-    /// Whether the terminal is set as it was before the process.
+    /// Whether the settings of the terminal are the same as before the process.
     pub fn is_as_before(&self) -> bool {
         settings(self.slave.as_ref().unwrap()) == self.before
     }
 
-    /// Waits for the process's end.
+    /// Waits for the exit of the process.
     pub async fn wait(&mut self) -> ExitStatus {
         let child = Mutex::new(&mut self.child);
         until("the process ends", || child.lock().unwrap().try_wait().unwrap().is_some()).await;

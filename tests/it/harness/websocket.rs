@@ -1,4 +1,4 @@
-//! Websockets frame by frame (RFC 6455), and Socket.IO over them.
+//! WebSocket frames (RFC 6455), and Socket.IO over them.
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +15,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// The request for a websocket at this target; `change` edits its head.
+/// The upgrade request for this target; `change` edits its head.
 pub fn request(target: &str, change: impl Fn(String) -> String) -> String {
     change(format!(
         "GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -23,7 +23,7 @@ pub fn request(target: &str, change: impl Fn(String) -> String) -> String {
     ))
 }
 
-/// A frame as a client sends it. Its mask is zero, which is a mask like any other.
+/// A frame of a client, with the valid mask 0.
 pub fn frame(is_last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![opcode | if is_last { 0x80 } else { 0 }];
     match payload.len() {
@@ -47,12 +47,12 @@ pub fn frame(is_last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
 pub struct Websocket(pub TcpStream);
 
 impl Websocket {
-    /// Opens one, or says why not.
+    /// Opens a websocket, or returns the refusal.
     pub async fn open(url: &str, target: &str) -> Result<Self, RawAnswer> {
         Self::request(url, &request(target, |head| head)).await
     }
 
-    /// Opens one by this request, or says why not.
+    /// Opens a websocket with this request, or returns the refusal.
     pub async fn request(url: &str, request: &str) -> Result<Self, RawAnswer> {
         let mut stream = connect(url).await;
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -71,7 +71,7 @@ impl Websocket {
 
     /// Sends a frame.
     pub async fn send(&mut self, opcode: u8, payload: &[u8]) {
-        // Whoever is hostile is cut off at times, before it has sent everything.
+        // The server may close the connection to a hostile client before everything is sent.
         let _ = self.0.write_all(&frame(true, opcode, payload)).await;
     }
 
@@ -117,7 +117,7 @@ impl SocketClient {
         client
     }
 
-    /// Opens a session on a websocket, and goes no further.
+    /// Opens a session on a websocket, without a namespace.
     pub async fn open(url: &str) -> Self {
         let websocket = Websocket::open(url, "/socket.io/?EIO=4&transport=websocket").await;
         let mut client = Self { websocket: websocket.unwrap_or_else(|answer| panic!("{answer:?}")) };
@@ -125,7 +125,7 @@ impl SocketClient {
         client
     }
 
-    /// The next packet but pings, which are answered; `None` at the end.
+    /// The next packet except pings, which are answered; `None` at the end.
     pub async fn packet(&mut self) -> Option<String> {
         loop {
             match self.websocket.frame().await? {
@@ -143,7 +143,7 @@ impl SocketClient {
         Some(event(&packet).unwrap_or_else(|| panic!("no event: {packet}")))
     }
 
-    /// Reads until this update comes, and counts those before it.
+    /// Reads until this update arrives, and counts the updates before it.
     pub async fn until_update(&mut self, argument: &Value) -> usize {
         let mut before = 0;
         loop {

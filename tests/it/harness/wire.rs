@@ -1,4 +1,4 @@
-//! RESP by hand, to see every byte of an answer.
+//! Raw RESP, to assert every byte of a reply.
 
 use std::net::SocketAddr;
 
@@ -7,16 +7,16 @@ use tokio::net::TcpStream;
 
 use super::within;
 
-/// A connection that speaks RESP by hand.
+/// A raw RESP connection.
 pub struct Wire(BufReader<TcpStream>);
 
 impl Wire {
-    /// A fresh connection.
+    /// Connects.
     pub async fn connect(address: SocketAddr) -> Self {
         Self(BufReader::new(TcpStream::connect(address).await.unwrap()))
     }
 
-    /// Sends a command, its words separated by spaces and percent-encoded, and reads the reply as it comes.
+    /// Sends a command, its arguments separated by spaces and percent-encoded. Returns the raw reply.
     pub async fn ask(&mut self, command: &str) -> String {
         self.ask_for(command, 1).await
     }
@@ -38,7 +38,7 @@ impl Wire {
         answers
     }
 
-    /// The next reply as it came. Bytes that are no text are written as in Latin-1.
+    /// The next raw reply, decoded as Latin-1.
     pub async fn reply(&mut self) -> String {
         let (mut reply, mut waiting) = (Vec::new(), 1);
         while waiting > 0 {
@@ -68,7 +68,7 @@ fn decoded(word: &str) -> Vec<u8> {
     let mut parts = word.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        // A lone percent sign is the empty word.
+        // A lone percent sign is an empty argument.
         let (code, rest) = part.split_at(part.len().min(2));
         bytes.extend(u8::from_str_radix(code, 16).ok());
         bytes.extend_from_slice(rest.as_bytes());
