@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::sections::{or_one_per_core, required, time_limit};
-use super::variants::{Output, Variant};
+use super::variants::Variant;
+use crate::thumbnail::Output;
 
 /// Images and thumbnails.
 #[derive(Debug, Clone)]

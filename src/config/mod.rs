@@ -37,7 +37,7 @@ use self::reader::Reader;
 pub use self::secret::{Secret, SecretUrl, SigningSecret};
 pub use self::sections::{Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook};
 pub use self::smtp::{Login, SmtpUrl, TlsMode};
-pub use self::variants::{Fit, Output, Variant};
+pub use self::variants::Variant;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

@@ -9,11 +9,11 @@
 //! Words are separated by whitespace, which may also surround "," and "=".
 
 use super::reader::{ParseError, quoted};
+use crate::thumbnail::{Fit, Output, Spec};
 
 const MAX_VARIANTS: usize = 16;
 const MAX_NAME: usize = 32;
 const MAX_SIDE: u32 = 4096;
-const DEFAULT_QUALITY: u8 = 80;
 const HAS_WEBP: bool = cfg!(feature = "libwebp");
 
 /// A thumbnail to create for every image.
@@ -21,42 +21,8 @@ const HAS_WEBP: bool = cfg!(feature = "libwebp");
 pub struct Variant {
     /// 1 to 32 of a-z, 0-9, "-" and "_"; unique.
     pub name: String,
-    /// In pixels, 1 to 4096.
-    pub width: u32,
-    /// In pixels, 1 to 4096.
-    pub height: u32,
-    /// How the image is fitted into the size.
-    pub fit: Fit,
-    /// The file format.
-    pub output: Output,
-    /// The quality of a lossy format, 1 to 100.
-    pub quality: u8,
-    /// Whether the image is decoded at no less than 1.5 times the size: more detail, slower.
-    pub fine: bool,
-}
-
-/// How an image is fitted into a size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
-    /// Fills the size; the rest is cropped.
-    Cover,
-    /// Fits into the size; the rest is background.
-    Contain,
-    /// Fits into the size; one side of the thumbnail may be shorter.
-    Inside,
-}
-
-/// The file format of a thumbnail. A build without the feature `libwebp` supports neither `webp` nor `auto`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Output {
-    /// JPEG; PNG with transparency.
-    Jpeg,
-    /// PNG.
-    Png,
-    /// WebP.
-    WebP,
-    /// JPEG; WebP with transparency.
-    Auto,
+    /// The thumbnail; width and height are at most 4096 pixels.
+    pub spec: Spec,
 }
 
 impl Fit {
@@ -85,13 +51,14 @@ impl Output {
     }
 
     fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "jpeg" => Some(Self::Jpeg),
-            "png" => Some(Self::Png),
-            "webp" if HAS_WEBP => Some(Self::WebP),
-            "auto" if HAS_WEBP => Some(Self::Auto),
-            _ => None,
-        }
+        let output = match name {
+            "jpeg" => Self::Jpeg,
+            "png" => Self::Png,
+            "webp" => Self::WebP,
+            "auto" => Self::Auto,
+            _ => return None,
+        };
+        output.is_available().then_some(output)
     }
 }
 
@@ -125,15 +92,16 @@ impl Variant {
         if options.output == Some(Output::Png) && options.quality.is_some() {
             return Err(ParseError::new(quoted(text), "no quality for png, which is lossless"));
         }
-        Ok(Self {
-            name: checked_name(name.trim(), text)?,
+        let defaults = Spec::default();
+        let spec = Spec {
+            fit: options.fit.unwrap_or(defaults.fit),
             width,
             height,
-            fit: options.fit.unwrap_or(Fit::Cover),
             output: options.output.unwrap_or(output),
-            quality: options.quality.unwrap_or(DEFAULT_QUALITY),
+            quality: options.quality.unwrap_or(defaults.quality),
             fine: options.fine,
-        })
+        };
+        Ok(Self { name: checked_name(name.trim(), text)?, spec })
     }
 }
 

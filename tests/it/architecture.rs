@@ -59,7 +59,7 @@ const LAYERS: [(&str, &[&str]); 25] = [
     ("telemetry", &["config"]),
     ("events", &["ids"]),
     ("job_payloads", &["ids", "jobs"]),
-    ("config", &["job_payloads"]),
+    ("config", &["job_payloads", "thumbnail"]),
 ];
 
 #[test]

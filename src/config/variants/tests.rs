@@ -6,16 +6,22 @@ fn parse(text: &str) -> Result<Vec<Variant>, (String, String)> {
     Variant::parse_all(text, Output::Jpeg).map_err(|ParseError { got, expected }| (got, expected))
 }
 
-fn variant(name: &str, width: u32, height: u32) -> Variant {
-    Variant { name: name.to_owned(), width, height, fit: Fit::Cover, output: Output::Jpeg, quality: 80, fine: false }
+fn variant(name: &str, spec: Spec) -> Variant {
+    Variant { name: name.to_owned(), spec }
+}
+
+fn sized(width: u32, height: u32) -> Spec {
+    Spec { width, height, ..Spec::default() }
 }
 
 #[test]
 fn the_defaults_of_a_variant_are_cover_quality_80_and_the_default_output() {
-    assert_eq!(parse("thumb=300x300"), Ok(vec![variant("thumb", 300, 300)]));
+    assert_eq!(parse("thumb=300x300"), Ok(vec![variant("thumb", Spec::default())]));
     let all = Variant::parse_all("a=1x2, b=3x4 png", Output::Auto).unwrap();
-    let expected =
-        [Variant { output: Output::Auto, ..variant("a", 1, 2) }, Variant { output: Output::Png, ..variant("b", 3, 4) }];
+    let expected = [
+        variant("a", Spec { output: Output::Auto, ..sized(1, 2) }),
+        variant("b", Spec { output: Output::Png, ..sized(3, 4) }),
+    ];
     assert_eq!(all, expected);
 }
 
@@ -23,8 +29,9 @@ fn the_defaults_of_a_variant_are_cover_quality_80_and_the_default_output() {
 #[test]
 fn words_have_any_order_and_any_whitespace_between_them() {
     let read = parse("\n  thumb = 300x300,\n  card=600x400 q70 fine webp\tinside\n").unwrap();
-    let card = Variant { fit: Fit::Inside, output: Output::WebP, quality: 70, fine: true, ..variant("card", 600, 400) };
-    assert_eq!(read, [variant("thumb", 300, 300), card]);
+    let card =
+        variant("card", Spec { fit: Fit::Inside, output: Output::WebP, quality: 70, fine: true, ..sized(600, 400) });
+    assert_eq!(read, [variant("thumb", Spec::default()), card]);
 }
 
 #[test]
@@ -65,7 +72,7 @@ fn an_error_names_the_invalid_part_and_the_allowed_values() {
 }
 
 fn formatted(variant: &Variant) -> String {
-    let Variant { name, width, height, fit, output, quality, fine } = variant;
+    let Variant { name, spec: Spec { width, height, fit, output, quality, fine } } = variant;
     let fit = match fit {
         Fit::Cover => "cover",
         Fit::Contain => "contain",
@@ -91,8 +98,8 @@ fn any_variant() -> impl Strategy<Value = Variant> {
     let (size, quality) = ((1..=MAX_SIDE, 1..=MAX_SIDE), 1..=100_u8);
     let parts = ("[a-z0-9_-]{1,32}", size, fits, prop::sample::select(outputs), quality, any::<bool>());
     parts.prop_map(|(name, (width, height), fit, output, quality, fine)| {
-        let quality = if output == Output::Png { DEFAULT_QUALITY } else { quality };
-        Variant { name, width, height, fit, output, quality, fine }
+        let quality = if output == Output::Png { Spec::default().quality } else { quality };
+        Variant { name, spec: Spec { width, height, fit, output, quality, fine } }
     })
 }
 
@@ -116,7 +123,7 @@ proptest! {
     fn parsed_variants_are_within_the_bounds(text in "([a-c]{0,2}=?[0-9]{0,5}x?[0-9]{0,5}( (inside|jpeg|png|fine|q[0-9]{0,4}))*,?){1,3}") {
         if let Ok(read) = parse(&text) {
             prop_assert!((1..=MAX_VARIANTS).contains(&read.len()));
-            for Variant { name, width, height, quality, .. } in read {
+            for Variant { name, spec: Spec { width, height, quality, .. } } in read {
                 prop_assert!((1..=MAX_NAME).contains(&name.len()));
                 prop_assert!((1..=MAX_SIDE).contains(&width) && (1..=MAX_SIDE).contains(&height));
                 prop_assert!((1..=100).contains(&quality));
