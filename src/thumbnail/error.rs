@@ -80,7 +80,8 @@ impl Error {
         Self::Corrupt { source: source.into() }
     }
 
-    /// Maps an I/O error of a decoder: only errors of the operating system are failed reads, others report invalid data.
+    /// Maps an I/O error of a decoder: only errors of the operating system are failed reads, others report invalid
+    /// data.
     pub(super) fn decoder_io(source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::UnexpectedEof => Self::Truncated,

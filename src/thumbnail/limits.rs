@@ -11,7 +11,8 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Maximum memory in bytes for decoding: 8 bytes per pixel, as 16-bit RGBA takes, and 32 MiB for tables and metadata.
+    /// Maximum memory in bytes for decoding: 8 bytes per pixel, as 16-bit RGBA takes, and 32 MiB for tables and
+    /// metadata.
     pub fn max_bytes(&self) -> u64 {
         self.max_pixels.saturating_mul(8).saturating_add(32 << 20)
     }

@@ -1,5 +1,5 @@
-//! Reads the format and the dimensions from the header in bounded memory, so that decompression bombs are rejected before
-//! decoding starts.
+//! Reads the format and the dimensions from the header in bounded memory, so that decompression bombs are rejected
+//! before decoding starts.
 
 use std::io::{BufRead, Read, Seek};
 

@@ -28,8 +28,8 @@ pub(crate) struct FormatInfo {
 pub(crate) trait Codec: Sync {
     fn info(&self) -> FormatInfo;
 
-    /// Whether a file is of this format. `head` has its first [`SNIFF_BYTES`](super::SNIFF_BYTES) bytes, or all bytes of a
-    /// shorter file.
+    /// Whether a file is of this format. `head` has its first [`SNIFF_BYTES`](super::SNIFF_BYTES) bytes, or all bytes
+    /// of a shorter file.
     fn sniff(&self, head: &[u8]) -> bool;
 
     /// Reads the dimensions of the first frame or page, and rejects unsupported variants, without allocation. `head` is

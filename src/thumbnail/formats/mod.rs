@@ -85,8 +85,8 @@ impl Format {
 /// Number of bytes for [`sniff`]; an SVG can begin with a long comment.
 pub(super) const SNIFF_BYTES: usize = 1024;
 
-/// Detects the format of a file from its first [`SNIFF_BYTES`] bytes, or from the whole of a shorter file, never from its
-/// name.
+/// Detects the format of a file from its first [`SNIFF_BYTES`] bytes, or from the whole of a shorter file, never from
+/// its name.
 pub(super) fn sniff(head: &[u8]) -> Result<Format, Error> {
     if head.is_empty() {
         return Err(Error::Empty);
