@@ -216,6 +216,8 @@ pub struct Log {
     pub level: String,
     /// The format of a line.
     pub format: LogFormat,
+    /// Whether one line per request is logged.
+    pub requests: bool,
 }
 
 /// The format of a log line.
@@ -239,6 +241,7 @@ impl Log {
         Ok(Self {
             level: required(from, "log.level", LEVEL, filter)?,
             format: required(from, "log.format", "\"text\" or \"json\"", format)?,
+            requests: from.bool("log.requests")?,
         })
     }
 }

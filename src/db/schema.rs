@@ -64,6 +64,16 @@ diesel::table! {
     }
 }
 
+/// A further column of `jobs`: Diesel's tables have at most 16 columns by default.
+pub mod job_traces {
+    diesel::table! {
+        jobs (id) {
+            id -> Text,
+            traceparent -> Nullable<Text>,
+        }
+    }
+}
+
 diesel::table! {
     job_attempts (id) {
         id -> BigInt,

@@ -14,8 +14,11 @@ pub(crate) mod pace;
 pub(crate) mod page;
 pub(crate) mod problem;
 pub(crate) mod query;
+pub(crate) mod request_id;
+pub(crate) mod request_span;
 pub(crate) mod resource;
 pub mod server;
+pub(crate) mod trace;
 pub(crate) mod upgrade;
 
 pub(crate) use auth::{AdminAuth, Auth};

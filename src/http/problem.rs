@@ -4,17 +4,14 @@
 //! client; the cause is logged once, with the same `requestId`.
 
 use std::fmt;
-use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceResponse;
 use actix_web::http::{StatusCode, header};
-use actix_web::middleware::Next;
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use futures_util::TryFutureExt;
 use serde_json::{Value, json};
 
+use super::request_id::RequestId;
 use crate::ids::Invalid;
 
 /// An error response.
@@ -115,14 +112,17 @@ impl Problem {
         Self::new(status, detail)
     }
 
-    /// The complete response, for requests that bypass [`middleware`].
+    /// The complete response, for requests that bypass [`with_problem`].
     pub(crate) fn response(&self, path: &str) -> HttpResponse {
-        self.written_to(self.error_response(), path)
+        let id = RequestId::assign();
+        let mut response = self.written_to(self.error_response(), &id, path);
+        id.add_to(response.headers_mut());
+        response
     }
 
     /// Sets this problem as the body of a response.
-    fn written_to(&self, mut response: HttpResponse, path: &str) -> HttpResponse {
-        let request_id = next_request_id();
+    fn written_to(&self, mut response: HttpResponse, id: &RequestId, path: &str) -> HttpResponse {
+        let request_id = id.to_string();
         log(self, &request_id, path);
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
@@ -157,7 +157,7 @@ impl ResponseError for Problem {
         self.0.status
     }
 
-    /// Status and header; [`middleware`] writes the body, since it assigns the request id.
+    /// Status and header; [`with_problem`] writes the body, which contains the request id.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.0.status);
         if let Some((name, value)) = &self.0.header {
@@ -167,16 +167,8 @@ impl ResponseError for Problem {
     }
 }
 
-/// The outermost middleware: writes every error as a problem with a request id.
-pub(crate) fn middleware(
-    request: ServiceRequest,
-    next: Next<BoxBody>,
-) -> impl Future<Output = Result<ServiceResponse<BoxBody>, actix_web::Error>> {
-    next.call(request).map_ok(with_problem)
-}
-
 /// The response, with a problem as its body if it is an error without a body.
-fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+pub(super) fn with_problem(response: ServiceResponse<BoxBody>, id: &RequestId) -> ServiceResponse<BoxBody> {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;
@@ -191,7 +183,7 @@ fn with_problem(response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> 
         None => Problem::of_status(status, error),
     };
     let (request, response) = response.into_parts();
-    let response = problem.written_to(response, request.path());
+    let response = problem.written_to(response, id, request.path());
     ServiceResponse::new(request, response)
 }
 
@@ -203,11 +195,4 @@ fn log(problem: &Problem, request_id: &str, path: &str) {
             tracing::debug!(request.id = request_id, path, status, detail = problem.0.detail, "request refused")
         }
     }
-}
-
-/// Unique in this process and very likely among processes: a random number of the process and a counter.
-fn next_request_id() -> String {
-    static PROCESS: std::sync::LazyLock<u32> = std::sync::LazyLock::new(rand::random);
-    static COUNTER: AtomicU64 = AtomicU64::new(1);
-    format!("{:08x}-{:x}", *PROCESS, COUNTER.fetch_add(1, Ordering::Relaxed))
 }

@@ -10,14 +10,14 @@ use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
 use actix_web::{App, Error, HttpServer, web};
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics;
+use super::request_span::Pending;
 use super::resource::not_found;
 use super::upgrade::{Upgrade, Websockets};
-use super::{metrics, problem};
 
 /// The length of the accept queue: after a restart, thousands of clients may reconnect at once.
 const BACKLOG: i32 = 4096;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub workers: NonZeroUsize,
     /// The time limit for requests in flight after a shutdown was requested, in whole seconds.
     pub drain: Duration,
+    /// Whether one line per request is logged.
+    pub access_log: bool,
 }
 
 /// Opens a listener.
@@ -66,7 +68,7 @@ pub fn start<F>(
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
-    let server = HttpServer::new(move || app(&routes))
+    let server = HttpServer::new(move || app(&routes, settings.access_log))
         .workers(settings.workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -117,9 +119,10 @@ where
             .upgrade(fn_service(move |(request, connection)| {
                 upgrades(Upgrade::new(request, connection)).map(Ok::<(), Error>)
             }))
-            .finish(map_config(app(&routes).into_factory().map_err(|error| error.error_response()), |()| {
-                AppConfig::default()
-            }))
+            .finish(map_config(
+                app(&routes, settings.access_log).into_factory().map_err(|error| error.error_response()),
+                |()| AppConfig::default(),
+            ))
             .tcp()
     };
     let server = builder
@@ -136,6 +139,7 @@ where
 
 fn app<F>(
     routes: &F,
+    access_log: bool,
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>
     + use<F>,
@@ -144,8 +148,10 @@ where
     F: Fn(&mut web::ServiceConfig),
 {
     App::new()
-        .wrap(from_fn(problem::middleware))
-        .wrap_fn(|request, next| metrics::measured(next.call(request)))
+        .wrap_fn(move |request, next| {
+            let pending = Pending::new(&request, access_log);
+            pending.respond(metrics::measured(next.call(request)))
+        })
         .configure(routes)
         .default_service(web::to(not_found))
 }

@@ -9,6 +9,7 @@ mod job;
 mod order;
 mod score;
 mod text;
+mod trace_parent;
 mod user;
 mod username;
 
@@ -19,6 +20,7 @@ pub use image_path::ImagePath;
 pub use job::JobId;
 pub use order::{CustomerId, OrderId};
 pub use score::Score;
+pub use trace_parent::TraceParent;
 pub use user::UserId;
 pub use username::Username;
 

@@ -10,6 +10,7 @@ use super::store::{self, Acceptance, Receipt, Submission};
 use super::upload;
 use crate::events::ImageUploaded;
 use crate::files::OpenError;
+use crate::http::trace::trace_parent;
 use crate::http::{Problem, body};
 use crate::ids::{ImagePath, Invalid, UserId};
 use crate::jobs::Permit;
@@ -22,11 +23,12 @@ pub(super) async fn post(
     let key = idempotency_key(&request)?;
     // Held until the row is written.
     let _permit = admit(&state).await?;
-    let submission = match body::media_type(&request).as_str() {
+    let mut submission = match body::media_type(&request).as_str() {
         "application/json" => by_path(&state, key, payload).await?,
         "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
+    submission.trace = trace_parent(request.headers());
     let files = state.files.clone();
     let accepted = state.database.try_write(move |connection| {
         // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
@@ -107,7 +109,7 @@ async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Pa
     checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
     let mail = state.mail.clone();
-    Ok(Submission { user_id, path, original_name: None, key, from_message: false, mail })
+    Ok(Submission { user_id, path, original_name: None, key, from_message: false, mail, trace: None })
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {

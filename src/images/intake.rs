@@ -178,7 +178,10 @@ impl ImageRecorder {
             .map(|Heard { event, .. }| {
                 let (user_id, path, last) = self.key(event);
                 let mail = self.state.mail.clone();
-                (Submission { user_id, path, original_name: None, key: None, from_message: true, mail }, last)
+                (
+                    Submission { user_id, path, original_name: None, key: None, from_message: true, mail, trace: None },
+                    last,
+                )
             })
             .collect();
         let recorded = self

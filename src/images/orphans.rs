@@ -187,8 +187,15 @@ mod tests {
         async fn accept(&self, path: &ImagePath) {
             let user_id = UserId::new(1).unwrap();
             let mail = MailPreferences::all();
-            let submission =
-                Submission { user_id, path: path.clone(), original_name: None, key: None, from_message: false, mail };
+            let submission = Submission {
+                user_id,
+                path: path.clone(),
+                original_name: None,
+                key: None,
+                from_message: false,
+                mail,
+                trace: None,
+            };
             self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();
         }
     }

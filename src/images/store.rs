@@ -7,9 +7,9 @@ use super::idempotency::{self, IdempotencyKey, Known};
 use super::variants::{self, Thumbnails};
 use crate::db::schema::images;
 use crate::db::{UnixMillis, now};
-use crate::ids::{ImagePath, JobId, UserId};
+use crate::ids::{ImagePath, JobId, TraceParent, UserId};
 use crate::job_payloads::{EMAIL, MailPreferences, MailTask, ThumbnailTask, WarehouseTask};
-use crate::jobs::{self, Job};
+use crate::jobs::{self, Job, Origin};
 use crate::users;
 
 /// An image to accept.
@@ -24,6 +24,8 @@ pub(super) struct Submission {
     pub(super) from_message: bool,
     /// The mail that the user gets.
     pub(super) mail: MailPreferences,
+    /// The trace context of the request.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// An accepted image.
@@ -68,6 +70,7 @@ pub(crate) struct Image {
 /// Inserts the rows of an image, its user and its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission) -> QueryResult<Acceptance> {
     let (at, user_id) = (now(), submission.user_id);
+    let origin = Origin { now: at, trace: submission.trace.as_ref() };
     if let Some(key) = &submission.key {
         match idempotency::find(connection, user_id, key, at)? {
             Known::New => {}
@@ -77,7 +80,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     }
     let job_id = JobId::generate();
     let task = ThumbnailTask { image_path: submission.path.clone(), mail: submission.mail.clone(), user_id };
-    jobs::enqueue_as(connection, job_id, &task, at)?;
+    jobs::enqueue_as(connection, job_id, &task, origin)?;
     users::ensure(connection, user_id)?;
     let image_id = diesel::insert_into(images::table)
         .values((
@@ -92,9 +95,9 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
         .get_result(connection)?;
     users::image_accepted(connection, user_id, image_id)?;
     let image_path = submission.path.clone();
-    jobs::enqueue(connection, &WarehouseTask::Image { image_id, user_id, image_path }, at)?;
+    jobs::enqueue(connection, &WarehouseTask::Image { image_id, user_id, image_path }, origin)?;
     let picture = display_name(submission.original_name.as_deref(), &submission.path);
-    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, at)?;
+    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, origin)?;
     if let Some(key) = &submission.key {
         idempotency::record(connection, user_id, key, image_id, at)?;
     }
@@ -105,12 +108,12 @@ fn mail(
     connection: &mut SqliteConnection,
     preferences: &MailPreferences,
     task: &MailTask,
-    at: UnixMillis,
+    origin: Origin<'_>,
 ) -> QueryResult<()> {
     if !preferences.contains(task.mail_kind()) {
         return Ok(());
     }
-    jobs::enqueue(connection, task, at).map(drop)
+    jobs::enqueue(connection, task, origin).map(drop)
 }
 
 /// The name of an image in mail: the client's file name, else the last part of its path.
@@ -235,8 +238,9 @@ pub(super) fn done(
     image: &Image,
     made: &Thumbnails,
     preferences: &MailPreferences,
-    at: UnixMillis,
+    origin: Origin<'_>,
 ) -> QueryResult<()> {
+    let at = origin.now;
     variants::insert(connection, image.id, made, at)?;
     let url = made.first.url();
     diesel::update(images::table.find(image.id))
@@ -249,7 +253,7 @@ pub(super) fn done(
         thumbnail: made.first.name.to_string(),
         variants: made.names_by_size(),
     };
-    mail(connection, preferences, &ready, at)
+    mail(connection, preferences, &ready, origin)
 }
 
 /// The mail that the user gets, as it was set when the image was accepted.
@@ -263,10 +267,10 @@ pub(super) fn failed(
     image: &Image,
     message: &str,
     preferences: &MailPreferences,
-    at: UnixMillis,
+    origin: Origin<'_>,
 ) -> QueryResult<()> {
     diesel::update(images::table.find(image.id))
-        .set((images::state.eq("failed"), images::failure.eq(message), images::finished_at.eq(at)))
+        .set((images::state.eq("failed"), images::failure.eq(message), images::finished_at.eq(origin.now)))
         .execute(connection)?;
     users::thumbnail_failed(connection, image.user_id, image.id, message)?;
     let failed = MailTask::ThumbnailFailed {
@@ -275,7 +279,7 @@ pub(super) fn failed(
         message: message.to_owned(),
         image_id: Some(image.id),
     };
-    mail(connection, preferences, &failed, at)
+    mail(connection, preferences, &failed, origin)
 }
 
 /// Marks a failed image as pending again.

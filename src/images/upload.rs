@@ -48,7 +48,15 @@ pub(super) async fn receive(
     let Form { user_id, image } = read_form(&state.files, &state.limits, request, payload).await?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.stored.sha256)));
     let mail = state.mail.clone();
-    Ok(Submission { user_id, path: image.stored.path, original_name: image.name, key, from_message: false, mail })
+    Ok(Submission {
+        user_id,
+        path: image.stored.path,
+        original_name: image.name,
+        key,
+        from_message: false,
+        mail,
+        trace: None,
+    })
 }
 
 async fn read_form(

@@ -13,7 +13,7 @@ use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::job_payloads::ThumbnailTask;
-use crate::jobs::{Failure, Handler, Job};
+use crate::jobs::{self, Failure, Handler, Job, Origin};
 use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
@@ -76,7 +76,9 @@ impl Handler for ThumbnailWorker {
         (image, thumbnails): Self::Effect,
         now: UnixMillis,
     ) -> QueryResult<Finished> {
-        store::done(connection, &image, &thumbnails, &store::mail_of(job), now)?;
+        let trace = jobs::trace_of(connection, job.id)?;
+        let origin = Origin { now, trace: trace.as_ref() };
+        store::done(connection, &image, &thumbnails, &store::mail_of(job), origin)?;
         Ok(finished(&image, job.id, Outcome::Done { url: thumbnails.first.url() }))
     }
 
@@ -87,7 +89,9 @@ impl Handler for ThumbnailWorker {
         now: UnixMillis,
     ) -> QueryResult<Option<Finished>> {
         let Some(image) = store::by_job(connection, job.id)? else { return Ok(None) };
-        store::failed(connection, &image, message, &store::mail_of(job), now)?;
+        let trace = jobs::trace_of(connection, job.id)?;
+        let origin = Origin { now, trace: trace.as_ref() };
+        store::failed(connection, &image, message, &store::mail_of(job), origin)?;
         Ok(Some(finished(&image, job.id, Outcome::Failed { message: message.to_owned() })))
     }
 

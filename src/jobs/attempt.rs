@@ -43,7 +43,6 @@ impl<H: Handler> Attempt<H> {
         let started = self.clock.monotonic();
         let running = AssertUnwindSafe(self.run_handler(&job)).catch_unwind();
         let result = timeout(self.policy.time_limit, running).await;
-        let (id, attempt) = (job.id, job.attempts + 1);
         let duration_ms = self.clock.monotonic().saturating_sub(started).as_millis();
         let settled = match result {
             Ok(Ok(Ok(effect))) => self.complete(job, effect).await?,
@@ -53,15 +52,15 @@ impl<H: Handler> Attempt<H> {
         };
         match settled {
             Settled::Done(event) => {
-                tracing::info!(kind = H::KIND.name, job.id = %id, attempt, duration_ms, "job done");
+                tracing::info!(duration_ms, "job done");
                 self.handler.publish(event);
             }
             Settled::Dead(event) => {
-                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, "job dead");
+                tracing::warn!("job dead");
                 event.into_iter().for_each(|event| self.handler.publish(event));
             }
             Settled::Retried => {}
-            Settled::LeaseLost => tracing::warn!(job.id = %id, "the lease was lost; the result is dropped"),
+            Settled::LeaseLost => tracing::warn!("the lease was lost; the result is dropped"),
         }
         Ok(())
     }
@@ -102,11 +101,11 @@ impl<H: Handler> Attempt<H> {
     }
 
     async fn fail(&self, job: Job, failure: Failure) -> Result<Settled<H::Event>, DbError> {
-        let (id, attempt, error) = (job.id, job.attempts + 1, failure.error.as_str());
+        let error = failure.error.as_str();
         match failure.kind {
             FailureKind::Environment => self.environment.report(error),
             FailureKind::Retry | FailureKind::Fail => {
-                tracing::warn!(kind = H::KIND.name, job.id = %id, attempt, error, "attempt failed");
+                tracing::warn!(error, "attempt failed");
             }
         }
         self.persist(|| {
@@ -123,12 +122,7 @@ impl<H: Handler> Attempt<H> {
     /// dropped.
     async fn time_out(&self, job: Job) -> Result<Settled<H::Event>, DbError> {
         let limit = self.policy.time_limit;
-        tracing::error!(
-            kind = H::KIND.name,
-            job.id = %job.id,
-            ?limit,
-            "attempt exceeded its time limit; it counts as a crash"
-        );
+        tracing::error!(?limit, "attempt exceeded its time limit; it counts as a crash");
         let error = format!("it took longer than {limit:?}");
         self.persist(|| {
             let (job, error, clock) = (job.clone(), error.clone(), self.clock.clone());

@@ -50,6 +50,7 @@ mod settle;
 mod state;
 mod status;
 mod task;
+mod trace;
 mod wake;
 mod worker_lock;
 
@@ -65,8 +66,9 @@ pub use queue_limit::{Permit, QueueFull, QueueLimit};
 pub use runner::{ClaimGuard, Runner};
 pub use state::JobState;
 pub(crate) use status::{JobStatus, by_dedup};
-pub use task::{Task, enqueue};
+pub use task::{Origin, Task, enqueue};
 pub(crate) use task::{enqueue_as, withdraw};
+pub(crate) use trace::trace_of;
 pub use wake::WakeSignal;
 pub use worker_lock::{WorkerId, WorkerLock};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::attempt::Attempt;
 use super::claim::{self, Claimed};
@@ -13,9 +14,9 @@ use super::clock::{Clock, ClockGuard, SystemClock};
 use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
 use super::worker_lock::DeadWorker;
-use super::{Handler, Job, Policy, WakeSignal, WorkerId, WorkerLock};
+use super::{Handler, Job, Policy, Task, WakeSignal, WorkerId, WorkerLock, trace_of};
 use crate::db::{Database, DbError};
-use crate::ids::JobId;
+use crate::ids::{JobId, TraceParent};
 
 /// Runs the jobs of one kind, several at once.
 pub struct Runner<H> {
@@ -206,16 +207,14 @@ impl<H: Handler> Runner<H> {
             environment: self.environment.clone(),
             shutdown: self.shutdown.clone(),
         };
-        let task = self.tasks.spawn(async move {
-            let id = job.id;
+        let trace = self.database.read_point(|connection| trace_of(connection, job.id)).ok().flatten();
+        let span = span::<H>(&job, trace.as_ref());
+        let work = async move {
             if let Err(error) = attempt.run(job).await {
-                tracing::error!(
-                    job.id = %id,
-                    error = %error,
-                    "the end of a job could not be written; its lease will expire"
-                );
+                tracing::error!(error = %error, "the end of a job could not be written; its lease will expire");
             }
-        });
+        };
+        let task = self.tasks.spawn(work.instrument(span));
         self.running.insert(task.id(), held);
     }
 
@@ -330,4 +329,19 @@ impl<H: Handler> Runner<H> {
             }
         }
     }
+}
+
+/// The span of an attempt, which ties its log lines to the job, and to the trace of the request that has enqueued it.
+fn span<H: Handler>(job: &Job, trace: Option<&TraceParent>) -> Span {
+    let user = job.task::<H::Task>().ok().and_then(|task| task.user_id());
+    // Errors of the job carry the span at every log level.
+    tracing::error_span!(
+        "job",
+        job.id = %job.id,
+        kind = H::KIND.name,
+        attempt = job.attempts + 1,
+        user.id = user.map(|user| user.get()),
+        trace_id = trace.map(TraceParent::trace_id),
+        parent_span_id = trace.map(TraceParent::parent_span_id),
+    )
 }

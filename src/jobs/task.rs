@@ -6,9 +6,9 @@ use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{JobState, Kind};
+use super::{JobState, Kind, trace};
 use crate::db::{UnixMillis, schema::jobs};
-use crate::ids::{JobId, UserId};
+use crate::ids::{JobId, TraceParent, UserId};
 
 /// The work that a job of one kind asks for. Its JSON is the job's payload.
 ///
@@ -26,10 +26,29 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     fn user_id(&self) -> Option<UserId>;
 }
 
+/// When and by which request a job is enqueued.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// The time of creation, from which the job is due.
+    pub now: UnixMillis,
+    /// The trace context of the request, which the span of the job is linked to.
+    pub trace: Option<&'a TraceParent>,
+}
+
+impl From<UnixMillis> for Origin<'_> {
+    fn from(now: UnixMillis) -> Self {
+        Self { now, trace: None }
+    }
+}
+
 /// Stores a job in the caller's transaction and returns its id; `None` if its dedup key is taken.
-pub fn enqueue(connection: &mut SqliteConnection, task: &impl Task, now: UnixMillis) -> QueryResult<Option<JobId>> {
+pub fn enqueue<'a>(
+    connection: &mut SqliteConnection,
+    task: &impl Task,
+    origin: impl Into<Origin<'a>>,
+) -> QueryResult<Option<JobId>> {
     let id = JobId::generate();
-    Ok(enqueue_as(connection, id, task, now)?.then_some(id))
+    Ok(enqueue_as(connection, id, task, origin.into())?.then_some(id))
 }
 
 /// Stores a job under an id that other rows refer to. Returns `false` if its dedup key is taken.
@@ -37,7 +56,7 @@ pub(crate) fn enqueue_as<T: Task>(
     connection: &mut SqliteConnection,
     id: JobId,
     task: &T,
-    now: UnixMillis,
+    Origin { now, trace }: Origin<'_>,
 ) -> QueryResult<bool> {
     let payload = serde_json::to_string(task).map_err(|error| Error::SerializationError(Box::new(error)))?;
     let rows = diesel::insert_or_ignore_into(jobs::table)
@@ -50,6 +69,11 @@ pub(crate) fn enqueue_as<T: Task>(
             jobs::created_at.eq(now),
         ))
         .execute(connection)?;
+    if rows == 1
+        && let Some(trace) = trace
+    {
+        trace::store(connection, id, trace)?;
+    }
     Ok(rows == 1)
 }
 

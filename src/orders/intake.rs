@@ -93,7 +93,7 @@ impl OrderRecorder {
             .iter()
             .take(count)
             .map(|heard| heard.event.clone())
-            .map(|OrderPlaced { order_id, customer_id }| self.state.placement(order_id, customer_id))
+            .map(|OrderPlaced { order_id, customer_id }| self.state.placement(order_id, customer_id, None))
             .collect();
         let accepted: Vec<Acceptance> = self
             .state

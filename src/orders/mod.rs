@@ -20,7 +20,7 @@ mod webhook;
 use crate::bus::Bus;
 use crate::db::Database;
 use crate::http::Auth;
-use crate::ids::{CustomerId, OrderId};
+use crate::ids::{CustomerId, OrderId, TraceParent};
 use crate::job_payloads::{MailKind, MailPreferences};
 use crate::jobs::{QueueLimit, WakeSignal};
 
@@ -52,8 +52,8 @@ pub(crate) struct State {
 
 impl State {
     /// An order with the settings of this process.
-    fn placement(&self, order_id: OrderId, customer_id: CustomerId) -> Placement {
+    fn placement(&self, order_id: OrderId, customer_id: CustomerId, trace: Option<TraceParent>) -> Placement {
         let mail = self.mail.contains(MailKind::OrderConfirmed);
-        Placement { order_id, customer_id, webhook: self.webhook, mail }
+        Placement { order_id, customer_id, webhook: self.webhook, mail, trace }
     }
 }

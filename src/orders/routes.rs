@@ -11,6 +11,7 @@ use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::resource::{get, post};
+use crate::http::trace::trace_parent;
 use crate::http::{Problem, auth, body};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobStatus, Kind};
@@ -32,7 +33,7 @@ async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payl
     // Held until the row is written.
     let _permit = if state.webhook { Some(state.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
-    let placement = state.placement(order_id, customer_id);
+    let placement = state.placement(order_id, customer_id, trace_parent(request.headers()));
     let accepted = state.database.try_write(move |connection| store::accept(connection, &placement)).await?;
     match accepted {
         Acceptance::New => {

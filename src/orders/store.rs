@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::db::schema::orders;
 use crate::db::{UnixMillis, now};
-use crate::ids::{CustomerId, OrderId};
+use crate::ids::{CustomerId, OrderId, TraceParent};
 use crate::job_payloads::{EMAIL, MailTask, WAREHOUSE, WEBHOOK, WarehouseTask, WebhookTask, user_of};
-use crate::jobs::{self, JobStatus, Kind};
+use crate::jobs::{self, JobStatus, Kind, Origin};
 
 /// The kinds of jobs that an order may have, in the order of the API.
 const KINDS: [Kind; 3] = [WEBHOOK, WAREHOUSE, EMAIL];
@@ -22,6 +22,8 @@ pub(super) struct Placement {
     pub(super) webhook: bool,
     /// Whether the order is confirmed by mail.
     pub(super) mail: bool,
+    /// The trace context of the request.
+    pub(super) trace: Option<TraceParent>,
 }
 
 /// The outcome of a placement.
@@ -45,11 +47,12 @@ pub(super) struct Order {
 
 /// Inserts the rows of an order and its jobs, or nothing.
 pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -> QueryResult<Acceptance> {
-    let Placement { order_id, customer_id, webhook, mail } = placement;
+    let Placement { order_id, customer_id, webhook, mail, trace } = placement;
     if let Some(known) = known(connection, order_id, customer_id)? {
         return Ok(known);
     }
     let at = now();
+    let origin = Origin { now: at, trace: trace.as_ref() };
     diesel::insert_into(orders::table)
         .values((
             orders::id.eq(order_id.as_str()),
@@ -59,13 +62,13 @@ pub(super) fn accept(connection: &mut SqliteConnection, placement: &Placement) -
         .execute(connection)?;
     let user_id = user_of(customer_id);
     if *webhook {
-        jobs::enqueue(connection, &WebhookTask { order_id: order_id.clone(), user_id }, at)?;
+        jobs::enqueue(connection, &WebhookTask { order_id: order_id.clone(), user_id }, origin)?;
     }
     let order = WarehouseTask::Order { order_id: order_id.clone(), user_id, placed_at: at };
-    jobs::enqueue(connection, &order, at)?;
+    jobs::enqueue(connection, &order, origin)?;
     if *mail {
         let confirmed = MailTask::OrderConfirmed { user_id, order_id: order_id.clone(), placed_at: at };
-        jobs::enqueue(connection, &confirmed, at)?;
+        jobs::enqueue(connection, &confirmed, origin)?;
     }
     Ok(Acceptance::New)
 }

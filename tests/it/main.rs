@@ -42,6 +42,7 @@ mod outage;
 mod pages;
 mod readiness;
 mod replaced_service;
+mod request_ids;
 mod score_batches;
 mod score_kills;
 mod scores;

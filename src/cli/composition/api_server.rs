@@ -91,7 +91,8 @@ pub(crate) fn start(
             // Last, since its guarded routes match every path.
             .configure(images::routes(images.clone()));
     };
-    let settings = server::Settings { workers: config.serve.workers, drain: drain(config) };
+    let settings =
+        server::Settings { workers: config.serve.workers, drain: drain(config), access_log: config.log.requests };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;
     runtime.start_pruning(config);

@@ -65,7 +65,7 @@ pub(crate) fn start(
         polled.routes(services);
     };
     let drain = drain(config).min(MAX_HTTP_DRAIN);
-    let settings = server::Settings { workers: config.game.workers, drain };
+    let settings = server::Settings { workers: config.game.workers, drain, access_log: config.log.requests };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)

@@ -120,6 +120,10 @@ impl Route {
         Self { pattern: pattern.to_owned(), series: OnceCell::new() }
     }
 
+    pub(crate) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     pub(super) fn none() -> Self {
         Self::new(NONE)
     }

@@ -36,7 +36,11 @@ impl Bridge {
         let listener = server::listen(([127, 0, 0, 1], 0).into()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let settings = server::Settings { workers: NonZeroUsize::new(2).unwrap(), drain: Duration::from_secs(10) };
+        let settings = server::Settings {
+            workers: NonZeroUsize::new(2).unwrap(),
+            drain: Duration::from_secs(10),
+            access_log: false,
+        };
         let routes = {
             let sockets = sockets.clone();
             move |services: &mut actix_web::web::ServiceConfig| sockets.routes(services)
