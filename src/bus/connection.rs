@@ -26,28 +26,28 @@ pub const MANY_EVENTS: usize = 4096;
 
 /// How often a connection is asked whether it lives, and how long it may take to answer. The library's own check of
 /// unresponsive connections starts anew with every command that is sent, so it never ends on a busy one.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
 /// How long an unchanged reason for having no connection stays unmentioned.
-const REMIND: Duration = Duration::from_secs(30);
+const LOG_REMINDER_INTERVAL: Duration = Duration::from_secs(30);
 /// How long QUIT and the end of the connection may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The wait before the library is started again after it gave up.
-const RESTART: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 const SCHEMES: [&str; 2] = ["redis", "valkey"];
 
 /// Whether a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
+pub enum ConnectionState {
     /// The first attempt has not ended.
-    Trying,
+    Connecting,
     /// Yes, for the so many-th time; what was said on an earlier connection is forgotten.
     Connected(u64),
     /// No; the next attempt follows.
-    Away,
+    Disconnected,
 }
 
-impl Link {
+impl ConnectionState {
     /// Whether a connection stands.
     pub fn is_connected(self) -> bool {
         matches!(self, Self::Connected(_))
@@ -55,7 +55,7 @@ impl Link {
 }
 
 /// How long one attempt may take that somebody waits for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Reads a Redis URL.
 pub fn config(url: &str) -> Result<Config, BusError> {
@@ -64,9 +64,10 @@ pub fn config(url: &str) -> Result<Config, BusError> {
         return Err(BusError::Url("its scheme is none of redis, rediss and redis+unix".to_owned()));
     }
     let mut config = Config::from_url(url).map_err(|error| BusError::Url(error.details().to_owned()))?;
-    let unfit = |text: &String| text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\''));
+    let is_unsupported =
+        |text: &String| text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\''));
     // The library sends them inside an inline command, where they would be taken apart.
-    if config.username.iter().chain(&config.password).any(unfit) {
+    if config.username.iter().chain(&config.password).any(is_unsupported) {
         return Err(BusError::Credentials);
     }
     config.version = RespVersion::RESP3;
@@ -84,7 +85,7 @@ pub fn address(config: &Config) -> String {
 }
 
 /// A client that is not connected yet, and connects only once: after the end of its connection every command fails.
-pub fn unkept_client(config: &Config) -> Result<Client, BusError> {
+pub fn single_use_client(config: &Config) -> Result<Client, BusError> {
     let config = Config { fail_fast: true, ..config.clone() };
     build(&config, None, FEW_EVENTS)
 }
@@ -120,20 +121,20 @@ fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> 
 }
 
 /// Connects once, and says what stands in the way.
-pub async fn obstacle(config: &Config) -> Option<String> {
+pub async fn connection_error(config: &Config) -> Option<String> {
     let config = Config { fail_fast: true, ..config.clone() };
     let mut builder = Builder::from_config(config);
     builder.with_connection_config(|connection| {
-        connection.connection_timeout = PATIENCE;
-        connection.internal_command_timeout = PATIENCE;
+        connection.connection_timeout = PROBE_TIMEOUT;
+        connection.internal_command_timeout = PROBE_TIMEOUT;
     });
     let client = match builder.build() {
         Ok(client) => client,
         Err(error) => return Some(error.details().to_owned()),
     };
-    let connected = timeout(PATIENCE * 2, client.init()).await;
+    let connected = timeout(PROBE_TIMEOUT * 2, client.init()).await;
     // It may be stuck in the middle of something.
-    let _ = timeout(FAREWELL, client.quit()).await;
+    let _ = timeout(CLOSE_TIMEOUT, client.quit()).await;
     match connected {
         Ok(Ok(_)) => None,
         Ok(Err(error)) => Some(error.details().to_owned()),
@@ -142,18 +143,18 @@ pub async fn obstacle(config: &Config) -> Option<String> {
 }
 
 /// The state of a client's connection, and the task that keeps it connected until `stop` and then says goodbye.
-pub fn keep(
+pub fn maintain(
     client: &Client,
     purpose: &'static str,
     address: &str,
     stop: CancellationToken,
-) -> (watch::Receiver<Link>, impl Future<Output = ()> + use<>) {
-    let (link, seen) = watch::channel(Link::Trying);
-    let journal = Journal { purpose, address: address.to_owned(), last: None };
-    (seen, run(client.clone(), link, journal, stop))
+) -> (watch::Receiver<ConnectionState>, impl Future<Output = ()> + use<>) {
+    let (state, receiver) = watch::channel(ConnectionState::Connecting);
+    let log = ConnectionLog { purpose, address: address.to_owned(), last: None };
+    (receiver, run(client.clone(), state, log, stop))
 }
 
-async fn run(client: Client, link: watch::Sender<Link>, mut journal: Journal, stop: CancellationToken) {
+async fn run(client: Client, state: watch::Sender<ConnectionState>, mut log: ConnectionLog, stop: CancellationToken) {
     let (mut errors, mut connects) = (client.error_rx(), client.reconnect_rx());
     let mut driver = client.connect();
     let mut connections = 0;
@@ -163,31 +164,31 @@ async fn run(client: Client, link: watch::Sender<Link>, mut journal: Journal, st
             biased;
             () = stop.cancelled() => break,
             event = errors.recv() => if let Ok((error, _)) = event {
-                link.send_replace(Link::Away);
-                journal.away(&error);
+                state.send_replace(ConnectionState::Disconnected);
+                log.disconnected(&error);
             },
             event = connects.recv() => if !matches!(event, Err(RecvError::Closed)) {
                 connections += 1;
-                link.send_replace(Link::Connected(connections));
-                journal.connected();
+                state.send_replace(ConnectionState::Connected(connections));
+                log.connected();
             },
-            beat = heartbeat(&client), if link.borrow().is_connected() => if let Err(error) = beat {
-                link.send_replace(Link::Away);
-                journal.away(&error);
+            beat = heartbeat(&client), if state.borrow().is_connected() => if let Err(error) = beat {
+                state.send_replace(ConnectionState::Disconnected);
+                log.disconnected(&error);
                 // It is sent at the first poll; how it ends is told by the events. (Connecting a client anew while its
                 // driver runs would leave its count of queued commands wrong, and then it no longer flushes.)
                 let _ = timeout(Duration::ZERO, client.force_reconnection()).await;
             },
             ended = &mut driver => {
-                link.send_replace(Link::Away);
-                journal.gave_up(ended.ok().and_then(Result::err));
-                stop.run_until_cancelled(sleep(RESTART)).await;
+                state.send_replace(ConnectionState::Disconnected);
+                log.gave_up(ended.ok().and_then(Result::err));
+                stop.run_until_cancelled(sleep(RESTART_DELAY)).await;
                 driver = client.connect();
             }
         }
     }
-    if link.send_replace(Link::Away).is_connected() {
-        say_goodbye(&client, &mut driver).await;
+    if state.send_replace(ConnectionState::Disconnected).is_connected() {
+        close(&client, &mut driver).await;
     }
     driver.abort();
 }
@@ -195,37 +196,38 @@ async fn run(client: Client, link: watch::Sender<Link>, mut journal: Journal, st
 /// Waits until it is time to ask whether the connection lives, and asks. Only silence is an error here: all others come
 /// as events.
 async fn heartbeat(client: &Client) -> Result<(), Error> {
-    sleep(HEARTBEAT).await;
-    let patient = client.with_options(&Options { timeout: Some(HEARTBEAT), ..Options::default() });
-    match patient.ping::<Value>(None).await {
+    sleep(HEARTBEAT_INTERVAL).await;
+    let with_timeout = client.with_options(&Options { timeout: Some(HEARTBEAT_INTERVAL), ..Options::default() });
+    match with_timeout.ping::<Value>(None).await {
         Err(error) if *error.kind() == ErrorKind::Timeout => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-async fn say_goodbye(client: &Client, driver: &mut ConnectHandle) {
+async fn close(client: &Client, driver: &mut ConnectHandle) {
     // Redis may be gone by now, and then there is nobody to tell.
-    let _ = timeout(FAREWELL, client.quit()).await;
-    let _ = timeout(FAREWELL, driver).await;
+    let _ = timeout(CLOSE_TIMEOUT, client.quit()).await;
+    let _ = timeout(CLOSE_TIMEOUT, driver).await;
 }
 
 /// What is logged about a connection: every change, but a lasting trouble only now and then.
-struct Journal {
+struct ConnectionLog {
     purpose: &'static str,
     address: String,
     last: Option<(ErrorKind, Instant)>,
 }
 
-impl Journal {
+impl ConnectionLog {
     fn connected(&mut self) {
         let Self { purpose, address, .. } = self;
         tracing::info!(redis.connection = purpose, redis.address = %address, "connected to Redis");
         self.last = None;
     }
 
-    fn away(&mut self, error: &Error) {
+    fn disconnected(&mut self, error: &Error) {
         let now = Instant::now();
-        let known = self.last.as_ref().is_some_and(|(kind, at)| kind == error.kind() && now - *at < REMIND);
+        let known =
+            self.last.as_ref().is_some_and(|(kind, at)| kind == error.kind() && now - *at < LOG_REMINDER_INTERVAL);
         if known {
             return;
         }

@@ -14,13 +14,13 @@ use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, SortedSetsInt
 use fred::types::{ConnectHandle, CustomCommand, Value};
 use tokio::time::timeout;
 
-use super::sorted_set::{self, broken, failed, unexpected};
+use super::sorted_set::{self, client_error, command_error, unexpected_reply};
 use super::{Bus, BusError};
 use crate::events::Event;
 
 /// How long Redis may take for one round trip, a new connection included.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long Redis may take to answer a PING after it was silent.
+/// How long Redis may take to reply a PING after it was silent.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The cursor and the kind of the set's key, as they were read under the watch.
@@ -77,7 +77,7 @@ pub trait Guarded: Send {
         names: &[String],
     ) -> impl Future<Output = Result<(Outcome, Reading), BusError>> + Send;
 
-    /// Whether Redis answers at all, within a moment: for when it was silent.
+    /// Whether Redis replies at all, within a moment: for when it was silent.
     fn is_answering(&self) -> impl Future<Output = bool> + Send;
 
     /// The ranks of these members, as in [`Outcome::Executed`].
@@ -120,7 +120,7 @@ impl GuardedSet {
     /// When Redis is away, silent, or refuses.
     pub async fn delete_cursor(&mut self) -> Result<(), BusError> {
         let pipeline = self.pipeline().await?;
-        let _: Value = pipeline.del(self.cursor).await.map_err(broken)?;
+        let _: Value = pipeline.del(self.cursor).await.map_err(client_error)?;
         self.run(&pipeline, 1).await?.remove(0).map(|_| ())
     }
 
@@ -132,18 +132,18 @@ impl GuardedSet {
         let connection = match self.connection.take() {
             Some(connection) if !connection.driver.is_finished() => connection,
             _ => {
-                let client = self.bus.unkept_client()?;
+                let client = self.bus.single_use_client()?;
                 // Dropped with the connection, and the driver with it, if it takes too long.
                 let connection = Connection { driver: client.connect(), client };
                 let connected = timeout(REDIS_TIMEOUT, connection.client.wait_for_connect()).await;
-                connected.map_err(|_| BusError::Timeout)?.map_err(failed)?;
+                connected.map_err(|_| BusError::Timeout)?.map_err(command_error)?;
                 connection
             }
         };
         Ok(self.connection.insert(connection).client.pipeline())
     }
 
-    /// Sends a pipeline of so many commands, and returns the answer to each. The connection survives only refusals.
+    /// Sends a pipeline of so many commands, and returns the reply to each. The connection survives only refusals.
     async fn run(
         &mut self,
         pipeline: &Pipeline<Client>,
@@ -151,17 +151,17 @@ impl GuardedSet {
     ) -> Result<Vec<Result<Value, BusError>>, BusError> {
         // Closed unless all goes well, and also when this future is dropped halfway.
         let connection = self.connection.take();
-        let answers = timeout(REDIS_TIMEOUT, pipeline.try_all::<Value>()).await.map_err(|_| BusError::Timeout)?;
-        let answers: Vec<_> = answers.into_iter().map(|answer| answer.map_err(failed)).collect();
-        let lost = |answer: &Result<Value, BusError>| matches!(answer, Err(error) if !error.is_refusal());
-        if let Some(at) = answers.iter().position(lost) {
-            return Err(answers.into_iter().nth(at).and_then(Result::err).unwrap_or_else(unexpected));
+        let replies = timeout(REDIS_TIMEOUT, pipeline.try_all::<Value>()).await.map_err(|_| BusError::Timeout)?;
+        let replies: Vec<_> = replies.into_iter().map(|reply| reply.map_err(command_error)).collect();
+        let lost = |reply: &Result<Value, BusError>| matches!(reply, Err(error) if !error.is_refusal());
+        if let Some(at) = replies.iter().position(lost) {
+            return Err(replies.into_iter().nth(at).and_then(Result::err).unwrap_or_else(unexpected_reply));
         }
-        if answers.len() != commands {
-            return Err(unexpected());
+        if replies.len() != commands {
+            return Err(unexpected_reply());
         }
         self.connection = connection;
-        Ok(answers)
+        Ok(replies)
     }
 
     /// Adds the three commands that read the cursor under a watch.
@@ -213,12 +213,12 @@ impl Guarded for GuardedSet {
         let pipeline = self.pipeline().await?;
         // DISCARD ends an earlier watch. Both also show that transactions are allowed: where MULTI is refused, the
         // commands behind it would be executed one by one.
-        add(&pipeline, "MULTI").await.map_err(broken)?;
-        add(&pipeline, "DISCARD").await.map_err(broken)?;
-        self.add_watch(&pipeline).await.map_err(broken)?;
-        let mut answers = self.run(&pipeline, 5).await?;
-        let watched = answers.split_off(2);
-        answers.into_iter().collect::<Result<Vec<_>, _>>()?;
+        add(&pipeline, "MULTI").await.map_err(client_error)?;
+        add(&pipeline, "DISCARD").await.map_err(client_error)?;
+        self.add_watch(&pipeline).await.map_err(client_error)?;
+        let mut replies = self.run(&pipeline, 5).await?;
+        let watched = replies.split_off(2);
+        replies.into_iter().collect::<Result<Vec<_>, _>>()?;
         reading(watched)
     }
 
@@ -231,14 +231,14 @@ impl Guarded for GuardedSet {
         // Without the connection of the watch there is no guard.
         let Some(connection) = &self.connection else { return Err(BusError::Disconnected) };
         let pipeline = connection.client.pipeline();
-        let commands = self.add_transaction(&pipeline, transaction, announcement).await.map_err(broken)?;
-        self.add_ranks(&pipeline, names).await.map_err(broken)?;
-        self.add_watch(&pipeline).await.map_err(broken)?;
-        let mut answers = self.run(&pipeline, commands + names.len() + 3).await?;
-        let watched = answers.split_off(commands + names.len());
-        let ranks = answers.split_off(commands);
+        let commands = self.add_transaction(&pipeline, transaction, announcement).await.map_err(client_error)?;
+        self.add_ranks(&pipeline, names).await.map_err(client_error)?;
+        self.add_watch(&pipeline).await.map_err(client_error)?;
+        let mut replies = self.run(&pipeline, commands + names.len() + 3).await?;
+        let watched = replies.split_off(commands + names.len());
+        let ranks = replies.split_off(commands);
         // The first refusal says why; EXEC only says that there was one.
-        let executed = match answers.into_iter().collect::<Result<Vec<_>, _>>() {
+        let executed = match replies.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(executed) => executed,
             Err(error) => {
                 // A server that has become a replica refuses for ever; another connection may lead to its successor.
@@ -249,7 +249,7 @@ impl Guarded for GuardedSet {
         let outcome = match executed.last() {
             Some(Value::Array(_)) => Outcome::Executed(ranks.into_iter().map(rank).collect()),
             Some(Value::Null) => Outcome::Conflict,
-            _ => return Err(unexpected()),
+            _ => return Err(unexpected_reply()),
         };
         Ok((outcome, reading(watched)?))
     }
@@ -260,7 +260,7 @@ impl Guarded for GuardedSet {
         }
         let Some(connection) = &self.connection else { return Err(BusError::Disconnected) };
         let pipeline = connection.client.pipeline();
-        self.add_ranks(&pipeline, names).await.map_err(broken)?;
+        self.add_ranks(&pipeline, names).await.map_err(client_error)?;
         Ok(self.run(&pipeline, names.len()).await?.into_iter().map(rank).collect())
     }
 }
@@ -276,8 +276,8 @@ async fn add(pipeline: &Pipeline<Client>, name: &'static str) -> Result<(), Erro
 
 /// What WATCH, GET and TYPE have answered. A cursor that is no text counts as a strange one, and a key whose type is not
 /// shown as a sorted set.
-fn reading(answers: Vec<Result<Value, BusError>>) -> Result<Reading, BusError> {
-    let [watch, cursor, kind] = <[_; 3]>::try_from(answers).map_err(|_| unexpected())?;
+fn reading(replies: Vec<Result<Value, BusError>>) -> Result<Reading, BusError> {
+    let [watch, cursor, kind] = <[_; 3]>::try_from(replies).map_err(|_| unexpected_reply())?;
     watch?;
     let cursor = match cursor {
         Ok(Value::Null) => None,
@@ -290,6 +290,6 @@ fn reading(answers: Vec<Result<Value, BusError>>) -> Result<Reading, BusError> {
 }
 
 /// A user of Redis without the right to ZREVRANK gets no ranks.
-fn rank(answer: Result<Value, BusError>) -> Option<u64> {
-    answer.ok().and_then(|rank| rank.as_u64())
+fn rank(reply: Result<Value, BusError>) -> Option<u64> {
+    reply.ok().and_then(|rank| rank.as_u64())
 }

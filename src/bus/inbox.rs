@@ -19,16 +19,16 @@ use crate::events::Event;
 /// How many messages may wait.
 const CAPACITY: usize = 16_384;
 /// How many of them are taken out of the buffer at once.
-const REFILL: usize = 512;
+const MAX_BATCH: usize = 512;
 /// The wait before messages that could not be recorded are tried again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 /// For how long lost messages are counted before the log says how many there were.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A message and when it was taken from the subscription.
 #[derive(Debug, Clone)]
-pub struct Heard<E> {
+pub struct Received<E> {
     /// The message.
     pub event: E,
     /// When.
@@ -40,41 +40,41 @@ pub trait Recorder: Send {
     /// The messages.
     type Event: Event;
     /// Why messages cannot be recorded now.
-    type Obstacle: Display + Send;
+    type Error: Display + Send;
 
     /// Whether a message is one that has to be recorded.
-    fn wants(event: &Self::Event) -> bool;
+    fn accepts(event: &Self::Event) -> bool;
 
     /// Records messages from the front, and removes those that are recorded. An error leaves the rest for another
     /// attempt.
     fn record(
         &mut self,
-        waiting: &mut VecDeque<Heard<Self::Event>>,
-    ) -> impl Future<Output = Result<(), Self::Obstacle>> + Send;
+        waiting: &mut VecDeque<Received<Self::Event>>,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Records the messages of a subscription until `shutdown`, and what waits then once more. `ring` is called after every
+/// Records the messages of a subscription until `shutdown`, and what waits then once more. `wake` is called after every
 /// signal of the subscription.
 pub async fn record<R: Recorder>(
     subscription: Subscription<R::Event>,
     recorder: R,
-    ring: impl Fn() + Send,
+    wake: impl Fn() + Send,
     shutdown: CancellationToken,
 ) {
     let (sender, receiver) = mpsc::channel(CAPACITY);
-    let hearing = hear(subscription, sender, R::wants, ring, &shutdown);
-    tokio::join!(hearing, drain(receiver, recorder, &shutdown));
+    let receiving = receive(subscription, sender, R::accepts, wake, &shutdown);
+    tokio::join!(receiving, drain(receiver, recorder, &shutdown));
     shutdown.cancelled().await;
 }
 
-async fn hear<E: Event>(
+async fn receive<E: Event>(
     mut subscription: Subscription<E>,
-    queue: mpsc::Sender<Heard<E>>,
-    wants: impl Fn(&E) -> bool,
-    ring: impl Fn(),
+    queue: mpsc::Sender<Received<E>>,
+    accepts: impl Fn(&E) -> bool,
+    wake: impl Fn(),
     shutdown: &CancellationToken,
 ) {
-    let mut lost = Lost::default();
+    let mut lost = LostCounter::default();
     loop {
         tokio::select! {
             () = shutdown.cancelled() => break,
@@ -83,50 +83,54 @@ async fn hear<E: Event>(
                 match signal {
                     None => break,
                     Some(Signal::Resync) => {}
-                    Some(Signal::Event(event)) => if wants(&event) {
-                        let heard = Heard { event, at: Instant::now() };
-                        lost.count(queue.try_send(heard).is_err());
+                    Some(Signal::Event(event)) => if accepts(&event) {
+                        let received = Received { event, at: Instant::now() };
+                        lost.count(queue.try_send(received).is_err());
                     }
                 }
-                ring();
+                wake();
             }
         }
     }
     lost.report();
 }
 
-async fn drain<R: Recorder>(mut queue: mpsc::Receiver<Heard<R::Event>>, mut recorder: R, shutdown: &CancellationToken) {
+async fn drain<R: Recorder>(
+    mut queue: mpsc::Receiver<Received<R::Event>>,
+    mut recorder: R,
+    shutdown: &CancellationToken,
+) {
     let throttle = Throttle::new(LOG_INTERVAL);
     let (mut waiting, mut received) = (VecDeque::new(), Vec::new());
     loop {
         if waiting.is_empty() {
-            if queue.recv_many(&mut received, REFILL).await == 0 {
+            if queue.recv_many(&mut received, MAX_BATCH).await == 0 {
                 return;
             }
             waiting.extend(received.drain(..));
         }
-        let Err(obstacle) = recorder.record(&mut waiting).await else { continue };
+        let Err(error) = recorder.record(&mut waiting).await else { continue };
         if shutdown.is_cancelled() {
             let lost = waiting.len() + queue.len();
-            tracing::error!(lost, error = %obstacle, "messages of other programs are lost: the process stops");
+            tracing::error!(lost, %error, "messages of other programs are lost: the process stops");
             return;
         }
         if throttle.admits(Instant::now().into_std()) {
             let waiting = waiting.len() + queue.len();
-            tracing::warn!(waiting, error = %obstacle, "messages of other programs cannot be recorded, trying again");
+            tracing::warn!(waiting, %error, "messages of other programs cannot be recorded, trying again");
         }
-        shutdown.run_until_cancelled(sleep(RETRY)).await;
+        shutdown.run_until_cancelled(sleep(RETRY_DELAY)).await;
     }
 }
 
 /// Messages that found the buffer full and are not in the log yet.
 #[derive(Default)]
-struct Lost {
+struct LostCounter {
     count: u64,
     report_at: Option<Instant>,
 }
 
-impl Lost {
+impl LostCounter {
     fn count(&mut self, is_lost: bool) {
         if is_lost {
             self.count += 1;

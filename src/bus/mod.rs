@@ -29,11 +29,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::{CHANNELS, Event};
-use connection::Link;
+use connection::ConnectionState;
 pub use guarded_set::{Guarded, GuardedSet, Outcome, Reading, Transaction};
-pub use inbox::{Heard, Recorder, record};
+pub use inbox::{Received, Recorder, record};
 use publisher::Publisher;
-use relay::{Lookup, Relay};
+use relay::{AddressLookup, Relay};
 pub use sorted_set::{Member, Page, SortedSet, WRONG_TYPE};
 use subscription::Fanout;
 pub use subscription::{Signal, Subscription};
@@ -78,7 +78,7 @@ impl BusError {
 pub struct Bus {
     config: Arc<Config>,
     commands: Client,
-    links: [watch::Receiver<Link>; 2],
+    states: [watch::Receiver<ConnectionState>; 2],
     publisher: Publisher,
     fanout: Arc<Fanout>,
 }
@@ -101,25 +101,26 @@ impl BusTask {
 /// The connects of a connection; see [`Bus::connects`].
 #[derive(Debug)]
 pub struct Connects {
-    link: watch::Receiver<Link>,
-    told: u64,
+    state: watch::Receiver<ConnectionState>,
+    seen: u64,
 }
 
 impl Connects {
-    /// Waits for the next connect that it has not told of; never ends once the bus has stopped. Cancel safe.
+    /// Waits for the next connect that it has not seen of; never ends once the bus has stopped. Cancel safe.
     pub async fn next(&mut self) {
-        let told = self.told;
-        let connected = self.link.wait_for(|link| matches!(link, Link::Connected(count) if *count > told)).await;
-        let link = connected.map(|link| *link);
-        match link {
-            Ok(Link::Connected(count)) => self.told = count,
+        let seen = self.seen;
+        let connected =
+            self.state.wait_for(|state| matches!(state, ConnectionState::Connected(count) if *count > seen)).await;
+        let state = connected.map(|state| *state);
+        match state {
+            Ok(ConnectionState::Connected(count)) => self.seen = count,
             _ => std::future::pending().await,
         }
     }
 
-    /// Whether there is a connect that it has not told of.
-    pub fn is_behind(&self) -> bool {
-        matches!(*self.link.borrow(), Link::Connected(count) if count > self.told)
+    /// Whether there is a connect that it has not seen of.
+    pub fn has_unseen(&self) -> bool {
+        matches!(*self.state.borrow(), ConnectionState::Connected(count) if count > self.seen)
     }
 }
 
@@ -153,7 +154,7 @@ impl Bus {
         find: impl Fn() -> Option<String> + Send + Sync + 'static,
         shutdown: CancellationToken,
     ) -> Result<(Self, BusTask), BusError> {
-        let lookup = Lookup::new(find);
+        let lookup = AddressLookup::new(find);
         let relay = Relay::open(lookup.clone()).map_err(BusError::Relay)?;
         let url = format!("redis://{}", relay.address().map_err(BusError::Relay)?);
         let mut config = connection::config(&url)?;
@@ -173,25 +174,25 @@ impl Bus {
         // The command connection is needed until the publisher has sent its last messages.
         let published = CancellationToken::new();
 
-        let (commands_link, link) = connection::keep(&commands, "commands", address, published.clone());
-        let (publisher, sending) = Publisher::new(commands.clone(), commands_link.clone(), shutdown.clone());
+        let (commands_state, maintaining) = connection::maintain(&commands, "commands", address, published.clone());
+        let (publisher, sending) = Publisher::new(commands.clone(), commands_state.clone(), shutdown.clone());
         let fanout = Arc::new(Fanout::default());
         // Opened before the connection is, so that it misses nothing.
         let messages = subscriptions.message_rx();
-        let (subscriptions_link, subscriptions_kept) =
-            connection::keep(&subscriptions, "subscriptions", address, shutdown.clone());
+        let (subscriptions_state, subscriptions_maintained) =
+            connection::maintain(&subscriptions, "subscriptions", address, shutdown.clone());
         let subscribed =
-            Arc::clone(&fanout).keep_subscribed(subscriptions, subscriptions_link.clone(), shutdown.clone());
+            Arc::clone(&fanout).keep_subscribed(subscriptions, subscriptions_state.clone(), shutdown.clone());
 
-        let unlinked = CancellationToken::new();
+        let relay_stop = CancellationToken::new();
         if let Some(relay) = relay {
-            tasks.spawn(relay.run(unlinked.clone()));
+            tasks.spawn(relay.run(relay_stop.clone()));
         }
         tasks.spawn(async move {
-            link.await;
-            unlinked.cancel();
+            maintaining.await;
+            relay_stop.cancel();
         });
-        tasks.spawn(subscriptions_kept);
+        tasks.spawn(subscriptions_maintained);
         tasks.spawn(async move {
             sending.await;
             published.cancel();
@@ -201,7 +202,7 @@ impl Bus {
         tasks.close();
         let config = Arc::new(config.clone());
         Ok((
-            Self { config, commands, links: [commands_link, subscriptions_link], publisher, fanout },
+            Self { config, commands, states: [commands_state, subscriptions_state], publisher, fanout },
             BusTask { tasks },
         ))
     }
@@ -211,8 +212,8 @@ impl Bus {
     ///
     /// # Errors
     /// When the URL cannot be used.
-    pub async fn obstacle(url: &str) -> Result<Option<String>, BusError> {
-        Ok(connection::obstacle(&connection::config(url)?).await)
+    pub async fn connection_error(url: &str) -> Result<Option<String>, BusError> {
+        Ok(connection::connection_error(&connection::config(url)?).await)
     }
 
     /// Rings the doorbell: queues the event for sending and returns at once. It never fails: when Redis is away or the
@@ -230,7 +231,7 @@ impl Bus {
     /// subscription and after every reconnect. A message that is not of the event's form is logged with its channel and
     /// dropped.
     ///
-    /// Topics are meant not to overlap: a channel that two prefix topics carry is heard twice.
+    /// Topics are meant not to overlap: a channel that two prefix topics carry is received twice.
     pub fn subscribe<E: Event>(&self) -> Subscription<E> {
         self.fanout.subscribe()
     }
@@ -246,35 +247,35 @@ impl Bus {
     }
 
     /// A client for one connection that nobody keeps up.
-    fn unkept_client(&self) -> Result<Client, BusError> {
-        connection::unkept_client(&self.config)
+    fn single_use_client(&self) -> Result<Client, BusError> {
+        connection::single_use_client(&self.config)
     }
 
-    /// The connects of the command connection from now on; the first is told even if it was before.
+    /// The connects of the command connection from now on; the first is seen even if it was before.
     pub fn connects(&self) -> Connects {
-        Connects { link: self.links[0].clone(), told: 0 }
+        Connects { state: self.states[0].clone(), seen: 0 }
     }
 
     /// Whether both connections stand.
     pub fn is_connected(&self) -> bool {
-        self.links.iter().all(|link| link.borrow().is_connected())
+        self.states.iter().all(|state| state.borrow().is_connected())
     }
 
     /// Waits until both connections stand. Cancel safe.
     pub async fn connected(&self) {
-        for link in &self.links {
-            // A link whose task has ended will never stand.
-            if link.clone().wait_for(|link| link.is_connected()).await.is_err() {
+        for state in &self.states {
+            // A state whose task has ended will never stand.
+            if state.clone().wait_for(|state| state.is_connected()).await.is_err() {
                 std::future::pending::<()>().await;
             }
         }
     }
 
     /// Waits until both connections were tried at least once, and so stand if Redis is there. Cancel safe.
-    pub async fn tried(&self) {
-        for link in &self.links {
-            // A link whose task has ended is not tried any more.
-            let _ = link.clone().wait_for(|link| *link != Link::Trying).await;
+    pub async fn first_attempt_ended(&self) {
+        for state in &self.states {
+            // A state whose task has ended is not tried any more.
+            let _ = state.clone().wait_for(|state| *state != ConnectionState::Connecting).await;
         }
     }
 
@@ -282,7 +283,7 @@ impl Bus {
     ///
     /// # Errors
     /// When Redis does not answer, or refuses to.
-    pub async fn listeners(&self) -> Result<Vec<(String, u64)>, BusError> {
+    pub async fn subscriber_counts(&self) -> Result<Vec<(String, u64)>, BusError> {
         let failed = |error: fred::error::Error| BusError::Command(error.into());
         let counts: HashMap<String, u64> = self.commands.pubsub_numsub(CHANNELS.to_vec()).await.map_err(failed)?;
         let patterns: u64 = self.commands.pubsub_numpat().await.map_err(failed)?;

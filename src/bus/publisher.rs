@@ -17,22 +17,22 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Link;
+use super::connection::ConnectionState;
 use super::throttle::Throttle;
 
 /// How many messages may wait.
-const QUEUE: usize = 16_384;
+const QUEUE_CAPACITY: usize = 16_384;
 /// How many messages one pipeline carries at most.
-const PIPELINE: usize = 512;
+const MAX_PIPELINE: usize = 512;
 /// How long the last messages may take after the shutdown.
-const FLUSH: Duration = Duration::from_secs(1);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Queues messages; a clone shares the queue.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     queue: mpsc::Sender<Message>,
-    drops: Arc<Drops>,
+    drops: Arc<DropCounter>,
 }
 
 #[derive(Debug)]
@@ -45,12 +45,12 @@ impl Publisher {
     /// A publisher, and the task that sends until `shutdown` and what waits then.
     pub fn new(
         client: Client,
-        link: watch::Receiver<Link>,
+        state: watch::Receiver<ConnectionState>,
         shutdown: CancellationToken,
     ) -> (Self, impl Future<Output = ()>) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let drops = Arc::new(Drops::default());
-        let sending = Sending { client, link, queue, drops: Arc::clone(&drops), stalled: false };
+        let (sender, queue) = mpsc::channel(QUEUE_CAPACITY);
+        let drops = Arc::new(DropCounter::default());
+        let sending = SendTask { client, state, queue, drops: Arc::clone(&drops), stalled: false };
         (Self { queue: sender, drops }, sending.run(shutdown))
     }
 
@@ -69,18 +69,18 @@ impl Publisher {
 
 /// The messages that were dropped.
 #[derive(Debug)]
-struct Drops {
+struct DropCounter {
     total: AtomicU64,
     throttle: Throttle,
 }
 
-impl Default for Drops {
+impl Default for DropCounter {
     fn default() -> Self {
         Self { total: AtomicU64::new(0), throttle: Throttle::new(LOG_INTERVAL) }
     }
 }
 
-impl Drops {
+impl DropCounter {
     fn count(&self, messages: usize, reason: &str) {
         let messages = u64::try_from(messages).unwrap_or(u64::MAX);
         let total = self.total.fetch_add(messages, Ordering::Relaxed).saturating_add(messages);
@@ -91,17 +91,17 @@ impl Drops {
 }
 
 /// The sending end of the queue.
-struct Sending {
+struct SendTask {
     client: Client,
-    link: watch::Receiver<Link>,
+    state: watch::Receiver<ConnectionState>,
     queue: mpsc::Receiver<Message>,
-    drops: Arc<Drops>,
+    drops: Arc<DropCounter>,
     /// Redis left a pipeline unanswered: the next goes out only after it has answered something small, so that a Redis
     /// that hangs is never sent more than one.
     stalled: bool,
 }
 
-impl Sending {
+impl SendTask {
     async fn run(mut self, shutdown: CancellationToken) {
         let mut batch = Vec::new();
         while shutdown.run_until_cancelled(self.gather(&mut batch)).await.is_some() {
@@ -109,7 +109,7 @@ impl Sending {
         }
         self.queue.close();
         // A gathering that was cut off has taken nothing out of the queue.
-        let flushed = timeout(FLUSH, async {
+        let flushed = timeout(FLUSH_TIMEOUT, async {
             while self.gather(&mut batch).await > 0 {
                 self.send(&mut batch).await;
             }
@@ -122,13 +122,13 @@ impl Sending {
     /// Waits for messages, and for the first attempt to connect: what was published right after the start is not lost.
     async fn gather(&mut self, batch: &mut Vec<Message>) -> usize {
         // The connection's task is gone only after this one.
-        let _ = self.link.wait_for(|link| *link != Link::Trying).await;
-        self.queue.recv_many(batch, PIPELINE).await
+        let _ = self.state.wait_for(|state| *state != ConnectionState::Connecting).await;
+        self.queue.recv_many(batch, MAX_PIPELINE).await
     }
 
     async fn send(&mut self, batch: &mut Vec<Message>) {
         let count = batch.len();
-        if !self.link.borrow().is_connected() {
+        if !self.state.borrow().is_connected() {
             batch.clear();
             self.drops.count(count, "Redis is away");
             return;

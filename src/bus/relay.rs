@@ -26,13 +26,13 @@ use super::{BusError, connection};
 const MAX_CONNECTIONS: usize = 16;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The wait after a connection could not be accepted, most likely for want of a file descriptor.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Says where Redis is now, as a URL with an IP address. It may block.
 #[derive(Clone)]
-pub struct Lookup(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+pub struct AddressLookup(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
-impl Lookup {
+impl AddressLookup {
     pub fn new(find: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
@@ -45,15 +45,15 @@ impl Lookup {
     }
 }
 
-impl fmt::Debug for Lookup {
+impl fmt::Debug for AddressLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lookup")
+        f.write_str("AddressLookup")
     }
 }
 
 /// The library asks for the credentials at each connect.
 #[async_trait]
-impl CredentialProvider for Lookup {
+impl CredentialProvider for AddressLookup {
     async fn fetch(&self, _: Option<&Server>) -> Result<(Option<String>, Option<String>), Error> {
         let found = self.find().await.map_err(|error| Error::new(ErrorKind::Url, error.to_string()))?;
         Ok(found.map_or((None, None), |config| (config.username, config.password)))
@@ -64,12 +64,12 @@ impl CredentialProvider for Lookup {
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
-    lookup: Lookup,
+    lookup: AddressLookup,
 }
 
 impl Relay {
     /// Opens the port.
-    pub fn open(lookup: Lookup) -> io::Result<Self> {
+    pub fn open(lookup: AddressLookup) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener: TcpListener::from_std(listener)?, lookup })
@@ -89,11 +89,11 @@ impl Relay {
                 Some(_) = connections.join_next() => {}
                 accepted = self.listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((client, _)) => {
-                        connections.spawn(pass_on(client, self.lookup.clone()));
+                        connections.spawn(forward(client, self.lookup.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection to the broker could not be accepted");
-                        stop.run_until_cancelled(sleep(ACCEPT_RETRY)).await;
+                        stop.run_until_cancelled(sleep(ACCEPT_RETRY_DELAY)).await;
                     }
                 }
             }
@@ -103,7 +103,7 @@ impl Relay {
 }
 
 /// Passes one connection on. Where there is no broker it is closed, and the library tries again later.
-async fn pass_on(mut client: TcpStream, lookup: Lookup) {
+async fn forward(mut client: TcpStream, lookup: AddressLookup) {
     let outcome = async {
         let Some(config) = lookup.find().await.map_err(io::Error::other)? else { return Ok(()) };
         let Some(Server { host, port, .. }) = config.server.hosts().into_iter().next() else { return Ok(()) };

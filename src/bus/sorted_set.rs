@@ -50,14 +50,14 @@ impl SortedSet {
     pub async fn page(&self, offset: u64, limit: u64) -> Result<Page, BusError> {
         let pipeline = self.client()?.pipeline();
         let last = offset.saturating_add(limit).saturating_sub(1);
-        let _: Value = pipeline.zcard(self.key).await.map_err(broken)?;
+        let _: Value = pipeline.zcard(self.key).await.map_err(client_error)?;
         // Where the limit is 0, the last rank is before the first, which selects nothing (but for offset 0).
         if limit > 0 {
-            let _: Value = pipeline.zrevrange(self.key, rank(offset), rank(last), true).await.map_err(broken)?;
+            let _: Value = pipeline.zrevrange(self.key, rank(offset), rank(last), true).await.map_err(client_error)?;
         }
-        let mut answers = answers(&pipeline).await?.into_iter();
-        let total = answers.next().and_then(|total| total.as_u64()).ok_or_else(unexpected)?;
-        let members = answers.next().map_or_else(|| Ok(Vec::new()), members)?;
+        let mut replies = replies(&pipeline).await?.into_iter();
+        let total = replies.next().and_then(|total| total.as_u64()).ok_or_else(unexpected_reply)?;
+        let members = replies.next().map_or_else(|| Ok(Vec::new()), members)?;
         Ok(Page { total, members })
     }
 
@@ -65,12 +65,12 @@ impl SortedSet {
     ///
     /// # Errors
     /// When Redis is away, silent, or refuses.
-    pub async fn standing(&self, name: &str) -> Result<Option<(u64, f64)>, BusError> {
+    pub async fn rank_and_score(&self, name: &str) -> Result<Option<(u64, f64)>, BusError> {
         let pipeline = self.client()?.pipeline();
-        let _: Value = pipeline.zrevrank(self.key, name, false).await.map_err(broken)?;
-        let _: Value = pipeline.zscore(self.key, name).await.map_err(broken)?;
-        let answers = answers(&pipeline).await?;
-        Ok(answers.first().and_then(Value::as_u64).zip(answers.get(1).and_then(Value::as_f64)))
+        let _: Value = pipeline.zrevrank(self.key, name, false).await.map_err(client_error)?;
+        let _: Value = pipeline.zscore(self.key, name).await.map_err(client_error)?;
+        let replies = replies(&pipeline).await?;
+        Ok(replies.first().and_then(Value::as_u64).zip(replies.get(1).and_then(Value::as_f64)))
     }
 
     /// The scores of these members, in their order; `None` for who is not in the set.
@@ -80,9 +80,9 @@ impl SortedSet {
     pub async fn scores(&self, names: Vec<String>) -> Result<Vec<Option<f64>>, BusError> {
         let pipeline = self.client()?.pipeline();
         for name in names {
-            let _: Value = pipeline.zscore(self.key, name).await.map_err(broken)?;
+            let _: Value = pipeline.zscore(self.key, name).await.map_err(client_error)?;
         }
-        Ok(answers(&pipeline).await?.iter().map(Value::as_f64).collect())
+        Ok(replies(&pipeline).await?.iter().map(Value::as_f64).collect())
     }
 
     /// The text at `cursor`, and the scores of these members, in their order, read one right after the other.
@@ -95,13 +95,13 @@ impl SortedSet {
         cursor: &str,
     ) -> Result<(Option<String>, Vec<Option<f64>>), BusError> {
         let pipeline = self.client()?.pipeline();
-        let _: Value = pipeline.get(cursor).await.map_err(broken)?;
+        let _: Value = pipeline.get(cursor).await.map_err(client_error)?;
         for name in names {
-            let _: Value = pipeline.zscore(self.key, name).await.map_err(broken)?;
+            let _: Value = pipeline.zscore(self.key, name).await.map_err(client_error)?;
         }
-        let mut answers = answers(&pipeline).await?.into_iter();
-        let cursor = answers.next().and_then(Value::into_string);
-        Ok((cursor, answers.map(|score| score.as_f64()).collect()))
+        let mut replies = replies(&pipeline).await?.into_iter();
+        let cursor = replies.next().and_then(Value::into_string);
+        Ok((cursor, replies.map(|score| score.as_f64()).collect()))
     }
 
     /// Asks Redis to change the score of a player that does not exist, if it did: shows whether the set can be written,
@@ -114,7 +114,7 @@ impl SortedSet {
         let nobody = (f64::NEG_INFINITY, Value::from(""));
         let (existing, greater) = (Some(SetOptions::XX), Some(Ordering::GreaterThan));
         let asked = self.client()?.zadd::<Value, _, _>(self.key, existing, greater, false, false, nobody).await;
-        asked.map(|_| ()).map_err(failed)
+        asked.map(|_| ()).map_err(command_error)
     }
 
     fn client(&self) -> Result<&Client, BusError> {
@@ -122,13 +122,13 @@ impl SortedSet {
     }
 }
 
-/// Sends a pipeline: all its answers, or the first error among them.
-async fn answers(pipeline: &Pipeline<Client>) -> Result<Vec<Value>, BusError> {
-    pipeline.try_all::<Value>().await.into_iter().collect::<Result<_, _>>().map_err(failed)
+/// Sends a pipeline: all its replies, or the first error among them.
+async fn replies(pipeline: &Pipeline<Client>) -> Result<Vec<Value>, BusError> {
+    pipeline.try_all::<Value>().await.into_iter().collect::<Result<_, _>>().map_err(command_error)
 }
 
-fn members(answer: Value) -> Result<Vec<Member>, BusError> {
-    let pairs: Vec<(Vec<u8>, f64)> = answer.convert().map_err(failed)?;
+fn members(reply: Value) -> Result<Vec<Member>, BusError> {
+    let pairs: Vec<(Vec<u8>, f64)> = reply.convert().map_err(command_error)?;
     let named = |(name, score): (Vec<u8>, f64)| Member { name: String::from_utf8_lossy(&name).into_owned(), score };
     Ok(pairs.into_iter().map(named).collect())
 }
@@ -138,13 +138,13 @@ fn rank(rank: u64) -> i64 {
 }
 
 /// An error of the library before anything was sent.
-pub(super) fn broken(error: Error) -> BusError {
+pub(super) fn client_error(error: Error) -> BusError {
     BusError::Command(error.into())
 }
 
-pub(super) fn failed(error: Error) -> BusError {
+pub(super) fn command_error(error: Error) -> BusError {
     match error.kind() {
-        // It will answer once it has read its files.
+        // It will reply once it has read its files.
         ErrorKind::Unknown if error.details().starts_with("LOADING") => BusError::Command(error.into()),
         // What Redis itself answered; the library has a kind of its own for few of its errors.
         ErrorKind::InvalidArgument | ErrorKind::InvalidCommand | ErrorKind::Unknown => {
@@ -154,6 +154,6 @@ pub(super) fn failed(error: Error) -> BusError {
     }
 }
 
-pub(super) fn unexpected() -> BusError {
-    BusError::Refused("its answer is not of the form that was expected".to_owned())
+pub(super) fn unexpected_reply() -> BusError {
+    BusError::Refused("its reply is not of the form that was expected".to_owned())
 }

@@ -17,14 +17,14 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::Link;
+use super::connection::ConnectionState;
 use super::throttle::Throttle;
 use crate::events::{Event, Topic};
 
 /// How many messages of a topic may wait for its slowest reader.
-const WAITING: usize = 4096;
+const CHANNEL_CAPACITY: usize = 4096;
 /// How often a subscription is tried again while the connection stands but Redis does not confirm it.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What a subscription tells.
@@ -42,7 +42,7 @@ pub enum Signal<E> {
 pub struct Subscription<E> {
     deliveries: broadcast::Receiver<Delivery>,
     /// The subscription stood before this reader came, so its beginning was announced to others only.
-    begin_with_resync: bool,
+    starts_with_resync: bool,
     malformed: Arc<Throttle>,
     event: PhantomData<fn() -> E>,
 }
@@ -52,7 +52,7 @@ impl<E: Event> Subscription<E> {
     ///
     /// Cancel safe: when the future is dropped, no signal is lost.
     pub async fn next(&mut self) -> Option<Signal<E>> {
-        if std::mem::take(&mut self.begin_with_resync) {
+        if std::mem::take(&mut self.starts_with_resync) {
             return Some(Signal::Resync);
         }
         loop {
@@ -109,7 +109,7 @@ struct Route {
 impl Default for Route {
     fn default() -> Self {
         let malformed = Arc::new(Throttle::new(LOG_INTERVAL));
-        Self { readers: broadcast::Sender::new(WAITING), active: false, malformed }
+        Self { readers: broadcast::Sender::new(CHANNEL_CAPACITY), active: false, malformed }
     }
 }
 
@@ -127,7 +127,7 @@ impl Fanout {
         let route = routes.as_mut().unwrap_or(&mut closed).entry(E::TOPIC).or_default();
         let subscription = Subscription {
             deliveries: route.readers.subscribe(),
-            begin_with_resync: route.active,
+            starts_with_resync: route.active,
             malformed: Arc::clone(&route.malformed),
             event: PhantomData,
         };
@@ -160,11 +160,11 @@ impl Fanout {
         let by_pattern = message.kind == MessageKind::PMessage;
         let message = Arc::new(Message { channel, payload });
         self.each_route(|topic, route| {
-            let carries = match topic {
+            let matches = match topic {
                 Topic::Channel(name) => !by_pattern && message.channel == *name,
                 Topic::Prefix(prefix) => by_pattern && message.channel.starts_with(prefix),
             };
-            if carries {
+            if matches {
                 // Without readers nobody misses it.
                 let _ = route.readers.send(Delivery::Message(Arc::clone(&message)));
             }
@@ -175,12 +175,12 @@ impl Fanout {
     pub async fn keep_subscribed(
         self: Arc<Self>,
         client: Client,
-        mut link: watch::Receiver<Link>,
+        mut state: watch::Receiver<ConnectionState>,
         stop: CancellationToken,
     ) {
-        let mut subscribed_on = Link::Trying;
+        let mut subscribed_on = ConnectionState::Connecting;
         loop {
-            let now = *link.borrow_and_update();
+            let now = *state.borrow_and_update();
             if now.is_connected() && now != subscribed_on {
                 subscribed_on = now;
                 self.each_route(|_, route| route.active = false);
@@ -189,29 +189,29 @@ impl Fanout {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.added.notified() => {}
-                Ok(()) = link.changed() => {}
-                () = tokio::time::sleep(RETRY), if unconfirmed => {}
+                Ok(()) = state.changed() => {}
+                () = tokio::time::sleep(RETRY_DELAY), if unconfirmed => {}
             }
         }
     }
 
     /// Subscribes what is not active; whether nothing remains to be subscribed.
     async fn confirm(&self, client: &Client) -> bool {
-        let mut waiting = Vec::new();
+        let mut inactive = Vec::new();
         self.each_route(|topic, route| {
             if !route.active {
-                waiting.push(*topic);
+                inactive.push(*topic);
             }
         });
-        if waiting.is_empty() {
+        if inactive.is_empty() {
             return true;
         }
-        if let Err(error) = subscribe(client, &waiting).await {
+        if let Err(error) = subscribe(client, &inactive).await {
             tracing::debug!(error = error.details(), "Redis did not confirm the subscriptions");
             return false;
         }
         self.each_route(|topic, route| {
-            if waiting.contains(topic) {
+            if inactive.contains(topic) {
                 route.active = true;
                 route.resync();
             }

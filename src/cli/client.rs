@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::output;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
-use crate::client::{self, Address, Feed};
+use crate::client::{self, Address, EventQueue};
 use crate::lifecycle::Signals;
 use crate::telemetry::{self, panic_message};
 
@@ -65,11 +65,11 @@ impl Subcommand for Client {
             (Some(Format::Table) | None, true) => {
                 // No logging: log lines would overwrite the table.
                 let address = self.url.clone();
-                block_on(watch(self.url, move |feed, stop| client::show(address, feed, stop)))
+                block_on(watch(self.url, move |feed, stop| client::show_table(address, feed, stop)))
             }
             (Some(Format::Json), _) | (None, false) => {
                 telemetry::init(&config.log)?;
-                block_on(watch(self.url, |feed, _| client::print(feed, io::stdout())))
+                block_on(watch(self.url, |feed, _| client::print_json_lines(feed, io::stdout())))
             }
         }
     }
@@ -78,15 +78,15 @@ impl Subcommand for Client {
 /// Runs until the view ends, a signal arrives, or the connection fails.
 async fn watch(
     address: Address,
-    view: impl FnOnce(&Feed, &CancellationToken) -> io::Result<()> + Send + 'static,
+    view: impl FnOnce(&EventQueue, &CancellationToken) -> io::Result<()> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install()?;
-    let (feed, stop) = (Feed::default(), CancellationToken::new());
+    let (feed, stop) = (EventQueue::default(), CancellationToken::new());
     let connection = tokio::spawn({
         let (feed, stop) = (feed.clone(), stop.clone());
         async move {
             let _ends_the_view = stop.clone().drop_guard();
-            client::keep(address, feed, stop).await
+            client::stay_connected(address, feed, stop).await
         }
     });
     let viewing = spawn_blocking({

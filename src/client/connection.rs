@@ -24,18 +24,18 @@ use tokio_util::sync::CancellationToken;
 
 use super::address::Address;
 use super::board::Board;
-use super::feed::{Event, Feed};
-use super::text::harmless;
+use super::event_queue::{Event, EventQueue};
+use super::sanitize::sanitized;
 use crate::backoff;
 
 /// How long a server may take from the first packet until it knows us.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The wait before the first attempt to reconnect; it doubles with each further one.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-/// The longest wait between two attempts, and how long a connection has to last for the waits to start anew.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How much of a stranger's explanation is told.
-const REASON_CHARS: usize = 200;
+const MIN_BACKOFF: Duration = Duration::from_millis(250);
+/// The longest wait between two attempts, and how long a connection has to last for the retries to start anew.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// How much of a stranger's explanation is sender.
+const MAX_REASON_CHARS: usize = 200;
 
 /// Why a game server cannot be watched.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +45,7 @@ pub enum ConnectError {
     Unreachable {
         /// Where it was tried.
         address: Address,
-        /// What the system said.
+        /// What the system message.
         cause: String,
     },
     /// What answers is something else.
@@ -61,12 +61,12 @@ pub enum ConnectError {
     Refused {
         /// Where it was tried.
         address: Address,
-        /// What the server said.
+        /// What the server message.
         cause: String,
     },
     /// The server accepts, and says nothing.
-    #[error("{0} did not answer within {PATIENCE:?}")]
-    Silent(Address),
+    #[error("{0} did not answer within {CONNECT_TIMEOUT:?}")]
+    Timeout(Address),
     /// The connection could not even be tried.
     #[error("cannot start a connection")]
     Runtime(#[source] io::Error),
@@ -80,7 +80,7 @@ impl ConnectError {
             is_io |= cause.is::<io::Error>();
             deepest = cause;
         }
-        let (address, cause) = (address.clone(), harmless(&deepest.to_string(), REASON_CHARS));
+        let (address, cause) = (address.clone(), sanitized(&deepest.to_string(), MAX_REASON_CHARS));
         if is_io { Self::Unreachable { address, cause } } else { Self::NotSocketIo { address, cause } }
     }
 
@@ -89,7 +89,7 @@ impl ConnectError {
         match self {
             Self::Unreachable { cause, .. } | Self::Refused { cause, .. } => cause.clone(),
             Self::NotSocketIo { cause, .. } => format!("no Socket.IO server: {cause}"),
-            Self::Silent(_) => "no answer".to_owned(),
+            Self::Timeout(_) => "no answer".to_owned(),
             Self::Runtime(error) => error.to_string(),
         }
     }
@@ -106,119 +106,119 @@ enum End {
 }
 
 /// Keeps a connection to the server until `stop`, and feeds what comes. A connection that is lost is got back, however
-/// long that takes. At its end the feed is closed.
+/// long that takes. At its end the queue is closed.
 ///
 /// # Errors
 /// When the first connection fails.
-pub async fn keep(address: Address, feed: Feed, stop: CancellationToken) -> Result<(), ConnectError> {
-    let result = keep_connected(&address, &feed, &stop).await;
-    feed.close();
+pub async fn stay_connected(address: Address, queue: EventQueue, stop: CancellationToken) -> Result<(), ConnectError> {
+    let result = reconnect_loop(&address, &queue, &stop).await;
+    queue.close();
     result
 }
 
-async fn keep_connected(address: &Address, feed: &Feed, stop: &CancellationToken) -> Result<(), ConnectError> {
+async fn reconnect_loop(address: &Address, queue: &EventQueue, stop: &CancellationToken) -> Result<(), ConnectError> {
     let mut was_connected = false;
     let mut failures = 0;
-    let mut waits = 0;
+    let mut retries = 0;
     loop {
         let begun = Instant::now();
-        match attend_on_a_thread(address, feed, stop).await {
+        match run_connection_on_thread(address, queue, stop).await {
             End::Stopped => return Ok(()),
             End::Failed(error) if !was_connected => return Err(error),
             End::Failed(error) => {
                 failures += 1;
                 tracing::debug!(attempt = failures, "cannot reconnect: {error}");
-                feed.push(Event::StillAway(failures, error.reason()));
+                queue.push(Event::ReconnectFailed(failures, error.reason()));
             }
             End::Lost(reason) => {
                 was_connected = true;
                 failures = 0;
-                if begun.elapsed() > LONGEST_WAIT {
-                    waits = 0;
+                if begun.elapsed() > MAX_BACKOFF {
+                    retries = 0;
                 }
-                feed.push(Event::Disconnected(reason));
+                queue.push(Event::Disconnected(reason));
             }
         }
-        if timeout(wait_before(waits, rand::random()), stop.cancelled()).await.is_ok() {
+        if timeout(backoff(retries, rand::random()), stop.cancelled()).await.is_ok() {
             return Ok(());
         }
-        waits = waits.saturating_add(1);
+        retries = retries.saturating_add(1);
     }
 }
 
 /// How long to wait before attempt number `attempt`, from 0, to reconnect: half of it is left to chance, so that those who
 /// lost a server together do not come back together. `random` is uniform in `0.0..1.0`.
-fn wait_before(attempt: u32, random: f64) -> Duration {
-    backoff::jittered(attempt.saturating_add(1), FIRST_WAIT, LONGEST_WAIT, random)
+fn backoff(attempt: u32, random: f64) -> Duration {
+    backoff::jittered(attempt.saturating_add(1), MIN_BACKOFF, MAX_BACKOFF, random)
 }
 
 /// One connection, on a thread and a runtime of its own.
-async fn attend_on_a_thread(address: &Address, feed: &Feed, stop: &CancellationToken) -> End {
-    let (address, feed, stop) = (address.clone(), feed.clone(), stop.clone());
-    let attending = tokio::task::spawn_blocking(move || {
+async fn run_connection_on_thread(address: &Address, queue: &EventQueue, stop: &CancellationToken) -> End {
+    let (address, queue, stop) = (address.clone(), queue.clone(), stop.clone());
+    let running = tokio::task::spawn_blocking(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return End::Failed(ConnectError::Runtime(error)),
         };
-        let attended = stop.run_until_cancelled(attend(&address, &feed));
-        let end = runtime.block_on(attended).unwrap_or(End::Stopped);
+        let connected = stop.run_until_cancelled(run_connection(&address, &queue));
+        let end = runtime.block_on(connected).unwrap_or(End::Stopped);
         // It does not wait for a name that is still being looked up.
         runtime.shutdown_background();
         end
     });
     // The library can panic on what a server sends; that is the end of this connection, not of the program.
-    attending.await.unwrap_or_else(|_| End::Lost("the connection broke down".to_owned()))
+    running.await.unwrap_or_else(|_| End::Lost("the connection broke down".to_owned()))
 }
 
 /// One connection from its beginning to its end.
-async fn attend(address: &Address, feed: &Feed) -> End {
-    let (told, mut heard) = mpsc::channel(16);
-    match timeout(PATIENCE, open(address, told, &mut heard)).await {
-        Err(_) => return End::Failed(ConnectError::Silent(address.clone())),
+async fn run_connection(address: &Address, queue: &EventQueue) -> End {
+    let (sender, mut receiver) = mpsc::channel(16);
+    match timeout(CONNECT_TIMEOUT, open(address, sender, &mut receiver)).await {
+        Err(_) => return End::Failed(ConnectError::Timeout(address.clone())),
         Ok(Err(error)) => return End::Failed(error),
-        Ok(Ok(())) => feed.push(Event::Connected),
+        Ok(Ok(())) => queue.push(Event::Connected),
     }
-    while let Some(said) = heard.recv().await {
-        match said {
-            Said::Connected => {}
-            Said::Board(event) => feed.push(event),
-            Said::Ended(reason) => return End::Lost(reason),
+    while let Some(message) = receiver.recv().await {
+        match message {
+            SocketMessage::Connected => {}
+            SocketMessage::Board(event) => queue.push(event),
+            SocketMessage::Ended(reason) => return End::Lost(reason),
         }
     }
     End::Lost("the server closed the connection".to_owned())
 }
 
 /// What the library's callbacks tell. They go when the client's task goes, and the channel ends with the last of them.
-enum Said {
+enum SocketMessage {
     Connected,
     Board(Event),
     Ended(String),
 }
 
-/// Connects, and waits until the server has said that it knows us.
+/// Connects, and retries until the server has message that it knows us.
 async fn open(
     address: &Address,
-    told: mpsc::Sender<Said>,
-    heard: &mut mpsc::Receiver<Said>,
+    sender: mpsc::Sender<SocketMessage>,
+    receiver: &mut mpsc::Receiver<SocketMessage>,
 ) -> Result<(), ConnectError> {
-    let client = client(address, told).connect().await;
+    let client = client(address, sender).connect().await;
     drop(client.map_err(|error| ConnectError::new(address, &error))?);
-    match heard.recv().await {
-        Some(Said::Ended(cause)) => Err(ConnectError::Refused { address: address.clone(), cause }),
+    match receiver.recv().await {
+        Some(SocketMessage::Ended(cause)) => Err(ConnectError::Refused { address: address.clone(), cause }),
         Some(_) => Ok(()),
         None => Err(ConnectError::Refused { address: address.clone(), cause: "it closes the connection".to_owned() }),
     }
 }
 
-fn client(address: &Address, told: mpsc::Sender<Said>) -> ClientBuilder {
-    let on = |said: fn(&Payload) -> Option<Said>| {
-        let told = told.clone();
+fn client(address: &Address, sender: mpsc::Sender<SocketMessage>) -> ClientBuilder {
+    let on = |message: fn(&Payload) -> Option<SocketMessage>| {
+        let sender = sender.clone();
         move |payload: Payload, _: Client| {
-            let told = told.clone();
+            let sender = sender.clone();
             async move {
-                if let Some(said) = said(&payload) {
+                if let Some(message) = message(&payload) {
                     // Nobody listens any more only when the connection is being given up.
-                    let _ = told.send(said).await;
+                    let _ = sender.send(message).await;
                 }
             }
             .boxed()
@@ -227,14 +227,14 @@ fn client(address: &Address, told: mpsc::Sender<Said>) -> ClientBuilder {
     ClientBuilder::new(address.socket())
         .transport_type(TransportType::Websocket)
         .reconnect(false)
-        .on(SocketEvent::Connect, on(|_| Some(Said::Connected)))
-        .on("current_leaderboard", on(|payload| board(payload).map(Event::Current).map(Said::Board)))
-        .on("update_leaderboard", on(|payload| board(payload).map(Event::Update).map(Said::Board)))
-        .on(SocketEvent::Close, on(|_| Some(Said::Ended("the server ended the connection".to_owned()))))
-        .on(SocketEvent::Error, on(|payload| Some(Said::Ended(reason(payload)))))
+        .on(SocketEvent::Connect, on(|_| Some(SocketMessage::Connected)))
+        .on("current_leaderboard", on(|payload| board(payload).map(Event::Current).map(SocketMessage::Board)))
+        .on("update_leaderboard", on(|payload| board(payload).map(Event::Update).map(SocketMessage::Board)))
+        .on(SocketEvent::Close, on(|_| Some(SocketMessage::Ended("the server ended the connection".to_owned()))))
+        .on(SocketEvent::Error, on(|payload| Some(SocketMessage::Ended(reason(payload)))))
 }
 
-/// The board that an event brings; what is none is told to the log and left out.
+/// The board that an event brings; what is none is sender to the log and left out.
 fn board(payload: &Payload) -> Option<Board> {
     let board = match payload {
         Payload::Text(arguments) => arguments.first().and_then(Board::from_json),
@@ -254,7 +254,7 @@ fn reason(payload: &Payload) -> String {
     };
     match text {
         None | Some("EngineIO Error") => "the connection broke".to_owned(),
-        Some(text) => harmless(text, REASON_CHARS),
+        Some(text) => sanitized(text, MAX_REASON_CHARS),
     }
 }
 
@@ -268,9 +268,9 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest_and_half_of_each_is_chance() {
-        let waits: Vec<_> = (0..7).map(|attempt| wait_before(attempt, 1.0).as_millis()).collect();
-        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        assert_eq!(wait_before(u32::MAX, 0.0), LONGEST_WAIT / 2);
+        let retries: Vec<_> = (0..7).map(|attempt| backoff(attempt, 1.0).as_millis()).collect();
+        assert_eq!(retries, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(backoff(u32::MAX, 0.0), MAX_BACKOFF / 2);
     }
 
     #[test]

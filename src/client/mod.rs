@@ -6,26 +6,26 @@
 //!
 //! - `address`: which URLs may be watched
 //! - `connection`: one connection after the other, for ever; the only place that knows `rust_socketio`
-//! - `feed`: the bounded queue between the connection and what shows it
+//! - `queue`: the bounded queue between the connection and what shows it
 //! - `board`: a leaderboard as it came
 //! - `lines`: each event as a line of JSON
-//! - `standings`, `watch`: what the table shows, without a terminal
+//! - `standings`, `view`: what the table shows, without a terminal
 //! - `screen`, `wording`, `table`: the drawing of it, how it is written, and the terminal that it is drawn on
 
 mod address;
 mod board;
 mod connection;
-mod feed;
-mod lines;
-mod screen;
+mod event_queue;
+mod format;
+mod json_lines;
+mod sanitize;
 mod standings;
 mod table;
-mod text;
-mod watch;
-mod wording;
+mod terminal;
+mod view_state;
 
 pub use address::Address;
-pub use connection::{ConnectError, keep};
-pub use feed::{Event, Feed};
-pub use lines::print;
-pub use table::show;
+pub use connection::{ConnectError, stay_connected};
+pub use event_queue::{Event, EventQueue};
+pub use json_lines::print_json_lines;
+pub use terminal::show_table;

@@ -19,7 +19,7 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_LATENCY: Duration = Duration::from_millis(100);
 
 pub(super) async fn check(url: &str, database: Option<&Location>) -> Vec<Finding> {
-    match Bus::obstacle(url).await {
+    match Bus::connection_error(url).await {
         Ok(None) => {}
         Ok(Some(reason)) => return vec![unreachable(url, &reason)],
         Err(error) => return vec![Finding::error("Redis", error.to_string(), "check redis.url")],
@@ -61,7 +61,7 @@ async fn check_connected(bus: &Bus, database: Option<&Location>) -> Result<Vec<F
         false => Finding::ok("Redis", detail),
         true => Finding::error("Redis", detail, "check the load of Redis and of the network (SLOWLOG GET)"),
     };
-    let mut findings = vec![latency, subscribers(&bus.listeners().await?)];
+    let mut findings = vec![latency, subscribers(&bus.subscriber_counts().await?)];
     if let Some(database) = database {
         findings.extend(leaderboard(database, bus).await?);
     }

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::State;
 use super::occurrences::Occurrences;
 use super::store::{self, Acceptance, Receipt, Submission};
-use crate::bus::{self, Heard, Recorder};
+use crate::bus::{self, Received, Recorder};
 use crate::db::DbError;
 use crate::events::ImageUploaded;
 use crate::ids::{ImagePath, UserId};
@@ -92,13 +92,13 @@ enum Recorded {
 
 impl Recorder for ImageRecorder {
     type Event = ImageUploaded;
-    type Obstacle = Obstacle;
+    type Error = Obstacle;
 
-    fn wants(message: &ImageUploaded) -> bool {
+    fn accepts(message: &ImageUploaded) -> bool {
         message.job_id.is_none()
     }
 
-    async fn record(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<(), Obstacle> {
+    async fn record(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<(), Obstacle> {
         self.leave_to_servers(waiting).await;
         self.drop_missing_uploads(waiting).await;
         let unknown = self.remove_known(waiting).await?;
@@ -112,9 +112,9 @@ impl Recorder for ImageRecorder {
 
 impl ImageRecorder {
     /// If this process is the fallback and an API server runs, gives it time to record the messages.
-    async fn leave_to_servers(&self, waiting: &VecDeque<Heard<ImageUploaded>>) {
+    async fn leave_to_servers(&self, waiting: &VecDeque<Received<ImageUploaded>>) {
         let Role::Fallback(is_served) = &self.role else { return };
-        if let Some(Heard { at, .. }) = waiting.back()
+        if let Some(Received { at, .. }) = waiting.back()
             && is_served()
         {
             self.shutdown.run_until_cancelled(sleep_until(*at + FALLBACK_DELAY)).await;
@@ -122,7 +122,7 @@ impl ImageRecorder {
     }
 
     /// Drops messages with uploads that do not exist: their jobs would wait forever.
-    async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Heard<ImageUploaded>>) {
+    async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Received<ImageUploaded>>) {
         let files = self.state.files.clone();
         let uploads = waiting.iter().map(|heard| heard.event.image_path.clone());
         let uploads: Vec<ImagePath> = uploads.filter(|path| files.names_upload(path)).collect();
@@ -141,7 +141,7 @@ impl ImageRecorder {
     }
 
     /// Removes those of the first messages that are already recorded, and returns the number of the others.
-    async fn remove_known(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<usize, DbError> {
+    async fn remove_known(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<usize, DbError> {
         let keys: Vec<_> = waiting.iter().take(distinct(waiting)).map(|heard| self.key(&heard.event)).collect();
         let count = keys.len();
         let known: Vec<Option<i64>> = self
@@ -168,14 +168,14 @@ impl ImageRecorder {
     async fn record_first(
         &mut self,
         count: usize,
-        waiting: &mut VecDeque<Heard<ImageUploaded>>,
+        waiting: &mut VecDeque<Received<ImageUploaded>>,
     ) -> Result<(), Obstacle> {
         // Held until the rows are written.
         let permits = self.acquire(count).await?;
         let submissions: Vec<_> = waiting
             .iter()
             .take(permits.len())
-            .map(|Heard { event, .. }| {
+            .map(|Received { event, .. }| {
                 let (user_id, path, last) = self.key(event);
                 let mail = self.state.mail.clone();
                 (
@@ -238,12 +238,12 @@ impl ImageRecorder {
 }
 
 /// The number of first messages that can share one write: up to the first repeated content.
-fn distinct(waiting: &VecDeque<Heard<ImageUploaded>>) -> usize {
+fn distinct(waiting: &VecDeque<Received<ImageUploaded>>) -> usize {
     let mut contents = HashSet::new();
     waiting
         .iter()
         .take(BATCH)
-        .take_while(|Heard { event, .. }| contents.insert((event.user_id, &event.image_path)))
+        .take_while(|Received { event, .. }| contents.insert((event.user_id, &event.image_path)))
         .count()
 }
 

@@ -24,30 +24,30 @@ use crate::events::LeaderboardUpdate;
 use crate::socketio::{Socket, Sockets};
 
 /// The event that a socket gets when it has connected.
-const CURRENT: &str = "current_leaderboard";
+const CURRENT_EVENT: &str = "current_leaderboard";
 /// The event that every socket gets when the board has changed.
-const UPDATE: &str = "update_leaderboard";
+const UPDATE_EVENT: &str = "update_leaderboard";
 /// How long Redis may take for a reading.
-const PATIENCE: Duration = Duration::from_secs(2);
+const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long everyone keeps the last board while Redis is filled.
 const REFILL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait before a reading that failed is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+const RETRY_DELAY: Duration = Duration::from_millis(500);
 
 /// Who has come and waits for a first board, each at most once.
 #[derive(Default)]
-struct Newcomers {
-    waiting: Mutex<Vec<Newcomer>>,
+struct PendingSubscribers {
+    waiting: Mutex<Vec<PendingSubscriber>>,
     came: Notify,
 }
 
-enum Newcomer {
+enum PendingSubscriber {
     Socket(Socket),
     Feed(oneshot::Sender<Board>),
 }
 
-impl Newcomer {
-    fn is_there(&self) -> bool {
+impl PendingSubscriber {
+    fn is_connected(&self) -> bool {
         match self {
             Self::Socket(socket) => socket.is_connected(),
             Self::Feed(first) => !first.is_closed(),
@@ -58,78 +58,78 @@ impl Newcomer {
 /// Those that wait while the board cannot be read. Who goes away meanwhile is let go, so that there are never many more
 /// than are connected.
 #[derive(Default)]
-struct WaitingRoom {
-    waiting: Vec<Newcomer>,
+struct SubscriberBacklog {
+    waiting: Vec<PendingSubscriber>,
     /// How many there were when it was last tidied.
     tidied: usize,
 }
 
-impl WaitingRoom {
+impl SubscriberBacklog {
     /// So few are not worth a look.
     const FEW: usize = 64;
 
-    fn admit(&mut self, mut newcomers: Vec<Newcomer>) {
-        self.waiting.append(&mut newcomers);
+    fn admit(&mut self, mut pending: Vec<PendingSubscriber>) {
+        self.waiting.append(&mut pending);
         if self.waiting.len() > 2 * self.tidied.max(Self::FEW) {
-            self.waiting.retain(Newcomer::is_there);
+            self.waiting.retain(PendingSubscriber::is_connected);
             self.waiting.shrink_to_fit();
             self.tidied = self.waiting.len();
         }
     }
 }
 
-impl Newcomers {
-    fn add(&self, newcomer: Newcomer) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(newcomer);
+impl PendingSubscribers {
+    fn add(&self, subscriber: PendingSubscriber) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push(subscriber);
         self.came.notify_one();
     }
 
-    fn take(&self) -> Vec<Newcomer> {
+    fn take(&self) -> Vec<PendingSubscriber> {
         std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Lets feeds watch the board; a clone shares the broadcasts.
 #[derive(Clone)]
-pub struct Audience {
-    newcomers: Arc<Newcomers>,
+pub struct FeedHandle {
+    pending: Arc<PendingSubscribers>,
     updates: watch::Receiver<Option<Board>>,
-    /// How many seats are taken.
-    seats: Arc<AtomicUsize>,
+    /// How many open_feeds are taken.
+    open_feeds: Arc<AtomicUsize>,
 }
 
 /// What a feed holds for as long as it is open.
-pub struct Seat(Arc<AtomicUsize>);
+pub struct FeedGuard(Arc<AtomicUsize>);
 
-impl Seat {
-    pub(super) fn take(seats: &Arc<AtomicUsize>) -> Self {
-        seats.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(seats))
+impl FeedGuard {
+    pub(super) fn take(open_feeds: &Arc<AtomicUsize>) -> Self {
+        open_feeds.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open_feeds))
     }
 }
 
-impl Drop for Seat {
+impl Drop for FeedGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Audience {
+impl FeedHandle {
     /// How many feeds are open.
-    pub fn feeds(&self) -> usize {
-        self.seats.load(Ordering::Relaxed)
+    pub fn open_count(&self) -> usize {
+        self.open_feeds.load(Ordering::Relaxed)
     }
 
-    /// Counts a feed until the seat is dropped.
-    pub fn take_seat(&self) -> Seat {
-        Seat::take(&self.seats)
+    /// Counts a feed until the guard is dropped.
+    pub fn open(&self) -> FeedGuard {
+        FeedGuard::take(&self.open_feeds)
     }
 
     /// A first board, read after this call, and the updates. Of those, the ones with a lower reading are older.
     pub fn watch(&self) -> (oneshot::Receiver<Board>, watch::Receiver<Option<Board>>) {
         let (first, reading) = oneshot::channel();
         let updates = self.updates.clone();
-        self.newcomers.add(Newcomer::Feed(first));
+        self.pending.add(PendingSubscriber::Feed(first));
         (reading, updates)
     }
 }
@@ -141,12 +141,12 @@ pub struct Broadcast {
     scoring: Scoring,
     changes: Subscription<LeaderboardUpdate>,
     interval: Duration,
-    newcomers: Arc<Newcomers>,
+    pending: Arc<PendingSubscribers>,
     sockets: Sockets,
     updates: watch::Sender<Option<Board>>,
     readings: u64,
     /// Why the board cannot be read has been logged.
-    complained: bool,
+    error_logged: bool,
 }
 
 impl Broadcast {
@@ -157,16 +157,16 @@ impl Broadcast {
         scoring: Scoring,
         interval: Duration,
         sockets: Sockets,
-    ) -> (Self, Audience) {
-        let newcomers = Arc::new(Newcomers::default());
+    ) -> (Self, FeedHandle) {
+        let pending = Arc::new(PendingSubscribers::default());
         let (updates, watching) = watch::channel(None);
-        let greeted = Arc::clone(&newcomers);
-        sockets.on_connect(move |socket| greeted.add(Newcomer::Socket(socket)));
-        let audience = Audience { newcomers: Arc::clone(&newcomers), updates: watching, seats: Arc::default() };
+        let registering = Arc::clone(&pending);
+        sockets.on_connect(move |socket| registering.add(PendingSubscriber::Socket(socket)));
+        let feeds = FeedHandle { pending: Arc::clone(&pending), updates: watching, open_feeds: Arc::default() };
         let (bus, view, changes) = (bus.clone(), View::new(bus, database), bus.subscribe());
         let broadcast =
-            Self { bus, view, scoring, changes, interval, newcomers, sockets, updates, readings: 0, complained: false };
-        (broadcast, audience)
+            Self { bus, view, scoring, changes, interval, pending, sockets, updates, readings: 0, error_logged: false };
+        (broadcast, feeds)
     }
 
     /// Reads and hands out until the shutdown.
@@ -176,8 +176,8 @@ impl Broadcast {
         let mut connects = self.bus.connects();
         let mut refilling = self.scoring.refilling();
         let mut earliest = Instant::now();
-        let newcomers = Arc::clone(&self.newcomers);
-        let mut room = WaitingRoom::default();
+        let pending = Arc::clone(&self.pending);
+        let mut room = SubscriberBacklog::default();
         loop {
             let whole = filled && !*refilling.borrow_and_update();
             let due = (whole && changed) || !room.waiting.is_empty();
@@ -197,19 +197,19 @@ impl Broadcast {
                 }
                 () = &mut refill => (filled, changed) = (true, true),
                 Ok(()) = refilling.changed() => {}
-                () = newcomers.came.notified() => room.admit(newcomers.take()),
+                () = pending.came.notified() => room.admit(pending.take()),
                 () = sleep_until(earliest), if due => {
                     let begun = Instant::now();
                     let read = self.read().await;
                     // What is read over a new connection, or while Redis is filled, may be half there.
-                    filled &= !connects.is_behind();
+                    filled &= !connects.has_unseen();
                     let whole = filled && !*refilling.borrow();
-                    earliest = begun + if read.is_some() { self.interval } else { RETRY };
+                    earliest = begun + if read.is_some() { self.interval } else { RETRY_DELAY };
                     if let Some(board) = read {
                         if whole {
-                            self.sockets.renew(UPDATE, &board.json);
+                            self.sockets.set_latest(UPDATE_EVENT, &board.json);
                         }
-                        self.greet(std::mem::take(&mut room).waiting, &board);
+                        self.send_first(std::mem::take(&mut room).waiting, &board);
                         if whole && std::mem::take(&mut changed) {
                             self.update(board).await;
                         }
@@ -221,30 +221,30 @@ impl Broadcast {
 
     /// The top ten; `None` where Redis does not say, which is logged once.
     async fn read(&mut self) -> Option<Board> {
-        let page = match timeout(PATIENCE, self.view.page(0, TOP)).await {
+        let page = match timeout(REDIS_TIMEOUT, self.view.page(0, TOP)).await {
             Ok(Ok(page)) => page,
-            Ok(Err(BusError::Refused(reason))) => return self.complain(&reason),
+            Ok(Err(BusError::Refused(reason))) => return self.log_refusal(&reason),
             // The bus logs by itself that Redis is away.
             Ok(Err(_)) | Err(_) => return None,
         };
-        self.complained = false;
+        self.error_logged = false;
         self.readings += 1;
         Some(Board::new(self.readings, page.members))
     }
 
-    fn complain(&mut self, reason: &str) -> Option<Board> {
-        if !std::mem::replace(&mut self.complained, true) {
+    fn log_refusal(&mut self, reason: &str) -> Option<Board> {
+        if !std::mem::replace(&mut self.error_logged, true) {
             tracing::warn!(reason, "Redis does not let the leaderboard be read; trying again");
         }
         None
     }
 
-    fn greet(&self, waiting: Vec<Newcomer>, board: &Board) {
-        for newcomer in waiting {
-            match newcomer {
-                Newcomer::Socket(socket) => socket.emit(CURRENT, &board.json),
+    fn send_first(&self, waiting: Vec<PendingSubscriber>, board: &Board) {
+        for subscriber in waiting {
+            match subscriber {
+                PendingSubscriber::Socket(socket) => socket.emit(CURRENT_EVENT, &board.json),
                 // The feed may have been closed again.
-                Newcomer::Feed(first) => drop(first.send(board.clone())),
+                PendingSubscriber::Feed(first) => drop(first.send(board.clone())),
             }
         }
     }
@@ -252,7 +252,7 @@ impl Broadcast {
     async fn update(&self, board: Board) {
         let json = Arc::clone(&board.json);
         self.updates.send_replace(Some(board));
-        self.sockets.broadcast(UPDATE, json).await;
+        self.sockets.broadcast(UPDATE_EVENT, json).await;
     }
 }
 
@@ -268,16 +268,16 @@ mod tests {
 
     #[test]
     fn who_goes_away_before_the_first_board_is_let_go() {
-        let mut room = WaitingRoom::default();
+        let mut room = SubscriberBacklog::default();
         let mut staying = Vec::new();
         for number in 0..10_000 {
             let (first, reading) = oneshot::channel();
             if number % 100 == 0 {
                 staying.push(reading);
             }
-            room.admit(vec![Newcomer::Feed(first)]);
+            room.admit(vec![PendingSubscriber::Feed(first)]);
         }
         assert!(room.waiting.len() <= 2 * staying.len() + 1, "{}", room.waiting.len());
-        assert_eq!(room.waiting.iter().filter(|newcomer| newcomer.is_there()).count(), staying.len());
+        assert_eq!(room.waiting.iter().filter(|subscriber| subscriber.is_connected()).count(), staying.len());
     }
 }

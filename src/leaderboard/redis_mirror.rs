@@ -42,15 +42,15 @@ pub(super) struct RedisMirror<G> {
 }
 
 /// What to do next.
-enum Next {
+enum Step {
     Nothing,
     /// Wait for an operator.
     Blocked,
-    Send(Portion),
+    Send(Chunk),
 }
 
 /// A transaction, and whether it is the last one that is needed.
-struct Portion {
+struct Chunk {
     transaction: Transaction,
     last: bool,
 }
@@ -110,10 +110,10 @@ impl<G: Guarded> RedisMirror<G> {
         let mut lost = false;
         for _ in 0..MAX_CONFLICTS {
             let Some(reading) = self.reading().await else { return Progress::Stalled };
-            let portion = match self.next_portion(&reading, commit).await {
-                Ok(Next::Send(portion)) => portion,
-                Ok(Next::Nothing) => return self.up_to_date(names).await,
-                Ok(Next::Blocked) => {
+            let chunk = match self.next_chunk(&reading, commit).await {
+                Ok(Step::Send(chunk)) => chunk,
+                Ok(Step::Nothing) => return self.up_to_date(names).await,
+                Ok(Step::Blocked) => {
                     self.set_state(SyncState::Refused(format!("{WRONG_TYPE}: the key holds no sorted set")));
                     return Progress::Stalled;
                 }
@@ -122,18 +122,18 @@ impl<G: Guarded> RedisMirror<G> {
                     return Progress::Stalled;
                 }
             };
-            if !portion.last {
-                // Before the announcement of this portion makes anyone read the board.
+            if !chunk.last {
+                // Before the announcement of this chunk makes anyone read the board.
                 self.set_refilling(true);
             }
-            let event = match portion.transaction.clear {
+            let event = match chunk.transaction.clear {
                 true => LeaderboardUpdate::Seeded,
                 false => LeaderboardUpdate::Changed,
             };
-            let result = self.set.execute(&portion.transaction, &event, names).await;
-            self.set_state(self.state.executed(portion.last, &result));
+            let result = self.set.execute(&chunk.transaction, &event, names).await;
+            self.set_state(self.state.executed(chunk.last, &result));
             match result {
-                Ok((Outcome::Executed(ranks), _)) if portion.last => {
+                Ok((Outcome::Executed(ranks), _)) if chunk.last => {
                     self.set_refusal(None);
                     self.set_refilling(false);
                     return Progress::UpToDate(ranks);
@@ -184,15 +184,15 @@ impl<G: Guarded> RedisMirror<G> {
     }
 
     /// What to send next, from memory where Redis is exactly as far as the board was before the commit.
-    async fn next_portion(&self, reading: &Reading, commit: Option<&Commit>) -> Result<Next, DbError> {
+    async fn next_chunk(&self, reading: &Reading, commit: Option<&Commit>) -> Result<Step, DbError> {
         if let Some(commit) = commit
             && commit.version.plan(reading) == (Plan::Send { after: commit.seq_before, clear: false })
         {
-            return Ok(Next::Send(portion(&commit.version, false, commit.rows.clone())));
+            return Ok(Step::Send(chunk(&commit.version, false, commit.rows.clone())));
         }
         // Most of the time there is nothing to send.
         if self.database.read_point(store::version)?.plan(reading) == Plan::UpToDate {
-            return Ok(Next::Nothing);
+            return Ok(Step::Nothing);
         }
         let reading = reading.clone();
         self.database.read(move |connection| connection.transaction(|connection| missing(connection, &reading))).await
@@ -224,23 +224,23 @@ impl<G: Guarded> RedisMirror<G> {
 }
 
 /// What Redis misses, of one moment; at most [`MAX_ROWS`] rows of it.
-fn missing(connection: &mut SqliteConnection, reading: &Reading) -> diesel::QueryResult<Next> {
+fn missing(connection: &mut SqliteConnection, reading: &Reading) -> diesel::QueryResult<Step> {
     let version = store::version(connection)?;
     Ok(match version.plan(reading) {
-        Plan::UpToDate => Next::Nothing,
-        Plan::Blocked => Next::Blocked,
+        Plan::UpToDate => Step::Nothing,
+        Plan::Blocked => Step::Blocked,
         Plan::Rewind => {
             let cursor = version.cursor_at(version.reset_seq);
-            Next::Send(Portion { transaction: Transaction { cursor, ..Transaction::default() }, last: false })
+            Step::Send(Chunk { transaction: Transaction { cursor, ..Transaction::default() }, last: false })
         }
         Plan::Send { after, clear } => {
-            Next::Send(portion(&version, clear, store::rows_above(connection, after, MAX_ROWS)?))
+            Step::Send(chunk(&version, clear, store::rows_above(connection, after, MAX_ROWS)?))
         }
     })
 }
 
 /// The transaction that sends these rows, which are all above the cursor or the first of them.
-fn portion(version: &BoardVersion, clear: bool, rows: Vec<Row>) -> Portion {
+fn chunk(version: &BoardVersion, clear: bool, rows: Vec<Row>) -> Chunk {
     let sent = match rows.last() {
         Some(row) if rows.len() as i64 >= MAX_ROWS => row.seq,
         _ => version.seq,
@@ -252,7 +252,7 @@ fn portion(version: &BoardVersion, clear: bool, rows: Vec<Row>) -> Portion {
             None => transaction.remove.push(username),
         }
     }
-    Portion { transaction, last: sent == version.seq }
+    Chunk { transaction, last: sent == version.seq }
 }
 
 #[cfg(test)]

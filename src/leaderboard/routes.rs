@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Entry, KEY};
-use super::broadcast::Audience;
-use super::feed;
+use super::broadcast::FeedHandle;
 use super::scoring::{Scored, Scoring, ScoringError};
+use super::sse;
 use super::store::Mode;
 use super::view::View;
 use crate::bus::{Bus, BusError, Member};
@@ -22,14 +22,14 @@ use crate::http::{Auth, Problem, Query, auth, body};
 use crate::ids::{Invalid, Score, Username};
 
 /// How many players a page has when the client does not say, and at most.
-const PAGE: u64 = 10;
-const MAX_PAGE: u64 = 1000;
+const DEFAULT_LIMIT: u64 = 10;
+const MAX_LIMIT: u64 = 1000;
 /// How many neighbours a player is shown with on each side.
 const NEIGHBOURS: u64 = 2;
 
 /// What the routes work with; a clone shares it.
 #[derive(Clone)]
-pub struct Api {
+pub struct State {
     /// Takes scores.
     pub scoring: Scoring,
     /// Reads the board.
@@ -37,14 +37,14 @@ pub struct Api {
     /// Knows the sign of its zeros.
     pub database: Database,
     /// Lets feeds watch it.
-    pub audience: Audience,
+    pub feeds: FeedHandle,
     /// Who may change it.
     pub(crate) auth: Auth,
     /// Ends the feeds.
     pub shutdown: CancellationToken,
 }
 
-impl Api {
+impl State {
     /// How many players the board has.
     ///
     /// # Errors
@@ -57,27 +57,29 @@ impl Api {
 /// Adds the routes.
 ///
 /// To look at the board needs no token: it is there to be shown, and an `EventSource` cannot send one.
-pub fn routes(api: &Api, services: &mut web::ServiceConfig) {
-    let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
-    services
-        .app_data(web::Data::new(api.scoring.clone()))
-        .app_data(web::Data::new(View::new(&api.bus, api.database.clone())))
-        .app_data(web::Data::new(api.audience.clone()))
-        .app_data(web::Data::new(api.auth.clone()))
-        .app_data(web::Data::new(api.shutdown.clone()))
-        .service(page("/", include_str!("page.html")))
-        .service(post("/score", score).wrap(from_fn(auth::require)))
-        .service(post("/seed", seed).wrap(from_fn(auth::require)))
-        .service(get("/leaderboard", players))
-        .service(get("/leaderboard/{username}", player))
-        .service(get("/leaderboard-feed", feed::get).wrap(cors));
+pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |services| {
+        let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
+        services
+            .app_data(web::Data::new(View::new(&state.bus, state.database)))
+            .app_data(web::Data::new(state.scoring))
+            .app_data(web::Data::new(state.feeds))
+            .app_data(web::Data::new(state.auth))
+            .app_data(web::Data::new(state.shutdown))
+            .service(page("/", include_str!("page.html")))
+            .service(post("/score", score).wrap(from_fn(auth::require)))
+            .service(post("/seed", seed).wrap(from_fn(auth::require)))
+            .service(get("/leaderboard", players))
+            .service(get("/leaderboard/{username}", player))
+            .service(get("/leaderboard-feed", sse::get).wrap(cors));
+    }
 }
 
 // Answers with scores are structures, since a `Value` does not keep how a score is written. Their fields are in the order
 // in which a `Value` has them.
 
 #[derive(Serialize)]
-struct Taken {
+struct ScoreResponse {
     message: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     rank: Option<u64>,
@@ -86,23 +88,23 @@ struct Taken {
 }
 
 #[derive(Serialize)]
-struct Players {
+struct PlayerList {
     limit: u64,
     offset: u64,
-    players: Vec<Ranked>,
+    players: Vec<RankedPlayer>,
     total: u64,
 }
 
 #[derive(Serialize)]
-struct Ranked {
+struct RankedPlayer {
     rank: u64,
     score: Score,
     username: String,
 }
 
 #[derive(Serialize)]
-struct Standing {
-    neighbours: Vec<Ranked>,
+struct PlayerPage {
+    neighbours: Vec<RankedPlayer>,
     rank: u64,
     score: Score,
     total: u64,
@@ -115,12 +117,12 @@ async fn score(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
-    let (name, mode, score) = proposal(&body::json_object(payload).await?)?;
+    let (name, mode, score) = submission(&body::json_object(payload).await?)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
-    Ok(HttpResponse::Ok().json(Taken { message: "Score updated successfully", rank, score, success: true }))
+    Ok(HttpResponse::Ok().json(ScoreResponse { message: "Score updated successfully", rank, score, success: true }))
 }
 
-fn proposal(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Problem> {
+fn submission(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Problem> {
     let name = Username::from_json(fields.get("username"));
     let score = Score::from_json(fields.get("score"));
     let mode = mode(fields.get("mode"));
@@ -153,21 +155,21 @@ async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
 async fn players(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
     let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
-    let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
+    let limit = query.integer("limit", 1..=MAX_LIMIT, "a whole number from 1 to 1000")?.unwrap_or(DEFAULT_LIMIT);
     let page = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
-    Ok(HttpResponse::Ok().json(Players { limit, offset, players, total: page.total }))
+    Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, total: page.total }))
 }
 
 async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
-    let Some((rank, score)) = view.standing(name.as_str()).await? else {
+    let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));
     };
     let first = rank.saturating_sub(NEIGHBOURS);
     let around = view.page(first, rank - first + 1 + NEIGHBOURS).await?;
     let Entry { username, score } = Entry::from(Member { name: name.into_string(), score });
-    Ok(HttpResponse::Ok().json(Standing {
+    Ok(HttpResponse::Ok().json(PlayerPage {
         neighbours: ranked(first, around.members),
         rank: rank + 1,
         score,
@@ -176,11 +178,11 @@ async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpRe
     }))
 }
 
-/// Players with their ranks, counted from 1.
-fn ranked(offset: u64, members: Vec<Member>) -> Vec<Ranked> {
+/// PlayerList with their ranks, counted from 1.
+fn ranked(offset: u64, members: Vec<Member>) -> Vec<RankedPlayer> {
     let entries = members.into_iter().map(Entry::from);
     let ranked = (offset + 1..).zip(entries);
-    ranked.map(|(rank, Entry { username, score })| Ranked { rank, score, username }).collect()
+    ranked.map(|(rank, Entry { username, score })| RankedPlayer { rank, score, username }).collect()
 }
 
 impl From<ScoringError> for Problem {

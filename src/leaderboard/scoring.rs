@@ -10,15 +10,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::board::{CURSOR, KEY};
 use super::redis_mirror::{Progress, RedisMirror};
-use super::store::{self, InRedis, Mode, Proposal, Rejection};
+use super::store::{self, Mode, RedisScore, Rejection, Submission};
 use crate::bus::{Bus, BusError, Connects, GuardedSet, Reading, SortedSet, WRONG_TYPE};
 use crate::db::{Database, DbError};
 use crate::ids::{Invalid, Score, Username};
 
 /// How many scores may wait; past it they are refused.
-const QUEUE: usize = 4096;
+const QUEUE_CAPACITY: usize = 4096;
 /// How many are committed together at most.
-const BATCH: usize = 512;
+const MAX_BATCH: usize = 512;
 /// How often to look whether Redis misses something.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// How long Redis may take to say which scores other programs have written.
@@ -59,7 +59,7 @@ pub struct Scored {
 
 enum Request {
     Score(ScoreRequest),
-    Seed(Answer<()>),
+    Seed(ReplySender<()>),
     /// Answered once Redis misses nothing, or refuses.
     CatchUp(oneshot::Sender<()>),
 }
@@ -68,10 +68,10 @@ struct ScoreRequest {
     name: Username,
     mode: Mode,
     score: Score,
-    answer: Answer<Scored>,
+    answer: ReplySender<Scored>,
 }
 
-type Answer<T> = oneshot::Sender<Result<T, ScoringError>>;
+type ReplySender<T> = oneshot::Sender<Result<T, ScoringError>>;
 
 /// Hands scores in; a clone shares the queue.
 #[derive(Debug, Clone)]
@@ -84,13 +84,13 @@ pub struct Scoring {
 impl Scoring {
     /// The handle, and the task behind it.
     pub fn new(database: Database, bus: &Bus) -> (Self, ScoringTask) {
-        let (queue, requests) = mpsc::channel(QUEUE);
+        let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let mirror = RedisMirror::new(database.clone(), bus.guarded_set(KEY, CURSOR));
         let (refusal, refilling) = (mirror.refusal(), mirror.refilling());
         let (set, connects) = (bus.sorted_set(KEY), bus.connects());
         (
             Self { queue, refusal, refilling },
-            ScoringTask { database, requests, mirror, set, connects, waiting: Vec::new() },
+            ScoringTask { database, requests, mirror, set, connects, catch_up_waiters: Vec::new() },
         )
     }
 
@@ -99,7 +99,7 @@ impl Scoring {
     /// # Errors
     /// When it is not taken; nothing has changed then, except after [`ScoringError::Database`], when it is unknown.
     pub async fn score(&self, name: Username, mode: Mode, score: Score) -> Result<Scored, ScoringError> {
-        self.ask(|answer| Request::Score(ScoreRequest { name, mode, score, answer })).await
+        self.request(|answer| Request::Score(ScoreRequest { name, mode, score, answer })).await
     }
 
     /// Replaces the whole board by ten example players.
@@ -107,7 +107,7 @@ impl Scoring {
     /// # Errors
     /// As for [`Scoring::score`].
     pub async fn seed(&self) -> Result<(), ScoringError> {
-        self.ask(Request::Seed).await
+        self.request(Request::Seed).await
     }
 
     /// Why Redis refuses to take scores, where it does.
@@ -129,7 +129,7 @@ impl Scoring {
         }
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ScoringError> {
+    async fn request<T>(&self, request: impl FnOnce(ReplySender<T>) -> Request) -> Result<T, ScoringError> {
         let (answer, answered) = oneshot::channel();
         self.queue.try_send(request(answer)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ScoringError::Busy,
@@ -147,7 +147,7 @@ pub struct ScoringTask {
     set: SortedSet,
     connects: Connects,
     /// Those that wait until Redis misses nothing.
-    waiting: Vec<oneshot::Sender<()>>,
+    catch_up_waiters: Vec<oneshot::Sender<()>>,
 }
 
 impl ScoringTask {
@@ -157,7 +157,7 @@ impl ScoringTask {
         let mut due = Instant::now();
         loop {
             tokio::select! {
-                count = self.requests.recv_many(&mut batch, BATCH) => match count {
+                count = self.requests.recv_many(&mut batch, MAX_BATCH) => match count {
                     0 => return,
                     _ if !self.serve(&mut batch).await => continue,
                     _ => {}
@@ -167,7 +167,7 @@ impl ScoringTask {
             }
             let progress = self.mirror.catch_up().await;
             if matches!(progress, Progress::UpToDate(_)) || self.mirror.is_refused() {
-                for waiting in self.waiting.drain(..) {
+                for waiting in self.catch_up_waiters.drain(..) {
                     // It may have stopped waiting.
                     let _ = waiting.send(());
                 }
@@ -190,8 +190,8 @@ impl ScoringTask {
                 }
                 Request::CatchUp(answer) => {
                     catch_up = true;
-                    self.waiting.retain(|waiting| !waiting.is_closed());
-                    self.waiting.push(answer);
+                    self.catch_up_waiters.retain(|waiting| !waiting.is_closed());
+                    self.catch_up_waiters.push(answer);
                 }
             }
         }
@@ -219,34 +219,34 @@ impl ScoringTask {
             Progress::UpToDate(ranks) => ranks,
             Progress::Advanced | Progress::Stalled => vec![None; names.len()],
         };
-        for ((answer, verdict), rank) in answers.into_iter().zip(commit.verdicts).zip(ranks) {
-            let scored = verdict.map(|score| Scored { score, rank: rank.map(|rank| rank + 1) }).map_err(Into::into);
+        for ((answer, result), rank) in answers.into_iter().zip(commit.results).zip(ranks) {
+            let scored = result.map(|score| Scored { score, rank: rank.map(|rank| rank + 1) }).map_err(Into::into);
             // The client may have gone away; the score is stored all the same.
             let _ = answer.send(scored);
         }
     }
 
-    async fn commit(&self, requests: Vec<ScoreRequest>) -> (Vec<Answer<Scored>>, Result<store::Commit, DbError>) {
+    async fn commit(&self, requests: Vec<ScoreRequest>) -> (Vec<ReplySender<Scored>>, Result<store::Commit, DbError>) {
         let relative = requests.iter().filter(|request| request.mode != Mode::Set);
         let relative: Vec<String> = relative.map(|request| request.name.as_str().to_owned()).collect();
         let found = self.foreign_scores(relative).await;
         let mut answers = Vec::with_capacity(requests.len());
-        let mut proposals = Vec::with_capacity(requests.len());
+        let mut submissions = Vec::with_capacity(requests.len());
         for ScoreRequest { name, mode, score, answer } in requests {
-            let in_redis = found.iter().flatten().find(|(found, _)| found == name.as_str());
-            let in_redis = in_redis.map_or(InRedis::Unknown, |(_, in_redis)| *in_redis);
+            let redis_score = found.iter().flatten().find(|(found, _)| found == name.as_str());
+            let redis_score = redis_score.map_or(RedisScore::Unknown, |(_, redis_score)| *redis_score);
             answers.push(answer);
-            proposals.push(Proposal { name, mode, score, in_redis });
+            submissions.push(Submission { name, mode, score, redis_score });
         }
         let committed = match found {
-            Ok(_) => self.database.write(move |connection| store::commit(connection, &proposals)).await,
+            Ok(_) => self.database.write(move |connection| store::commit(connection, &submissions)).await,
             Err(error) => Err(error),
         };
         (answers, committed)
     }
 
     /// What Redis holds for those of the players that have no score of ours: another program may have written one.
-    async fn foreign_scores(&self, names: Vec<String>) -> Result<Vec<(String, InRedis)>, DbError> {
+    async fn foreign_scores(&self, names: Vec<String>) -> Result<Vec<(String, RedisScore)>, DbError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
@@ -270,7 +270,7 @@ impl ScoringTask {
         let known = names.into_iter().zip(removals).zip(scores).map(|((name, removed), score)| {
             // What Redis still has to remove does not count.
             let score = score.filter(|_| seen.is_some_and(|seen| seen >= removed)).map(Score::nearest);
-            (name, InRedis::Known(score))
+            (name, RedisScore::Known(score))
         });
         Ok(known.collect())
     }

@@ -27,21 +27,21 @@ pub enum Mode {
 
 /// The score that a player without a row of ours has in Redis, as another program may have written one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum InRedis {
+pub(super) enum RedisScore {
     Known(Option<Score>),
     Unknown,
 }
 
 /// A score that was handed in.
 #[derive(Debug, Clone)]
-pub(super) struct Proposal {
+pub(super) struct Submission {
     pub name: Username,
     pub mode: Mode,
     pub score: Score,
-    pub in_redis: InRedis,
+    pub redis_score: RedisScore,
 }
 
-/// Why a proposal is not taken.
+/// Why a submission is not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rejection {
     /// The sum would be no finite number.
@@ -59,11 +59,11 @@ pub(super) struct Row {
     pub score: Option<f64>,
 }
 
-/// The effect of a commit of proposals.
+/// The effect of a commit of submissions.
 #[derive(Debug)]
 pub(super) struct Commit {
-    /// For each proposal the player's score after it, or why it was not taken.
-    pub verdicts: Vec<Result<Score, Rejection>>,
+    /// For each submission the player's score after it, or why it was not taken.
+    pub results: Vec<Result<Score, Rejection>>,
     /// The rows that were written, by their commits.
     pub rows: Vec<Row>,
     /// The last commit before this one, of whichever process.
@@ -72,43 +72,44 @@ pub(super) struct Commit {
     pub version: BoardVersion,
 }
 
-/// Takes the proposals in their order.
+/// Takes the submissions in their order.
 ///
 /// # Errors
 /// When a statement fails.
-pub(super) fn commit(connection: &mut SqliteConnection, proposals: &[Proposal]) -> QueryResult<Commit> {
+pub(super) fn commit(connection: &mut SqliteConnection, submissions: &[Submission]) -> QueryResult<Commit> {
     let mut version = version(connection)?;
     let seq_before = version.seq;
     let mut current: HashMap<&str, Option<Score>> = HashMap::new();
     let mut changed: Vec<&str> = Vec::new();
-    let mut verdicts = Vec::with_capacity(proposals.len());
-    for proposal in proposals {
-        let name = proposal.name.as_str();
+    let mut results = Vec::with_capacity(submissions.len());
+    for submission in submissions {
+        let name = submission.name.as_str();
         let score = match current.get(name) {
             Some(score) => *score,
             None => score(connection, name)?.and_then(|score| Score::new(score).ok()),
         };
-        let verdict = proposal.verdict(score);
-        if let Ok(score) = &verdict
+        let result = submission.result(score);
+        if let Ok(score) = &result
             && current.insert(name, Some(*score)).is_none()
         {
             changed.push(name);
         }
-        verdicts.push(verdict);
+        results.push(result);
     }
     let scores = changed.into_iter().map(|name| (name, current.get(name).copied().flatten()));
-    let rows = put_all(connection, &mut version, scores.map(|(name, score)| (name.to_owned(), score.map(Score::get))))?;
-    Ok(Commit { verdicts, rows, seq_before, version })
+    let rows =
+        write_rows(connection, &mut version, scores.map(|(name, score)| (name.to_owned(), score.map(Score::get))))?;
+    Ok(Commit { results, rows, seq_before, version })
 }
 
-impl Proposal {
-    /// The player's score after this proposal.
-    fn verdict(&self, row: Option<Score>) -> Result<Score, Rejection> {
-        let current = match (row, self.in_redis) {
+impl Submission {
+    /// The player's score after this submission.
+    fn result(&self, row: Option<Score>) -> Result<Score, Rejection> {
+        let current = match (row, self.redis_score) {
             _ if self.mode == Mode::Set => None,
             (Some(score), _) => Some(score),
-            (None, InRedis::Known(score)) => score,
-            (None, InRedis::Unknown) => return Err(Rejection::NeedsRedis),
+            (None, RedisScore::Known(score)) => score,
+            (None, RedisScore::Unknown) => return Err(Rejection::NeedsRedis),
         };
         match (self.mode, current) {
             (Mode::Set, _) | (_, None) => Ok(self.score),
@@ -127,7 +128,7 @@ pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]
     let mut version = version(connection)?;
     version.seq += 1;
     version.reset_seq = version.seq;
-    put_all(connection, &mut version, players.iter().map(|(name, score)| (name.clone(), Some(*score))))?;
+    write_rows(connection, &mut version, players.iter().map(|(name, score)| (name.clone(), Some(*score))))?;
     diesel::update(leaderboard::table.find(BOARD))
         .set(leaderboard::reset_seq.eq(version.reset_seq))
         .execute(connection)?;
@@ -141,12 +142,12 @@ pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]
 pub(super) fn remove(connection: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
     let had_score = score(connection, name)?.is_some();
     let mut version = version(connection)?;
-    put_all(connection, &mut version, [(name.to_owned(), None)])?;
+    write_rows(connection, &mut version, [(name.to_owned(), None)])?;
     Ok(had_score)
 }
 
 /// Writes rows, each by a commit of its own.
-fn put_all(
+fn write_rows(
     connection: &mut SqliteConnection,
     version: &mut BoardVersion,
     players: impl IntoIterator<Item = (String, Option<f64>)>,
@@ -207,7 +208,7 @@ pub(super) fn removals(connection: &mut SqliteConnection, names: &[String]) -> Q
 ///
 /// # Errors
 /// When a statement fails.
-pub(super) fn renew(connection: &mut SqliteConnection) -> QueryResult<()> {
+pub(super) fn regenerate_board_id(connection: &mut SqliteConnection) -> QueryResult<()> {
     // Every score has a commit of at least 1, so 1 is a reset before them all.
     diesel::sql_query(
         "UPDATE leaderboard SET board_id = lower(hex(randomblob(16))), reset_seq = max(reset_seq, 1), seq = max(seq, 1)",

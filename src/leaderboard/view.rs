@@ -11,7 +11,7 @@ use crate::bus::{Bus, BusError, Member, Page, SortedSet};
 use crate::db::Database;
 
 /// How long the database may take to say which sign a zero has.
-const PATIENCE: Duration = Duration::from_millis(500);
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Reads the board; a clone reads the same one.
 #[derive(Clone)]
@@ -32,9 +32,9 @@ impl View {
         Ok(page)
     }
 
-    /// As [`SortedSet::standing`].
-    pub(super) async fn standing(&self, name: &str) -> Result<Option<(u64, f64)>, BusError> {
-        let Some((rank, score)) = self.set.standing(name).await? else { return Ok(None) };
+    /// As [`SortedSet::rank_and_score`].
+    pub(super) async fn rank_and_score(&self, name: &str) -> Result<Option<(u64, f64)>, BusError> {
+        let Some((rank, score)) = self.set.rank_and_score(name).await? else { return Ok(None) };
         let mut member = [Member { name: name.to_owned(), score }];
         sign_zeros(&self.database, &mut member).await;
         let [Member { score, .. }] = member;
@@ -51,7 +51,7 @@ async fn sign_zeros(database: &Database, members: &mut [Member]) {
     }
     let names: Vec<String> = zeros.iter().map(|member| member.name.clone()).collect();
     let reading = database.read_soon(move |connection| store::scores_of(connection, &names));
-    let Ok(Ok(scores)) = timeout(PATIENCE, reading).await else { return };
+    let Ok(Ok(scores)) = timeout(DATABASE_TIMEOUT, reading).await else { return };
     for (member, score) in zeros.iter_mut().zip(scores) {
         // Another score is on its way to Redis, and is shown once it is there.
         if let Some(zero) = score.filter(|score| *score == 0.0) {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::State;
 use super::store::{self, Acceptance, Placement};
-use crate::bus::{self, Heard, Recorder};
+use crate::bus::{self, Received, Recorder};
 use crate::db::DbError;
 use crate::events::OrderPlaced;
 use crate::jobs::{Permit, QueueFull};
@@ -40,13 +40,13 @@ struct OrderRecorder {
 
 impl Recorder for OrderRecorder {
     type Event = OrderPlaced;
-    type Obstacle = Obstacle;
+    type Error = Obstacle;
 
-    fn wants(_: &OrderPlaced) -> bool {
+    fn accepts(_: &OrderPlaced) -> bool {
         true
     }
 
-    async fn record(&mut self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
+    async fn record(&mut self, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<(), Obstacle> {
         let unknown = self.remove_known(waiting).await?;
         if unknown > 0 {
             self.record_first(unknown, waiting).await?;
@@ -59,7 +59,7 @@ impl Recorder for OrderRecorder {
 impl OrderRecorder {
     /// Removes those of the first messages whose orders have rows, and returns the number of the others. Most messages
     /// have rows: they are our own.
-    async fn remove_known(&self, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<usize, DbError> {
+    async fn remove_known(&self, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<usize, DbError> {
         let events: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
         let count = events.len();
         let known: Vec<Option<Acceptance>> = self
@@ -85,7 +85,7 @@ impl OrderRecorder {
     }
 
     /// Records up to `count` of the first messages, within the queue limit.
-    async fn record_first(&self, count: usize, waiting: &mut VecDeque<Heard<OrderPlaced>>) -> Result<(), Obstacle> {
+    async fn record_first(&self, count: usize, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<(), Obstacle> {
         // Held until the rows are written.
         let permits = self.acquire(count).await?;
         let count = if self.state.webhook { permits.len() } else { count };

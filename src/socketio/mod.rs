@@ -2,22 +2,22 @@
 //!
 //! Owns its path, the sessions and their connections. Consumes what is broadcast and publishes it to every socket; what
 //! clients send is read, bounded and dropped, as nothing is asked of them. Never knows what an event means, and never
-//! keeps more for a client than the newest update.
+//! keeps more for a client than the latest update.
 //!
 //! A polling request is an ordinary one and handed over as such. A websocket leaves actix-web with its 101: the bare
 //! connection goes to engineioxide, so that no frame is copied on its way. Everything of a socket runs on the thread that
 //! accepted it, and each thread feeds its own sockets: waking a task of another thread costs a system call each.
 //!
-//! An update is sent as volatile: engineioxide keeps one for each socket, the newest, until the client has taken what it
+//! An update is sent as volatile: engineioxide keeps one for each socket, the latest, until the client has taken what it
 //! was sent before. So a slow client misses updates but never the last one, and takes no memory and nobody's time.
 
-mod asked;
-mod entrance;
+mod error;
+mod handshake;
 mod polling;
-mod refusal;
 mod rooms;
+mod session;
+mod stalled_write;
 mod websocket;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use entrance::{Entrance, Place};
+use session::{SessionAcceptor, SessionPermit};
 
 use crate::http::{Upgrade, Websockets};
 
@@ -45,11 +45,11 @@ const PATHS: [&str; 2] = ["/socket.io", "/socket.io/"];
 /// How many sessions there may be, also of clients that never come back: a session outlives its last poll by a while.
 const MAX_SESSIONS: usize = 50_000;
 /// How many packets may wait for a client, updates not among them: its greeting, a ping, the answer to a bad request.
-const MAX_WAITING: usize = 16;
+const MAX_BUFFERED_PACKETS: usize = 16;
 /// What a websocket's frames are read into. Clients send next to nothing.
-const READ_BUFFER: usize = 512;
+const READ_BUFFER_SIZE: usize = 512;
 /// How long saying goodbye may take, to clients that do not read.
-const GOODBYE: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How sessions are kept.
 #[derive(Debug, Clone, Copy)]
@@ -90,8 +90,8 @@ struct Shared {
     settings: Settings,
     io: SocketIo,
     engine: SocketIoService<NotFoundService>,
-    places: Arc<Semaphore>,
-    newest: watch::Sender<Option<Update>>,
+    session_permits: Arc<Semaphore>,
+    latest: watch::Sender<Option<Update>>,
     tasks: TaskTracker,
     closed: CancellationToken,
 }
@@ -117,8 +117,8 @@ impl Sockets {
             .ping_timeout(settings.ping_timeout)
             .connect_timeout(settings.connect_timeout)
             .max_payload(settings.max_payload as u64)
-            .max_buffer_size(MAX_WAITING)
-            .ws_read_buffer_size(READ_BUFFER)
+            .max_buffer_size(MAX_BUFFERED_PACKETS)
+            .ws_read_buffer_size(READ_BUFFER_SIZE)
             .ws_max_message_size(settings.max_payload)
             .ws_max_frame_size(settings.max_payload)
             .build_svc();
@@ -126,8 +126,8 @@ impl Sockets {
             settings,
             io,
             engine,
-            places: Arc::new(Semaphore::new(MAX_SESSIONS)),
-            newest: watch::Sender::new(None),
+            session_permits: Arc::new(Semaphore::new(MAX_SESSIONS)),
+            latest: watch::Sender::new(None),
             tasks: TaskTracker::new(),
             closed: CancellationToken::new(),
         }));
@@ -140,8 +140,8 @@ impl Sockets {
     pub fn on_connect(&self, greet: impl Fn(Socket) + Send + Sync + 'static) {
         let greet = Arc::new(greet);
         self.0.io.ns("/", async move |socket: SocketRef| {
-            if let Some(place) = Place::of(&socket) {
-                place.join(&socket);
+            if let Some(permit) = SessionPermit::of(&socket) {
+                permit.join(&socket);
             }
             greet(Socket(socket));
         });
@@ -152,7 +152,7 @@ impl Sockets {
         let cors = Cors::default().allow_any_origin().send_wildcard().allow_any_method().allow_any_header();
         let resource = web::resource(PATHS)
             .wrap(cors)
-            .app_data(web::Data::new(Entrance::open(self)))
+            .app_data(web::Data::new(SessionAcceptor::open(self)))
             .route(web::get().to(polling::get))
             .route(web::post().to(polling::post))
             .default_service(web::to(polling::other));
@@ -161,16 +161,16 @@ impl Sockets {
 
     /// Sends an event with one argument, which is JSON, to every socket that is connected.
     ///
-    /// Returns at once, and the newest wins: a socket that has not taken the one before yet gets this one instead.
+    /// Returns at once, and the latest wins: a socket that has not taken the one before yet gets this one instead.
     pub async fn broadcast(&self, event: &'static str, json: Arc<str>) {
-        self.0.newest.send_replace(Some((event, json)));
+        self.0.latest.send_replace(Some((event, json)));
     }
 
-    /// Makes this the newest update without sending it: who has still to get the one before gets this one instead. Whatever
+    /// Makes this the latest update without sending it: who has still to get the one before gets this one instead. Whatever
     /// a socket is greeted with must be set first, so that no older update follows the greeting.
-    pub fn renew(&self, event: &'static str, json: &Arc<str>) {
-        self.0.newest.send_if_modified(|newest| {
-            *newest = Some((event, Arc::clone(json)));
+    pub fn set_latest(&self, event: &'static str, json: &Arc<str>) {
+        self.0.latest.send_if_modified(|latest| {
+            *latest = Some((event, Arc::clone(json)));
             false
         });
     }
@@ -183,8 +183,8 @@ impl Sockets {
     /// Says goodbye to all, lets nobody in any more, and ends what is still held. The runtimes that serve them have to
     /// live until it returns, which takes two seconds at most.
     pub async fn close(&self) {
-        self.0.places.close();
-        if timeout(GOODBYE, self.0.io.close()).await.is_err() {
+        self.0.session_permits.close();
+        if timeout(CLOSE_TIMEOUT, self.0.io.close()).await.is_err() {
             tracing::warn!("some sockets did not take their goodbye");
         }
         self.0.closed.cancel();
@@ -195,8 +195,8 @@ impl Sockets {
 
 impl Websockets for Sockets {
     fn on_this_thread(&self) -> impl Fn(Upgrade) -> LocalBoxFuture<'static, ()> + Clone + use<> {
-        let entrance = Entrance::open(self);
-        move |upgrade| websocket::take(entrance.clone(), upgrade).boxed_local()
+        let acceptor = SessionAcceptor::open(self);
+        move |upgrade| websocket::take(acceptor.clone(), upgrade).boxed_local()
     }
 
     async fn close(&self) {

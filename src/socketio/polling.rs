@@ -6,56 +6,60 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::Full;
 
-use super::asked::{self, Asked, Transport};
-use super::entrance::Entrance;
-use super::refusal::InvalidRequest::{self, BadRequest};
-use super::refusal::Refusal;
+use super::error::InvalidRequest::{self, BadRequest};
+use super::error::RequestError;
+use super::handshake::{self, HandshakeQuery, Transport};
+use super::session::SessionAcceptor;
 use crate::http::{Problem, body};
 
 /// Opens a session, or waits for the packets of one.
-pub(super) async fn get(entrance: web::Data<Entrance>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    poll(&entrance, &request).await.or_else(Refusal::answer)
+pub(super) async fn get(acceptor: web::Data<SessionAcceptor>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    poll(&acceptor, &request).await.or_else(RequestError::answer)
 }
 
 /// Takes the packets of a session.
 pub(super) async fn post(
-    entrance: web::Data<Entrance>,
+    acceptor: web::Data<SessionAcceptor>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(&entrance, &request, payload).await.or_else(Refusal::answer)
+    take(&acceptor, &request, payload).await.or_else(RequestError::answer)
 }
 
 /// Refuses a request of any other method.
-pub(super) async fn other(entrance: web::Data<Entrance>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let refusal = asked(&entrance, &request).await.map_or_else(|refusal| refusal, |_| BadRequest.into());
+pub(super) async fn other(acceptor: web::Data<SessionAcceptor>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let refusal = handshake_query(&acceptor, &request).await.map_or_else(|refusal| refusal, |_| BadRequest.into());
     refusal.answer()
 }
 
-async fn poll(entrance: &Entrance, request: &HttpRequest) -> Result<HttpResponse, Refusal> {
-    let asked = asked(entrance, request).await?;
-    let request = entrance.admit(&asked, Method::GET, Full::default())?;
-    let closed = entrance.sockets.0.closed.clone();
-    match closed.run_until_cancelled(entrance.ask(request)).await {
+async fn poll(acceptor: &SessionAcceptor, request: &HttpRequest) -> Result<HttpResponse, RequestError> {
+    let query = handshake_query(acceptor, request).await?;
+    let request = acceptor.admit(&query, Method::GET, Full::default())?;
+    let closed = acceptor.sockets.0.closed.clone();
+    match closed.run_until_cancelled(acceptor.ask(request)).await {
         Some(response) => answer(&response),
         None => Err(Problem::unavailable("a poll was held when the server stopped").into()),
     }
 }
 
-async fn take(entrance: &Entrance, request: &HttpRequest, payload: web::Payload) -> Result<HttpResponse, Refusal> {
-    let asked = asked(entrance, request).await?;
-    let packets = body::read_to_end(payload, entrance.sockets.0.settings.max_payload, "body").await?;
-    let request = entrance.admit(&asked, Method::POST, Full::new(packets))?;
-    answer(&entrance.ask(request).await)
+async fn take(
+    acceptor: &SessionAcceptor,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, RequestError> {
+    let query = handshake_query(acceptor, request).await?;
+    let packets = body::read_to_end(payload, acceptor.sockets.0.settings.max_payload, "body").await?;
+    let request = acceptor.admit(&query, Method::POST, Full::new(packets))?;
+    answer(&acceptor.ask(request).await)
 }
 
-async fn asked(entrance: &Entrance, request: &HttpRequest) -> Result<Asked, Refusal> {
-    let asked = Asked::parse(request.query_string(), asked::Method::of(request.method()))?;
-    match (asked.transport, asked.session) {
-        (Transport::Polling, _) => Ok(asked),
+async fn handshake_query(acceptor: &SessionAcceptor, request: &HttpRequest) -> Result<HandshakeQuery, RequestError> {
+    let query = HandshakeQuery::parse(request.query_string(), handshake::Method::of(request.method()))?;
+    match (query.transport, query.session) {
+        (Transport::Polling, _) => Ok(query),
         (Transport::Websocket, None) => Err(BadRequest.into()),
         (Transport::Websocket, Some(session)) => {
-            entrance.check_session(session).await?;
+            acceptor.check_session(session).await?;
             Err(BadRequest.into())
         }
     }
@@ -63,7 +67,7 @@ async fn asked(entrance: &Entrance, request: &HttpRequest) -> Result<Asked, Refu
 
 /// The response as actix-web takes it. engineioxide says 500 where it does not know better, and some errors say nothing;
 /// either way it is the request that was wrong.
-fn answer(response: &http::Response<Bytes>) -> Result<HttpResponse, Refusal> {
+fn answer(response: &http::Response<Bytes>) -> Result<HttpResponse, RequestError> {
     if response.status() != http::StatusCode::OK {
         return Err(InvalidRequest::of(response).unwrap_or(BadRequest).into());
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many sockets share a room. A few kilobytes are touched of each.
-const SEATS: usize = 64;
+const ROOM_SIZE: usize = 64;
 
 /// The rooms of one thread; a clone is the same ones.
 #[derive(Clone)]
@@ -15,7 +15,7 @@ pub(super) struct Rooms(Arc<Shared>);
 struct Shared {
     /// Tells these rooms from those of other threads.
     number: u64,
-    /// How many seats are taken in each.
+    /// How many slots are taken in each.
     taken: Mutex<Vec<usize>>,
 }
 
@@ -26,23 +26,23 @@ impl Rooms {
     }
 
     /// Takes a seat in the first room that has one.
-    pub(super) fn seat(&self) -> Seat {
+    pub(super) fn take_slot(&self) -> RoomSlot {
         let rooms = self.clone();
         let room = self.taken(|taken| {
-            let room = taken.iter().position(|&seats| seats < SEATS).unwrap_or_else(|| {
+            let room = taken.iter().position(|&slots| slots < ROOM_SIZE).unwrap_or_else(|| {
                 taken.push(0);
                 taken.len() - 1
             });
             taken[room] += 1;
             room
         });
-        Seat { rooms, room }
+        RoomSlot { rooms, room }
     }
 
     /// The names of the rooms in which somebody has a seat.
     pub(super) fn names(&self) -> Vec<String> {
         self.taken(|taken| {
-            let occupied = taken.iter().enumerate().filter(|&(_, &seats)| seats > 0);
+            let occupied = taken.iter().enumerate().filter(|&(_, &slots)| slots > 0);
             occupied.map(|(room, _)| self.name(room)).collect()
         })
     }
@@ -56,20 +56,20 @@ impl Rooms {
     }
 }
 
-/// A place in a room, free again when it is dropped.
-pub(super) struct Seat {
+/// A permit in a room, free again when it is dropped.
+pub(super) struct RoomSlot {
     rooms: Rooms,
     room: usize,
 }
 
-impl Seat {
+impl RoomSlot {
     /// The room's name.
     pub(super) fn room(&self) -> String {
         self.rooms.name(self.room)
     }
 }
 
-impl Drop for Seat {
+impl Drop for RoomSlot {
     fn drop(&mut self) {
         self.rooms.taken(|taken| taken[self.room] -= 1);
     }
@@ -82,20 +82,20 @@ mod tests {
     #[test]
     fn a_room_is_filled_before_the_next_one_and_again_when_somebody_has_left() {
         let rooms = Rooms::new();
-        let mut seats: Vec<Seat> = (0..2 * SEATS + 1).map(|_| rooms.seat()).collect();
+        let mut slots: Vec<RoomSlot> = (0..2 * ROOM_SIZE + 1).map(|_| rooms.take_slot()).collect();
         assert_eq!(rooms.names().len(), 3);
-        assert_eq!((seats[0].room(), seats[SEATS - 1].room()), (rooms.name(0), rooms.name(0)));
-        assert_eq!((seats[SEATS].room(), seats[2 * SEATS].room()), (rooms.name(1), rooms.name(2)));
-        seats.drain(SEATS..2 * SEATS);
+        assert_eq!((slots[0].room(), slots[ROOM_SIZE - 1].room()), (rooms.name(0), rooms.name(0)));
+        assert_eq!((slots[ROOM_SIZE].room(), slots[2 * ROOM_SIZE].room()), (rooms.name(1), rooms.name(2)));
+        slots.drain(ROOM_SIZE..2 * ROOM_SIZE);
         assert_eq!(rooms.names(), [rooms.name(0), rooms.name(2)]);
-        assert_eq!(rooms.seat().room(), rooms.name(1));
-        drop(seats);
+        assert_eq!(rooms.take_slot().room(), rooms.name(1));
+        drop(slots);
         assert!(rooms.names().is_empty());
     }
 
     #[test]
     fn the_rooms_of_two_threads_have_different_names() {
-        let [one, other] = [Rooms::new(), Rooms::new()].map(|rooms| rooms.seat().room());
+        let [one, other] = [Rooms::new(), Rooms::new()].map(|rooms| rooms.take_slot().room());
         assert_ne!(one, other);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use m3a3::bus::{self, Bus, BusError, BusTask, Heard, Recorder, Signal, Subscription};
+use m3a3::bus::{self, Bus, BusError, BusTask, Received, Recorder, Signal, Subscription};
 use m3a3::events::{Event, Finished, ImageUploaded, Outcome};
 use m3a3::ids::{ImagePath, UserId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -335,13 +335,13 @@ struct Ledger {
 
 impl Recorder for Ledger {
     type Event = ImageUploaded;
-    type Obstacle = &'static str;
+    type Error = &'static str;
 
-    fn wants(message: &ImageUploaded) -> bool {
+    fn accepts(message: &ImageUploaded) -> bool {
         message.user_id.get() != 7
     }
 
-    async fn record(&mut self, waiting: &mut VecDeque<Heard<ImageUploaded>>) -> Result<(), &'static str> {
+    async fn record(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<(), &'static str> {
         self.attempts.fetch_add(1, Ordering::Relaxed);
         if !self.is_open.load(Ordering::Relaxed) {
             return Err("database is locked");

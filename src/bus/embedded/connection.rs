@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use super::commands::{Context, Session, Store, execute};
 use super::reply::{Protocol, encode};
 use super::request;
-use super::subscribers::{Bell, ClientId};
+use super::subscribers::{ClientId, ClientSignals};
 
 /// How long a connection may take to give the password.
-const STRANGER_TIME: Duration = Duration::from_secs(10);
+const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Replies are written out when they are this many bytes, before more requests are answered.
 const REPLY_CHUNK: usize = 64 << 10;
 const READ_CHUNK: usize = 16 << 10;
@@ -28,39 +28,39 @@ pub type SharedStore = Arc<Mutex<Store>>;
 
 /// Serves a connection until its client goes, is too slow, sends garbage, or the broker stops.
 pub async fn serve(mut stream: TcpStream, id: ClientId, store: SharedStore, shutdown: CancellationToken) {
-    let bell = Bell::default();
-    let mut connection = Connection::open(id, store, bell.clone());
+    let signals = ClientSignals::default();
+    let mut connection = Connection::open(id, store, signals.clone());
     let stop = async {
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = bell.evicted.cancelled() => tracing::warn!(client.id = id, "a slow subscriber was disconnected"),
+            () = signals.evicted.cancelled() => tracing::warn!(client.id = id, "a slow subscriber was disconnected"),
         }
     };
-    // A client that went without a word is the usual end.
+    // A client that went without a arg is the usual end.
     let _ = stream.set_nodelay(true);
     tokio::select! {
-        _ = converse(&mut stream, &mut connection, &bell) => {}
+        _ = run_session(&mut stream, &mut connection, &signals) => {}
         () = stop => {}
     }
 }
 
-async fn converse(stream: &mut TcpStream, connection: &mut Connection, bell: &Bell) -> io::Result<()> {
+async fn run_session(stream: &mut TcpStream, connection: &mut Connection, signals: &ClientSignals) -> io::Result<()> {
     let (mut reader, mut writer) = stream.split();
     let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
-    let deadline = Instant::now() + STRANGER_TIME;
+    let deadline = Instant::now() + AUTH_TIMEOUT;
     loop {
         input.reserve(READ_CHUNK);
         tokio::select! {
-            () = bell.messages.notified() => connection.take_messages(&mut output),
+            () = signals.messages.notified() => connection.take_messages(&mut output),
             read = reader.read_buf(&mut input) => {
                 if read? == 0 {
                     return Ok(());
                 }
             }
-            () = sleep_until(deadline), if connection.is_stranger() => return Ok(()),
+            () = sleep_until(deadline), if connection.is_unauthenticated() => return Ok(()),
         }
         loop {
-            let state = connection.answer(&mut input, &mut output);
+            let state = connection.handle_requests(&mut input, &mut output);
             write(&mut writer, &mut output).await?;
             match state {
                 State::Waiting => break,
@@ -98,17 +98,17 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(id: ClientId, store: SharedStore, bell: Bell) -> Self {
+    fn open(id: ClientId, store: SharedStore, signals: ClientSignals) -> Self {
         let authenticated = {
             let mut store = lock(&store);
-            store.subscribers.connect(id, bell);
+            store.subscribers.connect(id, signals);
             store.password.is_empty()
         };
         let (protocol, name, transaction, quit) = (Protocol::Resp2, None, None, false);
         Self { store, session: Session { id, authenticated, protocol, name, transaction, quit } }
     }
 
-    fn is_stranger(&self) -> bool {
+    fn is_unauthenticated(&self) -> bool {
         !self.session.authenticated
     }
 
@@ -117,14 +117,14 @@ impl Connection {
     }
 
     /// Answers the requests in `input`.
-    fn answer(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> State {
+    fn handle_requests(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> State {
         while output.len() < REPLY_CHUNK {
-            match request::take(input, self.is_stranger()) {
+            match request::take(input, self.is_unauthenticated()) {
                 Ok(None) => return State::Waiting,
-                Ok(Some(words)) if words.is_empty() => {}
-                Ok(Some(words)) => self.run(words, output),
-                Err(garbled) => {
-                    output.extend_from_slice(format!("-{garbled}\r\n").as_bytes());
+                Ok(Some(args)) if args.is_empty() => {}
+                Ok(Some(args)) => self.run(args, output),
+                Err(error) => {
+                    output.extend_from_slice(format!("-{error}\r\n").as_bytes());
                     return State::Closed;
                 }
             }
@@ -135,13 +135,13 @@ impl Connection {
         State::Busy
     }
 
-    fn run(&mut self, words: Vec<bytes::Bytes>, output: &mut BytesMut) {
+    fn run(&mut self, args: Vec<bytes::Bytes>, output: &mut BytesMut) {
         let mut store = lock(&self.store);
         store.keys.advance(unix_milliseconds());
-        let answer = execute(&mut Context { store: &mut store, session: &mut self.session }, words);
+        let result = execute(&mut Context { store: &mut store, session: &mut self.session }, args);
         output.extend_from_slice(&store.subscribers.take_outbox(self.session.id));
         drop(store);
-        encode(&answer, self.session.protocol, output);
+        encode(&result, self.session.protocol, output);
     }
 }
 
@@ -172,23 +172,23 @@ mod tests {
 
     fn conversation(password: &str, input: &[u8]) -> String {
         let store = Arc::new(Mutex::new(new_store(password.to_owned())));
-        let mut connection = Connection::open(1, store, Bell::default());
+        let mut connection = Connection::open(1, store, ClientSignals::default());
         let (mut input, mut output) = (BytesMut::from(input), BytesMut::new());
-        while connection.answer(&mut input, &mut output) == State::Busy {}
+        while connection.handle_requests(&mut input, &mut output) == State::Busy {}
         String::from_utf8_lossy(&output).into_owned()
     }
 
     #[test]
     fn nothing_works_before_the_password() {
-        let answers = conversation("secret", b"GET k\r\nAUTH wrong\r\nHELLO 3 AUTH default secret\r\nGET k\r\n");
-        assert!(answers.starts_with("-NOAUTH Authentication required.\r\n-WRONGPASS"), "{answers}");
-        assert!(answers.ends_with("_\r\n"), "{answers}");
+        let results = conversation("secret", b"GET k\r\nAUTH wrong\r\nHELLO 3 AUTH default secret\r\nGET k\r\n");
+        assert!(results.starts_with("-NOAUTH Authentication required.\r\n-WRONGPASS"), "{results}");
+        assert!(results.ends_with("_\r\n"), "{results}");
     }
 
     #[test]
     fn garbage_is_told_and_ends_the_connection() {
-        let answers = conversation("", b"PING\r\n*1\r\n:1\r\nPING\r\n");
-        assert_eq!(answers, "+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n");
+        let results = conversation("", b"PING\r\n*1\r\n:1\r\nPING\r\n");
+        assert_eq!(results, "+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n");
     }
 
     const WORDS: &str = "(multi|exec|discard|watch|unwatch|subscribe|punsubscribe|zadd|zrange|zrevrank|set|incrby|expire|hello|client|\

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 
-use super::reply::Refusal;
+use super::reply::CommandError;
 use super::sorted_set::SortedSet;
 use super::watches::Watches;
 
@@ -73,11 +73,11 @@ impl Keyspace {
     ///
     /// # Errors
     /// When it holds something else.
-    pub fn text(&self, key: &[u8]) -> Result<Option<&Bytes>, Refusal> {
+    pub fn text(&self, key: &[u8]) -> Result<Option<&Bytes>, CommandError> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
-            Some(Value::Sorted(_)) => Err(Refusal::WrongType),
+            Some(Value::Sorted(_)) => Err(CommandError::WrongType),
         }
     }
 
@@ -85,11 +85,11 @@ impl Keyspace {
     ///
     /// # Errors
     /// When it holds something else.
-    pub fn sorted(&self, key: &[u8]) -> Result<Option<&SortedSet>, Refusal> {
+    pub fn sorted(&self, key: &[u8]) -> Result<Option<&SortedSet>, CommandError> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Sorted(set)) => Ok(Some(set)),
-            Some(Value::Text(_)) => Err(Refusal::WrongType),
+            Some(Value::Text(_)) => Err(CommandError::WrongType),
         }
     }
 
@@ -100,10 +100,10 @@ impl Keyspace {
     pub fn change_sorted<T>(
         &mut self,
         key: &[u8],
-        change: impl FnOnce(&mut SortedSet) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
+        change: impl FnOnce(&mut SortedSet) -> Result<T, CommandError>,
+    ) -> Result<T, CommandError> {
         let (outcome, changed, empty) = match self.entries.get_mut(key) {
-            Some(Entry { value: Value::Text(_), .. }) => return Err(Refusal::WrongType),
+            Some(Entry { value: Value::Text(_), .. }) => return Err(CommandError::WrongType),
             Some(Entry { value: Value::Sorted(set), .. }) => {
                 let before = set.changes();
                 let outcome = change(set);

@@ -1,11 +1,11 @@
 //! The embedded broker: as much of Redis as m3a3 uses, inside the process.
 //!
 //! Owns the listener, the connections and, in memory only, the keys and subscriptions. It speaks RESP2 and RESP3 like
-//! Redis 7.0, so that the bus talks to it like to any Redis; what it does not know it refuses in Redis' own words.
+//! Redis 7.0, so that the bus talks to it like to any Redis; what it does not know it refuses in Redis' own args.
 //! It never writes to disk (except that [`BrokerFile`] tells where it is) and never pretends to be more than it is:
 //! losing it loses the keys and the messages on their way.
 
-mod address;
+mod broker_file;
 mod commands;
 mod connection;
 mod glob;
@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use address::{BrokerFile, discover};
+pub use broker_file::{BrokerFile, discover};
 use commands::Store;
 use keyspace::Keyspace;
 use subscribers::{ClientId, Subscribers};

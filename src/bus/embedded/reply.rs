@@ -1,4 +1,4 @@
-//! What the broker answers, and how that is written in RESP2 and RESP3.
+//! What the broker results, and how that is written in RESP2 and RESP3.
 //!
 //! Owns the wire form of replies (the Redis serialization protocol specification) and the wording of errors, which is
 //! Redis' own because clients compare it. `redis-protocol` reads the requests but does not write the replies: it spells
@@ -19,8 +19,8 @@ pub enum Protocol {
     Resp3,
 }
 
-/// The answer to a command: a reply, or a refusal in Redis' words.
-pub type Answer = Result<Reply, Refusal>;
+/// The result to a command: a reply, or a error in Redis' args.
+pub type CommandResult = Result<Reply, CommandError>;
 
 /// A reply; what RESP2 lacks is written as Redis writes it there.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,10 +37,10 @@ pub enum Reply {
     Text(String),
     /// Nothing.
     Null,
-    /// No array, as EXEC answers when a watched key has changed.
+    /// No array, as EXEC results when a watched key has changed.
     NullArray,
     /// Several replies in one.
-    Array(Vec<Answer>),
+    Array(Vec<CommandResult>),
     /// Members with their scores: pairs in RESP3, a flat array in RESP2.
     Scored(Vec<(Bytes, f64)>),
     /// Names with values: a map in RESP3, a flat array in RESP2.
@@ -81,9 +81,9 @@ impl Reply {
             Self::Text(text) => bulk(out, text.as_bytes()),
             Self::Null => out.put_slice(if resp3 { b"_\r\n" } else { b"$-1\r\n" }),
             Self::NullArray => out.put_slice(if resp3 { b"_\r\n" } else { b"*-1\r\n" }),
-            Self::Array(answers) => {
-                line(out, '*', answers.len());
-                answers.iter().for_each(|answer| encode(answer, protocol, out));
+            Self::Array(results) => {
+                line(out, '*', results.len());
+                results.iter().for_each(|result| encode(result, protocol, out));
             }
             Self::Scored(pairs) => {
                 line(out, '*', if resp3 { pairs.len() } else { pairs.len() * 2 });
@@ -115,12 +115,12 @@ impl Reply {
     }
 }
 
-/// Appends an answer's wire form.
-pub fn encode(answer: &Answer, protocol: Protocol, out: &mut BytesMut) {
-    match answer {
+/// Appends an result's wire form.
+pub fn encode(result: &CommandResult, protocol: Protocol, out: &mut BytesMut) {
+    match result {
         Ok(reply) => reply.encode(protocol, out),
         // An error is one line, and parts of it may come from the client.
-        Err(refusal) => line(out, '-', refusal.to_string().replace(['\r', '\n'], " ")),
+        Err(error) => line(out, '-', error.to_string().replace(['\r', '\n'], " ")),
     }
 }
 
@@ -137,7 +137,7 @@ fn bulk(out: &mut BytesMut, bytes: &[u8]) {
 
 /// Why a command is refused; the texts are those of Redis 7.0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum CommandError {
     /// The connection has not given the password.
     #[error("NOAUTH Authentication required.")]
     NoAuth,
@@ -245,7 +245,7 @@ pub enum Refusal {
     ExecAbort,
     /// An EXEC that was refused itself, for the reason given; it ends the transaction all the same.
     #[error("EXECABORT Transaction discarded because of: {}", .0.to_string().trim_start_matches("ERR "))]
-    ExecRefused(#[source] Box<Refusal>),
+    ExecRefused(#[source] Box<CommandError>),
     /// A command that has no meaning inside MULTI.
     #[error("ERR Command not allowed inside a transaction")]
     NotInTransaction,
@@ -264,7 +264,7 @@ pub enum Refusal {
 }
 
 /// Client bytes for an error message: at most 128, up to the first NUL, as C prints them.
-pub fn shown(bytes: &[u8], at_most: usize) -> String {
+pub fn lossy_prefix(bytes: &[u8], at_most: usize) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()).min(at_most);
     String::from_utf8_lossy(&bytes[..end]).into_owned()
 }
@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn an_error_stays_on_one_line_whatever_the_client_sent() {
         let mut out = BytesMut::new();
-        encode(&Err(Refusal::HelloOption("a\r\n+OK".into())), Protocol::Resp3, &mut out);
+        encode(&Err(CommandError::HelloOption("a\r\n+OK".into())), Protocol::Resp3, &mut out);
         assert_eq!(&out[..], b"-ERR Syntax error in HELLO option 'a  +OK'\r\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Requests on the wire: from bytes to a command's words.
+//! Requests on the wire: from bytes to a command's args.
 //!
 //! Owns the limits. A request is checked before `redis-protocol` sees it: its decoder recurses into nested arrays and
 //! trusts announced lengths, while a request is always one flat array of bulk strings, or one line. The wording of the
@@ -10,18 +10,18 @@ use redis_protocol::resp2::types::BytesFrame;
 
 /// The most bytes that a request may have, its framing included.
 pub const MAX_REQUEST: usize = 4 << 20;
-/// The most words that a request may have.
-pub const MAX_WORDS: usize = 1 << 16;
+/// The most args that a request may have.
+pub const MAX_ARGS: usize = 1 << 16;
 /// The longest line, be it a whole inline request or a length.
 pub const MAX_LINE: usize = 64 << 10;
 
-/// What a stranger may send before the password: enough for HELLO and AUTH.
-const STRANGER_MAX_WORDS: usize = 10;
-const STRANGER_MAX_BULK: usize = 16_384;
+/// What a unauthenticated may send before the password: enough for HELLO and AUTH.
+const UNAUTHENTICATED_MAX_ARGS: usize = 10;
+const UNAUTHENTICATED_MAX_BULK: usize = 16_384;
 
 /// Bytes that are no request; the connection cannot be read any further.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Garbled {
+pub enum ProtocolError {
     /// A line that does not end.
     #[error("ERR Protocol error: too big inline request")]
     InlineTooBig,
@@ -36,7 +36,7 @@ pub enum Garbled {
     Count,
     /// A long request before the password.
     #[error("ERR Protocol error: unauthenticated multibulk length")]
-    StrangerCount,
+    UnauthenticatedCount,
     /// Something other than a bulk string inside the array.
     #[error("ERR Protocol error: expected '$', got '{}'", printable(*.0))]
     ExpectedBulk(u8),
@@ -46,9 +46,9 @@ pub enum Garbled {
     /// A bulk string's length that is no number, or too large.
     #[error("ERR Protocol error: invalid bulk length")]
     Bulk,
-    /// A long word before the password.
+    /// A long arg before the password.
     #[error("ERR Protocol error: unauthenticated bulk length")]
-    StrangerBulk,
+    UnauthenticatedBulk,
 }
 
 /// A byte for a message of one line.
@@ -56,58 +56,62 @@ fn printable(byte: u8) -> char {
     if byte.is_ascii_graphic() { char::from(byte) } else { ' ' }
 }
 
-/// Takes the next request off the front of `buffer`: its words, which may be none (an empty line), or `None` while it
+/// Takes the next request off the front of `buffer`: its args, which may be none (an empty line), or `None` while it
 /// is incomplete.
 ///
 /// # Errors
-/// When the bytes are no request or exceed a limit, which is tighter for a `stranger` (before the password).
-pub fn take(buffer: &mut BytesMut, stranger: bool) -> Result<Option<Vec<Bytes>>, Garbled> {
+/// When the bytes are no request or exceed a limit, which is tighter for a `unauthenticated` (before the password).
+pub fn take(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec<Bytes>>, ProtocolError> {
     match buffer.first() {
         None => Ok(None),
-        Some(b'*') => take_array(buffer, stranger),
+        Some(b'*') => take_array(buffer, unauthenticated),
         Some(_) => take_line(buffer),
     }
 }
 
-fn take_array(buffer: &mut BytesMut, stranger: bool) -> Result<Option<Vec<Bytes>>, Garbled> {
-    let Some(end) = array_end(buffer, stranger)? else { return Ok(None) };
+fn take_array(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+    let Some(end) = array_end(buffer, unauthenticated)? else { return Ok(None) };
     let mut request = buffer.split_to(end);
-    let words = match decode_bytes_mut(&mut request) {
-        Ok(Some((BytesFrame::Array(words), ..))) => words,
+    let args = match decode_bytes_mut(&mut request) {
+        Ok(Some((BytesFrame::Array(args), ..))) => args,
         // `*-1`, which asks for nothing.
         Ok(Some((BytesFrame::Null, ..))) => Vec::new(),
-        Ok(_) | Err(_) => return Err(Garbled::Count),
+        Ok(_) | Err(_) => return Err(ProtocolError::Count),
     };
-    let word = |frame| match frame {
-        BytesFrame::BulkString(word) => Ok(word),
-        _ => Err(Garbled::Bulk),
+    let arg = |frame| match frame {
+        BytesFrame::BulkString(arg) => Ok(arg),
+        _ => Err(ProtocolError::Bulk),
     };
-    words.into_iter().map(word).collect::<Result<_, _>>().map(Some)
+    args.into_iter().map(arg).collect::<Result<_, _>>().map(Some)
 }
 
 /// Where the array at the front of `buffer` ends, if all of it is there.
-fn array_end(buffer: &[u8], stranger: bool) -> Result<Option<usize>, Garbled> {
-    let Some((count, mut at)) = length(buffer, 1, Garbled::CountTooBig, Garbled::Count)? else { return Ok(None) };
-    let count = if count < 0 { 0 } else { usize::try_from(count).map_err(|_| Garbled::Count)? };
-    if stranger && count > STRANGER_MAX_WORDS {
-        return Err(Garbled::StrangerCount);
+fn array_end(buffer: &[u8], unauthenticated: bool) -> Result<Option<usize>, ProtocolError> {
+    let Some((count, mut at)) = length(buffer, 1, ProtocolError::CountTooBig, ProtocolError::Count)? else {
+        return Ok(None);
+    };
+    let count = if count < 0 { 0 } else { usize::try_from(count).map_err(|_| ProtocolError::Count)? };
+    if unauthenticated && count > UNAUTHENTICATED_MAX_ARGS {
+        return Err(ProtocolError::UnauthenticatedCount);
     }
-    if count > MAX_WORDS {
-        return Err(Garbled::Count);
+    if count > MAX_ARGS {
+        return Err(ProtocolError::Count);
     }
     for _ in 0..count {
         match buffer.get(at) {
             None => return Ok(None),
             Some(b'$') => {}
-            Some(other) => return Err(Garbled::ExpectedBulk(*other)),
+            Some(other) => return Err(ProtocolError::ExpectedBulk(*other)),
         }
-        let Some((size, start)) = length(buffer, at + 1, Garbled::BulkTooBig, Garbled::Bulk)? else { return Ok(None) };
-        let size = usize::try_from(size).map_err(|_| Garbled::Bulk)?;
-        if stranger && size > STRANGER_MAX_BULK {
-            return Err(Garbled::StrangerBulk);
+        let Some((size, start)) = length(buffer, at + 1, ProtocolError::BulkTooBig, ProtocolError::Bulk)? else {
+            return Ok(None);
+        };
+        let size = usize::try_from(size).map_err(|_| ProtocolError::Bulk)?;
+        if unauthenticated && size > UNAUTHENTICATED_MAX_BULK {
+            return Err(ProtocolError::UnauthenticatedBulk);
         }
         if size > MAX_REQUEST || start + size + 2 > MAX_REQUEST {
-            return Err(Garbled::Bulk);
+            return Err(ProtocolError::Bulk);
         }
         at = start + size + 2;
     }
@@ -115,7 +119,12 @@ fn array_end(buffer: &[u8], stranger: bool) -> Result<Option<usize>, Garbled> {
 }
 
 /// The number from `at` up to CRLF, and where the bytes after it begin.
-fn length(buffer: &[u8], at: usize, endless: Garbled, wrong: Garbled) -> Result<Option<(i64, usize)>, Garbled> {
+fn length(
+    buffer: &[u8],
+    at: usize,
+    endless: ProtocolError,
+    wrong: ProtocolError,
+) -> Result<Option<(i64, usize)>, ProtocolError> {
     let rest = buffer.get(at..).unwrap_or_default();
     match rest.iter().take(MAX_LINE).position(|byte| *byte == b'\r') {
         None if rest.len() >= MAX_LINE => Err(endless),
@@ -139,16 +148,16 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     if canonical { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
-fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<Bytes>>, Garbled> {
+fn take_line(buffer: &mut BytesMut) -> Result<Option<Vec<Bytes>>, ProtocolError> {
     let Some(end) = buffer.iter().take(MAX_LINE).position(|byte| *byte == b'\n') else {
-        return if buffer.len() >= MAX_LINE { Err(Garbled::InlineTooBig) } else { Ok(None) };
+        return if buffer.len() >= MAX_LINE { Err(ProtocolError::InlineTooBig) } else { Ok(None) };
     };
     let line = buffer.split_to(end + 1).freeze();
     if line.iter().any(|byte| matches!(byte, b'"' | b'\'')) {
-        return Err(Garbled::InlineQuotes);
+        return Err(ProtocolError::InlineQuotes);
     }
-    let words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    Ok(Some(words.map(|word| line.slice_ref(word)).collect()))
+    let args = line.split(u8::is_ascii_whitespace).filter(|arg| !arg.is_empty());
+    Ok(Some(args.map(|arg| line.slice_ref(arg)).collect()))
 }
 
 #[cfg(test)]
@@ -157,15 +166,15 @@ mod tests {
 
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Option<Vec<Bytes>>, Garbled> {
+    fn read(bytes: &[u8]) -> Result<Option<Vec<Bytes>>, ProtocolError> {
         take(&mut BytesMut::from(bytes), false)
     }
 
     #[test]
     fn a_request_is_an_array_of_bulk_strings_or_a_line() {
-        let words = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k")];
-        assert_eq!(read(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"), Ok(Some(words.clone())));
-        assert_eq!(read(b"GET  k\r\n"), Ok(Some(words)));
+        let args = vec![Bytes::from_static(b"GET"), Bytes::from_static(b"k")];
+        assert_eq!(read(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n"), Ok(Some(args.clone())));
+        assert_eq!(read(b"GET  k\r\n"), Ok(Some(args)));
         assert_eq!(read(b"\r\n"), Ok(Some(vec![])));
         assert_eq!(read(b"*0\r\n"), Ok(Some(vec![])));
         assert_eq!(read(b"*-1\r\n"), Ok(Some(vec![])));
@@ -181,16 +190,16 @@ mod tests {
 
     #[test]
     fn announced_sizes_are_refused_before_their_bytes_come() {
-        assert_eq!(read(b"*99999999999\r\n"), Err(Garbled::Count));
-        assert_eq!(read(b"*1\r\n$99999999\r\n"), Err(Garbled::Bulk));
-        assert_eq!(read(b"*1\r\n$-1\r\n"), Err(Garbled::Bulk));
-        assert_eq!(read(b"*1\r\n*1\r\n*1\r\n"), Err(Garbled::ExpectedBulk(b'*')));
-        assert_eq!(read(b"*+1\r\n"), Err(Garbled::Count));
-        assert_eq!(read(&[b'x'; MAX_LINE]), Err(Garbled::InlineTooBig));
-        assert_eq!(read(&[b"*".as_slice(), &[b'1'; MAX_LINE]].concat()), Err(Garbled::CountTooBig));
-        let stranger = |bytes: &[u8]| take(&mut BytesMut::from(bytes), true);
-        assert_eq!(stranger(b"*11\r\n"), Err(Garbled::StrangerCount));
-        assert_eq!(stranger(b"*1\r\n$16385\r\n"), Err(Garbled::StrangerBulk));
+        assert_eq!(read(b"*99999999999\r\n"), Err(ProtocolError::Count));
+        assert_eq!(read(b"*1\r\n$99999999\r\n"), Err(ProtocolError::Bulk));
+        assert_eq!(read(b"*1\r\n$-1\r\n"), Err(ProtocolError::Bulk));
+        assert_eq!(read(b"*1\r\n*1\r\n*1\r\n"), Err(ProtocolError::ExpectedBulk(b'*')));
+        assert_eq!(read(b"*+1\r\n"), Err(ProtocolError::Count));
+        assert_eq!(read(&[b'x'; MAX_LINE]), Err(ProtocolError::InlineTooBig));
+        assert_eq!(read(&[b"*".as_slice(), &[b'1'; MAX_LINE]].concat()), Err(ProtocolError::CountTooBig));
+        let unauthenticated = |bytes: &[u8]| take(&mut BytesMut::from(bytes), true);
+        assert_eq!(unauthenticated(b"*11\r\n"), Err(ProtocolError::UnauthenticatedCount));
+        assert_eq!(unauthenticated(b"*1\r\n$16385\r\n"), Err(ProtocolError::UnauthenticatedBulk));
     }
 
     #[test]
@@ -201,14 +210,14 @@ mod tests {
             request.extend_from_slice(&[b'x'; 524_288]);
             request.extend_from_slice(b"\r\n");
         }
-        assert_eq!(take(&mut request, false), Err(Garbled::Bulk));
+        assert_eq!(take(&mut request, false), Err(ProtocolError::Bulk));
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), stranger in any::<bool>()) {
+        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), unauthenticated in any::<bool>()) {
             let mut buffer = BytesMut::from(&bytes[..]);
-            while let Ok(Some(_)) = take(&mut buffer, stranger) {}
+            while let Ok(Some(_)) = take(&mut buffer, unauthenticated) {}
         }
 
         #[test]
@@ -218,15 +227,15 @@ mod tests {
         }
 
         #[test]
-        fn every_word_comes_back(words in proptest::collection::vec(any::<Vec<u8>>(), 1..9)) {
-            let mut wire = format!("*{}\r\n", words.len()).into_bytes();
-            for word in &words {
-                wire.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
-                wire.extend_from_slice(word);
+        fn every_word_comes_back(args in proptest::collection::vec(any::<Vec<u8>>(), 1..9)) {
+            let mut wire = format!("*{}\r\n", args.len()).into_bytes();
+            for arg in &args {
+                wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
+                wire.extend_from_slice(arg);
                 wire.extend_from_slice(b"\r\n");
             }
-            let words: Vec<Bytes> = words.into_iter().map(Bytes::from).collect();
-            prop_assert_eq!(read(&wire), Ok(Some(words)));
+            let args: Vec<Bytes> = args.into_iter().map(Bytes::from).collect();
+            prop_assert_eq!(read(&wire), Ok(Some(args)));
         }
     }
 }

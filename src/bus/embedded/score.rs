@@ -2,20 +2,20 @@
 //!
 //! Owns the two conversions and nothing else.
 
-use super::reply::Refusal;
+use super::reply::CommandError;
 
 /// Reads a score: decimal, with an exponent or not, or `inf`, `+inf`, `-inf`, `infinity`.
 ///
 /// # Errors
-/// [`Refusal::NotAFloat`] for anything else: no number, NaN, or out of a double's range.
-pub fn parse(text: &[u8]) -> Result<f64, Refusal> {
-    let text = std::str::from_utf8(text).map_err(|_| Refusal::NotAFloat)?;
-    let score: f64 = text.parse().map_err(|_| Refusal::NotAFloat)?;
+/// [`CommandError::NotAFloat`] for anything else: no number, NaN, or out of a double's range.
+pub fn parse(text: &[u8]) -> Result<f64, CommandError> {
+    let text = std::str::from_utf8(text).map_err(|_| CommandError::NotAFloat)?;
+    let score: f64 = text.parse().map_err(|_| CommandError::NotAFloat)?;
     let named = text.bytes().any(|byte| matches!(byte, b'i' | b'I'));
     let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
     let underflow = score == 0.0 && mantissa.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
     if score.is_nan() || (score.is_infinite() && !named) || underflow {
-        return Err(Refusal::NotAFloat);
+        return Err(CommandError::NotAFloat);
     }
     Ok(score)
 }

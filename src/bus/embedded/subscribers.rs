@@ -21,7 +21,7 @@ pub type ClientId = u64;
 
 /// What a connection listens to: names of channels, or patterns of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum SubscriptionKind {
     /// SUBSCRIBE.
     Channel,
     /// PSUBSCRIBE.
@@ -30,7 +30,7 @@ pub enum Kind {
 
 /// How the broker reaches a connection's task.
 #[derive(Debug, Clone, Default)]
-pub struct Bell {
+pub struct ClientSignals {
     /// Rings when messages wait.
     pub messages: Arc<Notify>,
     /// Cancelled when the client was too slow.
@@ -40,17 +40,17 @@ pub struct Bell {
 #[derive(Debug)]
 struct Client {
     protocol: Protocol,
-    bell: Bell,
+    signals: ClientSignals,
     outbox: BytesMut,
     channels: BTreeSet<Bytes>,
     patterns: BTreeSet<Bytes>,
 }
 
 impl Client {
-    fn listens(&mut self, kind: Kind) -> &mut BTreeSet<Bytes> {
+    fn names_mut(&mut self, kind: SubscriptionKind) -> &mut BTreeSet<Bytes> {
         match kind {
-            Kind::Channel => &mut self.channels,
-            Kind::Pattern => &mut self.patterns,
+            SubscriptionKind::Channel => &mut self.channels,
+            SubscriptionKind::Pattern => &mut self.patterns,
         }
     }
 
@@ -58,13 +58,13 @@ impl Client {
     fn deliver(&mut self, message: &[u8]) -> bool {
         if self.outbox.len() + message.len() > MAX_OUTBOX {
             self.outbox = BytesMut::new();
-            self.bell.evicted.cancel();
+            self.signals.evicted.cancel();
         }
-        if self.bell.evicted.is_cancelled() {
+        if self.signals.evicted.is_cancelled() {
             return false;
         }
         self.outbox.extend_from_slice(message);
-        self.bell.messages.notify_one();
+        self.signals.messages.notify_one();
         true
     }
 }
@@ -79,9 +79,9 @@ pub struct Subscribers {
 
 impl Subscribers {
     /// A connection came.
-    pub fn connect(&mut self, id: ClientId, bell: Bell) {
+    pub fn connect(&mut self, id: ClientId, signals: ClientSignals) {
         let (protocol, outbox) = (Protocol::Resp2, BytesMut::new());
-        let client = Client { protocol, bell, outbox, channels: BTreeSet::new(), patterns: BTreeSet::new() };
+        let client = Client { protocol, signals, outbox, channels: BTreeSet::new(), patterns: BTreeSet::new() };
         self.clients.insert(id, client);
     }
 
@@ -89,10 +89,10 @@ impl Subscribers {
     pub fn disconnect(&mut self, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
         for channel in &client.channels {
-            leave(&mut self.channels, channel, id);
+            remove_subscriber(&mut self.channels, channel, id);
         }
         for pattern in &client.patterns {
-            leave(&mut self.patterns, pattern, id);
+            remove_subscriber(&mut self.patterns, pattern, id);
         }
     }
 
@@ -102,7 +102,7 @@ impl Subscribers {
     }
 
     /// Messages to this client are written in that protocol from now on.
-    pub fn speak(&mut self, id: ClientId, protocol: Protocol) {
+    pub fn set_protocol(&mut self, id: ClientId, protocol: Protocol) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.protocol = protocol;
         }
@@ -119,25 +119,25 @@ impl Subscribers {
     }
 
     /// What a client listens to.
-    pub fn names(&mut self, id: ClientId, kind: Kind) -> Vec<Bytes> {
-        self.clients.get_mut(&id).map(|client| client.listens(kind).iter().cloned().collect()).unwrap_or_default()
+    pub fn names(&mut self, id: ClientId, kind: SubscriptionKind) -> Vec<Bytes> {
+        self.clients.get_mut(&id).map(|client| client.names_mut(kind).iter().cloned().collect()).unwrap_or_default()
     }
 
     /// A client begins to listen.
-    pub fn subscribe(&mut self, id: ClientId, kind: Kind, name: &[u8]) {
+    pub fn subscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
         // A copy of its own: the bytes of a request belong to a whole read buffer.
         let name = Bytes::copy_from_slice(name);
         if let Some(client) = self.clients.get_mut(&id) {
-            client.listens(kind).insert(name.clone());
+            client.names_mut(kind).insert(name.clone());
             self.listeners(kind).entry(name).or_default().insert(id);
         }
     }
 
     /// A client stops listening.
-    pub fn unsubscribe(&mut self, id: ClientId, kind: Kind, name: &[u8]) {
+    pub fn unsubscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
         if let Some(client) = self.clients.get_mut(&id) {
-            client.listens(kind).remove(name);
-            leave(self.listeners(kind), name, id);
+            client.names_mut(kind).remove(name);
+            remove_subscriber(self.listeners(kind), name, id);
         }
     }
 
@@ -170,7 +170,7 @@ impl Subscribers {
     }
 
     /// How many clients listen to this channel by its name.
-    pub fn listening(&self, channel: &[u8]) -> usize {
+    pub fn subscriber_count(&self, channel: &[u8]) -> usize {
         self.channels.get(channel).map_or(0, HashSet::len)
     }
 
@@ -179,10 +179,10 @@ impl Subscribers {
         self.patterns.len()
     }
 
-    fn listeners(&mut self, kind: Kind) -> &mut HashMap<Bytes, HashSet<ClientId>> {
+    fn listeners(&mut self, kind: SubscriptionKind) -> &mut HashMap<Bytes, HashSet<ClientId>> {
         match kind {
-            Kind::Channel => &mut self.channels,
-            Kind::Pattern => &mut self.patterns,
+            SubscriptionKind::Channel => &mut self.channels,
+            SubscriptionKind::Pattern => &mut self.patterns,
         }
     }
 }
@@ -203,7 +203,7 @@ fn deliver(clients: &mut HashMap<ClientId, Client>, ids: &HashSet<ClientId>, mes
     receivers
 }
 
-fn leave(listeners: &mut HashMap<Bytes, HashSet<ClientId>>, name: &[u8], id: ClientId) {
+fn remove_subscriber(listeners: &mut HashMap<Bytes, HashSet<ClientId>>, name: &[u8], id: ClientId) {
     if let Some(ids) = listeners.get_mut(name) {
         ids.remove(&id);
         if ids.is_empty() {
@@ -219,10 +219,10 @@ mod tests {
     #[test]
     fn a_client_that_does_not_read_is_evicted_and_the_others_are_not() {
         let mut subscribers = Subscribers::default();
-        let (slow, quick) = (Bell::default(), Bell::default());
-        for (id, bell) in [(1, &slow), (2, &quick)] {
-            subscribers.connect(id, bell.clone());
-            subscribers.subscribe(id, Kind::Channel, b"c");
+        let (slow, quick) = (ClientSignals::default(), ClientSignals::default());
+        for (id, signals) in [(1, &slow), (2, &quick)] {
+            subscribers.connect(id, signals.clone());
+            subscribers.subscribe(id, SubscriptionKind::Channel, b"c");
         }
         let (channel, payload) = (Bytes::from_static(b"c"), Bytes::from(vec![0; MAX_OUTBOX / 4]));
         for _ in 0..3 {
@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn nothing_of_a_client_remains_when_it_goes() {
         let mut subscribers = Subscribers::default();
-        subscribers.connect(1, Bell::default());
-        subscribers.subscribe(1, Kind::Channel, b"c");
-        subscribers.subscribe(1, Kind::Pattern, b"p*");
+        subscribers.connect(1, ClientSignals::default());
+        subscribers.subscribe(1, SubscriptionKind::Channel, b"c");
+        subscribers.subscribe(1, SubscriptionKind::Pattern, b"p*");
         subscribers.disconnect(1);
         assert!(subscribers.channels.is_empty() && subscribers.patterns.is_empty() && subscribers.clients.is_empty());
     }

@@ -60,8 +60,8 @@ pub(crate) fn start(
             .configure(health::routes(readiness.clone()))
             .configure(metrics::routes(metrics.clone(), admin_auth.clone()))
             .configure(openapi::routes(description.clone()))
+            .configure(leaderboard::routes(board.clone()))
             .configure(orders::routes(orders.clone()));
-        leaderboard::routes(&board, services);
         polled.routes(services);
     };
     let drain = drain(config).min(MAX_HTTP_DRAIN);
@@ -81,10 +81,10 @@ fn readiness(runtime: &Runtime, config: &Config, scoring: &Scoring) -> Readiness
     })
 }
 
-fn metrics(runtime: &Runtime, board: &leaderboard::Api, sockets: &Sockets) -> Metrics {
-    let (audience, sockets, board) = (board.audience.clone(), sockets.clone(), board.clone());
+fn metrics(runtime: &Runtime, board: &leaderboard::State, sockets: &Sockets) -> Metrics {
+    let (feeds, sockets, board) = (board.feeds.clone(), sockets.clone(), board.clone());
     redis_and_jobs(&runtime.database, &runtime.bus)
-        .with_value("m3a3_feeds", "Open leaderboard feeds", Kind::Gauge, move || audience.feeds() as f64)
+        .with_value("m3a3_feeds", "Open leaderboard feeds", Kind::Gauge, move || feeds.open_count() as f64)
         .with_value("m3a3_sockets", "Connected sockets", Kind::Gauge, move || sockets.connected() as f64)
         .with("m3a3_players", "Players on the leaderboard", Kind::Gauge, move || {
             let board = board.clone();
@@ -94,15 +94,15 @@ fn metrics(runtime: &Runtime, board: &leaderboard::Api, sockets: &Sockets) -> Me
 }
 
 /// Starts the roles behind the leaderboard's routes.
-fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::Api {
+fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::State {
     let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
     let shutdown = runtime.shutdown.token();
     let (scoring, scores) = Scoring::new(database.clone(), &bus);
     let interval = config.game.broadcast_interval;
-    let (broadcast, audience) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
+    let (broadcast, feeds) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
     runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
     runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    leaderboard::Api { scoring, bus, database, audience, auth, shutdown }
+    leaderboard::State { scoring, bus, database, feeds, auth, shutdown }
 }
 
 /// Starts the roles beside the order routes: the intake of orders from other programs and, if configured, the webhook.

@@ -74,7 +74,7 @@ impl Runtime {
     /// if it is up.
     pub(crate) async fn try_redis(&self) {
         // Without Redis the process starts all the same.
-        let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.tried()).await;
+        let _ = timeout(FIRST_CONNECT_TIMEOUT, self.bus.first_attempt_ended()).await;
     }
 
     /// The state of the image routes and the thumbnail worker.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-use super::super::store::{InRedis, Mode, Proposal};
+use super::super::store::{Mode, RedisScore, Submission};
 use super::*;
 use crate::bus::BusError;
 use crate::db::{Location, WriterThread};
@@ -266,15 +266,15 @@ impl Model {
                 mirror
             }),
             _ => {
-                let proposals: Vec<Proposal> = (0..self.rng.random_range(1..4))
-                    .map(|_| Proposal {
+                let submissions: Vec<Submission> = (0..self.rng.random_range(1..4))
+                    .map(|_| Submission {
                         name: player(&mut self.rng).parse().unwrap(),
                         mode: [Mode::Set, Mode::Add][self.rng.random_range(0..2)],
                         score: Score::new(f64::from(self.rng.random_range(1..100))).unwrap(),
-                        in_redis: InRedis::Known(None),
+                        redis_score: RedisScore::Known(None),
                     })
                     .collect();
-                let committed = self.database.write(move |connection| store::commit(connection, &proposals));
+                let committed = self.database.write(move |connection| store::commit(connection, &submissions));
                 let commit = committed.await.unwrap();
                 tokio::spawn(async move {
                     mirror.follow(&commit, &[]).await;

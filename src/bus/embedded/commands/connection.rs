@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 
-use super::super::reply::{Answer, Protocol, Refusal, Reply, shown};
+use super::super::reply::{CommandError, CommandResult, Protocol, Reply, lossy_prefix};
 use super::{Allowed, Command, Context, bulk_or_null, container, integer, option};
 
-/// The version of Redis whose answers the broker gives.
+/// The version of Redis whose results the broker gives.
 pub const VERSION: &str = "7.0.0";
 
 pub const COMMANDS: &[Command] = &[
@@ -21,19 +21,19 @@ pub const COMMANDS: &[Command] = &[
     Command::new("select", 2, select),
 ];
 
-fn auth(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    match words {
-        [_] if context.store.password.is_empty() => Err(Refusal::NoPasswordSet),
+fn auth(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    match args {
+        [_] if context.store.password.is_empty() => Err(CommandError::NoPasswordSet),
         [password] => authenticate(context, b"default", password),
         [user, password] => authenticate(context, user, password),
-        _ => Err(Refusal::Syntax),
+        _ => Err(CommandError::Syntax),
     }
 }
 
-fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Answer {
+fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> CommandResult {
     let right = context.store.password.is_empty() || same(password, context.store.password.as_bytes());
     if user != b"default" || !right {
-        return Err(Refusal::WrongPass);
+        return Err(CommandError::WrongPass);
     }
     context.session.authenticated = true;
     Ok(Reply::OK)
@@ -46,14 +46,14 @@ fn same(given: &[u8], expected: &[u8]) -> bool {
 }
 
 /// `HELLO [version [AUTH user password] [SETNAME name]]`.
-fn hello(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let mut protocol = context.session.protocol;
     let mut name = None;
-    if let Some((version, mut options)) = words.split_first() {
-        protocol = match integer(version).map_err(|_| Refusal::ProtocolNotAnInteger)? {
+    if let Some((version, mut options)) = args.split_first() {
+        protocol = match integer(version).map_err(|_| CommandError::ProtocolNotAnInteger)? {
             2 => Protocol::Resp2,
             3 => Protocol::Resp3,
-            _ => return Err(Refusal::NoProto),
+            _ => return Err(CommandError::NoProto),
         };
         while let Some((first, rest)) = options.split_first() {
             options = match (&option(first)[..], rest) {
@@ -65,18 +65,18 @@ fn hello(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
                     name = Some(checked_name(given)?);
                     rest
                 }
-                _ => return Err(Refusal::HelloOption(shown(first, 128))),
+                _ => return Err(CommandError::HelloOption(lossy_prefix(first, 128))),
             };
         }
     }
     if !context.session.authenticated {
-        return Err(Refusal::HelloNoAuth);
+        return Err(CommandError::HelloNoAuth);
     }
     if let Some(name) = name {
         context.session.name = name;
     }
     context.session.protocol = protocol;
-    context.store.subscribers.speak(context.session.id, protocol);
+    context.store.subscribers.set_protocol(context.session.id, protocol);
     Ok(Reply::Map(vec![
         ("server", Reply::text("redis")),
         ("version", Reply::text(VERSION)),
@@ -89,26 +89,26 @@ fn hello(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
 }
 
 /// A client's name; none for the empty one.
-fn checked_name(name: &Bytes) -> Result<Option<Bytes>, Refusal> {
+fn checked_name(name: &Bytes) -> Result<Option<Bytes>, CommandError> {
     if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
         Ok((!name.is_empty()).then(|| Bytes::copy_from_slice(name)))
     } else {
-        Err(Refusal::ClientName)
+        Err(CommandError::ClientName)
     }
 }
 
-fn client_getname(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn client_getname(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     Ok(bulk_or_null(context.session.name.as_ref()))
 }
 
-fn client_setname(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    if let [name] = words {
+fn client_setname(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    if let [name] = args {
         context.session.name = checked_name(name)?;
     }
     Ok(Reply::OK)
 }
 
-fn client_id(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn client_id(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     Ok(id(context))
 }
 
@@ -116,18 +116,18 @@ fn id(context: &Context<'_>) -> Reply {
     Reply::Integer(i64::try_from(context.session.id).unwrap_or(i64::MAX))
 }
 
-fn echo(_: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(bulk_or_null(words.first()))
+fn echo(_: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(bulk_or_null(args.first()))
 }
 
-fn ping(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+fn ping(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let subscribed =
         context.session.protocol == Protocol::Resp2 && context.store.subscribers.subscriptions(context.session.id) > 0;
-    match words {
-        [_, _, ..] => Err(Refusal::Arity("ping")),
+    match args {
+        [_, _, ..] => Err(CommandError::Arity("ping")),
         // A RESP2 client that listens tells replies from messages by their being arrays.
         _ if subscribed => {
-            let text = words.first().cloned().unwrap_or_default();
+            let text = args.first().cloned().unwrap_or_default();
             Ok(Reply::Push(vec![Reply::text("pong"), Reply::Bulk(text)]))
         }
         [text] => Ok(Reply::Bulk(text.clone())),
@@ -135,14 +135,14 @@ fn ping(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
     }
 }
 
-fn quit(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn quit(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     context.session.quit = true;
     Ok(Reply::OK)
 }
 
-fn select(_: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    match integer(words.first().map_or(&b""[..], |word| word))? {
+fn select(_: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    match integer(args.first().map_or(&b""[..], |arg| arg))? {
         0 => Ok(Reply::OK),
-        _ => Err(Refusal::DatabaseOutOfRange),
+        _ => Err(CommandError::DatabaseOutOfRange),
     }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::keyspace::Value;
-use super::super::reply::{Answer, Refusal, Reply, shown};
+use super::super::reply::{CommandError, CommandResult, Reply, lossy_prefix};
 use super::{Command, Context, integer};
 
 pub const COMMANDS: &[Command] = &[
@@ -18,16 +18,16 @@ pub const COMMANDS: &[Command] = &[
     Command::new("unlink", -2, del),
 ];
 
-fn del(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(Reply::count(words.iter().filter(|key| context.store.keys.remove(key)).count()))
+fn del(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(Reply::count(args.iter().filter(|key| context.store.keys.remove(key)).count()))
 }
 
-fn exists(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(Reply::count(words.iter().filter(|key| context.store.keys.get(key).is_some()).count()))
+fn exists(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(Reply::count(args.iter().filter(|key| context.store.keys.get(key).is_some()).count()))
 }
 
-fn kind(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let value = words.first().and_then(|key| context.store.keys.get(key));
+fn kind(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let value = args.first().and_then(|key| context.store.keys.get(key));
     Ok(Reply::Status(match value {
         None => "none",
         Some(Value::Text(_)) => "string",
@@ -35,22 +35,22 @@ fn kind(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
     }))
 }
 
-fn expire(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    expire_in(context, words, 1000, "expire")
+fn expire(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    expire_in(context, args, 1000, "expire")
 }
 
-fn pexpire(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    expire_in(context, words, 1, "pexpire")
+fn pexpire(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    expire_in(context, args, 1, "pexpire")
 }
 
-fn expire_in(context: &mut Context<'_>, words: &[Bytes], unit: i64, command: &'static str) -> Answer {
-    let [key, time, options @ ..] = words else { return Err(Refusal::Syntax) };
+fn expire_in(context: &mut Context<'_>, args: &[Bytes], unit: i64, command: &'static str) -> CommandResult {
+    let [key, time, options @ ..] = args else { return Err(CommandError::Syntax) };
     if let Some(option) = options.first() {
-        return Err(Refusal::UnsupportedOption(shown(option, 128)));
+        return Err(CommandError::UnsupportedOption(lossy_prefix(option, 128)));
     }
     let now = context.store.keys.now();
     let deadline = integer(time)?.checked_mul(unit).and_then(|time| time.checked_add(now));
-    let deadline = deadline.ok_or(Refusal::ExpireTime(command))?;
+    let deadline = deadline.ok_or(CommandError::ExpireTime(command))?;
     let found = if deadline <= now {
         context.store.keys.remove(key)
     } else {
@@ -59,26 +59,26 @@ fn expire_in(context: &mut Context<'_>, words: &[Bytes], unit: i64, command: &'s
     Ok(Reply::Integer(found.into()))
 }
 
-fn persist(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+fn persist(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let keys = &mut context.store.keys;
-    let mortal = words.first().filter(|key| keys.deadline(key).flatten().is_some());
+    let mortal = args.first().filter(|key| keys.deadline(key).flatten().is_some());
     Ok(Reply::Integer(mortal.is_some_and(|key| keys.set_deadline(key, None)).into()))
 }
 
-fn ttl(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(Reply::Integer(match time_left(context, words) {
+fn ttl(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(Reply::Integer(match time_left(context, args) {
         Ok(milliseconds) => (milliseconds + 500) / 1000,
         Err(why_none) => why_none,
     }))
 }
 
-fn pttl(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(Reply::Integer(time_left(context, words).unwrap_or_else(|why_none| why_none)))
+fn pttl(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(Reply::Integer(time_left(context, args).unwrap_or_else(|why_none| why_none)))
 }
 
 /// The milliseconds that a key has left, or -2 without the key, -1 without a deadline.
-fn time_left(context: &Context<'_>, words: &[Bytes]) -> Result<i64, i64> {
+fn time_left(context: &Context<'_>, args: &[Bytes]) -> Result<i64, i64> {
     let keys = &context.store.keys;
-    let deadline = words.first().and_then(|key| keys.deadline(key)).ok_or(-2)?.ok_or(-1)?;
+    let deadline = args.first().and_then(|key| keys.deadline(key)).ok_or(-2)?.ok_or(-1)?;
     Ok((deadline - keys.now()).max(0))
 }

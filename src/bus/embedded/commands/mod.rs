@@ -1,4 +1,4 @@
-//! The commands: what each is called, how many words it has, where it is allowed, and what it does.
+//! The commands: what each is called, how many args it has, where it is allowed, and what it does.
 //!
 //! Owns the table and the order of the checks before a command runs, which is Redis' order. Each family of commands is
 //! one file that lists its own.
@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 
 use super::keyspace::Keyspace;
-use super::reply::{Answer, Protocol, Refusal, Reply, shown};
+use super::reply::{CommandError, CommandResult, Protocol, Reply, lossy_prefix};
 use super::request;
 use super::subscribers::{ClientId, Subscribers};
 pub use transactions::Transaction;
@@ -64,12 +64,12 @@ pub struct Context<'a> {
 pub struct Command {
     /// Its name in small letters, with a subcommand behind `|`.
     name: &'static str,
-    /// How many words it has, its name included; negative for at least so many.
+    /// How many args it has, its name included; negative for at least so many.
     arity: i8,
     /// Where it is allowed beyond the usual.
     allowed: Allowed,
-    /// What it does with the words behind its name.
-    run: fn(&mut Context<'_>, &[Bytes]) -> Answer,
+    /// What it does with the args behind its name.
+    run: fn(&mut Context<'_>, &[Bytes]) -> CommandResult,
 }
 
 /// Where a command is allowed.
@@ -90,7 +90,7 @@ enum Allowed {
 }
 
 impl Command {
-    const fn new(name: &'static str, arity: i8, run: fn(&mut Context<'_>, &[Bytes]) -> Answer) -> Self {
+    const fn new(name: &'static str, arity: i8, run: fn(&mut Context<'_>, &[Bytes]) -> CommandResult) -> Self {
         Self { name, arity, allowed: Allowed::Usually, run }
     }
 
@@ -99,8 +99,8 @@ impl Command {
         self
     }
 
-    /// How many words its name has.
-    fn words(&self) -> usize {
+    /// How many args its name has.
+    fn name_len(&self) -> usize {
         if self.name.contains('|') { 2 } else { 1 }
     }
 }
@@ -119,71 +119,71 @@ static COMMANDS: LazyLock<HashMap<&str, &Command>> = LazyLock::new(|| {
 });
 
 /// Runs a request, or queues it inside MULTI, or refuses it.
-pub fn execute(context: &mut Context<'_>, words: Vec<Bytes>) -> Answer {
-    let command = match admit(context, &words) {
+pub fn execute(context: &mut Context<'_>, args: Vec<Bytes>) -> CommandResult {
+    let command = match admit(context, &args) {
         Ok(command) => command,
-        Err(refusal) => return Err(refused(context, &words, refusal)),
+        Err(error) => return Err(refused(context, &args, error)),
     };
     let at_once = matches!(command.allowed, Allowed::InsideMulti | Allowed::Always);
     match &mut context.session.transaction {
-        Some(transaction) if !at_once => transaction.queue(command, words),
-        _ => run(context, command, &words),
+        Some(transaction) if !at_once => transaction.queue(command, args),
+        _ => run(context, command, &args),
     }
 }
 
-/// What a refusal means for the transaction that the connection may be in.
-fn refused(context: &mut Context<'_>, words: &[Bytes], refusal: Refusal) -> Refusal {
-    if words.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
+/// What a error means for the transaction that the connection may be in.
+fn refused(context: &mut Context<'_>, args: &[Bytes], error: CommandError) -> CommandError {
+    if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"exec")) {
         context.session.transaction = None;
         context.store.keys.watches.forget(context.session.id);
-        return Refusal::ExecRefused(Box::new(refusal));
+        return CommandError::ExecRefused(Box::new(error));
     }
     if let Some(transaction) = &mut context.session.transaction {
         transaction.spoil();
     }
-    refusal
+    error
 }
 
 /// Runs an admitted command.
-fn run(context: &mut Context<'_>, command: &Command, words: &[Bytes]) -> Answer {
-    (command.run)(context, words.get(command.words()..).unwrap_or_default())
+fn run(context: &mut Context<'_>, command: &Command, args: &[Bytes]) -> CommandResult {
+    (command.run)(context, args.get(command.name_len()..).unwrap_or_default())
 }
 
 /// Finds the command of a request and checks that it may run here.
-fn admit(context: &Context<'_>, words: &[Bytes]) -> Result<&'static Command, Refusal> {
-    let command = find(words)?;
+fn admit(context: &Context<'_>, args: &[Bytes]) -> Result<&'static Command, CommandError> {
+    let command = find(args)?;
     let (least, exact) = (usize::from(command.arity.unsigned_abs()), command.arity > 0);
-    if words.len() < least || (exact && words.len() > least) {
-        return Err(Refusal::Arity(command.name));
+    if args.len() < least || (exact && args.len() > least) {
+        return Err(CommandError::Arity(command.name));
     }
     let session = &context.session;
     if !session.authenticated && !matches!(command.allowed, Allowed::BeforeAuth | Allowed::Always) {
-        return Err(Refusal::NoAuth);
+        return Err(CommandError::NoAuth);
     }
     let subscribed = session.protocol == Protocol::Resp2 && context.store.subscribers.subscriptions(session.id) > 0;
     let listener = matches!(command.allowed, Allowed::WhileSubscribed | Allowed::OutsideMultiOnly | Allowed::Always);
     if subscribed && !listener {
-        return Err(Refusal::Subscribed(command.name));
+        return Err(CommandError::Subscribed(command.name));
     }
     if session.transaction.is_some() && command.allowed == Allowed::OutsideMultiOnly {
-        return Err(Refusal::NotInTransaction);
+        return Err(CommandError::NotInTransaction);
     }
     Ok(command)
 }
 
-fn find(words: &[Bytes]) -> Result<&'static Command, Refusal> {
-    let lower = |word: &Bytes| String::from_utf8_lossy(word).to_ascii_lowercase();
-    let Some((first, rest)) = words.split_first() else { return Err(unknown(words)) };
+fn find(args: &[Bytes]) -> Result<&'static Command, CommandError> {
+    let lower = |arg: &Bytes| String::from_utf8_lossy(arg).to_ascii_lowercase();
+    let Some((first, rest)) = args.split_first() else { return Err(unknown(args)) };
     let name = lower(first);
-    let Some(command) = COMMANDS.get(name.as_str()).filter(|command| command.words() == 1) else {
-        return Err(unknown(words));
+    let Some(command) = COMMANDS.get(name.as_str()).filter(|command| command.name_len() == 1) else {
+        return Err(unknown(args));
     };
     let Some(second) = rest.first().filter(|_| is_container(&name)) else { return Ok(command) };
     let full = format!("{name}|{}", lower(second));
-    COMMANDS
-        .get(full.as_str())
-        .copied()
-        .ok_or_else(|| Refusal::UnknownSubcommand { name: shown(second, 128), container: name.to_ascii_uppercase() })
+    COMMANDS.get(full.as_str()).copied().ok_or_else(|| CommandError::UnknownSubcommand {
+        name: lossy_prefix(second, 128),
+        container: name.to_ascii_uppercase(),
+    })
 }
 
 /// Whether this command consists of subcommands only.
@@ -192,31 +192,32 @@ fn is_container(name: &str) -> bool {
 }
 
 /// What a container does by itself: nothing, since its arity asks for a subcommand.
-fn container(_: &mut Context<'_>, _: &[Bytes]) -> Answer {
-    Err(Refusal::Syntax)
+fn container(_: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
+    Err(CommandError::Syntax)
 }
 
-fn unknown(words: &[Bytes]) -> Refusal {
-    const SHOWN: usize = 128;
-    let (name, arguments) = words.split_first().map(|(name, rest)| (shown(name, SHOWN), rest)).unwrap_or_default();
+fn unknown(args: &[Bytes]) -> CommandError {
+    const MAX_ECHOED: usize = 128;
+    let (name, arguments) =
+        args.split_first().map(|(name, rest)| (lossy_prefix(name, MAX_ECHOED), rest)).unwrap_or_default();
     let mut beginning = String::new();
     for argument in arguments {
-        if beginning.len() >= SHOWN {
+        if beginning.len() >= MAX_ECHOED {
             break;
         }
-        let argument = shown(argument, SHOWN - beginning.len());
+        let argument = lossy_prefix(argument, MAX_ECHOED - beginning.len());
         beginning.push_str(&format!("'{argument}' "));
     }
-    Refusal::UnknownCommand { name, beginning }
+    CommandError::UnknownCommand { name, beginning }
 }
 
-fn integer(word: &[u8]) -> Result<i64, Refusal> {
-    request::integer(word).ok_or(Refusal::NotAnInteger)
+fn integer(arg: &[u8]) -> Result<i64, CommandError> {
+    request::integer(arg).ok_or(CommandError::NotAnInteger)
 }
 
 /// An option's name in capitals, for comparing.
-fn option(word: &[u8]) -> Vec<u8> {
-    word.to_ascii_uppercase()
+fn option(arg: &[u8]) -> Vec<u8> {
+    arg.to_ascii_uppercase()
 }
 
 /// Bytes or nothing.

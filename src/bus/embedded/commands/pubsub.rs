@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::reply::{Answer, Refusal, Reply};
-use super::super::subscribers::Kind;
+use super::super::reply::{CommandError, CommandResult, Reply};
+use super::super::subscribers::SubscriptionKind;
 use super::{Allowed, Command, Context, container};
 
 pub const COMMANDS: &[Command] = &[
@@ -18,28 +18,28 @@ pub const COMMANDS: &[Command] = &[
     Command::new("unsubscribe", -1, unsubscribe).allowed(Allowed::OutsideMultiOnly),
 ];
 
-fn publish(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [channel, payload] = words else { return Err(Refusal::Syntax) };
+fn publish(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [channel, payload] = args else { return Err(CommandError::Syntax) };
     Ok(Reply::count(context.store.subscribers.publish(channel, payload)))
 }
 
-fn subscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(listen(context, words, Kind::Channel, "subscribe"))
+fn subscribe(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(subscribe_each(context, args, SubscriptionKind::Channel, "subscribe"))
 }
 
-fn psubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(listen(context, words, Kind::Pattern, "psubscribe"))
+fn psubscribe(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(subscribe_each(context, args, SubscriptionKind::Pattern, "psubscribe"))
 }
 
-fn unsubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(ignore(context, words, Kind::Channel, "unsubscribe"))
+fn unsubscribe(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(unsubscribe_each(context, args, SubscriptionKind::Channel, "unsubscribe"))
 }
 
-fn punsubscribe(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    Ok(ignore(context, words, Kind::Pattern, "punsubscribe"))
+fn punsubscribe(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    Ok(unsubscribe_each(context, args, SubscriptionKind::Pattern, "punsubscribe"))
 }
 
-fn listen(context: &mut Context<'_>, names: &[Bytes], kind: Kind, command: &'static str) -> Reply {
+fn subscribe_each(context: &mut Context<'_>, names: &[Bytes], kind: SubscriptionKind, command: &'static str) -> Reply {
     let each = |name: &Bytes| {
         context.store.subscribers.subscribe(context.session.id, kind, name);
         confirmation(context, command, Reply::Bulk(name.clone()))
@@ -48,7 +48,12 @@ fn listen(context: &mut Context<'_>, names: &[Bytes], kind: Kind, command: &'sta
 }
 
 /// Without names, everything of that kind.
-fn ignore(context: &mut Context<'_>, names: &[Bytes], kind: Kind, command: &'static str) -> Reply {
+fn unsubscribe_each(
+    context: &mut Context<'_>,
+    names: &[Bytes],
+    kind: SubscriptionKind,
+    command: &'static str,
+) -> Reply {
     let all = context.store.subscribers.names(context.session.id, kind);
     let names = if names.is_empty() { &all[..] } else { names };
     if names.is_empty() {
@@ -66,20 +71,20 @@ fn confirmation(context: &Context<'_>, command: &'static str, name: Reply) -> Re
     Reply::Push(vec![Reply::text(command), name, Reply::count(left)])
 }
 
-fn pubsub_channels(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let ([] | [_]) = words else {
-        return Err(Refusal::SubcommandSyntax { name: "CHANNELS", container: "PUBSUB" });
+fn pubsub_channels(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let ([] | [_]) = args else {
+        return Err(CommandError::SubcommandSyntax { name: "CHANNELS", container: "PUBSUB" });
     };
-    let channels = context.store.subscribers.channels(words.first());
+    let channels = context.store.subscribers.channels(args.first());
     Ok(Reply::Array(channels.into_iter().map(|channel| Ok(Reply::Bulk(channel))).collect()))
 }
 
-fn pubsub_numsub(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
+fn pubsub_numsub(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let subscribers = &context.store.subscribers;
-    let each = |channel: &Bytes| [Reply::Bulk(channel.clone()), Reply::count(subscribers.listening(channel))];
-    Ok(Reply::Array(words.iter().flat_map(each).map(Ok).collect()))
+    let each = |channel: &Bytes| [Reply::Bulk(channel.clone()), Reply::count(subscribers.subscriber_count(channel))];
+    Ok(Reply::Array(args.iter().flat_map(each).map(Ok).collect()))
 }
 
-fn pubsub_numpat(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn pubsub_numpat(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     Ok(Reply::count(context.store.subscribers.patterns()))
 }

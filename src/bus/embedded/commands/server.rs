@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 
-use super::super::reply::{Answer, Refusal, Reply};
+use super::super::reply::{CommandError, CommandResult, Reply};
 use super::connection::VERSION;
 use super::{Command, Context, option};
 
@@ -15,23 +15,23 @@ pub const COMMANDS: &[Command] = &[
     Command::new("info", -1, info),
 ];
 
-fn dbsize(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn dbsize(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     Ok(Reply::count(context.store.keys.len()))
 }
 
-fn flush(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    match words {
+fn flush(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    match args {
         [] => {}
         [mode] if matches!(&option(mode)[..], b"SYNC" | b"ASYNC") => {}
-        _ => return Err(Refusal::Syntax),
+        _ => return Err(CommandError::Syntax),
     }
     context.store.keys.clear();
     Ok(Reply::OK)
 }
 
 /// `INFO [section …]`, with the few fields that mean something here.
-fn info(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let asked: Vec<Vec<u8>> = words.iter().map(|word| option(word)).collect();
+fn info(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let asked: Vec<Vec<u8>> = args.iter().map(|arg| option(arg)).collect();
     let all = |section: &Vec<u8>| matches!(&section[..], b"ALL" | b"DEFAULT" | b"EVERYTHING");
     let store = &context.store;
     let server = format!("redis_version:{VERSION}\r\nredis_mode:standalone\r\nrun_id:{}\r\n", store.run_id);

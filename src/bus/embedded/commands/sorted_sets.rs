@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::reply::{Answer, Refusal, Reply};
+use super::super::reply::{CommandError, CommandResult, Reply};
 use super::super::score;
 use super::super::sorted_set::{Direction, SortedSet};
 use super::{Command, Context, integer, option};
@@ -34,9 +34,9 @@ struct AddOptions {
 
 impl AddOptions {
     /// Reads the options; the rest are the scores and members.
-    fn parse(mut words: &[Bytes]) -> (Self, &[Bytes]) {
+    fn parse(mut args: &[Bytes]) -> (Self, &[Bytes]) {
         let mut options = Self::default();
-        while let Some((first, rest)) = words.split_first() {
+        while let Some((first, rest)) = args.split_first() {
             match &option(first)[..] {
                 b"NX" => options.only_new = true,
                 b"XX" => options.only_there = true,
@@ -46,29 +46,29 @@ impl AddOptions {
                 b"INCR" => options.increment = true,
                 _ => break,
             }
-            words = rest;
+            args = rest;
         }
-        (options, words)
+        (options, args)
     }
 
-    fn check(&self, pairs: &[Bytes]) -> Result<(), Refusal> {
+    fn check(&self, pairs: &[Bytes]) -> Result<(), CommandError> {
         if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
-            return Err(Refusal::Syntax);
+            return Err(CommandError::Syntax);
         }
         if self.only_new && self.only_there {
-            return Err(Refusal::XxAndNx);
+            return Err(CommandError::XxAndNx);
         }
         if usize::from(self.only_new) + usize::from(self.only_greater) + usize::from(self.only_less) > 1 {
-            return Err(Refusal::GtLtNx);
+            return Err(CommandError::GtLtNx);
         }
         if self.increment && pairs.len() > 2 {
-            return Err(Refusal::IncrSinglePair);
+            return Err(CommandError::IncrSinglePair);
         }
         Ok(())
     }
 
     /// The score to set, if the options let it be set.
-    fn admit(&self, before: Option<f64>, given: f64) -> Result<Option<f64>, Refusal> {
+    fn admit(&self, before: Option<f64>, given: f64) -> Result<Option<f64>, CommandError> {
         let Some(before) = before else { return Ok((!self.only_there).then_some(given)) };
         if self.only_new {
             return Ok(None);
@@ -80,13 +80,13 @@ impl AddOptions {
 }
 
 /// `ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member …]`.
-fn zadd(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, words @ ..] = words else { return Err(Refusal::Syntax) };
-    let (options, pairs) = AddOptions::parse(words);
+fn zadd(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, args @ ..] = args else { return Err(CommandError::Syntax) };
+    let (options, pairs) = AddOptions::parse(args);
     options.check(pairs)?;
     let pair = |pair: &[Bytes]| match pair {
         [given, member] => Ok((score::parse(given)?, member.clone())),
-        _ => Err(Refusal::Syntax),
+        _ => Err(CommandError::Syntax),
     };
     let pairs = pairs.chunks(2).map(pair).collect::<Result<Vec<_>, _>>()?;
     context.store.keys.change_sorted(key, |set| {
@@ -107,8 +107,8 @@ fn zadd(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
     })
 }
 
-fn zincrby(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, by, member] = words else { return Err(Refusal::Syntax) };
+fn zincrby(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, by, member] = args else { return Err(CommandError::Syntax) };
     let by = score::parse(by)?;
     context.store.keys.change_sorted(key, |set| {
         let after = set.score(member).map_or(Ok(by), |before| sum(before, by))?;
@@ -117,31 +117,31 @@ fn zincrby(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
     })
 }
 
-fn sum(before: f64, by: f64) -> Result<f64, Refusal> {
+fn sum(before: f64, by: f64) -> Result<f64, CommandError> {
     let after = before + by;
-    if after.is_nan() { Err(Refusal::ScoreNan) } else { Ok(after) }
+    if after.is_nan() { Err(CommandError::ScoreNan) } else { Ok(after) }
 }
 
-fn zrem(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, members @ ..] = words else { return Err(Refusal::Syntax) };
+fn zrem(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, members @ ..] = args else { return Err(CommandError::Syntax) };
     context
         .store
         .keys
         .change_sorted(key, |set| Ok(Reply::count(members.iter().filter(|member| set.remove(member)).count())))
 }
 
-fn zcard(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key] = words else { return Err(Refusal::Syntax) };
+fn zcard(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key] = args else { return Err(CommandError::Syntax) };
     Ok(Reply::count(context.store.keys.sorted(key)?.map_or(0, SortedSet::len)))
 }
 
-fn zscore(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, member] = words else { return Err(Refusal::Syntax) };
+fn zscore(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, member] = args else { return Err(CommandError::Syntax) };
     Ok(score_of(context.store.keys.sorted(key)?, member))
 }
 
-fn zmscore(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, members @ ..] = words else { return Err(Refusal::Syntax) };
+fn zmscore(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, members @ ..] = args else { return Err(CommandError::Syntax) };
     let set = context.store.keys.sorted(key)?;
     Ok(Reply::Array(members.iter().map(|member| Ok(score_of(set, member))).collect()))
 }
@@ -150,23 +150,23 @@ fn score_of(set: Option<&SortedSet>, member: &[u8]) -> Reply {
     set.and_then(|set| set.score(member)).map_or(Reply::Null, Reply::Double)
 }
 
-fn zrank(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    rank(context, words, Direction::Ascending)
+fn zrank(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    rank(context, args, Direction::Ascending)
 }
 
-fn zrevrank(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    rank(context, words, Direction::Descending)
+fn zrevrank(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    rank(context, args, Direction::Descending)
 }
 
-fn rank(context: &Context<'_>, words: &[Bytes], direction: Direction) -> Answer {
-    let [key, member] = words else { return Err(Refusal::Syntax) };
+fn rank(context: &Context<'_>, args: &[Bytes], direction: Direction) -> CommandResult {
+    let [key, member] = args else { return Err(CommandError::Syntax) };
     let rank = context.store.keys.sorted(key)?.and_then(|set| set.rank(member, direction));
     Ok(rank.map_or(Reply::Null, Reply::count))
 }
 
 /// `ZCOUNT key min max`, where `(` before a bound leaves it out.
-fn zcount(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    let [key, min, max] = words else { return Err(Refusal::Syntax) };
+fn zcount(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    let [key, min, max] = args else { return Err(CommandError::Syntax) };
     let ((min, min_out), (max, max_out)) = (bound(min)?, bound(max)?);
     let Some(set) = context.store.keys.sorted(key)? else { return Ok(Reply::Integer(0)) };
     let below = set.before_score(|score| score < min || (min_out && score == min));
@@ -174,28 +174,28 @@ fn zcount(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
     Ok(Reply::count(up_to.saturating_sub(below)))
 }
 
-fn bound(word: &[u8]) -> Result<(f64, bool), Refusal> {
-    let (number, left_out) = word.strip_prefix(b"(").map_or((word, false), |number| (number, true));
-    Ok((score::parse(number).map_err(|_| Refusal::BoundNotAFloat)?, left_out))
+fn bound(arg: &[u8]) -> Result<(f64, bool), CommandError> {
+    let (number, left_out) = arg.strip_prefix(b"(").map_or((arg, false), |number| (number, true));
+    Ok((score::parse(number).map_err(|_| CommandError::BoundNotAFloat)?, left_out))
 }
 
 /// `ZRANGE key first last [REV] [WITHSCORES]`; ranges by score and by name are not there.
-fn zrange(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    range(context, words, Direction::Ascending, true)
+fn zrange(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    range(context, args, Direction::Ascending, true)
 }
 
-fn zrevrange(context: &mut Context<'_>, words: &[Bytes]) -> Answer {
-    range(context, words, Direction::Descending, false)
+fn zrevrange(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    range(context, args, Direction::Descending, false)
 }
 
-fn range(context: &Context<'_>, words: &[Bytes], mut direction: Direction, may_turn: bool) -> Answer {
-    let [key, first, last, options @ ..] = words else { return Err(Refusal::Syntax) };
+fn range(context: &Context<'_>, args: &[Bytes], mut direction: Direction, may_turn: bool) -> CommandResult {
+    let [key, first, last, options @ ..] = args else { return Err(CommandError::Syntax) };
     let mut with_scores = false;
-    for word in options {
-        match &option(word)[..] {
+    for arg in options {
+        match &option(arg)[..] {
             b"WITHSCORES" => with_scores = true,
             b"REV" if may_turn => direction = Direction::Descending,
-            _ => return Err(Refusal::Syntax),
+            _ => return Err(CommandError::Syntax),
         }
     }
     let (first, last) = (integer(first)?, integer(last)?);

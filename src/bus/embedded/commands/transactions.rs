@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::super::reply::{Answer, Refusal, Reply};
+use super::super::reply::{CommandError, CommandResult, Reply};
 use super::{Allowed, Command, Context, run};
 
 pub const COMMANDS: &[Command] = &[
@@ -17,7 +17,7 @@ pub const COMMANDS: &[Command] = &[
 
 /// The most commands that wait for EXEC.
 const MAX_COMMANDS: usize = 10_000;
-/// The most bytes that their words have together.
+/// The most bytes that their args have together.
 const MAX_BYTES: usize = 4 << 20;
 
 /// The commands since MULTI.
@@ -43,59 +43,59 @@ impl Transaction {
     }
 
     /// Keeps a command for EXEC.
-    pub fn queue(&mut self, command: &'static Command, words: Vec<Bytes>) -> Answer {
-        self.bytes += words.iter().map(Bytes::len).sum::<usize>();
+    pub fn queue(&mut self, command: &'static Command, args: Vec<Bytes>) -> CommandResult {
+        self.bytes += args.iter().map(Bytes::len).sum::<usize>();
         if self.commands.len() >= MAX_COMMANDS || self.bytes > MAX_BYTES {
             self.spoil();
-            return Err(Refusal::TransactionTooLarge);
+            return Err(CommandError::TransactionTooLarge);
         }
         if !self.spoilt {
-            self.commands.push((command, words));
+            self.commands.push((command, args));
         }
         Ok(Reply::Status("QUEUED"))
     }
 }
 
-fn multi(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn multi(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     if context.session.transaction.is_some() {
-        return Err(Refusal::NestedMulti);
+        return Err(CommandError::NestedMulti);
     }
     context.session.transaction = Some(Transaction::default());
     Ok(Reply::OK)
 }
 
-fn discard(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
-    context.session.transaction.take().ok_or(Refusal::WithoutMulti("DISCARD"))?;
+fn discard(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
+    context.session.transaction.take().ok_or(CommandError::WithoutMulti("DISCARD"))?;
     context.store.keys.watches.forget(context.session.id);
     Ok(Reply::OK)
 }
 
-fn exec(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
-    let transaction = context.session.transaction.take().ok_or(Refusal::WithoutMulti("EXEC"))?;
+fn exec(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
+    let transaction = context.session.transaction.take().ok_or(CommandError::WithoutMulti("EXEC"))?;
     let conflict = context.store.keys.watches.forget(context.session.id);
     if transaction.spoilt {
-        return Err(Refusal::ExecAbort);
+        return Err(CommandError::ExecAbort);
     }
     if conflict {
         return Ok(Reply::NullArray);
     }
-    let answers = transaction.commands.iter().map(|(command, words)| run(context, command, words));
-    Ok(Reply::Array(answers.collect()))
+    let results = transaction.commands.iter().map(|(command, args)| run(context, command, args));
+    Ok(Reply::Array(results.collect()))
 }
 
-fn watch(context: &mut Context<'_>, keys: &[Bytes]) -> Answer {
+fn watch(context: &mut Context<'_>, keys: &[Bytes]) -> CommandResult {
     if context.session.transaction.is_some() {
-        return Err(Refusal::WatchInsideMulti);
+        return Err(CommandError::WatchInsideMulti);
     }
     let watches = &mut context.store.keys.watches;
     if keys.iter().all(|key| watches.watch(context.session.id, key)) {
         Ok(Reply::OK)
     } else {
-        Err(Refusal::TransactionTooLarge)
+        Err(CommandError::TransactionTooLarge)
     }
 }
 
-fn unwatch(context: &mut Context<'_>, _: &[Bytes]) -> Answer {
+fn unwatch(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
     context.store.keys.watches.forget(context.session.id);
     Ok(Reply::OK)
 }

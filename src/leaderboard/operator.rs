@@ -50,7 +50,7 @@ pub async fn refill(bus: &Bus) -> Result<(), BusError> {
 /// # Errors
 /// When the write fails.
 pub async fn replace(database: &Database) -> Result<(), DbError> {
-    database.write(store::renew).await
+    database.write(store::regenerate_board_id).await
 }
 
 /// Removes a player from the database; the game servers remove it from Redis. Whether m3a3 had a score of it.

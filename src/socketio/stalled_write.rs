@@ -15,23 +15,23 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 ///
 /// Nothing above it does: who answers pings but reads nothing would keep a session, and the last thing that is written to
 /// it, for ever.
-pub(super) struct Wire<S> {
+pub(super) struct WriteTimeoutStream<S> {
     stream: S,
     /// What was read of it before it became a websocket.
-    early: Bytes,
-    patience: Duration,
+    prefix: Bytes,
+    write_timeout: Duration,
     /// Runs while a write waits. Boxed: most wires never have one.
     waiting: Option<Pin<Box<Sleep>>>,
-    given_up: bool,
+    timed_out: bool,
     gone: Option<DropGuard>,
 }
 
-impl<S> Wire<S> {
-    pub(super) fn new(stream: S, early: Bytes, patience: Duration) -> Self {
-        Self { stream, early, patience, waiting: None, given_up: false, gone: None }
+impl<S> WriteTimeoutStream<S> {
+    pub(super) fn new(stream: S, prefix: Bytes, write_timeout: Duration) -> Self {
+        Self { stream, prefix, write_timeout, waiting: None, timed_out: false, gone: None }
     }
 
-    /// What ends when the wire is dropped.
+    /// What ends when the stream is dropped.
     pub(super) fn watch(&mut self) -> impl Future<Output = ()> + use<S> {
         let token = CancellationToken::new();
         self.gone = Some(token.clone().drop_guard());
@@ -44,40 +44,40 @@ impl<S> Wire<S> {
             self.waiting = None;
             return write;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.patience)));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
         ready!(waiting.as_mut().poll(context));
-        self.given_up = true;
+        self.timed_out = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     /// Whether this is over. Whoever reads is woken with whoever writes, so that both hear of it.
     fn check(&self) -> io::Result<()> {
-        if self.given_up { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+        if self.timed_out { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        if self.early.is_empty() {
+        if self.prefix.is_empty() {
             return Pin::new(&mut self.stream).poll_read(context, buffer);
         }
-        let fits = self.early.len().min(buffer.remaining());
-        buffer.put_slice(&self.early[..fits]);
-        self.early.advance(fits);
-        if self.early.is_empty() {
+        let fits = self.prefix.len().min(buffer.remaining());
+        buffer.put_slice(&self.prefix[..fits]);
+        self.prefix.advance(fits);
+        if self.prefix.is_empty() {
             // Advanced to its end, it would still hold the buffer that the request came in.
-            self.early = Bytes::new();
+            self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         let write = Pin::new(&mut self.stream).poll_write(context, bytes);
@@ -101,37 +101,37 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(30);
+    const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test]
     async fn what_was_read_before_comes_first() {
         let (mut client, server) = duplex(64);
-        let mut wire = Wire::new(server, Bytes::from_static(b"early "), PATIENCE);
+        let mut stream = WriteTimeoutStream::new(server, Bytes::from_static(b"prefix "), WRITE_TIMEOUT);
         client.write_all(b"late").await.unwrap();
         drop(client);
         let mut all = String::new();
-        wire.read_to_string(&mut all).await.unwrap();
-        assert_eq!(all, "early late");
+        stream.read_to_string(&mut all).await.unwrap();
+        assert_eq!(all, "prefix late");
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_nothing_is_given_up_for_good() {
         let (mut client, server) = duplex(4);
-        let mut wire = Wire::new(server, Bytes::new(), PATIENCE);
-        assert_eq!(wire.write_all(b"12345").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
+        assert_eq!(stream.write_all(b"12345").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         client.read_exact(&mut [0; 4]).await.unwrap();
         client.write_all(b"3").await.unwrap();
-        assert_eq!(wire.write_all(b"6").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
-        assert_eq!(wire.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(stream.write_all(b"6").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(stream.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_takes_a_little_now_and_then_is_not_given_up() {
         let (mut client, server) = duplex(4);
-        let mut wire = Wire::new(server, Bytes::new(), PATIENCE);
-        let writing = tokio::spawn(async move { wire.write_all(b"0123456789").await });
+        let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
+        let writing = tokio::spawn(async move { stream.write_all(b"0123456789").await });
         for _ in 0..6 {
-            sleep(PATIENCE / 2).await;
+            sleep(WRITE_TIMEOUT / 2).await;
             client.read_u8().await.unwrap();
         }
         writing.await.unwrap().unwrap();
@@ -139,9 +139,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_wire_says_when_it_is_gone() {
-        let mut wire = Wire::new(duplex(4).0, Bytes::new(), PATIENCE);
-        let gone = wire.watch();
-        drop(wire);
+        let mut stream = WriteTimeoutStream::new(duplex(4).0, Bytes::new(), WRITE_TIMEOUT);
+        let gone = stream.watch();
+        drop(stream);
         gone.await;
     }
 }

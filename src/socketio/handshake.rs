@@ -2,7 +2,7 @@
 
 use socketioxide::socket::Sid;
 
-use super::refusal::InvalidRequest;
+use super::error::InvalidRequest;
 use crate::http::Problem;
 
 /// How packets travel.
@@ -36,12 +36,12 @@ impl Method {
 
 /// What a request asks for: a new session, or one that it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct HandshakeQuery {
     pub(super) transport: Transport,
     pub(super) session: Option<Sid>,
 }
 
-impl Asked {
+impl HandshakeQuery {
     /// Reads a query, and checks it in the order in which engine.io does. A session that it names may still be unknown.
     ///
     /// # Errors
@@ -84,15 +84,15 @@ mod tests {
     use super::*;
 
     fn refusal(query: &str) -> InvalidRequest {
-        Asked::parse(query, Method::Get).unwrap_err()
+        HandshakeQuery::parse(query, Method::Get).unwrap_err()
     }
 
     #[test]
     fn a_session_is_asked_for_by_transport_and_id() {
-        let new = Asked::parse("EIO=4&transport=polling&t=Pxyz&sid=", Method::Get).unwrap();
-        assert_eq!(new, Asked { transport: Transport::Polling, session: None });
+        let new = HandshakeQuery::parse("EIO=4&transport=polling&t=Pxyz&sid=", Method::Get).unwrap();
+        assert_eq!(new, HandshakeQuery { transport: Transport::Polling, session: None });
         for query in ["transport=websocket&sid=AAAAAAAAAAAAAAHs&EIO=4", "transport=websocket&sid=AAAAAAAAAAAAAAHs"] {
-            let known = Asked::parse(query, Method::Other).unwrap();
+            let known = HandshakeQuery::parse(query, Method::Other).unwrap();
             assert_eq!(known.session.unwrap().to_string(), "AAAAAAAAAAAAAAHs");
             let uri = known.request(http::Method::GET, ()).unwrap().uri().to_string();
             assert_eq!(uri, "/socket.io/?EIO=4&transport=websocket&sid=AAAAAAAAAAAAAAHs");
@@ -110,7 +110,7 @@ mod tests {
         }
         for query in ["transport=polling", "EIO=3&transport=polling", "EIO=&transport=websocket"] {
             assert_eq!(refusal(query), InvalidRequest::UnsupportedProtocolVersion, "{query}");
-            let posted = Asked::parse(query, Method::Other);
+            let posted = HandshakeQuery::parse(query, Method::Other);
             assert_eq!(posted, Err(InvalidRequest::BadHandshakeMethod), "{query}");
         }
     }
@@ -118,8 +118,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_query_is_read_or_refused(query in "[ -~é]{0,80}|EIO=4&transport=polling&sid=[ -~é]{0,24}") {
-            if let Ok(asked) = Asked::parse(&query, Method::Get) {
-                prop_assert!(asked.request(http::Method::GET, ()).is_ok());
+            if let Ok(query) = HandshakeQuery::parse(&query, Method::Get) {
+                prop_assert!(query.request(http::Method::GET, ()).is_ok());
             }
         }
     }

@@ -67,14 +67,14 @@ impl InvalidRequest {
 
 /// Why a request is refused.
 #[derive(Debug)]
-pub(super) enum Refusal {
+pub(super) enum RequestError {
     /// It is not valid in Engine.IO.
     Invalid(InvalidRequest),
     /// Anything else.
     Problem(Problem),
 }
 
-impl Refusal {
+impl RequestError {
     /// The answer of a handler.
     pub(super) fn answer(self) -> Result<HttpResponse, Problem> {
         match self {
@@ -89,13 +89,13 @@ impl Refusal {
     }
 }
 
-impl From<InvalidRequest> for Refusal {
+impl From<InvalidRequest> for RequestError {
     fn from(invalid: InvalidRequest) -> Self {
         Self::Invalid(invalid)
     }
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for RequestError {
     fn from(problem: Problem) -> Self {
         Self::Problem(problem)
     }

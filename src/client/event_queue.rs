@@ -18,14 +18,14 @@ pub enum Event {
     /// The connection is gone, for this reason; attempts to get it back follow.
     Disconnected(String),
     /// The attempt of this number, from 1, failed for this reason.
-    StillAway(u32, String),
+    ReconnectFailed(u32, String),
 }
 
-/// A bounded queue of events, whose clones share it. The writer never waits for the reader.
+/// A bounded queue of events, whose clones share it. The writer never retries for the reader.
 ///
 /// A reader that is too slow misses boards that newer ones have overtaken; never the newest.
 #[derive(Debug, Clone, Default)]
-pub struct Feed(Arc<Shared>);
+pub struct EventQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -39,7 +39,7 @@ struct Queue {
     closed: bool,
 }
 
-impl Feed {
+impl EventQueue {
     const CAPACITY: usize = 256;
 
     /// Adds an event. When the queue is full, its oldest update makes room, or, without one, its oldest event.
@@ -62,9 +62,9 @@ impl Feed {
     /// Takes what is there, after waiting for it at most this long; maybe nothing. `None` after the last event.
     ///
     /// It blocks the thread.
-    pub(super) fn take(&self, patience: Duration) -> Option<VecDeque<Event>> {
+    pub(super) fn take(&self, timeout: Duration) -> Option<VecDeque<Event>> {
         let nothing_new = |queue: &mut Queue| queue.events.is_empty() && !queue.closed;
-        let waited = self.0.changed.wait_timeout_while(self.lock(), patience, nothing_new);
+        let waited = self.0.changed.wait_timeout_while(self.lock(), timeout, nothing_new);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let events = std::mem::take(&mut queue.events);
         (!events.is_empty() || !queue.closed).then_some(events)
@@ -82,15 +82,15 @@ mod tests {
 
     #[test]
     fn a_slow_reader_misses_overtaken_updates_but_no_state_and_not_the_newest_board() {
-        let feed = Feed::default();
-        feed.push(Event::Connected);
-        for _ in 0..Feed::CAPACITY * 3 {
-            feed.push(Event::Update(board(&["old"])));
+        let queue = EventQueue::default();
+        queue.push(Event::Connected);
+        for _ in 0..EventQueue::CAPACITY * 3 {
+            queue.push(Event::Update(board(&["old"])));
         }
-        feed.push(Event::Disconnected(String::new()));
-        feed.push(Event::Update(board(&["newest"])));
-        let events = feed.take(Duration::ZERO).unwrap();
-        assert_eq!(events.len(), Feed::CAPACITY);
+        queue.push(Event::Disconnected(String::new()));
+        queue.push(Event::Update(board(&["newest"])));
+        let events = queue.take(Duration::ZERO).unwrap();
+        assert_eq!(events.len(), EventQueue::CAPACITY);
         assert_eq!(events.front(), Some(&Event::Connected));
         assert_eq!(events.back(), Some(&Event::Update(board(&["newest"]))));
         assert!(events.contains(&Event::Disconnected(String::new())));
@@ -98,30 +98,33 @@ mod tests {
 
     #[test]
     fn even_without_updates_it_stays_bounded() {
-        let feed = Feed::default();
+        let queue = EventQueue::default();
         for attempt in 0..2000 {
-            feed.push(Event::StillAway(attempt, String::new()));
+            queue.push(Event::ReconnectFailed(attempt, String::new()));
         }
-        let events = feed.take(Duration::ZERO).unwrap();
-        assert_eq!((events.len(), events.back()), (Feed::CAPACITY, Some(&Event::StillAway(1999, String::new()))));
+        let events = queue.take(Duration::ZERO).unwrap();
+        assert_eq!(
+            (events.len(), events.back()),
+            (EventQueue::CAPACITY, Some(&Event::ReconnectFailed(1999, String::new())))
+        );
     }
 
     #[test]
     fn the_reader_wakes_up_for_an_event_and_for_the_end() {
-        let feed = Feed::default();
-        let writer = feed.clone();
+        let queue = EventQueue::default();
+        let writer = queue.clone();
         let thread = std::thread::spawn(move || {
             writer.push(Event::Connected);
             writer.close();
         });
-        let patience = Duration::from_secs(20);
-        assert_eq!(feed.take(patience), Some([Event::Connected].into()));
-        assert_eq!(feed.take(patience), None);
+        let timeout = Duration::from_secs(20);
+        assert_eq!(queue.take(timeout), Some([Event::Connected].into()));
+        assert_eq!(queue.take(timeout), None);
         thread.join().unwrap();
     }
 
     #[test]
     fn nothing_is_there_in_time() {
-        assert_eq!(Feed::default().take(Duration::from_millis(1)), Some(VecDeque::new()));
+        assert_eq!(EventQueue::default().take(Duration::from_millis(1)), Some(VecDeque::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! Where sessions come in: one entrance for each thread, which feeds whoever came in by it.
+//! Where sessions come in: one acceptor for each thread, which feeds whoever came in by it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,43 +12,48 @@ use socketioxide::socket::Sid;
 use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
 use tower_service::Service;
 
-use super::asked::{Asked, Transport};
-use super::refusal::{InvalidRequest, Refusal};
-use super::rooms::{Rooms, Seat};
+use super::error::{InvalidRequest, RequestError};
+use super::handshake::{HandshakeQuery, Transport};
+use super::rooms::{RoomSlot, Rooms};
 use super::{Sockets, Update, argument};
 use crate::http::Problem;
 
 /// A packet that a session of the polling transport refuses without doing anything.
 const NOOP: &str = "6";
 
-/// The entrance of one thread; a clone is the same one.
+/// The acceptor of one thread; a clone is the same one.
 #[derive(Clone)]
-pub(super) struct Entrance {
+pub(super) struct SessionAcceptor {
     pub(super) sockets: Sockets,
     rooms: Rooms,
 }
 
-impl Entrance {
-    /// Opens an entrance on this thread, and feeds its sockets on this thread until all are closed.
+impl SessionAcceptor {
+    /// Opens an acceptor on this thread, and feeds its sockets on this thread until all are closed.
     pub(super) fn open(sockets: &Sockets) -> Self {
         let (shared, rooms) = (&sockets.0, Rooms::new());
-        let feeding = feed(shared.io.clone(), rooms.clone(), shared.newest.subscribe());
+        let feeding = feed(shared.io.clone(), rooms.clone(), shared.latest.subscribe());
         shared.tasks.spawn(shared.closed.clone().run_until_cancelled_owned(feeding));
         Self { sockets: sockets.clone(), rooms }
     }
 
-    /// The request for a session, old or new, as engineioxide takes it; a new one takes its place with it.
+    /// The request for a session, old or new, as engineioxide takes it; a new one takes its permit with it.
     ///
     /// # Errors
     /// 503 when there are too many sessions, or when all are being closed.
-    pub(super) fn admit<B>(&self, asked: &Asked, method: http::Method, body: B) -> Result<http::Request<B>, Problem> {
-        let mut request = asked.request(method, body)?;
-        if asked.session.is_none() {
-            let permit = self.sockets.0.places.clone().try_acquire_owned().map_err(|error| match error {
+    pub(super) fn admit<B>(
+        &self,
+        query: &HandshakeQuery,
+        method: http::Method,
+        body: B,
+    ) -> Result<http::Request<B>, Problem> {
+        let mut request = query.request(method, body)?;
+        if query.session.is_none() {
+            let permit = self.sockets.0.session_permits.clone().try_acquire_owned().map_err(|error| match error {
                 TryAcquireError::Closed => Problem::unavailable("no session is opened while the server stops"),
                 TryAcquireError::NoPermits => Problem::unavailable("there are as many sessions as there may be"),
             })?;
-            request.extensions_mut().insert(Place(Arc::new((self.rooms.seat(), permit))));
+            request.extensions_mut().insert(SessionPermit(Arc::new((self.rooms.take_slot(), permit))));
         }
         Ok(request)
     }
@@ -62,12 +67,12 @@ impl Entrance {
     }
 }
 
-impl Entrance {
+impl SessionAcceptor {
     /// Whether a session is there and still polling.
     ///
     /// # Errors
     /// What engine.io would refuse a request of this session for.
-    pub(super) async fn check_session(&self, session: Sid) -> Result<(), Refusal> {
+    pub(super) async fn check_session(&self, session: Sid) -> Result<(), RequestError> {
         // engineioxide has nothing to say of the packet itself, but that it is a bad one.
         match InvalidRequest::of(&self.post(session, NOOP).await?) {
             Some(invalid) => Err(invalid.into()),
@@ -77,20 +82,20 @@ impl Entrance {
 
     /// Posts a packet to a session in the client's name.
     pub(super) async fn post(&self, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
-        let asked = Asked { transport: Transport::Polling, session: Some(session) };
-        let request = self.admit(&asked, Method::POST, Full::from(packet))?;
+        let query = HandshakeQuery { transport: Transport::Polling, session: Some(session) };
+        let request = self.admit(&query, Method::POST, Full::from(packet))?;
         Ok(self.ask(request).await)
     }
 }
 
 /// Emits each update to everyone, room by room. Those that come meanwhile become one, and who has not got the one before
-/// yet gets the newest.
-async fn feed(io: SocketIo, rooms: Rooms, mut newest: watch::Receiver<Option<Update>>) {
+/// yet gets the latest.
+async fn feed(io: SocketIo, rooms: Rooms, mut latest: watch::Receiver<Option<Update>>) {
     let mut sent = HashMap::new();
-    while newest.changed().await.is_ok() {
+    while latest.changed().await.is_ok() {
         let mut before = std::mem::take(&mut sent);
         for room in rooms.names() {
-            let update = newest.borrow().clone();
+            let update = latest.borrow().clone();
             let (Some((event, json)), Some(everyone)) = (update, io.of("/")) else { continue };
             // It came while the rooms before this one got the one before.
             let has_it = before.remove(&room).is_some_and(|last| Arc::ptr_eq(&last, &json));
@@ -108,12 +113,12 @@ async fn feed(io: SocketIo, rooms: Rooms, mut newest: watch::Receiver<Option<Upd
     }
 }
 
-/// A session's place, kept with its request for as long as engineioxide keeps the session.
+/// A session's permit, kept with its request for as long as engineioxide keeps the session.
 #[derive(Clone)]
-pub(super) struct Place(Arc<(Seat, OwnedSemaphorePermit)>);
+pub(super) struct SessionPermit(Arc<(RoomSlot, OwnedSemaphorePermit)>);
 
-impl Place {
-    /// The place of a socket's session.
+impl SessionPermit {
+    /// The permit of a socket's session.
     pub(super) fn of(socket: &SocketRef) -> Option<&Self> {
         socket.req_parts().extensions.get()
     }

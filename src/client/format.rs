@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 /// A text that is not wider than so many columns; where something is missing at its end, an ellipsis says so.
-pub(super) fn fit(text: &str, width: u16) -> Cow<'_, str> {
+pub(super) fn truncate(text: &str, width: u16) -> Cow<'_, str> {
     let width = usize::from(width);
     let whole = Span::raw(text);
     if whole.width() <= width {
@@ -27,21 +27,21 @@ pub(super) fn fit(text: &str, width: u16) -> Cow<'_, str> {
 }
 
 /// A number as it was written, with its thousands apart.
-pub(super) fn grouped(text: &str) -> String {
+pub(super) fn group_thousands(text: &str) -> String {
     let digits = text.find(|char: char| char.is_ascii_digit()).unwrap_or_default();
     let end = text[digits..].find(|char: char| !char.is_ascii_digit()).map_or(text.len(), |length| digits + length);
-    let mut grouped = String::with_capacity(text.len() * 4 / 3);
+    let mut group_thousands = String::with_capacity(text.len() * 4 / 3);
     for (at, char) in text.char_indices() {
         if at > digits && at < end && (end - at).is_multiple_of(3) {
-            grouped.push(',');
+            group_thousands.push(',');
         }
-        grouped.push(char);
+        group_thousands.push(char);
     }
-    grouped
+    group_thousands
 }
 
 /// A span of time in its largest whole unit.
-pub(super) fn span(time: Duration) -> String {
+pub(super) fn format_duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
         seconds @ 60..3600 => format!("{} min", seconds / 60),
@@ -65,7 +65,7 @@ mod tests {
             ("0.0001", "0.0001"),
             ("-0", "-0"),
         ] {
-            assert_eq!(grouped(number), apart);
+            assert_eq!(group_thousands(number), apart);
         }
     }
 
@@ -79,7 +79,7 @@ mod tests {
             ("abc", 1, "…"),
             ("abc", 0, ""),
         ] {
-            assert_eq!(fit(text, width), fitting);
+            assert_eq!(truncate(text, width), fitting);
         }
     }
 }

@@ -18,13 +18,13 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::broadcast::{Audience, Seat};
+use super::broadcast::{FeedGuard, FeedHandle};
 
-/// How often a feed without news gets a comment.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+/// How often a feed without next_board gets a comment.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 /// Tells the client to come back after two seconds when the connection breaks.
-const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
+const RETRY_FIELD: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
 /// One feed's place in the stream of boards.
 struct Feed {
@@ -33,18 +33,13 @@ struct Feed {
     /// The reading that was sent last.
     sent: u64,
     shutdown: CancellationToken,
-    _seat: Seat,
+    _guard: FeedGuard,
 }
 
-pub(super) async fn get(audience: web::Data<Audience>, shutdown: web::Data<CancellationToken>) -> HttpResponse {
-    let (first, updates) = audience.watch();
-    let feed = Feed {
-        first: Some(first),
-        updates,
-        sent: 0,
-        shutdown: shutdown.get_ref().clone(),
-        _seat: audience.take_seat(),
-    };
+pub(super) async fn get(feeds: web::Data<FeedHandle>, shutdown: web::Data<CancellationToken>) -> HttpResponse {
+    let (first, updates) = feeds.watch();
+    let feed =
+        Feed { first: Some(first), updates, sent: 0, shutdown: shutdown.get_ref().clone(), _guard: feeds.open() };
     HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
@@ -55,19 +50,19 @@ pub(super) async fn get(audience: web::Data<Audience>, shutdown: web::Data<Cance
 
 fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let boards = unfold(feed, |mut feed| async move { Some((feed.next().await?, feed)) });
-    once(ready(RETRY)).chain(boards).map(Ok)
+    once(ready(RETRY_FIELD)).chain(boards).map(Ok)
 }
 
 impl Feed {
     /// The next board or heartbeat; `None` at the shutdown.
     async fn next(&mut self) -> Option<Bytes> {
         let shutdown = self.shutdown.clone();
-        let next = shutdown.run_until_cancelled(timeout(HEARTBEAT, self.news())).await?;
-        next.unwrap_or(Some(COMMENT))
+        let next = shutdown.run_until_cancelled(timeout(HEARTBEAT_INTERVAL, self.next_board())).await?;
+        next.unwrap_or(Some(HEARTBEAT))
     }
 
     /// The first board, then each update that is newer than what was sent. Cancel safe.
-    async fn news(&mut self) -> Option<Bytes> {
+    async fn next_board(&mut self) -> Option<Bytes> {
         if let Some(first) = &mut self.first {
             // An update may come before the first board, but is never older than one that was asked for before it.
             let board = first.await.ok()?;
@@ -100,11 +95,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_feed_without_news_gets_a_comment_after_each_interval_before_the_first_board_and_after() {
-        let (greet, first) = oneshot::channel();
+        let (send_first, first) = oneshot::channel();
         let (update, updates) = watch::channel(None);
         let shutdown = CancellationToken::new();
-        let seat = Seat::take(&Arc::default());
-        let feed = Feed { first: Some(first), updates, sent: 0, shutdown: shutdown.clone(), _seat: seat };
+        let guard = FeedGuard::take(&Arc::default());
+        let feed = Feed { first: Some(first), updates, sent: 0, shutdown: shutdown.clone(), _guard: guard };
         let mut events = pin!(events(feed));
         let mut next = async || {
             // The clock stands still while anything can go on, and then goes on to what is due first.
@@ -113,18 +108,18 @@ mod tests {
             (event, begun.elapsed().as_secs())
         };
         let board = |reading| Board::new(reading, Vec::new());
-        let interval = HEARTBEAT.as_secs();
+        let interval = HEARTBEAT_INTERVAL.as_secs();
 
-        assert_eq!(next().await, (Some(RETRY), 0));
+        assert_eq!(next().await, (Some(RETRY_FIELD), 0));
         for _ in 0..2 {
-            assert_eq!(next().await, (Some(COMMENT), interval));
+            assert_eq!(next().await, (Some(HEARTBEAT), interval));
         }
-        assert!(greet.send(board(1)).is_ok());
+        assert!(send_first.send(board(1)).is_ok());
         assert_eq!(next().await, (Some(board(1).event), 0));
-        assert_eq!(next().await, (Some(COMMENT), interval));
+        assert_eq!(next().await, (Some(HEARTBEAT), interval));
         update.send_replace(Some(board(2)));
         assert_eq!(next().await, (Some(board(2).event), 0));
-        assert_eq!(next().await, (Some(COMMENT), interval));
+        assert_eq!(next().await, (Some(HEARTBEAT), interval));
         shutdown.cancel();
         assert_eq!(next().await, (None, 0));
     }

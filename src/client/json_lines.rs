@@ -15,19 +15,19 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use super::board::Board;
-use super::feed::{Event, Feed};
-use super::text::harmless_json;
+use super::event_queue::{Event, EventQueue};
+use super::sanitize::escape_json;
 
 /// How soon it is noticed that nobody reads any more, while there is nothing to write.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes each event as one line, flushed, until the feed ends or nobody reads any more. It blocks the thread.
+/// Writes each event as one line, flushed, until the queue ends or nobody reads any more. It blocks the thread.
 ///
 /// # Errors
 /// When the lines cannot be written for another reason than a reader that went away.
-pub fn print(feed: &Feed, mut out: impl Write + AsFd) -> io::Result<()> {
+pub fn print_json_lines(queue: &EventQueue, mut out: impl Write + AsFd) -> io::Result<()> {
     while is_read(&out)
-        && let Some(events) = feed.take(LOOK)
+        && let Some(events) = queue.take(POLL_INTERVAL)
     {
         for line in events.iter().filter_map(line) {
             match out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
@@ -62,10 +62,10 @@ fn line(event: &Event) -> Option<String> {
         Event::Current(board) => ("current_leaderboard", Some(board), None),
         Event::Update(board) => ("update_leaderboard", Some(board), None),
         Event::Disconnected(reason) => ("disconnected", None, Some(reason.as_str())),
-        Event::StillAway(..) => return None,
+        Event::ReconnectFailed(..) => return None,
     };
     let json = serde_json::to_string(&Line { event, leaderboard, reason }).ok()?;
-    Some(harmless_json(&json) + "\n")
+    Some(escape_json(&json) + "\n")
 }
 
 #[cfg(test)]
@@ -82,20 +82,20 @@ mod tests {
 
     #[test]
     fn each_event_is_a_line() {
-        let feed = Feed::default();
+        let queue = EventQueue::default();
         let board = from_json(json!([{ "score": 100, "username": "a\u{9b}b\n" }, { "username": "c", "score": 0.1 }]));
         for event in [
             Event::Connected,
             Event::Current(Board::default()),
             Event::Update(board),
             Event::Disconnected("the \"reason\"".to_owned()),
-            Event::StillAway(1, "no".to_owned()),
+            Event::ReconnectFailed(1, "no".to_owned()),
         ] {
-            feed.push(event);
+            queue.push(event);
         }
-        feed.close();
+        queue.close();
         let (mut reader, writer) = io::pipe().unwrap();
-        print(&feed, writer).unwrap();
+        print_json_lines(&queue, writer).unwrap();
         let mut text = String::new();
         reader.read_to_string(&mut text).unwrap();
         assert_eq!(
@@ -110,9 +110,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_goes_away_ends_it_also_when_nothing_happens() {
-        let feed = Feed::default();
+        let queue = EventQueue::default();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
-        print(&feed, writer).unwrap();
+        print_json_lines(&queue, writer).unwrap();
     }
 }
