@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::harness::redis::{Kind, TestRedis};
 use crate::harness::wire::Wire;
-use crate::harness::{until_async, within};
+use crate::harness::within;
 
 const STRINGS_AND_KEYS: &str = include_str!("conformance/strings_and_keys.txt");
 const SORTED_SETS: &str = include_str!("conformance/sorted_sets.txt");
@@ -106,18 +106,6 @@ async fn writes_seventeen_digits(redis: &TestRedis) -> bool {
 }
 
 #[tokio::test]
-async fn a_key_is_gone_when_its_time_is_over() {
-    let redis = TestRedis::start().await;
-    let mut wire = Wire::connect(redis.address()).await;
-    assert_eq!(wire.ask("SET k v PX 50").await, "+OK\r\n");
-    assert_eq!(wire.ask("ZADD z 1 m").await, ":1\r\n");
-    assert_eq!(wire.ask("PEXPIRE z 50").await, ":1\r\n");
-    let wire = tokio::sync::Mutex::new(wire);
-    until_async("the end of both keys", async || wire.lock().await.ask("EXISTS k z").await == ":0\r\n").await;
-    assert_eq!(wire.lock().await.ask("DBSIZE").await, ":0\r\n");
-}
-
-#[tokio::test]
 async fn a_new_run_has_a_new_id_and_nothing_in_it() {
     let mut redis = TestRedis::start().await;
     let mut runs = Vec::new();
@@ -129,7 +117,6 @@ async fn a_new_run_has_a_new_id_and_nothing_in_it() {
         let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:")).expect("a run id").to_owned();
         assert_eq!(run_id.len(), 40);
         runs.push(run_id);
-        assert!(wire.ask("INFO keyspace").await.contains("db0:keys=1,expires=0"));
         drop(wire);
         redis.restart_empty().await;
     }
@@ -203,8 +190,7 @@ async fn until_closed(address: SocketAddr, input: &[u8]) -> String {
 
 /// Replaces what differs from run to run.
 fn masked(line: &str, replies: &str) -> String {
-    if line.starts_with("PTTL") && !replies.starts_with(":-") || line.starts_with("CLIENT ID") && !replies.contains('-')
-    {
+    if line.starts_with("CLIENT ID") && !replies.contains('-') {
         return "(number)".to_owned();
     }
     let mut parts: Vec<&str> = replies.split("\r\n").collect();

@@ -187,14 +187,6 @@ pub enum CommandError {
         /// The command in capitals.
         container: String,
     },
-    /// A subcommand with too many arguments, where Redis counts them itself.
-    #[error("ERR unknown subcommand or wrong number of arguments for '{name}'. Try {container} HELP.")]
-    SubcommandSyntax {
-        /// The subcommand.
-        name: &'static str,
-        /// The command.
-        container: &'static str,
-    },
     /// Too few or too many arguments.
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(&'static str),
@@ -207,15 +199,9 @@ pub enum CommandError {
     /// No 64-bit number.
     #[error("ERR value is not an integer or out of range")]
     NotAnInteger,
-    /// INCR past the end of the numbers.
-    #[error("ERR increment or decrement would overflow")]
-    Overflow,
     /// No double.
     #[error("ERR value is not a valid float")]
     NotAFloat,
-    /// ZCOUNT with bounds that are no doubles.
-    #[error("ERR min or max is not a float")]
-    BoundNotAFloat,
     /// Infinity minus infinity.
     #[error("ERR resulting score is not a number (NaN)")]
     ScoreNan,
@@ -225,15 +211,6 @@ pub enum CommandError {
     /// ZADD with more than one of GT, LT and NX.
     #[error("ERR GT, LT, and/or NX options at the same time are not compatible")]
     GtLtNx,
-    /// ZADD INCR with several members.
-    #[error("ERR INCR option supports a single increment-element pair")]
-    IncrSinglePair,
-    /// A time to live that is zero, negative or too large.
-    #[error("ERR invalid expire time in '{0}' command")]
-    ExpireTime(&'static str),
-    /// EXPIRE with an option.
-    #[error("ERR Unsupported option {0}")]
-    UnsupportedOption(String),
     /// MULTI inside MULTI.
     #[error("ERR MULTI calls can not be nested")]
     NestedMulti,

@@ -91,19 +91,10 @@ impl SortedSet {
         true
     }
 
-    /// How many members stand before this one.
-    pub fn rank(&self, member: &[u8], direction: Direction) -> Option<usize> {
+    /// A member's rank, 0 for the highest score.
+    pub fn reverse_rank(&self, member: &[u8]) -> Option<usize> {
         let score = self.score(member)?;
-        let ascending = self.before(|entry| entry.order(score, member) == Ordering::Less);
-        Some(match direction {
-            Direction::Ascending => ascending,
-            Direction::Descending => self.len() - 1 - ascending,
-        })
-    }
-
-    /// How many of the first members fulfil `low`, which must hold for a beginning of the order and for nothing behind.
-    pub fn before_score(&self, low: impl Fn(f64) -> bool) -> usize {
-        self.before(|entry| low(entry.score))
+        Some(self.len() - 1 - self.before(score, member))
     }
 
     /// At most `count` members from position `first` on, in that direction.
@@ -122,10 +113,10 @@ impl SortedSet {
         }
     }
 
-    fn before(&self, low: impl Fn(&Entry) -> bool) -> usize {
-        let full = self.buckets.partition_point(|bucket| bucket.last().is_some_and(&low));
-        let inside = self.buckets.get(full).map_or(0, |bucket| bucket.partition_point(&low));
-        self.buckets[..full].iter().map(Vec::len).sum::<usize>() + inside
+    /// How many members come before this position in ascending order.
+    fn before(&self, score: f64, member: &[u8]) -> usize {
+        let (bucket, place) = self.locate(score, member);
+        self.buckets[..bucket].iter().map(Vec::len).sum::<usize>() + place
     }
 
     /// The bucket where this entry is or belongs, and its place there.
@@ -199,8 +190,8 @@ mod tests {
         };
         assert_eq!(members(Direction::Ascending), "yzcab");
         assert_eq!(members(Direction::Descending), "baczy");
-        assert_eq!(set.rank(b"b", Direction::Descending), Some(0));
-        assert_eq!(set.rank(b"c", Direction::Ascending), Some(2));
+        assert_eq!(set.reverse_rank(b"b"), Some(0));
+        assert_eq!(set.reverse_rank(b"c"), Some(2));
     }
 
     proptest! {
@@ -222,8 +213,7 @@ mod tests {
             order.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
             prop_assert_eq!(set.len(), order.len());
             for (rank, (_, member)) in order.iter().enumerate() {
-                prop_assert_eq!(set.rank(member, Direction::Ascending), Some(rank));
-                prop_assert_eq!(set.rank(member, Direction::Descending), Some(order.len() - 1 - rank));
+                prop_assert_eq!(set.reverse_rank(member), Some(order.len() - 1 - rank));
             }
             for first in [0, 1, order.len() / 2, order.len()] {
                 let slice = set.slice(first, 5, Direction::Descending);
@@ -233,7 +223,6 @@ mod tests {
                 let expected = order.iter().skip(first).take(700);
                 prop_assert!(slice.iter().map(|(member, score)| (*score, member.to_vec())).eq(expected.cloned()));
             }
-            prop_assert_eq!(set.before_score(|score| score < 7.0), order.iter().filter(|(score, _)| *score < 7.0).count());
         }
     }
 }

@@ -96,11 +96,6 @@ impl Subscribers {
         }
     }
 
-    /// How many connections there are.
-    pub fn connected(&self) -> usize {
-        self.clients.len()
-    }
-
     /// Messages to this client are written in that protocol from now on.
     pub fn set_protocol(&mut self, id: ClientId, protocol: Protocol) {
         if let Some(client) = self.clients.get_mut(&id) {
@@ -161,12 +156,6 @@ impl Subscribers {
             }
         }
         receivers
-    }
-
-    /// The channels that have listeners, those that fit the pattern.
-    pub fn channels(&self, pattern: Option<&Bytes>) -> Vec<Bytes> {
-        let fits = |name: &&Bytes| pattern.is_none_or(|pattern| glob::matches(pattern, name));
-        self.channels.keys().filter(fits).cloned().collect()
     }
 
     /// How many clients listen to this channel by its name.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::reply::{CommandError, CommandResult, Protocol, Reply, lossy_prefix};
-use super::{Allowed, Command, Context, bulk_or_null, container, integer, option};
+use super::{Allowed, Command, Context, container, integer, option};
 
 /// The version of Redis whose results the broker gives.
 pub const VERSION: &str = "7.0.0";
@@ -11,10 +11,8 @@ pub const VERSION: &str = "7.0.0";
 pub const COMMANDS: &[Command] = &[
     Command::new("auth", -2, auth).allowed(Allowed::BeforeAuth),
     Command::new("client", -2, container),
-    Command::new("client|getname", 2, client_getname),
     Command::new("client|id", 2, client_id),
     Command::new("client|setname", 3, client_setname),
-    Command::new("echo", 2, echo),
     Command::new("hello", -1, hello).allowed(Allowed::BeforeAuth),
     Command::new("ping", -1, ping).allowed(Allowed::WhileSubscribed),
     Command::new("quit", -1, quit).allowed(Allowed::Always),
@@ -48,7 +46,6 @@ fn same(given: &[u8], expected: &[u8]) -> bool {
 /// `HELLO [version [AUTH user password] [SETNAME name]]`.
 fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let mut protocol = context.session.protocol;
-    let mut name = None;
     if let Some((version, mut options)) = args.split_first() {
         protocol = match integer(version).map_err(|_| CommandError::ProtocolNotAnInteger)? {
             2 => Protocol::Resp2,
@@ -62,7 +59,7 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
                     rest
                 }
                 (b"SETNAME", [given, rest @ ..]) => {
-                    name = Some(checked_name(given)?);
+                    check_name(given)?;
                     rest
                 }
                 _ => return Err(CommandError::HelloOption(lossy_prefix(first, 128))),
@@ -71,9 +68,6 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     }
     if !context.session.authenticated {
         return Err(CommandError::HelloNoAuth);
-    }
-    if let Some(name) = name {
-        context.session.name = name;
     }
     context.session.protocol = protocol;
     context.store.subscribers.set_protocol(context.session.id, protocol);
@@ -88,23 +82,13 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     ]))
 }
 
-/// A client's name; none for the empty one.
-fn checked_name(name: &Bytes) -> Result<Option<Bytes>, CommandError> {
-    if name.iter().all(|byte| (b'!'..=b'~').contains(byte)) {
-        Ok((!name.is_empty()).then(|| Bytes::copy_from_slice(name)))
-    } else {
-        Err(CommandError::ClientName)
-    }
+/// Checks a client's name, which nothing shows.
+fn check_name(name: &Bytes) -> Result<(), CommandError> {
+    if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(CommandError::ClientName) }
 }
 
-fn client_getname(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
-    Ok(bulk_or_null(context.session.name.as_ref()))
-}
-
-fn client_setname(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    if let [name] = args {
-        context.session.name = checked_name(name)?;
-    }
+fn client_setname(_: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
+    args.iter().try_for_each(check_name)?;
     Ok(Reply::OK)
 }
 
@@ -114,10 +98,6 @@ fn client_id(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
 
 fn id(context: &Context<'_>) -> Reply {
     Reply::Integer(i64::try_from(context.session.id).unwrap_or(i64::MAX))
-}
-
-fn echo(_: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    Ok(bulk_or_null(args.first()))
 }
 
 fn ping(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {

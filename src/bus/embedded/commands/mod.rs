@@ -8,7 +8,6 @@ mod keys;
 mod pubsub;
 mod server;
 mod sorted_sets;
-mod strings;
 mod transactions;
 
 use std::collections::HashMap;
@@ -44,8 +43,6 @@ pub struct Session {
     pub authenticated: bool,
     /// The protocol of its replies.
     pub protocol: Protocol,
-    /// What CLIENT SETNAME called it.
-    pub name: Option<Bytes>,
     /// The commands since MULTI.
     pub transaction: Option<Transaction>,
     /// Whether to close it after the reply.
@@ -112,7 +109,6 @@ static COMMANDS: LazyLock<HashMap<&str, &Command>> = LazyLock::new(|| {
         pubsub::COMMANDS,
         server::COMMANDS,
         sorted_sets::COMMANDS,
-        strings::COMMANDS,
         transactions::COMMANDS,
     ];
     families.into_iter().flatten().map(|command| (command.name, command)).collect()

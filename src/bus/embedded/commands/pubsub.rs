@@ -10,7 +10,6 @@ pub const COMMANDS: &[Command] = &[
     Command::new("psubscribe", -2, psubscribe).allowed(Allowed::OutsideMultiOnly),
     Command::new("publish", 3, publish),
     Command::new("pubsub", -2, container),
-    Command::new("pubsub|channels", -2, pubsub_channels),
     Command::new("pubsub|numpat", 2, pubsub_numpat),
     Command::new("pubsub|numsub", -2, pubsub_numsub),
     Command::new("punsubscribe", -1, punsubscribe).allowed(Allowed::OutsideMultiOnly),
@@ -69,14 +68,6 @@ fn unsubscribe_each(
 fn confirmation(context: &Context<'_>, command: &'static str, name: Reply) -> Reply {
     let left = context.store.subscribers.subscriptions(context.session.id);
     Reply::Push(vec![Reply::text(command), name, Reply::count(left)])
-}
-
-fn pubsub_channels(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    let ([] | [_]) = args else {
-        return Err(CommandError::SubcommandSyntax { name: "CHANNELS", container: "PUBSUB" });
-    };
-    let channels = context.store.subscribers.channels(args.first());
-    Ok(Reply::Array(channels.into_iter().map(|channel| Ok(Reply::Bulk(channel))).collect()))
 }
 
 fn pubsub_numsub(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {

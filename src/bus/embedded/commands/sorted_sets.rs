@@ -10,11 +10,8 @@ use super::{Command, Context, integer, option};
 pub const COMMANDS: &[Command] = &[
     Command::new("zadd", -4, zadd),
     Command::new("zcard", 2, zcard),
-    Command::new("zcount", 4, zcount),
     Command::new("zincrby", 4, zincrby),
-    Command::new("zmscore", -3, zmscore),
     Command::new("zrange", -4, zrange),
-    Command::new("zrank", 3, zrank),
     Command::new("zrem", -3, zrem),
     Command::new("zrevrange", -4, zrevrange),
     Command::new("zrevrank", 3, zrevrank),
@@ -29,7 +26,6 @@ struct AddOptions {
     only_greater: bool,
     only_less: bool,
     count_changed: bool,
-    increment: bool,
 }
 
 impl AddOptions {
@@ -43,7 +39,6 @@ impl AddOptions {
                 b"GT" => options.only_greater = true,
                 b"LT" => options.only_less = true,
                 b"CH" => options.count_changed = true,
-                b"INCR" => options.increment = true,
                 _ => break,
             }
             args = rest;
@@ -61,25 +56,17 @@ impl AddOptions {
         if usize::from(self.only_new) + usize::from(self.only_greater) + usize::from(self.only_less) > 1 {
             return Err(CommandError::GtLtNx);
         }
-        if self.increment && pairs.len() > 2 {
-            return Err(CommandError::IncrSinglePair);
-        }
         Ok(())
     }
 
-    /// The score to set, if the options let it be set.
-    fn admit(&self, before: Option<f64>, given: f64) -> Result<Option<f64>, CommandError> {
-        let Some(before) = before else { return Ok((!self.only_there).then_some(given)) };
-        if self.only_new {
-            return Ok(None);
-        }
-        let after = if self.increment { sum(before, given)? } else { given };
-        let refused = (self.only_greater && after <= before) || (self.only_less && after >= before);
-        Ok((!refused).then_some(after))
+    /// Whether the score may be set.
+    fn allow(&self, before: Option<f64>, score: f64) -> bool {
+        let Some(before) = before else { return !self.only_there };
+        !(self.only_new || (self.only_greater && score <= before) || (self.only_less && score >= before))
     }
 }
 
-/// `ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member [score member …]`.
+/// `ZADD key [NX|XX] [GT|LT] [CH] score member [score member …]`.
 fn zadd(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let [key, args @ ..] = args else { return Err(CommandError::Syntax) };
     let (options, pairs) = AddOptions::parse(args);
@@ -90,20 +77,16 @@ fn zadd(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     };
     let pairs = pairs.chunks(2).map(pair).collect::<Result<Vec<_>, _>>()?;
     context.store.keys.change_sorted(key, |set| {
-        let (mut added, mut updated, mut last) = (0, 0, None);
-        for (given, member) in pairs {
+        let (mut added, mut updated) = (0, 0);
+        for (score, member) in pairs {
             let before = set.score(&member);
-            let Some(after) = options.admit(before, given)? else { continue };
-            set.set(&member, after);
-            added += usize::from(before.is_none());
-            updated += usize::from(before.is_some_and(|before| before != after));
-            last = Some(after);
+            if options.allow(before, score) {
+                set.set(&member, score);
+                added += usize::from(before.is_none());
+                updated += usize::from(before.is_some_and(|before| before != score));
+            }
         }
-        Ok(match (options.increment, last) {
-            (true, Some(after)) => Reply::Double(after),
-            (true, None) => Reply::Null,
-            (false, _) => Reply::count(if options.count_changed { added + updated } else { added }),
-        })
+        Ok(Reply::count(if options.count_changed { added + updated } else { added }))
     })
 }
 
@@ -111,15 +94,13 @@ fn zincrby(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let [key, by, member] = args else { return Err(CommandError::Syntax) };
     let by = score::parse(by)?;
     context.store.keys.change_sorted(key, |set| {
-        let after = set.score(member).map_or(Ok(by), |before| sum(before, by))?;
+        let after = set.score(member).map_or(by, |before| before + by);
+        if after.is_nan() {
+            return Err(CommandError::ScoreNan);
+        }
         set.set(member, after);
         Ok(Reply::Double(after))
     })
-}
-
-fn sum(before: f64, by: f64) -> Result<f64, CommandError> {
-    let after = before + by;
-    if after.is_nan() { Err(CommandError::ScoreNan) } else { Ok(after) }
 }
 
 fn zrem(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
@@ -137,46 +118,14 @@ fn zcard(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
 
 fn zscore(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     let [key, member] = args else { return Err(CommandError::Syntax) };
-    Ok(score_of(context.store.keys.sorted(key)?, member))
-}
-
-fn zmscore(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    let [key, members @ ..] = args else { return Err(CommandError::Syntax) };
-    let set = context.store.keys.sorted(key)?;
-    Ok(Reply::Array(members.iter().map(|member| Ok(score_of(set, member))).collect()))
-}
-
-fn score_of(set: Option<&SortedSet>, member: &[u8]) -> Reply {
-    set.and_then(|set| set.score(member)).map_or(Reply::Null, Reply::Double)
-}
-
-fn zrank(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    rank(context, args, Direction::Ascending)
+    let score = context.store.keys.sorted(key)?.and_then(|set| set.score(member));
+    Ok(score.map_or(Reply::Null, Reply::Double))
 }
 
 fn zrevrank(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    rank(context, args, Direction::Descending)
-}
-
-fn rank(context: &Context<'_>, args: &[Bytes], direction: Direction) -> CommandResult {
     let [key, member] = args else { return Err(CommandError::Syntax) };
-    let rank = context.store.keys.sorted(key)?.and_then(|set| set.rank(member, direction));
+    let rank = context.store.keys.sorted(key)?.and_then(|set| set.reverse_rank(member));
     Ok(rank.map_or(Reply::Null, Reply::count))
-}
-
-/// `ZCOUNT key min max`, where `(` before a bound leaves it out.
-fn zcount(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
-    let [key, min, max] = args else { return Err(CommandError::Syntax) };
-    let ((min, min_out), (max, max_out)) = (bound(min)?, bound(max)?);
-    let Some(set) = context.store.keys.sorted(key)? else { return Ok(Reply::Integer(0)) };
-    let below = set.before_score(|score| score < min || (min_out && score == min));
-    let up_to = set.before_score(|score| score < max || (!max_out && score == max));
-    Ok(Reply::count(up_to.saturating_sub(below)))
-}
-
-fn bound(arg: &[u8]) -> Result<(f64, bool), CommandError> {
-    let (number, left_out) = arg.strip_prefix(b"(").map_or((arg, false), |number| (number, true));
-    Ok((score::parse(number).map_err(|_| CommandError::BoundNotAFloat)?, left_out))
 }
 
 /// `ZRANGE key first last [REV] [WITHSCORES]`; ranges by score and by name are not there.
