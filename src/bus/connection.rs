@@ -1,7 +1,7 @@
-//! One connection to Redis, kept for as long as the bus lives.
+//! One connection to Redis, which is re-established until the bus stops.
 //!
-//! Owns the client library's settings and the loop that outlives every way in which its own may end. Some settings are
-//! there because their defaults lose messages or hang; each says so.
+//! Owns the settings of the client library, and a loop that restarts the library's own loop when that ends. Comments
+//! mark the settings whose defaults lose messages or hang.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -16,49 +16,47 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::BusError;
+use super::error::BusError;
 
-/// How many events may wait for a reader where only connects and errors are read.
-pub const FEW_EVENTS: usize = 64;
-/// How many messages may wait for the dispatcher. The library's 32 would drop most of a burst, but it allocates seven
-/// rings of this size at once: about 700 bytes for each of these places.
-pub const MANY_EVENTS: usize = 4096;
+/// The event buffer for a client whose connects and errors are read, but not its messages.
+pub(super) const FEW_EVENTS: usize = 64;
+/// The event buffer for a client with subscriptions. The default of 32 would drop most of a burst. The library
+/// allocates seven buffers of this size: about 700 bytes for each event.
+pub(super) const MANY_EVENTS: usize = 4096;
 
-/// How often a connection is asked whether it lives, and how long it may take to answer. The library's own check of
-/// unresponsive connections starts anew with every command that is sent, so it never ends on a busy one.
+/// Between two PINGs, and the timeout for each. The library's check for unresponsive connections restarts with every
+/// command, so it never fires on a busy connection.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(5);
-/// How long an unchanged reason for having no connection stays unmentioned.
+/// Before an unchanged error is logged again.
 const LOG_REMINDER_INTERVAL: Duration = Duration::from_secs(30);
-/// How long QUIT and the end of the connection may take.
+/// For QUIT, and then for the end of the connection.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The wait before the library is started again after it gave up.
+/// Before the library is restarted after its loop has ended.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 const SCHEMES: [&str; 2] = ["redis", "valkey"];
 
-/// Whether a connection stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ConnectionState {
-    /// The first attempt has not ended.
+pub(super) enum ConnectionState {
+    /// During the first attempt.
     Connecting,
-    /// Yes, for the so many-th time; what was said on an earlier connection is forgotten.
+    /// With the number of connects so far. Redis has forgotten the state of earlier connections.
     Connected(u64),
-    /// No; the next attempt follows.
+    /// The next attempt follows.
     Disconnected,
 }
 
 impl ConnectionState {
-    /// Whether a connection stands.
-    pub fn is_connected(self) -> bool {
+    pub(super) fn is_connected(self) -> bool {
         matches!(self, Self::Connected(_))
     }
 }
 
-/// How long one attempt may take that somebody waits for.
+/// For the single attempt of [`connection_error`].
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Reads a Redis URL.
-pub fn config(url: &str) -> Result<Config, BusError> {
+/// Parses a Redis URL.
+pub(super) fn config(url: &str) -> Result<Config, BusError> {
     let (scheme, _) = url.split_once("://").ok_or_else(|| BusError::Url("it has no scheme".to_owned()))?;
     if scheme != "unix" && !SCHEMES.iter().any(|known| scheme.starts_with(known)) {
         return Err(BusError::Url("its scheme is none of redis, rediss and redis+unix".to_owned()));
@@ -66,33 +64,34 @@ pub fn config(url: &str) -> Result<Config, BusError> {
     let mut config = Config::from_url(url).map_err(|error| BusError::Url(error.details().to_owned()))?;
     let is_unsupported =
         |text: &String| text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\''));
-    // The library sends them inside an inline command, where they would be taken apart.
+    // The library sends the credentials in an inline command, which would split them.
     if config.username.iter().chain(&config.password).any(is_unsupported) {
         return Err(BusError::Credentials);
     }
     config.version = RespVersion::RESP3;
-    // A Redis that is away at start is waited for like one that goes away later.
+    // Retry the first connect like any later one.
     config.fail_fast = false;
     Ok(config)
 }
 
-/// Where Redis is, without the credentials.
-pub fn address(config: &Config) -> String {
+/// The address of Redis, without the credentials.
+pub(super) fn address(config: &Config) -> String {
     match &config.server {
         ServerConfig::Unix { path } => path.display().to_string(),
         server => server.hosts().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     }
 }
 
-/// A client that is not connected yet, and connects only once: after the end of its connection every command fails.
-pub fn single_use_client(config: &Config) -> Result<Client, BusError> {
+/// A disconnected client that connects only once. After its connection has ended, every command fails.
+pub(super) fn single_use_client(config: &Config) -> Result<Client, BusError> {
     let config = Config { fail_fast: true, ..config.clone() };
     build(&config, None, FEW_EVENTS)
 }
 
-/// A client that is not connected yet. `events` is how many messages and changes of state may wait for their readers.
-pub fn client(config: &Config, events: usize) -> Result<Client, BusError> {
-    // For ever; from 1 ms to 2 s. The library waits before the first attempt too, which delays the start of the process.
+/// A disconnected client with a buffer for so many events.
+pub(super) fn client(config: &Config, events: usize) -> Result<Client, BusError> {
+    // Unlimited attempts, with a backoff from 1 ms to 2 s. The library also waits before the first attempt, so a longer
+    // first backoff would delay the start of the process.
     let mut policy = ReconnectPolicy::new_exponential(0, 1, 2000, 2);
     policy.set_jitter(5);
     build(config, Some(policy), events)
@@ -106,12 +105,12 @@ fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> 
     builder.with_connection_config(|connection| {
         connection.connection_timeout = Duration::from_secs(5);
         connection.internal_command_timeout = Duration::from_secs(10);
-        // A command that may have been executed is not sent again.
+        // Never resend a command that may have been executed.
         connection.max_command_attempts = 1;
         connection.unresponsive =
             UnresponsiveConfig { max_timeout: Some(Duration::from_secs(10)), interval: Duration::from_secs(2) };
         connection.tcp.nodelay = Some(true);
-        // max_command_buffer_len stays unset: after one back-pressure error every command would time out for ever.
+        // max_command_buffer_len stays unset: after one back-pressure error, every later command would time out.
     });
     builder.with_performance_config(|performance| {
         performance.default_command_timeout = Duration::from_secs(2);
@@ -120,8 +119,8 @@ fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> 
     builder.build().map_err(|error| BusError::Url(error.details().to_owned()))
 }
 
-/// Connects once, and says what stands in the way.
-pub async fn connection_error(config: &Config) -> Option<String> {
+/// Connects once, and returns the error if that fails.
+pub(super) async fn connection_error(config: &Config) -> Option<String> {
     let config = Config { fail_fast: true, ..config.clone() };
     let mut builder = Builder::from_config(config);
     builder.with_connection_config(|connection| {
@@ -133,7 +132,7 @@ pub async fn connection_error(config: &Config) -> Option<String> {
         Err(error) => return Some(error.details().to_owned()),
     };
     let connected = timeout(PROBE_TIMEOUT * 2, client.init()).await;
-    // It may be stuck in the middle of something.
+    // The client may hang.
     let _ = timeout(CLOSE_TIMEOUT, client.quit()).await;
     match connected {
         Ok(Ok(_)) => None,
@@ -142,8 +141,8 @@ pub async fn connection_error(config: &Config) -> Option<String> {
     }
 }
 
-/// The state of a client's connection, and the task that keeps it connected until `stop` and then says goodbye.
-pub fn maintain(
+/// Returns the state of the connection, and the task that maintains it until `stop` and then closes it.
+pub(super) fn maintain(
     client: &Client,
     purpose: &'static str,
     address: &str,
@@ -159,7 +158,7 @@ async fn run(client: Client, state: watch::Sender<ConnectionState>, mut log: Con
     let mut driver = client.connect();
     let mut connections = 0;
     loop {
-        // Errors first: where both wait, the connect is the later one, or another error will follow it.
+        // Errors first: if both are buffered, the connect is the later one, or another error follows it.
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
@@ -175,8 +174,8 @@ async fn run(client: Client, state: watch::Sender<ConnectionState>, mut log: Con
             beat = heartbeat(&client), if state.borrow().is_connected() => if let Err(error) = beat {
                 state.send_replace(ConnectionState::Disconnected);
                 log.disconnected(&error);
-                // It is sent at the first poll; how it ends is told by the events. (Connecting a client anew while its
-                // driver runs would leave its count of queued commands wrong, and then it no longer flushes.)
+                // The first poll sends the request; the events report its outcome. (Connecting the client again while
+                // its driver runs would corrupt its count of queued commands, and it would stop flushing.)
                 let _ = timeout(Duration::ZERO, client.force_reconnection()).await;
             },
             ended = &mut driver => {
@@ -193,8 +192,7 @@ async fn run(client: Client, state: watch::Sender<ConnectionState>, mut log: Con
     driver.abort();
 }
 
-/// Waits until it is time to ask whether the connection lives, and asks. Only silence is an error here: all others come
-/// as events.
+/// Waits for the interval, and then sends a PING. Returns only a timeout as an error, because events report the others.
 async fn heartbeat(client: &Client) -> Result<(), Error> {
     sleep(HEARTBEAT_INTERVAL).await;
     let with_timeout = client.with_options(&Options { timeout: Some(HEARTBEAT_INTERVAL), ..Options::default() });
@@ -205,12 +203,12 @@ async fn heartbeat(client: &Client) -> Result<(), Error> {
 }
 
 async fn close(client: &Client, driver: &mut ConnectHandle) {
-    // Redis may be gone by now, and then there is nobody to tell.
+    // Redis may have become unreachable.
     let _ = timeout(CLOSE_TIMEOUT, client.quit()).await;
     let _ = timeout(CLOSE_TIMEOUT, driver).await;
 }
 
-/// What is logged about a connection: every change, but a lasting trouble only now and then.
+/// Logs every change of a connection, and a lasting error once per interval.
 struct ConnectionLog {
     purpose: &'static str,
     address: String,
@@ -236,12 +234,12 @@ impl ConnectionLog {
         if *error.kind() == ErrorKind::Auth {
             tracing::error!(
                 redis.connection = purpose, redis.address = %address, error = reason,
-                "Redis refuses the user or the password, trying again"
+                "Redis rejects the user or the password, retrying"
             );
         } else {
             tracing::warn!(
                 redis.connection = purpose, redis.address = %address, error = reason,
-                "Redis is away, trying again"
+                "Redis is unreachable, retrying"
             );
         }
     }
@@ -251,7 +249,7 @@ impl ConnectionLog {
         let (purpose, address) = (self.purpose, &self.address);
         tracing::warn!(
             redis.connection = purpose, redis.address = %address, error = reason,
-            "the Redis client gave up and is started again"
+            "restarting the Redis client, which has given up"
         );
     }
 }
@@ -261,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_says_where_redis_is_and_the_address_hides_the_password() {
+    fn the_address_of_a_url_omits_the_password() {
         for (url, shown) in [
             ("redis://127.0.0.1", "127.0.0.1:6379"),
             ("redis://:secret@127.0.0.1:7000/2", "127.0.0.1:7000"),
@@ -272,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unusable_url_is_told_without_the_password() {
+    fn the_error_for_an_invalid_url_omits_the_password() {
         for url in [
             "",
             "localhost:6379",

@@ -1,9 +1,9 @@
-//! A sorted set with a cursor beside it: both change in one transaction, and only if nobody has moved the cursor meanwhile.
+//! A sorted set with a cursor: both change in one transaction, which is only executed if the cursor has not changed.
 //!
-//! Owns a connection of its own, since WATCH holds for a connection, and which transaction it has not yet sent. It never
-//! reconnects by itself: a transaction on a new connection would no longer be guarded. After any failure the connection is
-//! closed, and the next [`Guarded::watch`] opens another one. Redis may still execute what was sent before, but only while
-//! the cursor is where it was then. See <https://redis.io/docs/latest/develop/using-commands/transactions/>.
+//! Owns a connection of its own, because WATCH belongs to a connection. It never reconnects automatically: a
+//! transaction on a new connection would not be guarded. After any failure the connection is closed, and the next
+//! [`Guarded::watch`] opens another. Redis may still execute an earlier transaction then, but only if the cursor has
+//! not changed. See <https://redis.io/docs/latest/develop/using-commands/transactions/>.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,62 +14,64 @@ use fred::interfaces::{ClientLike, KeysInterface, PubsubInterface, SortedSetsInt
 use fred::types::{ConnectHandle, CustomCommand, Value};
 use tokio::time::timeout;
 
-use super::sorted_set::{self, client_error, command_error, unexpected_reply};
-use super::{Bus, BusError};
+use super::connections::Connections;
+use super::error::BusError;
+use super::sorted_set::WRONG_TYPE;
 use crate::events::Event;
 
-/// How long Redis may take for one round trip, a new connection included.
+/// For one round trip, a new connection included.
 const REDIS_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long Redis may take to reply a PING after it was silent.
+/// For the PING after a timeout.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The cursor and the kind of the set's key, as they were read under the watch.
+/// The cursor and the type of the set, as read under the watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reading {
-    /// The cursor; `None` where there is none.
+    /// `None` if the key is missing.
     pub cursor: Option<String>,
-    /// Whether the set's key holds nothing but a sorted set.
+    /// Whether the key of the set holds a sorted set, or nothing.
     pub writable: bool,
 }
 
-/// A change of the set and the cursor.
+/// A change of the set and of the cursor.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Transaction {
-    /// Whether the set is emptied first, whatever its key holds.
+    /// Whether to delete the key of the set first, whatever its type.
     pub clear: bool,
     /// Members to set.
     pub set: Vec<(String, f64)>,
     /// Members to remove.
     pub remove: Vec<String>,
-    /// Where the cursor is afterwards.
+    /// The new cursor.
     pub cursor: String,
 }
 
 /// The outcome of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was executed. The ranks asked for, the highest score's being 0; `None` for who is not in the set.
+    /// Executed. Contains the requested ranks, with 0 for the highest score and `None` for missing members.
     Executed(Vec<Option<u64>>),
-    /// The cursor had been moved: nothing was changed.
+    /// The cursor had changed, so the transaction was not executed.
     Conflict,
 }
 
 /// A sorted set that changes together with its cursor.
 ///
-/// Each error but [`BusError::Refused`] leaves open whether a transaction was executed.
+/// After any error except [`BusError::Refused`], it is unknown whether the transaction was executed.
 pub trait Guarded: Send {
-    /// Reads the cursor, and watches it from then on.
+    /// Watches the cursor, and reads it.
     ///
     /// # Errors
-    /// When Redis is away, silent, or refuses.
+    /// If Redis is disconnected, does not reply in time, or replies with an error.
     fn watch(&mut self) -> impl Future<Output = Result<Reading, BusError>> + Send;
 
-    /// Executes a transaction if the cursor is where it was last read, reads the ranks of `names`, and then reads and
-    /// watches the cursor again.
+    /// Executes a transaction if the cursor has not changed since it was last read, reads the ranks of `names`, and
+    /// then watches and reads the cursor again.
     ///
     /// # Errors
-    /// When Redis is away, silent, or refuses; after a refusal neither the set nor the cursor has changed, except after
-    /// WRONGTYPE, which Redis notices only halfway: then the cursor has moved and the set has not changed.
+    /// If Redis is disconnected, does not reply in time, or replies with an error. After an error reply, neither the
+    /// set nor the cursor has changed. The exception is WRONGTYPE, which Redis detects during the execution: then only
+    /// the cursor has changed.
     fn execute(
         &mut self,
         transaction: &Transaction,
@@ -77,20 +79,20 @@ pub trait Guarded: Send {
         names: &[String],
     ) -> impl Future<Output = Result<(Outcome, Reading), BusError>> + Send;
 
-    /// Whether Redis replies at all, within a moment: for when it was silent.
+    /// Whether Redis replies to a PING. Used after a timeout.
     fn is_answering(&self) -> impl Future<Output = bool> + Send;
 
     /// The ranks of these members, as in [`Outcome::Executed`].
     ///
     /// # Errors
-    /// When Redis is away, silent, or refuses.
+    /// If Redis is disconnected, does not reply in time, or replies with an error.
     fn ranks(&mut self, names: &[String]) -> impl Future<Output = Result<Vec<Option<u64>>, BusError>> + Send;
 }
 
-/// The sorted set and the cursor at these keys, which share a hash slot.
+/// The sorted set and its cursor, whose keys are in the same hash slot.
 #[derive(Debug)]
 pub struct GuardedSet {
-    bus: Bus,
+    connections: Connections,
     key: &'static str,
     cursor: &'static str,
     connection: Option<Connection>,
@@ -103,68 +105,69 @@ struct Connection {
 }
 
 impl Drop for Connection {
-    /// The driver owns the socket.
+    /// Aborts the driver, which owns the socket.
     fn drop(&mut self) {
         self.driver.abort();
     }
 }
 
 impl GuardedSet {
-    pub(super) fn new(bus: Bus, key: &'static str, cursor: &'static str) -> Self {
-        Self { bus, key, cursor, connection: None }
+    pub(super) fn new(connections: Connections, key: &'static str, cursor: &'static str) -> Self {
+        Self { connections, key, cursor, connection: None }
     }
 
     /// Deletes the cursor.
     ///
     /// # Errors
-    /// When Redis is away, silent, or refuses.
+    /// If Redis is disconnected, does not reply in time, or replies with an error.
     pub async fn delete_cursor(&mut self) -> Result<(), BusError> {
         let pipeline = self.pipeline().await?;
-        let _: Value = pipeline.del(self.cursor).await.map_err(client_error)?;
+        let _: Value = pipeline.del(self.cursor).await.map_err(BusError::client)?;
         self.run(&pipeline, 1).await?.remove(0).map(|_| ())
     }
 
     async fn pipeline(&mut self) -> Result<Pipeline<Client>, BusError> {
-        if !self.bus.is_connected() {
+        if !self.connections.is_connected() {
             self.connection = None;
             return Err(BusError::Disconnected);
         }
         let connection = match self.connection.take() {
             Some(connection) if !connection.driver.is_finished() => connection,
             _ => {
-                let client = self.bus.single_use_client()?;
-                // Dropped with the connection, and the driver with it, if it takes too long.
+                let client = self.connections.single_use_client()?;
+                // A timeout drops the connection and so aborts its driver.
                 let connection = Connection { driver: client.connect(), client };
                 let connected = timeout(REDIS_TIMEOUT, connection.client.wait_for_connect()).await;
-                connected.map_err(|_| BusError::Timeout)?.map_err(command_error)?;
+                connected.map_err(|_| BusError::Timeout)?.map_err(BusError::command)?;
                 connection
             }
         };
         Ok(self.connection.insert(connection).client.pipeline())
     }
 
-    /// Sends a pipeline of so many commands, and returns the reply to each. The connection survives only refusals.
+    /// Sends a pipeline of `commands` commands, and returns the reply to each. Any other failure than an error reply
+    /// closes the connection.
     async fn run(
         &mut self,
         pipeline: &Pipeline<Client>,
         commands: usize,
     ) -> Result<Vec<Result<Value, BusError>>, BusError> {
-        // Closed unless all goes well, and also when this future is dropped halfway.
+        // Closes the connection on failure, and when this future is dropped.
         let connection = self.connection.take();
         let replies = timeout(REDIS_TIMEOUT, pipeline.try_all::<Value>()).await.map_err(|_| BusError::Timeout)?;
-        let replies: Vec<_> = replies.into_iter().map(|reply| reply.map_err(command_error)).collect();
+        let replies: Vec<_> = replies.into_iter().map(|reply| reply.map_err(BusError::command)).collect();
         let lost = |reply: &Result<Value, BusError>| matches!(reply, Err(error) if !error.is_refusal());
         if let Some(at) = replies.iter().position(lost) {
-            return Err(replies.into_iter().nth(at).and_then(Result::err).unwrap_or_else(unexpected_reply));
+            return Err(replies.into_iter().nth(at).and_then(Result::err).unwrap_or_else(BusError::unexpected_reply));
         }
         if replies.len() != commands {
-            return Err(unexpected_reply());
+            return Err(BusError::unexpected_reply());
         }
         self.connection = connection;
         Ok(replies)
     }
 
-    /// Adds the three commands that read the cursor under a watch.
+    /// Adds the three commands that watch and read the cursor.
     async fn add_watch(&self, pipeline: &Pipeline<Client>) -> Result<(), Error> {
         let _: Value = pipeline.custom(command("WATCH"), vec![self.cursor]).await?;
         let _: Value = pipeline.get(self.cursor).await?;
@@ -206,16 +209,16 @@ impl GuardedSet {
 
 impl Guarded for GuardedSet {
     async fn is_answering(&self) -> bool {
-        timeout(PROBE_TIMEOUT, self.bus.ping()).await.is_ok_and(|answered| answered.is_ok())
+        timeout(PROBE_TIMEOUT, self.connections.ping()).await.is_ok_and(|answered| answered.is_ok())
     }
 
     async fn watch(&mut self) -> Result<Reading, BusError> {
         let pipeline = self.pipeline().await?;
-        // DISCARD ends an earlier watch. Both also show that transactions are allowed: where MULTI is refused, the
-        // commands behind it would be executed one by one.
-        add(&pipeline, "MULTI").await.map_err(client_error)?;
-        add(&pipeline, "DISCARD").await.map_err(client_error)?;
-        self.add_watch(&pipeline).await.map_err(client_error)?;
+        // DISCARD ends an earlier watch. Both also verify the permission for transactions: if MULTI is rejected, Redis
+        // executes the following commands one by one.
+        add(&pipeline, "MULTI").await.map_err(BusError::client)?;
+        add(&pipeline, "DISCARD").await.map_err(BusError::client)?;
+        self.add_watch(&pipeline).await.map_err(BusError::client)?;
         let mut replies = self.run(&pipeline, 5).await?;
         let watched = replies.split_off(2);
         replies.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -228,20 +231,20 @@ impl Guarded for GuardedSet {
         announcement: &(impl Event + Sync),
         names: &[String],
     ) -> Result<(Outcome, Reading), BusError> {
-        // Without the connection of the watch there is no guard.
+        // The watch belongs to the connection.
         let Some(connection) = &self.connection else { return Err(BusError::Disconnected) };
         let pipeline = connection.client.pipeline();
-        let commands = self.add_transaction(&pipeline, transaction, announcement).await.map_err(client_error)?;
-        self.add_ranks(&pipeline, names).await.map_err(client_error)?;
-        self.add_watch(&pipeline).await.map_err(client_error)?;
+        let commands = self.add_transaction(&pipeline, transaction, announcement).await.map_err(BusError::client)?;
+        self.add_ranks(&pipeline, names).await.map_err(BusError::client)?;
+        self.add_watch(&pipeline).await.map_err(BusError::client)?;
         let mut replies = self.run(&pipeline, commands + names.len() + 3).await?;
         let watched = replies.split_off(commands + names.len());
         let ranks = replies.split_off(commands);
-        // The first refusal says why; EXEC only says that there was one.
+        // The first error is the cause; EXEC only reports that there was one.
         let executed = match replies.into_iter().collect::<Result<Vec<_>, _>>() {
             Ok(executed) => executed,
             Err(error) => {
-                // A server that has become a replica refuses for ever; another connection may lead to its successor.
+                // A server that has become a replica rejects all writes. A new connection may reach the new primary.
                 self.connection = None;
                 return Err(error);
             }
@@ -249,7 +252,7 @@ impl Guarded for GuardedSet {
         let outcome = match executed.last() {
             Some(Value::Array(_)) => Outcome::Executed(ranks.into_iter().map(rank).collect()),
             Some(Value::Null) => Outcome::Conflict,
-            _ => return Err(unexpected_reply()),
+            _ => return Err(BusError::unexpected_reply()),
         };
         Ok((outcome, reading(watched)?))
     }
@@ -260,7 +263,7 @@ impl Guarded for GuardedSet {
         }
         let Some(connection) = &self.connection else { return Err(BusError::Disconnected) };
         let pipeline = connection.client.pipeline();
-        self.add_ranks(&pipeline, names).await.map_err(client_error)?;
+        self.add_ranks(&pipeline, names).await.map_err(BusError::client)?;
         Ok(self.run(&pipeline, names.len()).await?.into_iter().map(rank).collect())
     }
 }
@@ -274,22 +277,22 @@ async fn add(pipeline: &Pipeline<Client>, name: &'static str) -> Result<(), Erro
     Ok(())
 }
 
-/// What WATCH, GET and TYPE have answered. A cursor that is no text counts as a strange one, and a key whose type is not
-/// shown as a sorted set.
+/// Interprets the replies to WATCH, GET and TYPE. A cursor of another type counts as an unknown cursor, and a key of
+/// unknown type as a sorted set.
 fn reading(replies: Vec<Result<Value, BusError>>) -> Result<Reading, BusError> {
-    let [watch, cursor, kind] = <[_; 3]>::try_from(replies).map_err(|_| unexpected_reply())?;
+    let [watch, cursor, kind] = <[_; 3]>::try_from(replies).map_err(|_| BusError::unexpected_reply())?;
     watch?;
     let cursor = match cursor {
         Ok(Value::Null) => None,
         Ok(text) => Some(text.into_string().unwrap_or_default()),
-        Err(BusError::Refused(reason)) if reason.starts_with(sorted_set::WRONG_TYPE) => Some(String::new()),
+        Err(BusError::Refused(reason)) if reason.starts_with(WRONG_TYPE) => Some(String::new()),
         Err(error) => return Err(error),
     };
     let writable = kind.map_or(true, |kind| kind.as_str().is_none_or(|kind| kind == "none" || kind == "zset"));
     Ok(Reading { cursor, writable })
 }
 
-/// A user of Redis without the right to ZREVRANK gets no ranks.
+/// `None` also if the Redis user lacks the permission for ZREVRANK.
 fn rank(reply: Result<Value, BusError>) -> Option<u64> {
     reply.ok().and_then(|rank| rank.as_u64())
 }

@@ -1,7 +1,7 @@
-//! Messages of other programs that wait to be recorded.
+//! Recording of messages from other programs.
 //!
-//! Owns the bounded buffer between a subscription and the database, and the retries: a message in it is kept until it
-//! is recorded or the process stops. What is lost is counted and logged.
+//! Owns the bounded buffer between a subscription and the database, and the retries. A message is kept until it is
+//! recorded or the process stops. Lost messages are counted and logged.
 
 use std::collections::VecDeque;
 use std::fmt::Display;
@@ -12,48 +12,46 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::subscription::{Signal, Subscription};
 use super::throttle::Throttle;
-use super::{Signal, Subscription};
 use crate::events::Event;
 
-/// How many messages may wait.
+/// The most buffered messages.
 const CAPACITY: usize = 16_384;
-/// How many of them are taken out of the buffer at once.
+/// The most messages that are taken from the buffer at once.
 const MAX_BATCH: usize = 512;
-/// The wait before messages that could not be recorded are tried again.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
-/// For how long lost messages are counted before the log says how many there were.
+/// How long lost messages are counted before they are logged.
 const REPORT_DELAY: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A message and when it was taken from the subscription.
+/// A message with the time of its arrival.
 #[derive(Debug, Clone)]
 pub struct Received<E> {
     /// The message.
     pub event: E,
-    /// When.
+    /// The time of arrival.
     pub at: Instant,
 }
 
 /// Writes messages to the database.
 pub trait Recorder: Send {
-    /// The messages.
+    /// The type of the messages.
     type Event: Event;
-    /// Why messages cannot be recorded now.
+    /// The reason why messages cannot be recorded at the moment.
     type Error: Display + Send;
 
-    /// Whether a message is one that has to be recorded.
+    /// Whether a message must be recorded.
     fn accepts(event: &Self::Event) -> bool;
 
-    /// Records messages from the front, and removes those that are recorded. An error leaves the rest for another
-    /// attempt.
+    /// Records messages from the front and removes them. After an error, the rest is retried.
     fn record(
         &mut self,
         waiting: &mut VecDeque<Received<Self::Event>>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 }
 
-/// Records the messages of a subscription until `shutdown`, and what waits then once more. `wake` is called after every
+/// Records the messages of a subscription until `shutdown`, and then makes one last attempt. Calls `wake` after every
 /// signal of the subscription.
 pub async fn record<R: Recorder>(
     subscription: Subscription<R::Event>,
@@ -112,18 +110,18 @@ async fn drain<R: Recorder>(
         let Err(error) = recorder.record(&mut waiting).await else { continue };
         if shutdown.is_cancelled() {
             let lost = waiting.len() + queue.len();
-            tracing::error!(lost, %error, "messages of other programs are lost: the process stops");
+            tracing::error!(lost, %error, "lost messages of other programs: the process stops");
             return;
         }
         if throttle.admits(Instant::now().into_std()) {
             let waiting = waiting.len() + queue.len();
-            tracing::warn!(waiting, %error, "messages of other programs cannot be recorded, trying again");
+            tracing::warn!(waiting, %error, "cannot record messages of other programs, retrying");
         }
         shutdown.run_until_cancelled(sleep(RETRY_DELAY)).await;
     }
 }
 
-/// Messages that found the buffer full and are not in the log yet.
+/// Counts the messages that did not fit into the buffer until they are logged.
 #[derive(Default)]
 struct LostCounter {
     count: u64,
@@ -148,7 +146,7 @@ impl LostCounter {
     fn report(&mut self) {
         let Self { count: lost, .. } = std::mem::take(self);
         if lost > 0 {
-            tracing::error!(lost, "messages of other programs are lost: the buffer is full");
+            tracing::error!(lost, "lost messages of other programs: the buffer is full");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Messages on their way to Redis.
+//! Publishing of messages.
 //!
-//! Owns the queue between those who publish, on any thread, and the one task that sends. It sends what has gathered as
-//! one pipeline and waits for its answers before the next, so that the work in flight is bounded and a burst costs few
-//! round trips.
+//! Owns the queue between publishers on any thread and the task that sends. The task sends queued messages in one
+//! pipeline and waits for the replies before the next. So the work in flight is bounded, and a burst takes few round
+//! trips.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use tokio_util::sync::CancellationToken;
 use super::connection::ConnectionState;
 use super::throttle::Throttle;
 
-/// How many messages may wait.
+/// The most queued messages.
 const QUEUE_CAPACITY: usize = 16_384;
-/// How many messages one pipeline carries at most.
+/// The most messages of one pipeline.
 const MAX_PIPELINE: usize = 512;
-/// How long the last messages may take after the shutdown.
+/// For the last messages after the shutdown.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -42,7 +42,7 @@ struct Message {
 }
 
 impl Publisher {
-    /// A publisher, and the task that sends until `shutdown` and what waits then.
+    /// Returns the publisher and its task, which sends until `shutdown` and then sends the queued messages.
     pub fn new(
         client: Client,
         state: watch::Receiver<ConnectionState>,
@@ -54,20 +54,20 @@ impl Publisher {
         (Self { queue: sender, drops }, sending.run(shutdown))
     }
 
-    /// Queues a message, or drops it when the queue is full or closed.
+    /// Queues a message, or drops it if the queue is full or closed.
     pub fn publish(&self, channel: String, payload: String) {
         if self.queue.try_send(Message { channel, payload }).is_err() {
             self.drops.count(1, "the queue is full or closed");
         }
     }
 
-    /// How many messages were dropped.
+    /// The number of dropped messages.
     pub fn dropped(&self) -> u64 {
         self.drops.total.load(Ordering::Relaxed)
     }
 }
 
-/// The messages that were dropped.
+/// Counts and logs dropped messages.
 #[derive(Debug)]
 struct DropCounter {
     total: AtomicU64,
@@ -85,19 +85,19 @@ impl DropCounter {
         let messages = u64::try_from(messages).unwrap_or(u64::MAX);
         let total = self.total.fetch_add(messages, Ordering::Relaxed).saturating_add(messages);
         if self.throttle.admits(Instant::now()) {
-            tracing::warn!(reason, total, "messages to Redis were dropped; the sweep will find what they told of");
+            tracing::warn!(reason, total, "dropped messages to Redis; the next sweep finds their jobs");
         }
     }
 }
 
-/// The sending end of the queue.
+/// The task that sends.
 struct SendTask {
     client: Client,
     state: watch::Receiver<ConnectionState>,
     queue: mpsc::Receiver<Message>,
     drops: Arc<DropCounter>,
-    /// Redis left a pipeline unanswered: the next goes out only after it has answered something small, so that a Redis
-    /// that hangs is never sent more than one.
+    /// The last pipeline failed. The next is only sent after a successful PING, so that a Redis that hangs receives at
+    /// most one pipeline.
     stalled: bool,
 }
 
@@ -108,20 +108,21 @@ impl SendTask {
             self.send(&mut batch).await;
         }
         self.queue.close();
-        // A gathering that was cut off has taken nothing out of the queue.
+        // Cancelling `gather` has removed nothing from the queue.
         let flushed = timeout(FLUSH_TIMEOUT, async {
             while self.gather(&mut batch).await > 0 {
                 self.send(&mut batch).await;
             }
         });
         if flushed.await.is_err() {
-            self.drops.count(self.queue.len(), "the shutdown did not wait for Redis");
+            self.drops.count(self.queue.len(), "Redis did not accept them before the shutdown");
         }
     }
 
-    /// Waits for messages, and for the first attempt to connect: what was published right after the start is not lost.
+    /// Waits for the first connection attempt, so that messages published during the start are not lost, and for
+    /// messages.
     async fn gather(&mut self, batch: &mut Vec<Message>) -> usize {
-        // The connection's task is gone only after this one.
+        // The task of the connection outlives this one.
         let _ = self.state.wait_for(|state| *state != ConnectionState::Connecting).await;
         self.queue.recv_many(batch, MAX_PIPELINE).await
     }
@@ -130,12 +131,12 @@ impl SendTask {
         let count = batch.len();
         if !self.state.borrow().is_connected() {
             batch.clear();
-            self.drops.count(count, "Redis is away");
+            self.drops.count(count, "Redis is disconnected");
             return;
         }
         if self.stalled && self.client.ping::<Value>(None).await.is_err() {
             batch.clear();
-            self.drops.count(count, "Redis does not answer");
+            self.drops.count(count, "Redis does not reply");
             return;
         }
         let sent = self.pipeline(batch).await;
@@ -148,7 +149,7 @@ impl SendTask {
     async fn pipeline(&self, batch: &mut Vec<Message>) -> Result<(), Error> {
         let pipeline = self.client.pipeline();
         for Message { channel, payload } in batch.drain(..) {
-            // This only adds to the pipeline.
+            // Only adds to the pipeline.
             let _: Value = pipeline.publish(channel, payload).await?;
         }
         let _: Value = pipeline.all().await?;

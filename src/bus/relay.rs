@@ -1,9 +1,8 @@
-//! A lasting address for a broker that moves.
+//! A fixed address for a broker whose address changes.
 //!
-//! The broker of an `m3a3 up` has another port and another password after each start, but the client library connects
-//! to the address that it was made with for ever. Where the address is looked up, the library connects to a port of
-//! this process instead, and each connection is passed on to wherever the broker is then. Owns that port; never looks
-//! at what it passes on.
+//! The broker of `m3a3 up` has a new port and password after each start, but the client library cannot change the
+//! address of a client. So the library connects to a port of this process, and each connection is forwarded to the
+//! current address of the broker. Owns that port. Never inspects the forwarded bytes.
 
 use std::fmt;
 use std::io;
@@ -20,15 +19,16 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::{BusError, connection};
+use super::connection;
+use super::error::BusError;
 
-/// The most connections at once. This process takes a few; other programs have no business here.
+/// This process needs a few; other programs have no reason to connect.
 const MAX_CONNECTIONS: usize = 16;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The wait after a connection could not be accepted, most likely for want of a file descriptor.
+/// After a failed accept, usually for lack of file descriptors.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Says where Redis is now, as a URL with an IP address. It may block.
+/// Looks up the current URL of the broker, which has an IP address. May block.
 #[derive(Clone)]
 pub struct AddressLookup(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
@@ -37,7 +37,7 @@ impl AddressLookup {
         Self(Arc::new(find))
     }
 
-    /// `None` when it is nowhere.
+    /// `None` if there is no broker.
     async fn find(&self) -> Result<Option<Config>, BusError> {
         let find = Arc::clone(&self.0);
         let url = tokio::task::spawn_blocking(move || find()).await;
@@ -51,7 +51,7 @@ impl fmt::Debug for AddressLookup {
     }
 }
 
-/// The library asks for the credentials at each connect.
+/// The library fetches the credentials at each connect.
 #[async_trait]
 impl CredentialProvider for AddressLookup {
     async fn fetch(&self, _: Option<&Server>) -> Result<(Option<String>, Option<String>), Error> {
@@ -60,7 +60,7 @@ impl CredentialProvider for AddressLookup {
     }
 }
 
-/// The port, and where its connections lead.
+/// Forwards the connections to its port.
 #[derive(Debug)]
 pub struct Relay {
     listener: TcpListener,
@@ -68,19 +68,18 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Opens the port.
     pub fn open(lookup: AddressLookup) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener: TcpListener::from_std(listener)?, lookup })
     }
 
-    /// Where the library is to connect to.
+    /// The address for the library.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Passes connections on until `stop`, and then closes them.
+    /// Forwards connections until `stop`, and then closes them.
     pub async fn run(self, stop: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
@@ -92,7 +91,7 @@ impl Relay {
                         connections.spawn(forward(client, self.lookup.clone()));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "a connection to the broker could not be accepted");
+                        tracing::warn!(%error, "cannot accept a connection to the broker");
                         stop.run_until_cancelled(sleep(ACCEPT_RETRY_DELAY)).await;
                     }
                 }
@@ -102,7 +101,7 @@ impl Relay {
     }
 }
 
-/// Passes one connection on. Where there is no broker it is closed, and the library tries again later.
+/// Forwards one connection. If there is no broker, the connection is closed, and the library retries later.
 async fn forward(mut client: TcpStream, lookup: AddressLookup) {
     let outcome = async {
         let Some(config) = lookup.find().await.map_err(io::Error::other)? else { return Ok(()) };
@@ -113,6 +112,6 @@ async fn forward(mut client: TcpStream, lookup: AddressLookup) {
         copy_bidirectional(&mut client, &mut broker).await.map(drop)
     };
     if let Err(error) = outcome.await {
-        tracing::debug!(%error, "a connection to the broker ended");
+        tracing::debug!(%error, "connection to the broker failed");
     }
 }

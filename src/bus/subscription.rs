@@ -1,7 +1,7 @@
-//! Messages that come from Redis.
+//! Receiving of messages.
 //!
-//! Owns the subscriptions: one connection hears for the whole process, and each topic fans out here through a bounded
-//! channel. Who reads too slowly loses messages, not memory, and is told by [`Signal::Resync`].
+//! Owns the subscriptions. One connection receives for the whole process, and a bounded channel for each topic delivers
+//! to the subscribers. A slow subscriber loses messages instead of using memory, and receives [`Signal::Resync`].
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -21,19 +21,19 @@ use super::connection::ConnectionState;
 use super::throttle::Throttle;
 use crate::events::{Event, Topic};
 
-/// How many messages of a topic may wait for its slowest reader.
+/// The most messages of a topic that wait for its slowest subscriber.
 const CHANNEL_CAPACITY: usize = 4096;
-/// How often a subscription is tried again while the connection stands but Redis does not confirm it.
+/// Between attempts to subscribe while connected.
 const RETRY_DELAY: Duration = Duration::from_millis(500);
 const LOG_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a subscription tells.
+/// An item of a subscription.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Signal<E> {
     /// A message.
     Event(E),
-    /// The subscription has begun or begun again, or its reader was too slow: messages may have been missed, so look at
-    /// the truth.
+    /// Messages may have been lost: the subscription was established or re-established, or the subscriber was too slow.
+    /// Read the database.
     Resync,
 }
 
@@ -41,16 +41,14 @@ pub enum Signal<E> {
 #[derive(Debug)]
 pub struct Subscription<E> {
     deliveries: broadcast::Receiver<Delivery>,
-    /// The subscription stood before this reader came, so its beginning was announced to others only.
+    /// The topic was already subscribed to, so no [`Delivery::Resync`] follows.
     starts_with_resync: bool,
     malformed: Arc<Throttle>,
     event: PhantomData<fn() -> E>,
 }
 
 impl<E: Event> Subscription<E> {
-    /// The next signal, or `None` once the bus has stopped.
-    ///
-    /// Cancel safe: when the future is dropped, no signal is lost.
+    /// The next signal, or `None` once the bus has stopped. Cancel safe.
     pub async fn next(&mut self) -> Option<Signal<E>> {
         if std::mem::take(&mut self.starts_with_resync) {
             return Some(Signal::Resync);
@@ -60,7 +58,7 @@ impl<E: Event> Subscription<E> {
                 Ok(Delivery::Message(message)) => message,
                 Ok(Delivery::Resync) => return Some(Signal::Resync),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(topic = ?E::TOPIC, missed, "messages came faster than they were read");
+                    tracing::warn!(topic = ?E::TOPIC, missed, "subscriber is too slow, messages were lost");
                     return Some(Signal::Resync);
                 }
                 Err(RecvError::Closed) => return None,
@@ -69,7 +67,7 @@ impl<E: Event> Subscription<E> {
                 Ok(event) => return Some(Signal::Event(event)),
                 Err(error) => {
                     if self.malformed.admits(Instant::now()) {
-                        tracing::warn!(channel = message.channel, %error, "a malformed message was dropped");
+                        tracing::warn!(channel = message.channel, %error, "dropped a malformed message");
                     }
                 }
             }
@@ -89,7 +87,7 @@ struct Message {
     payload: Bytes,
 }
 
-/// Every topic that someone in this process has subscribed to.
+/// The subscribed topics of this process.
 #[derive(Debug)]
 pub struct Fanout {
     /// `None` once the bus has stopped.
@@ -99,17 +97,17 @@ pub struct Fanout {
 
 #[derive(Debug)]
 struct Route {
-    readers: broadcast::Sender<Delivery>,
-    /// Whether Redis has confirmed the subscription on the present connection.
+    subscribers: broadcast::Sender<Delivery>,
+    /// Whether Redis has confirmed the subscription on the current connection.
     active: bool,
-    /// One for all readers, so that a malformed message is logged once.
+    /// Shared by all subscribers, so that a malformed message is logged once.
     malformed: Arc<Throttle>,
 }
 
 impl Default for Route {
     fn default() -> Self {
         let malformed = Arc::new(Throttle::new(LOG_INTERVAL));
-        Self { readers: broadcast::Sender::new(CHANNEL_CAPACITY), active: false, malformed }
+        Self { subscribers: broadcast::Sender::new(CHANNEL_CAPACITY), active: false, malformed }
     }
 }
 
@@ -120,13 +118,13 @@ impl Default for Fanout {
 }
 
 impl Fanout {
-    /// A new reader of the event's topic.
+    /// Adds a subscriber to the topic of the event.
     pub fn subscribe<E: Event>(&self) -> Subscription<E> {
         let mut routes = self.lock();
         let mut closed = HashMap::new();
         let route = routes.as_mut().unwrap_or(&mut closed).entry(E::TOPIC).or_default();
         let subscription = Subscription {
-            deliveries: route.readers.subscribe(),
+            deliveries: route.subscribers.subscribe(),
             starts_with_resync: route.active,
             malformed: Arc::clone(&route.malformed),
             event: PhantomData,
@@ -136,13 +134,13 @@ impl Fanout {
         subscription
     }
 
-    /// Hands out messages until `stop`, after which every subscription ends.
+    /// Delivers messages until `stop`, which ends every subscription.
     pub async fn dispatch(self: Arc<Self>, mut messages: broadcast::Receiver<FredMessage>, stop: CancellationToken) {
         while let Some(message) = stop.run_until_cancelled(messages.recv()).await {
             match message {
                 Ok(message) => self.deliver(message),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "messages came faster than they could be handed out");
+                    tracing::warn!(missed, "messages arrive faster than they are delivered, some were lost");
                     self.each_route(|_, route| route.resync());
                 }
                 Err(RecvError::Closed) => break,
@@ -165,13 +163,13 @@ impl Fanout {
                 Topic::Prefix(prefix) => by_pattern && message.channel.starts_with(prefix),
             };
             if matches {
-                // Without readers nobody misses it.
-                let _ = route.readers.send(Delivery::Message(Arc::clone(&message)));
+                // Fails only without subscribers.
+                let _ = route.subscribers.send(Delivery::Message(Arc::clone(&message)));
             }
         });
     }
 
-    /// Makes and remakes the subscriptions in Redis until `stop`.
+    /// Subscribes in Redis, again after each reconnect, until `stop`.
     pub async fn keep_subscribed(
         self: Arc<Self>,
         client: Client,
@@ -195,7 +193,7 @@ impl Fanout {
         }
     }
 
-    /// Subscribes what is not active; whether nothing remains to be subscribed.
+    /// Subscribes to the topics that are not active. Returns whether all are active.
     async fn confirm(&self, client: &Client) -> bool {
         let mut inactive = Vec::new();
         self.each_route(|topic, route| {
@@ -232,12 +230,12 @@ impl Fanout {
 
 impl Route {
     fn resync(&self) {
-        // Without readers nobody needs to know.
-        let _ = self.readers.send(Delivery::Resync);
+        // Fails only without subscribers.
+        let _ = self.subscribers.send(Delivery::Resync);
     }
 }
 
-/// Subscribes to the topics and waits until Redis has done so.
+/// Subscribes to the topics, and waits for the confirmation.
 async fn subscribe(client: &Client, topics: &[Topic]) -> Result<(), Error> {
     let (mut channels, mut patterns) = (Vec::new(), Vec::new());
     for topic in topics {
@@ -252,7 +250,7 @@ async fn subscribe(client: &Client, topics: &[Topic]) -> Result<(), Error> {
     if !patterns.is_empty() {
         client.psubscribe(patterns).await?;
     }
-    // The library answers before it has written anything; Redis answers in order, so its PONG proves what came before.
+    // The library returns before it has sent anything. Redis replies in order, so a PONG confirms the subscriptions.
     let _: Value = client.ping(None).await?;
     Ok(())
 }

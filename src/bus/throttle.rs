@@ -1,9 +1,9 @@
-//! A limit for log lines that could come by the thousand.
+//! A rate limit for log messages.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Lets one line through per interval.
+/// Admits one message per interval.
 #[derive(Debug)]
 pub struct Throttle {
     interval: Duration,
@@ -15,7 +15,7 @@ impl Throttle {
         Self { interval, last: Mutex::new(None) }
     }
 
-    /// Whether a line may be written at that time.
+    /// Whether a message may be logged now.
     pub fn admits(&self, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let admitted = last.is_none_or(|last| now.duration_since(last) >= self.interval);
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_per_interval() {
+    fn one_message_per_interval_is_admitted() {
         let throttle = Throttle::new(Duration::from_secs(10));
         let start = Instant::now();
         let admitted = |seconds| throttle.admits(start + Duration::from_secs(seconds));

@@ -265,7 +265,7 @@ async fn the_right_password_connects_and_a_wrong_one_never_does() {
     }
     running.stop().await;
     // Each of the two once, however often it tried.
-    assert_eq!(journal.lines_with(&["ERROR", "Redis refuses the user or the password", "commands"]).len(), 2);
+    assert_eq!(journal.lines_with(&["ERROR", "Redis rejects the user or the password", "commands"]).len(), 2);
     assert!(journal.lines_with(&["wrong"]).is_empty(), "the password is in the log");
 }
 
@@ -382,7 +382,7 @@ async fn messages_wait_until_they_can_be_recorded() {
     until("two attempts", || ledger.attempts.load(Ordering::Relaxed) >= 2).await;
     ledger.is_open.store(true, Ordering::Relaxed);
     until("recording", || ledger.recorded.load(Ordering::Relaxed) == 9).await;
-    assert_eq!(journal.lines_with(&["cannot be recorded", "database is locked"]).len(), 1);
+    assert_eq!(journal.lines_with(&["cannot record", "database is locked"]).len(), 1);
     stop.cancel();
     within("the end", task).await.unwrap();
     running.stop().await;
@@ -404,7 +404,7 @@ async fn what_waits_at_the_end_is_recorded_or_counted_as_lost() {
         stop.cancel();
         within("the end", task).await.unwrap();
         assert_eq!(ledger.recorded.load(Ordering::Relaxed), if is_open { 5 } else { 0 });
-        assert_eq!(journal.lines_with(&["are lost", "lost=5"]).len(), usize::from(!is_open));
+        assert_eq!(journal.lines_with(&["lost messages", "lost=5"]).len(), usize::from(!is_open));
         running.stop().await;
     }
 }
@@ -427,7 +427,7 @@ async fn the_log_says_how_many_messages_found_no_room() {
     ledger.until_heard(1 + MESSAGES).await;
     stop.cancel();
     within("the end", task).await.unwrap();
-    let lines = journal.lines_with(&["are lost"]);
+    let lines = journal.lines_with(&["lost messages"]);
     let counts = lines.iter().map(|line| line.rsplit_once("lost=").unwrap().1);
     let counts = counts.map(|count| count.split(' ').next().unwrap().parse::<u64>().unwrap());
     assert_eq!(counts.sum::<u64>(), MESSAGES, "{lines:?}");

@@ -1,7 +1,7 @@
-//! Where the embedded broker is: the file that tells other m3a3 processes beside it.
+//! The file by which other m3a3 processes find the embedded broker.
 //!
-//! Owns `broker.url` in the data directory. It holds the broker's URL with its password, so only its owner may read it,
-//! and it is locked as long as its broker lives: a file that nobody locks was left by a process that was killed.
+//! Owns `broker.url` in the data directory. The file contains the URL with the password, so only its owner may read it.
+//! It is locked while the broker runs: an unlocked file was left behind by a killed process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -12,10 +12,10 @@ use rand::distr::{Alphanumeric, SampleString};
 use rustix::fs::OFlags;
 
 const NAME: &str = "broker.url";
-/// Longer than any URL of a broker.
+/// Longer than the URL of any broker.
 const MAX_URL: u64 = 4096;
 
-/// The published address of a living broker; removed when dropped.
+/// The published address of a running broker. Dropping it removes the file.
 #[derive(Debug)]
 pub struct BrokerFile {
     path: PathBuf,
@@ -24,22 +24,22 @@ pub struct BrokerFile {
 }
 
 impl BrokerFile {
-    /// Writes `url` into `dir`, in place of the address of any broker before. Only the file's owner can read it.
+    /// Writes `url` into `dir`, and replaces the address of an earlier broker.
     ///
     /// # Errors
-    /// When the file cannot be made, locked or moved into place.
+    /// If the file cannot be created, locked or renamed.
     pub fn publish(dir: &Path, url: &str) -> io::Result<Self> {
         let path = dir.join(NAME);
         let temporary = dir.join(format!("{NAME}.{}", Alphanumeric.sample_string(&mut rand::rng(), 16)));
         let placed = place(&temporary, &path, url);
         if placed.is_err() {
-            // The first error is the one worth telling.
+            // The first error is the relevant one.
             let _ = std::fs::remove_file(&temporary);
         }
         placed.map(|file| Self { path, file })
     }
 
-    /// Whether the path still names this file and not that of a broker started later.
+    /// Whether the path still refers to this file, and not to that of a later broker.
     fn is_in_place(&self) -> io::Result<bool> {
         let (ours, named) = (self.file.metadata()?, std::fs::symlink_metadata(&self.path)?);
         Ok((ours.dev(), ours.ino()) == (named.dev(), named.ino()))
@@ -51,12 +51,12 @@ impl Drop for BrokerFile {
         if self.is_in_place().unwrap_or(false)
             && let Err(error) = std::fs::remove_file(&self.path)
         {
-            tracing::warn!(path = %self.path.display(), %error, "the broker's address could not be removed");
+            tracing::warn!(path = %self.path.display(), %error, "cannot remove the address of the broker");
         }
     }
 }
 
-/// Locked before it has its name, so that nobody ever sees it unlocked while its broker lives.
+/// Locks the file before it gets its name, so that no process finds it unlocked while the broker runs.
 fn place(temporary: &Path, path: &Path, url: &str) -> io::Result<File> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     file.try_lock()?;
@@ -65,26 +65,25 @@ fn place(temporary: &Path, path: &Path, url: &str) -> io::Result<File> {
     Ok(file)
 }
 
-/// The URL of the broker that lives beside `dir`, if there is one. The file of a broker that was killed is ignored; one
-/// that cannot be read is logged.
+/// The URL of the broker that has published its address in `dir`, if it runs. Read errors are logged.
 pub fn discover(dir: &Path) -> Option<String> {
     let path = dir.join(NAME);
     read_if_locked(&path).unwrap_or_else(|error| {
         if error.kind() != io::ErrorKind::NotFound {
-            tracing::warn!(path = %path.display(), %error, "the broker's address could not be read");
+            tracing::warn!(path = %path.display(), %error, "cannot read the address of the broker");
         }
         None
     })
 }
 
 fn read_if_locked(path: &Path) -> io::Result<Option<String>> {
-    // Neither a symlink nor a FIFO is a file that a broker wrote, and opening a FIFO would wait for its writer.
+    // No broker writes a symlink or a FIFO, and opening a FIFO would block until it has a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"));
     }
-    // Shared, so that two processes that look at the same time don't take each other for the broker.
+    // Shared, so that two processes that check at the same time do not take each other for the broker.
     match file.try_lock_shared() {
         Ok(()) => return Ok(None),
         Err(TryLockError::WouldBlock) => {}
@@ -103,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_living_brokers_address_is_found_and_goes_with_it() {
+    fn the_address_of_a_running_broker_is_found_until_it_stops() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(discover(dir.path()), None);
         let published = BrokerFile::publish(dir.path(), "redis://:secret@127.0.0.1:1").unwrap();
@@ -115,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_broker_left_is_ignored_and_replaced() {
+    fn the_file_of_a_killed_broker_is_ignored_and_replaced() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(NAME), "redis://127.0.0.1:1\n").unwrap();
         assert_eq!(discover(dir.path()), None);
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_broker_wrote_is_not_an_address() {
+    fn a_file_that_no_broker_wrote_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let elsewhere = tempfile::tempdir().unwrap();
         let _published = BrokerFile::publish(elsewhere.path(), "redis://127.0.0.1:1").unwrap();

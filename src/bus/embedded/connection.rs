@@ -1,6 +1,6 @@
-//! One client's connection: bytes in, commands run, bytes out.
+//! The connection of a client.
 //!
-//! Owns the socket and the order of what is written to it: messages that came before a command stand before its reply.
+//! Owns the socket and the order of its output: messages that were published before a command precede its reply.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,28 +17,28 @@ use super::reply::{Protocol, encode};
 use super::request;
 use super::subscribers::{ClientId, ClientSignals};
 
-/// How long a connection may take to give the password.
+/// How long a client may take to authenticate.
 const AUTH_TIMEOUT: Duration = Duration::from_secs(10);
-/// Replies are written out when they are this many bytes, before more requests are answered.
+/// Replies are written when they exceed this many bytes, before more requests are executed.
 const REPLY_CHUNK: usize = 64 << 10;
 const READ_CHUNK: usize = 16 << 10;
 
-/// What the connections share, behind the one lock that makes every command atomic.
-pub type SharedStore = Arc<Mutex<Store>>;
+/// The store of all connections. Its lock makes every command atomic.
+pub(super) type SharedStore = Arc<Mutex<Store>>;
 
-/// Serves a connection until its client goes, is too slow, sends garbage, or the broker stops.
-pub async fn serve(mut stream: TcpStream, id: ClientId, store: SharedStore, shutdown: CancellationToken) {
+/// Serves a connection until the client disconnects, reads too slowly or sends malformed input, or the broker stops.
+pub(super) async fn serve(mut stream: TcpStream, id: ClientId, store: SharedStore, shutdown: CancellationToken) {
     let signals = ClientSignals::default();
     let mut connection = Connection::open(id, store, signals.clone());
     let stop = async {
         tokio::select! {
             () = shutdown.cancelled() => {}
-            () = signals.evicted.cancelled() => tracing::warn!(client.id = id, "a slow subscriber was disconnected"),
+            () = signals.evicted.cancelled() => tracing::warn!(client.id = id, "slow subscriber disconnected"),
         }
     };
-    // A client that went without a arg is the usual end.
     let _ = stream.set_nodelay(true);
     tokio::select! {
+        // An I/O error is a usual end of a connection.
         _ = run_session(&mut stream, &mut connection, &signals) => {}
         () = stop => {}
     }
@@ -60,12 +60,12 @@ async fn run_session(stream: &mut TcpStream, connection: &mut Connection, signal
             () = sleep_until(deadline), if connection.is_unauthenticated() => return Ok(()),
         }
         loop {
-            let state = connection.handle_requests(&mut input, &mut output);
+            let next = connection.handle_requests(&mut input, &mut output);
             write(&mut writer, &mut output).await?;
-            match state {
-                State::Waiting => break,
-                State::Busy => {}
-                State::Closed => return writer.shutdown().await,
+            match next {
+                Next::Read => break,
+                Next::Continue => {}
+                Next::Close => return writer.shutdown().await,
             }
         }
     }
@@ -79,15 +79,13 @@ async fn write(writer: &mut (impl AsyncWrite + Unpin), output: &mut BytesMut) ->
     Ok(())
 }
 
-/// What a connection does after the requests it has answered.
+/// What the connection does next, after its replies are written.
 #[derive(Debug, PartialEq, Eq)]
-enum State {
-    /// Needs more bytes.
-    Waiting,
-    /// Has more requests, but also many replies to write.
-    Busy,
-    /// Is over once the replies are written.
-    Closed,
+enum Next {
+    Read,
+    /// Executes more requests from the input.
+    Continue,
+    Close,
 }
 
 /// A connection without its socket.
@@ -116,23 +114,23 @@ impl Connection {
         output.extend_from_slice(&lock(&self.store).subscribers.take_outbox(self.session.id));
     }
 
-    /// Answers the requests in `input`.
-    fn handle_requests(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> State {
+    /// Executes the requests in `input`.
+    fn handle_requests(&mut self, input: &mut BytesMut, output: &mut BytesMut) -> Next {
         while output.len() < REPLY_CHUNK {
             match request::take(input, self.is_unauthenticated()) {
-                Ok(None) => return State::Waiting,
+                Ok(None) => return Next::Read,
                 Ok(Some(args)) if args.is_empty() => {}
                 Ok(Some(args)) => self.run(args, output),
                 Err(error) => {
                     output.extend_from_slice(format!("-{error}\r\n").as_bytes());
-                    return State::Closed;
+                    return Next::Close;
                 }
             }
             if self.session.quit {
-                return State::Closed;
+                return Next::Close;
             }
         }
-        State::Busy
+        Next::Continue
     }
 
     fn run(&mut self, args: Vec<bytes::Bytes>, output: &mut BytesMut) {
@@ -152,7 +150,7 @@ impl Drop for Connection {
     }
 }
 
-/// A command that panicked has cost its own connection; the others go on.
+/// A panic in a command ends its own connection only, so the lock is not poisoned for the others.
 fn lock(store: &SharedStore) -> MutexGuard<'_, Store> {
     store.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -161,26 +159,25 @@ fn lock(store: &SharedStore) -> MutexGuard<'_, Store> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::new_store;
     use super::*;
 
     fn conversation(password: &str, input: &[u8]) -> String {
-        let store = Arc::new(Mutex::new(new_store(password.to_owned())));
+        let store = Arc::new(Mutex::new(Store::new(password.to_owned(), String::new())));
         let mut connection = Connection::open(1, store, ClientSignals::default());
         let (mut input, mut output) = (BytesMut::from(input), BytesMut::new());
-        while connection.handle_requests(&mut input, &mut output) == State::Busy {}
+        while connection.handle_requests(&mut input, &mut output) == Next::Continue {}
         String::from_utf8_lossy(&output).into_owned()
     }
 
     #[test]
-    fn nothing_works_before_the_password() {
+    fn commands_are_rejected_before_authentication() {
         let results = conversation("secret", b"GET k\r\nAUTH wrong\r\nHELLO 3 AUTH default secret\r\nGET k\r\n");
         assert!(results.starts_with("-NOAUTH Authentication required.\r\n-WRONGPASS"), "{results}");
         assert!(results.ends_with("_\r\n"), "{results}");
     }
 
     #[test]
-    fn garbage_is_told_and_ends_the_connection() {
+    fn malformed_input_is_reported_and_ends_the_connection() {
         let results = conversation("", b"PING\r\n*1\r\n:1\r\nPING\r\n");
         assert_eq!(results, "+PONG\r\n-ERR Protocol error: expected '$', got ':'\r\n");
     }
@@ -191,13 +188,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_answered_without_a_panic(input in any::<Vec<u8>>()) {
+        fn no_bytes_cause_a_panic(input in any::<Vec<u8>>()) {
             conversation("", &input);
             conversation("secret", &input);
         }
 
         #[test]
-        fn any_words_are_answered_without_a_panic(lines in proptest::collection::vec(REQUEST, 0..20)) {
+        fn no_requests_cause_a_panic(lines in proptest::collection::vec(REQUEST, 0..20)) {
             conversation("", lines.concat().as_bytes());
         }
     }

@@ -1,9 +1,9 @@
-//! The patterns of PSUBSCRIBE and PUBSUB CHANNELS: `*`, `?`, `[a-c]`, `[^a]` and `\`.
+//! The patterns of PSUBSCRIBE: `*`, `?`, `[a-c]`, `[^a]` and `\`.
 
-/// Whether all of `text` fits `pattern`, byte by byte, in time bounded by the product of their lengths.
-pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
+/// Whether all of `text` matches `pattern`, byte by byte. Takes time proportional to the product of their lengths.
+pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut p, mut t) = (0, 0);
-    // Where to go on after a mismatch: the pattern behind the last star, and how much text that star may swallow.
+    // Where to continue after a mismatch: after the last star, and the end of the text that this star matches.
     let mut retry: Option<(usize, usize)> = None;
     loop {
         if pattern.get(p) == Some(&b'*') {
@@ -14,21 +14,21 @@ pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
         match text.get(t) {
             None if p == pattern.len() => return true,
             Some(byte) => {
-                if let Some(next) = one(pattern, p, *byte) {
+                if let Some(next) = element(pattern, p, *byte) {
                     (p, t) = (next, t + 1);
                     continue;
                 }
             }
             None => return false,
         }
-        let Some((behind_star, swallowed)) = retry else { return false };
-        (p, t) = (behind_star, swallowed + 1);
-        retry = Some((behind_star, swallowed + 1));
+        let Some((after_star, matched)) = retry else { return false };
+        (p, t) = (after_star, matched + 1);
+        retry = Some((after_star, matched + 1));
     }
 }
 
-/// The end of the pattern's element at `p`, if it fits `byte`.
-fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
+/// The end of the pattern element at `p`, if it matches `byte`.
+fn element(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     match (pattern.get(p)?, pattern.get(p + 1)) {
         (b'?', _) => Some(p + 1),
         (b'\\', Some(escaped)) => (*escaped == byte).then_some(p + 2),
@@ -37,7 +37,7 @@ fn one(pattern: &[u8], p: usize, byte: u8) -> Option<usize> {
     }
 }
 
-/// The end of the class whose content begins at `p`, if `byte` is in it.
+/// The end of the class whose content starts at `p`, if it contains `byte`.
 fn class(pattern: &[u8], mut p: usize, byte: u8) -> Option<usize> {
     let negated = pattern.get(p) == Some(&b'^');
     p += usize::from(negated);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_fit_as_in_redis() {
+    fn patterns_match_as_in_redis() {
         for (pattern, text) in [
             ("finished:*", "finished:1"),
             ("finished:*", "finished:"),
@@ -103,18 +103,18 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_of_many_stars_ends_in_time() {
+    fn a_pattern_of_many_stars_takes_bounded_time() {
         assert!(!matches(format!("{}b", "a*".repeat(200)).as_bytes(), "a".repeat(5000).as_bytes()));
     }
 
     proptest! {
         #[test]
-        fn any_pattern_ends(pattern in any::<Vec<u8>>(), text in any::<Vec<u8>>()) {
+        fn any_pattern_terminates(pattern in any::<Vec<u8>>(), text in any::<Vec<u8>>()) {
             let _ = matches(&pattern, &text);
         }
 
         #[test]
-        fn a_text_without_special_bytes_fits_itself_and_its_prefix(text in "[a-z:0-9]{0,20}", cut in 0usize..20) {
+        fn a_text_without_special_bytes_matches_itself_and_its_prefix(text in "[a-z:0-9]{0,20}", cut in 0usize..20) {
             prop_assert!(matches(text.as_bytes(), text.as_bytes()));
             let prefix = format!("{}*", &text[..cut.min(text.len())]);
             prop_assert!(matches(prefix.as_bytes(), text.as_bytes()));

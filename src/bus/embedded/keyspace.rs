@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::reply::CommandError;
+use super::command_error::CommandError;
 use super::sorted_set::SortedSet;
 use super::watches::Watches;
 

@@ -1,11 +1,18 @@
-//! The embedded broker: as much of Redis as m3a3 uses, inside the process.
+//! The embedded broker: the subset of Redis that m3a3 uses, inside the process.
 //!
-//! Owns the listener, the connections and, in memory only, the keys and subscriptions. It speaks RESP2 and RESP3 like
-//! Redis 7.0, so that the bus talks to it like to any Redis; what it does not know it refuses in Redis' own args.
-//! It never writes to disk (except that [`BrokerFile`] tells where it is) and never pretends to be more than it is:
-//! losing it loses the keys and the messages on their way.
+//! Owns the listener, the connections, and, in memory only, the keys and subscriptions. It implements RESP2 and RESP3
+//! like Redis 7.0, so that the bus uses it like any Redis. It rejects other commands with the errors of Redis. It never
+//! writes to disk, except for [`BrokerFile`]: when the process ends, the keys and undelivered messages are lost.
+//!
+//! - Connection: AUTH, CLIENT ID, CLIENT SETNAME, HELLO, PING, QUIT, SELECT
+//! - Keys: DEL, FLUSHALL, GET, SET, TYPE
+//! - Sorted sets: ZADD, ZCARD, ZINCRBY, ZRANGE, ZREM, ZREVRANGE, ZREVRANK, ZSCORE
+//! - Channels: PSUBSCRIBE, PUBLISH, PUBSUB NUMPAT, PUBSUB NUMSUB, PUNSUBSCRIBE, SUBSCRIBE, UNSUBSCRIBE
+//! - Transactions: DISCARD, EXEC, MULTI, UNWATCH, WATCH
+//! - Server: INFO
 
 mod broker_file;
+mod command_error;
 mod commands;
 mod connection;
 mod glob;
@@ -31,10 +38,9 @@ use tokio_util::task::TaskTracker;
 
 pub use broker_file::{BrokerFile, discover};
 use commands::Store;
-use keyspace::Keyspace;
-use subscribers::{ClientId, Subscribers};
+use subscribers::ClientId;
 
-/// The most connections at once; each m3a3 process takes two, a game server three.
+/// Each m3a3 process uses two connections, a game server three.
 const MAX_CONNECTIONS: usize = 1000;
 
 /// The embedded broker.
@@ -42,7 +48,7 @@ const MAX_CONNECTIONS: usize = 1000;
 pub struct Broker;
 
 impl Broker {
-    /// Serves connections to `listener` until `shutdown`, and then closes them all. Every client must give the
+    /// Serves the connections to `listener` until `shutdown`, and then closes them. Clients must authenticate with the
     /// `password`, unless it is empty. The task ends when the last connection is closed.
     pub fn start(listener: TcpListener, password: String, shutdown: CancellationToken) -> JoinHandle<()> {
         tokio::spawn(accept(listener, password, shutdown))
@@ -50,27 +56,28 @@ impl Broker {
 }
 
 async fn accept(listener: TcpListener, password: String, shutdown: CancellationToken) {
-    let store = Arc::new(Mutex::new(new_store(password)));
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let run_id = Alphanumeric.sample_string(&mut rand::rng(), 40);
+    let store = Arc::new(Mutex::new(Store::new(password, run_id)));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let connections = TaskTracker::new();
     let mut id: ClientId = 0;
     while let Some(accepted) = shutdown.run_until_cancelled(listener.accept()).await {
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                refused(&error, &shutdown).await;
+                back_off(&error, &shutdown).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            turn_away(stream).await;
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            reject(stream).await;
             continue;
         };
         id += 1;
         let served = connection::serve(stream, id, Arc::clone(&store), shutdown.clone());
         connections.spawn(async move {
             served.await;
-            drop(place);
+            drop(permit);
         });
     }
     drop(listener);
@@ -78,18 +85,13 @@ async fn accept(listener: TcpListener, password: String, shutdown: CancellationT
     connections.wait().await;
 }
 
-fn new_store(password: String) -> Store {
-    let run_id = Alphanumeric.sample_string(&mut rand::rng(), 40);
-    Store { keys: Keyspace::default(), subscribers: Subscribers::default(), password, run_id }
-}
-
-/// Accepting failed, most likely because the process has no file descriptor left: trying again at once would only spin.
-async fn refused(error: &io::Error, shutdown: &CancellationToken) {
-    tracing::warn!(%error, "the embedded broker could not accept a connection");
+/// Waits after a failed accept. The usual cause is a lack of file descriptors, so an immediate retry would spin.
+async fn back_off(error: &io::Error, shutdown: &CancellationToken) {
+    tracing::warn!(%error, "the embedded broker cannot accept a connection");
     shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
 }
 
-async fn turn_away(mut stream: TcpStream) {
-    // The message fits the socket's empty buffer, so this does not wait; whether the client reads it is its affair.
+async fn reject(mut stream: TcpStream) {
+    // The message fits the empty send buffer, so this does not wait for the client.
     let _ = stream.write_all(b"-ERR max number of clients reached\r\n").await;
 }

@@ -1,67 +1,60 @@
-//! Requests on the wire: from bytes to a command's args.
+//! Parsing of requests.
 //!
-//! Owns the limits. A request is checked before `redis-protocol` sees it: its decoder recurses into nested arrays and
-//! trusts announced lengths, while a request is always one flat array of bulk strings, or one line. The wording of the
-//! errors is Redis' own.
+//! Owns the limits. A request is one flat array of bulk strings, or one line. It is checked before `redis-protocol`
+//! decodes it, because that decoder recurses into nested arrays and trusts announced lengths.
 
 use bytes::{Bytes, BytesMut};
 use redis_protocol::resp2::decode::decode_bytes_mut;
 use redis_protocol::resp2::types::BytesFrame;
 
-/// The most bytes that a request may have, its framing included.
-pub const MAX_REQUEST: usize = 4 << 20;
-/// The most args that a request may have.
-pub const MAX_ARGS: usize = 1 << 16;
-/// The longest line, be it a whole inline request or a length.
-pub const MAX_LINE: usize = 64 << 10;
+/// The most bytes of a request, its framing included.
+const MAX_REQUEST: usize = 4 << 20;
+/// The most arguments of a request.
+const MAX_ARGS: usize = 1 << 16;
+/// The longest line: an inline request or a length.
+const MAX_LINE: usize = 64 << 10;
 
-/// What a unauthenticated may send before the password: enough for HELLO and AUTH.
+/// Limits before authentication. They suffice for HELLO and AUTH.
 const UNAUTHENTICATED_MAX_ARGS: usize = 10;
 const UNAUTHENTICATED_MAX_BULK: usize = 16_384;
 
-/// Bytes that are no request; the connection cannot be read any further.
+/// Malformed input, after which the connection is closed. The messages are those of Redis.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ProtocolError {
-    /// A line that does not end.
+pub(super) enum ProtocolError {
     #[error("ERR Protocol error: too big inline request")]
     InlineTooBig,
-    /// Quotes, which inline requests have in Redis but not here.
+    /// Redis allows quotes in inline requests, the broker does not.
     #[error("ERR Protocol error: quotes in an inline request")]
     InlineQuotes,
-    /// An array's length that does not end.
     #[error("ERR Protocol error: too big mbulk count string")]
     CountTooBig,
-    /// An array's length that is no number, or too large.
     #[error("ERR Protocol error: invalid multibulk length")]
     Count,
-    /// A long request before the password.
+    /// Too many arguments before authentication.
     #[error("ERR Protocol error: unauthenticated multibulk length")]
     UnauthenticatedCount,
-    /// Something other than a bulk string inside the array.
     #[error("ERR Protocol error: expected '$', got '{}'", printable(*.0))]
     ExpectedBulk(u8),
-    /// A bulk string's length that does not end.
     #[error("ERR Protocol error: too big bulk count string")]
     BulkTooBig,
-    /// A bulk string's length that is no number, or too large.
     #[error("ERR Protocol error: invalid bulk length")]
     Bulk,
-    /// A long arg before the password.
+    /// Too long an argument before authentication.
     #[error("ERR Protocol error: unauthenticated bulk length")]
     UnauthenticatedBulk,
 }
 
-/// A byte for a message of one line.
+/// A byte for an error message.
 fn printable(byte: u8) -> char {
     if byte.is_ascii_graphic() { char::from(byte) } else { ' ' }
 }
 
-/// Takes the next request off the front of `buffer`: its args, which may be none (an empty line), or `None` while it
-/// is incomplete.
+/// Takes the arguments of the next request from the front of `buffer`; an empty line has none. Returns `None` while the
+/// request is incomplete.
 ///
 /// # Errors
-/// When the bytes are no request or exceed a limit, which is tighter for a `unauthenticated` (before the password).
-pub fn take(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec<Bytes>>, ProtocolError> {
+/// If the bytes are not a request or exceed a limit. The limits are tighter for `unauthenticated` connections.
+pub(super) fn take(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec<Bytes>>, ProtocolError> {
     match buffer.first() {
         None => Ok(None),
         Some(b'*') => take_array(buffer, unauthenticated),
@@ -74,7 +67,7 @@ fn take_array(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec
     let mut request = buffer.split_to(end);
     let args = match decode_bytes_mut(&mut request) {
         Ok(Some((BytesFrame::Array(args), ..))) => args,
-        // `*-1`, which asks for nothing.
+        // `*-1` is an empty request.
         Ok(Some((BytesFrame::Null, ..))) => Vec::new(),
         Ok(_) | Err(_) => return Err(ProtocolError::Count),
     };
@@ -85,7 +78,7 @@ fn take_array(buffer: &mut BytesMut, unauthenticated: bool) -> Result<Option<Vec
     args.into_iter().map(arg).collect::<Result<_, _>>().map(Some)
 }
 
-/// Where the array at the front of `buffer` ends, if all of it is there.
+/// The end of the array at the front of `buffer`, if the array is complete.
 fn array_end(buffer: &[u8], unauthenticated: bool) -> Result<Option<usize>, ProtocolError> {
     let Some((count, mut at)) = length(buffer, 1, ProtocolError::CountTooBig, ProtocolError::Count)? else {
         return Ok(None);
@@ -118,27 +111,27 @@ fn array_end(buffer: &[u8], unauthenticated: bool) -> Result<Option<usize>, Prot
     Ok((at <= buffer.len()).then_some(at))
 }
 
-/// The number from `at` up to CRLF, and where the bytes after it begin.
+/// The number from `at` to CRLF, and the position after CRLF.
 fn length(
     buffer: &[u8],
     at: usize,
-    endless: ProtocolError,
-    wrong: ProtocolError,
+    too_long: ProtocolError,
+    invalid: ProtocolError,
 ) -> Result<Option<(i64, usize)>, ProtocolError> {
     let rest = buffer.get(at..).unwrap_or_default();
     match rest.iter().take(MAX_LINE).position(|byte| *byte == b'\r') {
-        None if rest.len() >= MAX_LINE => Err(endless),
+        None if rest.len() >= MAX_LINE => Err(too_long),
         None => Ok(None),
         Some(end) => match rest.get(end + 1) {
             None => Ok(None),
-            Some(b'\n') => Ok(Some((integer(&rest[..end]).ok_or(wrong)?, at + end + 2))),
-            Some(_) => Err(wrong),
+            Some(b'\n') => Ok(Some((integer(&rest[..end]).ok_or(invalid)?, at + end + 2))),
+            Some(_) => Err(invalid),
         },
     }
 }
 
-/// A number in the one spelling that Redis takes: decimal, no plus, no leading zeros, no `-0`.
-pub fn integer(text: &[u8]) -> Option<i64> {
+/// Parses an integer in the only form that Redis accepts: decimal, without plus sign, leading zeros or `-0`.
+pub(super) fn integer(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let canonical = match digits {
         [b'0'] => text.len() == 1,
@@ -181,15 +174,15 @@ mod tests {
     }
 
     #[test]
-    fn half_a_request_waits_for_the_other_half() {
-        let whole = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
-        for cut in 0..whole.len() {
-            assert_eq!(read(&whole[..cut]), Ok(None), "{cut}");
+    fn an_incomplete_request_is_left_in_the_buffer() {
+        let request = b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n";
+        for cut in 0..request.len() {
+            assert_eq!(read(&request[..cut]), Ok(None), "{cut}");
         }
     }
 
     #[test]
-    fn announced_sizes_are_refused_before_their_bytes_come() {
+    fn announced_sizes_above_the_limit_are_rejected_before_the_bytes_arrive() {
         assert_eq!(read(b"*99999999999\r\n"), Err(ProtocolError::Count));
         assert_eq!(read(b"*1\r\n$99999999\r\n"), Err(ProtocolError::Bulk));
         assert_eq!(read(b"*1\r\n$-1\r\n"), Err(ProtocolError::Bulk));
@@ -203,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn many_words_within_their_own_limits_still_have_a_common_one() {
+    fn the_total_size_of_many_small_arguments_is_limited() {
         let mut request = BytesMut::from(&b"*9\r\n"[..]);
         for _ in 0..9 {
             request.extend_from_slice(b"$524288\r\n");
@@ -215,19 +208,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in any::<Vec<u8>>(), unauthenticated in any::<bool>()) {
+        fn any_bytes_are_parsed_or_rejected(bytes in any::<Vec<u8>>(), unauthenticated in any::<bool>()) {
             let mut buffer = BytesMut::from(&bytes[..]);
             while let Ok(Some(_)) = take(&mut buffer, unauthenticated) {}
         }
 
         #[test]
-        fn what_looks_like_a_request_is_read_or_refused(text in r"(\*[0-9-]{1,4}\r\n|\$[0-9-]{1,3}\r\n|[a-z]{0,4}\r\n){0,12}") {
+        fn near_requests_are_parsed_or_rejected(text in r"(\*[0-9-]{1,4}\r\n|\$[0-9-]{1,3}\r\n|[a-z]{0,4}\r\n){0,12}") {
             let mut buffer = BytesMut::from(text.as_bytes());
             while let Ok(Some(_)) = take(&mut buffer, false) {}
         }
 
         #[test]
-        fn every_word_comes_back(args in proptest::collection::vec(any::<Vec<u8>>(), 1..9)) {
+        fn every_argument_is_preserved(args in proptest::collection::vec(any::<Vec<u8>>(), 1..9)) {
             let mut wire = format!("*{}\r\n", args.len()).into_bytes();
             for arg in &args {
                 wire.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());

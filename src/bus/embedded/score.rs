@@ -1,14 +1,12 @@
-//! Scores as text, the way Redis 7.0 reads and writes them.
-//!
-//! Owns the two conversions and nothing else.
+//! Parsing and formatting of scores, as in Redis 7.0.
 
-use super::reply::CommandError;
+use super::command_error::CommandError;
 
-/// Reads a score: decimal, with an exponent or not, or `inf`, `+inf`, `-inf`, `infinity`.
+/// Parses a score: a decimal number with or without an exponent, or `inf`, `+inf`, `-inf`, `infinity`.
 ///
 /// # Errors
-/// [`CommandError::NotAFloat`] for anything else: no number, NaN, or out of a double's range.
-pub fn parse(text: &[u8]) -> Result<f64, CommandError> {
+/// [`CommandError::NotAFloat`] for anything else, for NaN, and for numbers outside the range of a double.
+pub(super) fn parse(text: &[u8]) -> Result<f64, CommandError> {
     let text = std::str::from_utf8(text).map_err(|_| CommandError::NotAFloat)?;
     let score: f64 = text.parse().map_err(|_| CommandError::NotAFloat)?;
     let named = text.bytes().any(|byte| matches!(byte, b'i' | b'I'));
@@ -20,9 +18,9 @@ pub fn parse(text: &[u8]) -> Result<f64, CommandError> {
     Ok(score)
 }
 
-/// Writes a score like C's `%.17g`: 17 significant digits without trailing zeros, so that it reads back as the same
-/// double, and an exponent where that is shorter.
-pub fn format(score: f64) -> String {
+/// Formats a score like C's `%.17g`: 17 significant digits without trailing zeros, which preserve every double, and an
+/// exponent where that is shorter.
+pub(super) fn format(score: f64) -> String {
     const DIGITS: i32 = 17;
     if score.is_infinite() {
         return if score > 0.0 { "inf".to_owned() } else { "-inf".to_owned() };
@@ -49,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scores_are_written_like_c_writes_them() {
+    fn scores_are_formatted_as_in_c() {
         for (score, text) in [
             (3.0, "3"),
             (9.5, "9.5"),
@@ -69,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_double_can_hold_is_refused() {
+    fn numbers_that_a_double_cannot_hold_are_rejected() {
         for bad in ["", " 1", "1 ", "nan", "1e400", "1e-400", "abc", "1,5", "--1", "0x10"] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad}");
         }
@@ -80,13 +78,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_score_reads_back_as_it_was_written(score in any::<f64>()) {
+        fn formatting_and_parsing_preserve_every_score(score in any::<f64>()) {
             prop_assume!(!score.is_nan());
             prop_assert_eq!(parse(format(score).as_bytes()).ok(), Some(score));
         }
 
         #[test]
-        fn any_bytes_are_a_score_or_refused(text in any::<Vec<u8>>()) {
+        fn any_bytes_are_parsed_or_rejected(text in any::<Vec<u8>>()) {
             let _ = parse(&text);
         }
     }

@@ -1,22 +1,20 @@
-//! A sorted set: members with scores, in the order of score, then of the member's bytes.
+//! A sorted set: members ordered by score, then by the bytes of the member.
 //!
-//! Owns the order statistics. The members stand in buckets of a few hundred, so that a rank is the sizes of the buckets
-//! before it plus a binary search, and an insertion moves one bucket's tail. At a million members that is a few
-//! microseconds, from either end and in the middle.
+//! The members are stored in buckets of a few hundred. A rank is the sum of the sizes of the previous buckets plus a
+//! binary search; an insertion moves the tail of one bucket. With a million members, each takes a few microseconds.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use bytes::Bytes;
 
-/// A full bucket is split in two.
-const BUCKET: usize = 512;
+/// A bucket above this size is split in two.
+const MAX_BUCKET: usize = 512;
 
-/// Members with scores in their order.
 #[derive(Debug, Default)]
-pub struct SortedSet {
+pub(crate) struct SortedSet {
     scores: HashMap<Bytes, f64>,
-    /// None of them empty; the concatenation is in order.
+    /// Never empty; their concatenation is ordered.
     buckets: Vec<Vec<Entry>>,
     changes: u64,
 }
@@ -33,9 +31,9 @@ impl Entry {
     }
 }
 
-/// The direction in which members are counted.
+/// The direction of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// Lowest score first.
     Ascending,
     /// Highest score first.
@@ -43,29 +41,27 @@ pub enum Direction {
 }
 
 impl SortedSet {
-    /// How many members there are.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.scores.len()
     }
 
-    /// Whether there is no member.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.scores.is_empty()
     }
 
-    /// Counts the calls that changed something.
-    pub fn changes(&self) -> u64 {
+    /// The number of changes so far.
+    pub(crate) fn changes(&self) -> u64 {
         self.changes
     }
 
-    /// A member's score.
-    pub fn score(&self, member: &[u8]) -> Option<f64> {
+    pub(crate) fn score(&self, member: &[u8]) -> Option<f64> {
         self.scores.get(member).copied()
     }
 
-    /// Sets a member's score, which is not NaN; negative zero is stored as zero. Returns the score it had.
-    pub fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
-        // Negative zero plus zero is zero: one zero keeps the order total.
+    /// Sets the score of a member, and returns the previous one. The score must not be NaN; negative zero is stored as
+    /// zero.
+    pub(crate) fn set(&mut self, member: &[u8], score: f64) -> Option<f64> {
+        // Turns negative zero into zero, so that equal scores compare as equal in the total order.
         let score = score + 0.0;
         let before = self.scores.get(member).copied();
         if before == Some(score) {
@@ -75,7 +71,7 @@ impl SortedSet {
             Some(before) => self.take(member, before),
             None => None,
         }
-        // A copy of its own: the bytes of a request belong to a whole read buffer.
+        // A copy: the bytes of a request keep its whole read buffer alive.
         .unwrap_or_else(|| Bytes::copy_from_slice(member));
         self.changes += 1;
         self.scores.insert(member.clone(), score);
@@ -83,22 +79,22 @@ impl SortedSet {
         before
     }
 
-    /// Removes a member; whether it was there.
-    pub fn remove(&mut self, member: &[u8]) -> bool {
+    /// Removes a member. Returns whether it existed.
+    pub(crate) fn remove(&mut self, member: &[u8]) -> bool {
         let Some(score) = self.scores.remove(member) else { return false };
         self.changes += 1;
         self.take(member, score);
         true
     }
 
-    /// A member's rank, 0 for the highest score.
-    pub fn reverse_rank(&self, member: &[u8]) -> Option<usize> {
+    /// The rank of a member; 0 for the highest score.
+    pub(crate) fn reverse_rank(&self, member: &[u8]) -> Option<usize> {
         let score = self.score(member)?;
         Some(self.len() - 1 - self.before(score, member))
     }
 
-    /// At most `count` members from position `first` on, in that direction.
-    pub fn slice(&self, first: usize, count: usize, direction: Direction) -> Vec<(Bytes, f64)> {
+    /// At most `count` members from position `first`.
+    pub(crate) fn slice(&self, first: usize, count: usize, direction: Direction) -> Vec<(Bytes, f64)> {
         let pair = |entry: &Entry| (entry.member.clone(), entry.score);
         match direction {
             Direction::Ascending => {
@@ -119,7 +115,7 @@ impl SortedSet {
         self.buckets[..bucket].iter().map(Vec::len).sum::<usize>() + place
     }
 
-    /// The bucket where this entry is or belongs, and its place there.
+    /// The bucket of an entry, and its position there, whether the entry exists or not.
     fn locate(&self, score: f64, member: &[u8]) -> (usize, usize) {
         let low = |entry: &Entry| entry.order(score, member) == Ordering::Less;
         let bucket = self.buckets.partition_point(|bucket| bucket.last().is_some_and(low));
@@ -134,8 +130,8 @@ impl SortedSet {
             return;
         };
         bucket.insert(place, entry);
-        if bucket.len() > BUCKET {
-            let upper = bucket.split_off(BUCKET / 2);
+        if bucket.len() > MAX_BUCKET {
+            let upper = bucket.split_off(MAX_BUCKET / 2);
             self.buckets.insert(at + 1, upper);
         }
     }
@@ -148,8 +144,8 @@ impl SortedSet {
         let next = self.buckets.get(at + 1).map_or(0, Vec::len);
         if size == 0 {
             self.buckets.remove(at);
-        } else if next > 0 && size + next < BUCKET / 4 {
-            // Without this, a set that shrank would keep as many buckets as it ever had.
+        } else if next > 0 && size + next < MAX_BUCKET / 4 {
+            // Otherwise a set that has shrunk would keep its many small buckets.
             let upper = self.buckets.remove(at + 1);
             self.buckets[at].extend(upper);
         }
@@ -157,17 +153,17 @@ impl SortedSet {
     }
 }
 
-/// How many whole buckets come before position `first`, and how many entries remain to be skipped in the next.
+/// The number of complete buckets before position `first`, and the number of entries to skip in the next one.
 fn skip<'a>(buckets: impl Iterator<Item = &'a Vec<Entry>>, mut first: usize) -> (usize, usize) {
-    let mut whole = 0;
+    let mut buckets_before = 0;
     for bucket in buckets {
         if first < bucket.len() {
             break;
         }
         first -= bucket.len();
-        whole += 1;
+        buckets_before += 1;
     }
-    (whole, first)
+    (buckets_before, first)
 }
 
 #[cfg(test)]
@@ -179,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_scores_stand_in_the_order_of_their_members() {
+    fn equal_scores_are_ordered_by_member() {
         let mut set = SortedSet::default();
         for (member, score) in [("b", 1.0), ("a", 1.0), ("c", 0.5), ("z", -0.0), ("y", 0.0)] {
             set.set(member.as_bytes(), score);
@@ -196,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_agrees_with_sorting_everything_each_time(
+        fn it_agrees_with_a_sorted_list(
             steps in proptest::collection::vec((0u16..900, -50i32..50, any::<bool>()), 1..3000)
         ) {
             let mut set = SortedSet::default();

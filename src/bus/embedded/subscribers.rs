@@ -1,7 +1,7 @@
-//! Who is connected and who listens to what.
+//! Clients and their subscriptions.
 //!
-//! Owns the subscriptions and, for every client, the messages that wait to be written to it. A client that does not
-//! read them in time is evicted: a slow subscriber must cost memory neither without bound nor for long.
+//! Owns the subscriptions and an outbox of messages for each client. A client whose outbox is full is disconnected, so
+//! that a slow subscriber uses bounded memory.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -13,28 +13,27 @@ use tokio_util::sync::CancellationToken;
 use super::glob;
 use super::reply::{Protocol, Reply};
 
-/// The most bytes of messages that wait for one client.
-pub const MAX_OUTBOX: usize = 8 << 20;
+/// The most bytes of messages in one outbox.
+const MAX_OUTBOX: usize = 8 << 20;
 
-/// A connection's number, never used twice.
-pub type ClientId = u64;
+/// The number of a connection, never reused.
+pub(crate) type ClientId = u64;
 
-/// What a connection listens to: names of channels, or patterns of names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SubscriptionKind {
+pub(crate) enum SubscriptionKind {
     /// SUBSCRIBE.
     Channel,
     /// PSUBSCRIBE.
     Pattern,
 }
 
-/// How the broker reaches a connection's task.
+/// Notifies the task of a connection.
 #[derive(Debug, Clone, Default)]
-pub struct ClientSignals {
-    /// Rings when messages wait.
-    pub messages: Arc<Notify>,
-    /// Cancelled when the client was too slow.
-    pub evicted: CancellationToken,
+pub(crate) struct ClientSignals {
+    /// Notified when the outbox has messages.
+    pub(crate) messages: Arc<Notify>,
+    /// Cancelled when the outbox is full.
+    pub(crate) evicted: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -54,7 +53,7 @@ impl Client {
         }
     }
 
-    /// Whether the message could be left for the client.
+    /// Adds a message to the outbox. Returns `false` if the client is evicted.
     fn deliver(&mut self, message: &[u8]) -> bool {
         if self.outbox.len() + message.len() > MAX_OUTBOX {
             self.outbox = BytesMut::new();
@@ -71,22 +70,21 @@ impl Client {
 
 /// All clients and their subscriptions.
 #[derive(Debug, Default)]
-pub struct Subscribers {
+pub(crate) struct Subscribers {
     clients: HashMap<ClientId, Client>,
     channels: HashMap<Bytes, HashSet<ClientId>>,
     patterns: HashMap<Bytes, HashSet<ClientId>>,
 }
 
 impl Subscribers {
-    /// A connection came.
-    pub fn connect(&mut self, id: ClientId, signals: ClientSignals) {
+    pub(crate) fn connect(&mut self, id: ClientId, signals: ClientSignals) {
         let (protocol, outbox) = (Protocol::Resp2, BytesMut::new());
         let client = Client { protocol, signals, outbox, channels: BTreeSet::new(), patterns: BTreeSet::new() };
         self.clients.insert(id, client);
     }
 
-    /// A connection went; its subscriptions go with it.
-    pub fn disconnect(&mut self, id: ClientId) {
+    /// Removes a client and its subscriptions.
+    pub(crate) fn disconnect(&mut self, id: ClientId) {
         let Some(client) = self.clients.remove(&id) else { return };
         for channel in &client.channels {
             remove_subscriber(&mut self.channels, channel, id);
@@ -96,48 +94,46 @@ impl Subscribers {
         }
     }
 
-    /// Messages to this client are written in that protocol from now on.
-    pub fn set_protocol(&mut self, id: ClientId, protocol: Protocol) {
+    /// Sets the encoding of later messages to a client.
+    pub(crate) fn set_protocol(&mut self, id: ClientId, protocol: Protocol) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.protocol = protocol;
         }
     }
 
-    /// Takes what waits for a client.
-    pub fn take_outbox(&mut self, id: ClientId) -> BytesMut {
+    pub(crate) fn take_outbox(&mut self, id: ClientId) -> BytesMut {
         self.clients.get_mut(&id).map(|client| std::mem::take(&mut client.outbox)).unwrap_or_default()
     }
 
-    /// How many channels and patterns a client listens to.
-    pub fn subscriptions(&self, id: ClientId) -> usize {
+    /// The number of channels and patterns that a client has subscribed to.
+    pub(crate) fn subscriptions(&self, id: ClientId) -> usize {
         self.clients.get(&id).map_or(0, |client| client.channels.len() + client.patterns.len())
     }
 
-    /// What a client listens to.
-    pub fn names(&mut self, id: ClientId, kind: SubscriptionKind) -> Vec<Bytes> {
+    /// The channels or patterns that a client has subscribed to.
+    pub(crate) fn names(&mut self, id: ClientId, kind: SubscriptionKind) -> Vec<Bytes> {
         self.clients.get_mut(&id).map(|client| client.names_mut(kind).iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// A client begins to listen.
-    pub fn subscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
-        // A copy of its own: the bytes of a request belong to a whole read buffer.
+    pub(crate) fn subscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
+        // A copy: the bytes of a request keep its whole read buffer alive.
         let name = Bytes::copy_from_slice(name);
         if let Some(client) = self.clients.get_mut(&id) {
             client.names_mut(kind).insert(name.clone());
-            self.listeners(kind).entry(name).or_default().insert(id);
+            self.subscribers_mut(kind).entry(name).or_default().insert(id);
         }
     }
 
-    /// A client stops listening.
-    pub fn unsubscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
+    pub(crate) fn unsubscribe(&mut self, id: ClientId, kind: SubscriptionKind, name: &[u8]) {
         if let Some(client) = self.clients.get_mut(&id) {
             client.names_mut(kind).remove(name);
-            remove_subscriber(self.listeners(kind), name, id);
+            remove_subscriber(self.subscribers_mut(kind), name, id);
         }
     }
 
-    /// Leaves a message for everyone who listens, and counts them; who listens twice gets and counts it twice.
-    pub fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> usize {
+    /// Sends a message to all subscribers. Returns the number of deliveries; a client with several matching
+    /// subscriptions receives and counts each.
+    pub(crate) fn publish(&mut self, channel: &Bytes, payload: &Bytes) -> usize {
         let mut receivers = 0;
         if let Some(ids) = self.channels.get(channel) {
             let message =
@@ -158,17 +154,17 @@ impl Subscribers {
         receivers
     }
 
-    /// How many clients listen to this channel by its name.
-    pub fn subscriber_count(&self, channel: &[u8]) -> usize {
+    /// The number of clients that have subscribed to a channel by name.
+    pub(crate) fn subscriber_count(&self, channel: &[u8]) -> usize {
         self.channels.get(channel).map_or(0, HashSet::len)
     }
 
-    /// How many different patterns have listeners.
-    pub fn patterns(&self) -> usize {
+    /// The number of distinct patterns with subscribers.
+    pub(crate) fn pattern_count(&self) -> usize {
         self.patterns.len()
     }
 
-    fn listeners(&mut self, kind: SubscriptionKind) -> &mut HashMap<Bytes, HashSet<ClientId>> {
+    fn subscribers_mut(&mut self, kind: SubscriptionKind) -> &mut HashMap<Bytes, HashSet<ClientId>> {
         match kind {
             SubscriptionKind::Channel => &mut self.channels,
             SubscriptionKind::Pattern => &mut self.patterns,
@@ -192,11 +188,11 @@ fn deliver(clients: &mut HashMap<ClientId, Client>, ids: &HashSet<ClientId>, mes
     receivers
 }
 
-fn remove_subscriber(listeners: &mut HashMap<Bytes, HashSet<ClientId>>, name: &[u8], id: ClientId) {
-    if let Some(ids) = listeners.get_mut(name) {
+fn remove_subscriber(subscribers: &mut HashMap<Bytes, HashSet<ClientId>>, name: &[u8], id: ClientId) {
+    if let Some(ids) = subscribers.get_mut(name) {
         ids.remove(&id);
         if ids.is_empty() {
-            listeners.remove(name);
+            subscribers.remove(name);
         }
     }
 }
@@ -206,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_does_not_read_is_evicted_and_the_others_are_not() {
+    fn only_a_client_that_does_not_read_is_evicted() {
         let mut subscribers = Subscribers::default();
         let (slow, quick) = (ClientSignals::default(), ClientSignals::default());
         for (id, signals) in [(1, &slow), (2, &quick)] {
@@ -224,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_client_remains_when_it_goes() {
+    fn disconnecting_removes_all_traces_of_a_client() {
         let mut subscribers = Subscribers::default();
         subscribers.connect(1, ClientSignals::default());
         subscribers.subscribe(1, SubscriptionKind::Channel, b"c");

@@ -1,14 +1,16 @@
-//! Commands about the connection itself: who it is, what it speaks, whether it lives.
+//! Commands about the connection: authentication, protocol version, liveness.
 
 use bytes::Bytes;
 
-use super::super::reply::{CommandError, CommandResult, Protocol, Reply, lossy_prefix};
-use super::{Allowed, Command, Context, container, integer, option};
+use super::super::command_error::{CommandError, MAX_ECHOED, lossy_prefix};
+use super::super::reply::{CommandResult, Protocol, Reply};
+use super::context::{Allowed, Command, Context};
+use super::options::{container, integer, option_name};
 
-/// The version of Redis whose results the broker gives.
-pub const VERSION: &str = "7.0.0";
+/// The version of Redis that the broker imitates.
+pub(super) const VERSION: &str = "7.0.0";
 
-pub const COMMANDS: &[Command] = &[
+pub(super) const COMMANDS: &[Command] = &[
     Command::new("auth", -2, auth).allowed(Allowed::BeforeAuth),
     Command::new("client", -2, container),
     Command::new("client|id", 2, client_id),
@@ -29,16 +31,16 @@ fn auth(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
 }
 
 fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> CommandResult {
-    let right = context.store.password.is_empty() || same(password, context.store.password.as_bytes());
-    if user != b"default" || !right {
+    let matches = context.store.password.is_empty() || constant_time_eq(password, context.store.password.as_bytes());
+    if user != b"default" || !matches {
         return Err(CommandError::WrongPass);
     }
     context.session.authenticated = true;
     Ok(Reply::OK)
 }
 
-/// Compares in a time that does not tell where the first difference is.
-fn same(given: &[u8], expected: &[u8]) -> bool {
+/// Compares in a time that does not depend on the position of the first difference.
+fn constant_time_eq(given: &[u8], expected: &[u8]) -> bool {
     let differences = given.iter().zip(expected).fold(0, |all, (a, b)| all | (a ^ b));
     given.len() == expected.len() && differences == 0
 }
@@ -53,7 +55,7 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
             _ => return Err(CommandError::NoProto),
         };
         while let Some((first, rest)) = options.split_first() {
-            options = match (&option(first)[..], rest) {
+            options = match (&option_name(first)[..], rest) {
                 (b"AUTH", [user, password, rest @ ..]) => {
                     authenticate(context, user, password)?;
                     rest
@@ -62,7 +64,7 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
                     check_name(given)?;
                     rest
                 }
-                _ => return Err(CommandError::HelloOption(lossy_prefix(first, 128))),
+                _ => return Err(CommandError::HelloOption(lossy_prefix(first, MAX_ECHOED))),
             };
         }
     }
@@ -82,7 +84,7 @@ fn hello(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     ]))
 }
 
-/// Checks a client's name, which nothing shows.
+/// Checks the name of a client. The name is not stored, because no command shows it.
 fn check_name(name: &Bytes) -> Result<(), CommandError> {
     if name.iter().all(u8::is_ascii_graphic) { Ok(()) } else { Err(CommandError::ClientName) }
 }
@@ -105,7 +107,7 @@ fn ping(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
         context.session.protocol == Protocol::Resp2 && context.store.subscribers.subscriptions(context.session.id) > 0;
     match args {
         [_, _, ..] => Err(CommandError::Arity("ping")),
-        // A RESP2 client that listens tells replies from messages by their being arrays.
+        // A RESP2 client with subscriptions expects every reply to be an array.
         _ if subscribed => {
             let text = args.first().cloned().unwrap_or_default();
             Ok(Reply::Push(vec![Reply::text("pong"), Reply::Bulk(text)]))

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 
+use super::super::command_error::CommandError;
 use super::super::keyspace::Value;
-use super::super::reply::{CommandError, CommandResult, Reply};
-use super::{Command, Context, bulk_or_null};
+use super::super::reply::{CommandResult, Reply};
+use super::context::{Command, Context};
+use super::options::bulk_or_null;
 
-pub const COMMANDS: &[Command] = &[
+pub(super) const COMMANDS: &[Command] = &[
     Command::new("del", -2, del),
     Command::new("get", 2, get),
     Command::new("set", -3, set),

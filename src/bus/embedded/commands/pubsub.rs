@@ -1,12 +1,14 @@
-//! Commands about channels.
+//! Commands about channels and subscriptions.
 
 use bytes::Bytes;
 
-use super::super::reply::{CommandError, CommandResult, Reply};
+use super::super::command_error::CommandError;
+use super::super::reply::{CommandResult, Reply};
 use super::super::subscribers::SubscriptionKind;
-use super::{Allowed, Command, Context, container};
+use super::context::{Allowed, Command, Context};
+use super::options::container;
 
-pub const COMMANDS: &[Command] = &[
+pub(super) const COMMANDS: &[Command] = &[
     Command::new("psubscribe", -2, psubscribe).allowed(Allowed::OutsideMultiOnly),
     Command::new("publish", 3, publish),
     Command::new("pubsub", -2, container),
@@ -46,7 +48,7 @@ fn subscribe_each(context: &mut Context<'_>, names: &[Bytes], kind: Subscription
     Reply::Sequence(names.iter().map(each).collect())
 }
 
-/// Without names, everything of that kind.
+/// Unsubscribes from the names, or from all of this kind if there are none.
 fn unsubscribe_each(
     context: &mut Context<'_>,
     names: &[Bytes],
@@ -77,5 +79,5 @@ fn pubsub_numsub(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
 }
 
 fn pubsub_numpat(context: &mut Context<'_>, _: &[Bytes]) -> CommandResult {
-    Ok(Reply::count(context.store.subscribers.patterns()))
+    Ok(Reply::count(context.store.subscribers.pattern_count()))
 }

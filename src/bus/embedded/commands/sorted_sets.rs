@@ -2,12 +2,14 @@
 
 use bytes::Bytes;
 
-use super::super::reply::{CommandError, CommandResult, Reply};
+use super::super::command_error::CommandError;
+use super::super::reply::{CommandResult, Reply};
 use super::super::score;
 use super::super::sorted_set::{Direction, SortedSet};
-use super::{Command, Context, integer, option};
+use super::context::{Command, Context};
+use super::options::{integer, option_name};
 
-pub const COMMANDS: &[Command] = &[
+pub(super) const COMMANDS: &[Command] = &[
     Command::new("zadd", -4, zadd),
     Command::new("zcard", 2, zcard),
     Command::new("zincrby", 4, zincrby),
@@ -18,24 +20,24 @@ pub const COMMANDS: &[Command] = &[
     Command::new("zscore", 3, zscore),
 ];
 
-/// What ZADD's options ask for.
+/// The options of ZADD.
 #[derive(Default)]
 struct AddOptions {
     only_new: bool,
-    only_there: bool,
+    only_existing: bool,
     only_greater: bool,
     only_less: bool,
     count_changed: bool,
 }
 
 impl AddOptions {
-    /// Reads the options; the rest are the scores and members.
+    /// Parses the options. Returns the remaining arguments, which are scores and members.
     fn parse(mut args: &[Bytes]) -> (Self, &[Bytes]) {
         let mut options = Self::default();
         while let Some((first, rest)) = args.split_first() {
-            match &option(first)[..] {
+            match &option_name(first)[..] {
                 b"NX" => options.only_new = true,
-                b"XX" => options.only_there = true,
+                b"XX" => options.only_existing = true,
                 b"GT" => options.only_greater = true,
                 b"LT" => options.only_less = true,
                 b"CH" => options.count_changed = true,
@@ -50,7 +52,7 @@ impl AddOptions {
         if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
             return Err(CommandError::Syntax);
         }
-        if self.only_new && self.only_there {
+        if self.only_new && self.only_existing {
             return Err(CommandError::XxAndNx);
         }
         if usize::from(self.only_new) + usize::from(self.only_greater) + usize::from(self.only_less) > 1 {
@@ -61,7 +63,7 @@ impl AddOptions {
 
     /// Whether the score may be set.
     fn allow(&self, before: Option<f64>, score: f64) -> bool {
-        let Some(before) = before else { return !self.only_there };
+        let Some(before) = before else { return !self.only_existing };
         !(self.only_new || (self.only_greater && score <= before) || (self.only_less && score >= before))
     }
 }
@@ -128,7 +130,7 @@ fn zrevrank(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     Ok(rank.map_or(Reply::Null, Reply::count))
 }
 
-/// `ZRANGE key first last [REV] [WITHSCORES]`; ranges by score and by name are not there.
+/// `ZRANGE key first last [REV] [WITHSCORES]`. There are no ranges by score or by name.
 fn zrange(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     range(context, args, Direction::Ascending, true)
 }
@@ -137,13 +139,13 @@ fn zrevrange(context: &mut Context<'_>, args: &[Bytes]) -> CommandResult {
     range(context, args, Direction::Descending, false)
 }
 
-fn range(context: &Context<'_>, args: &[Bytes], mut direction: Direction, may_turn: bool) -> CommandResult {
+fn range(context: &Context<'_>, args: &[Bytes], mut direction: Direction, allow_rev: bool) -> CommandResult {
     let [key, first, last, options @ ..] = args else { return Err(CommandError::Syntax) };
     let mut with_scores = false;
     for arg in options {
-        match &option(arg)[..] {
+        match &option_name(arg)[..] {
             b"WITHSCORES" => with_scores = true,
-            b"REV" if may_turn => direction = Direction::Descending,
+            b"REV" if allow_rev => direction = Direction::Descending,
             _ => return Err(CommandError::Syntax),
         }
     }
@@ -158,7 +160,7 @@ fn range(context: &Context<'_>, args: &[Bytes], mut direction: Direction, may_tu
     })
 }
 
-/// The first position and the number of positions from `first` to `last`, which count from the end when negative.
+/// The first position and the number of positions of a range. Negative indexes count from the end.
 fn positions(first: i64, last: i64, len: usize) -> (usize, usize) {
     let len = i64::try_from(len).unwrap_or(i64::MAX);
     let from_end = |index: i64| if index < 0 { index.saturating_add(len) } else { index };
@@ -172,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn positions_count_from_both_ends_and_stay_inside() {
+    fn negative_indexes_count_from_the_end_and_are_clamped() {
         assert_eq!(positions(0, -1, 5), (0, 5));
         assert_eq!(positions(-2, -1, 5), (3, 2));
         assert_eq!(positions(3, 1, 5), (3, 0));
