@@ -1,4 +1,4 @@
-//! The board as it is shown: the top ten, highest first.
+//! The displayed board: the top ten, highest score first.
 
 use std::sync::Arc;
 
@@ -8,49 +8,46 @@ use serde::Serialize;
 use crate::bus::Member;
 use crate::ids::Score;
 
-/// The sorted set in Redis.
+/// The key of the sorted set in Redis.
 pub const KEY: &str = "leaderboard";
-/// How far it is, in the same hash slot of a cluster.
-pub const CURSOR: &str = "{leaderboard}:cursor";
+/// The key of the cursor, in the same hash slot.
+pub(super) const CURSOR: &str = "{leaderboard}:cursor";
 
-/// How many players the board shows.
-pub const TOP: u64 = 10;
+/// The number of players on the board.
+pub(super) const TOP: u64 = 10;
 
-/// One line of the board.
+/// A player on the board.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Entry {
-    /// The player.
-    pub username: String,
-    /// What the player has.
-    pub score: Score,
+pub(super) struct Entry {
+    pub(super) username: String,
+    pub(super) score: Score,
 }
 
 impl From<Member> for Entry {
-    /// Infinity, which only another program can have written, has no JSON.
+    /// Infinity, which only another program can write, has no JSON representation.
     fn from(member: Member) -> Self {
         Self { username: member.name, score: Score::nearest(member.score) }
     }
 }
 
-/// The top ten at one moment, rendered once for everyone who watches.
+/// The top ten at one moment, rendered once for all subscribers.
 #[derive(Debug, Clone)]
-pub struct Board {
-    /// Grows with every reading of the board by this process.
-    pub reading: u64,
+pub(super) struct Board {
+    /// Increases with every read by this process.
+    pub(super) read_seq: u64,
     /// A JSON array of [`Entry`].
-    pub json: Arc<str>,
+    pub(super) json: Arc<str>,
     /// The same as a server-sent event.
-    pub event: Bytes,
+    pub(super) event: Bytes,
 }
 
 impl Board {
-    /// Renders a reading.
-    pub fn new(reading: u64, members: Vec<Member>) -> Self {
+    pub(super) fn new(read_seq: u64, members: Vec<Member>) -> Self {
         let entries: Vec<Entry> = members.into_iter().map(Entry::from).collect();
-        // Strings and numbers always make JSON, and JSON has no raw line breaks, which an event could not hold.
+        // Strings and numbers always serialize. JSON has no raw line breaks, which would end the event.
         let json: Arc<str> = serde_json::to_string(&entries).unwrap_or_else(|_| "[]".to_owned()).into();
-        let event = format!("id: {reading}\ndata: {json}\n\n").into();
-        Self { reading, json, event }
+        let event = format!("id: {read_seq}\ndata: {json}\n\n").into();
+        Self { read_seq, json, event }
     }
 }
 
@@ -59,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_board_is_exact_json_on_one_line() {
+    fn a_board_is_rendered_as_one_line_of_json() {
         let member = |name: &str, score| Member { name: name.to_owned(), score };
         let members = vec![
             member("a\nb\"c", f64::INFINITY),

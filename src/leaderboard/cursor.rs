@@ -1,12 +1,12 @@
-//! How far Redis is: the cursor beside the sorted set, and what follows from it.
+//! The cursor beside the sorted set, and the decisions that follow from it.
 //!
-//! Pure. The cursor names the board and the last commit that this Redis contains. It is written in the transaction that
-//! writes the scores, so it travels with the data: an empty Redis has none, and a snapshot, an append-only file that was
-//! cut off, or a lagging replica shows the one of its own data.
+//! Pure functions. The cursor contains the id of the board and the last commit that this Redis contains. It is written
+//! in the transaction that writes the scores, so it always matches the data: an empty Redis has none, and a snapshot, a
+//! truncated append-only file or a lagging replica has the cursor of its own data.
 
 use crate::bus::{BusError, Outcome, Reading, WRONG_TYPE};
 
-/// The board as the database has it.
+/// The version of the board in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct BoardVersion {
     pub id: String,
@@ -16,34 +16,34 @@ pub(super) struct BoardVersion {
     pub reset_seq: i64,
 }
 
-/// What Redis needs next.
+/// The next step for Redis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plan {
-    /// Nothing.
     UpToDate,
-    /// The commits above `after`, on an empty board if `clear`.
-    Send { after: i64, clear: bool },
-    /// The cursor of a board that contains nothing since its last reset: another program has put something that is no
-    /// sorted set in the board's place.
+    /// Send the commits above `after`, to an empty board if `clear`.
+    Send {
+        after: i64,
+        clear: bool,
+    },
+    /// Set the cursor back to the last reset: another program has replaced the board by a value of another type.
     Rewind,
-    /// An operator, who decides about that.
+    /// Wait for an operator to remove that value.
     Blocked,
 }
 
 impl BoardVersion {
-    /// The cursor that says that Redis contains everything up to the commit `seq`.
+    /// The cursor of a Redis that contains all commits up to `seq`.
     pub(super) fn cursor_at(&self, seq: i64) -> String {
         format!("{}:{seq}", self.id)
     }
 
-    /// The last commit that Redis contains, by its cursor; `None` without a cursor of this board.
+    /// The commit of the cursor; `None` if the cursor is missing or belongs to another board.
     fn position(&self, reading: &Reading) -> Option<i64> {
         let (id, seq) = reading.cursor.as_deref()?.rsplit_once(':')?;
         if id == self.id { seq.parse().ok() } else { None }
     }
 
-    /// The last commit whose effects Redis shows, with none of those before the last reset; `None` where it may show
-    /// scores that a reset has yet to remove.
+    /// The last commit that Redis contains; `None` if it may contain scores from before the last reset.
     pub(super) fn seen(&self, reading: &Reading) -> Option<i64> {
         match self.plan(reading) {
             Plan::Send { clear: true, .. } => None,
@@ -52,8 +52,8 @@ impl BoardVersion {
         }
     }
 
-    /// What Redis needs, whose cursor was read before the board's version was: a cursor ahead of it belongs to a database
-    /// that was restored from a backup since.
+    /// The next step for Redis. The cursor must have been read before the version of the board: a cursor ahead of it
+    /// means that the database was restored from a backup.
     pub(super) fn plan(&self, reading: &Reading) -> Plan {
         let position = self.position(reading);
         if position.is_none() && self.seq == 0 {
@@ -72,23 +72,23 @@ impl BoardVersion {
     }
 }
 
-/// Where a game server is with its Redis.
+/// The synchronization state of a game server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SyncState {
-    /// The cursor is unknown: nothing was read since the connection began, or there is none.
+    /// The cursor has not been read on this connection, or there is no connection.
     Unknown,
-    /// The cursor is watched. Redis contained everything when it was last written.
+    /// The cursor is watched. Redis was up to date after the last write.
     Following(Reading),
-    /// The cursor is watched, and there is more to send than one transaction carries.
+    /// The cursor is watched, and more commits are missing than fit into one transaction.
     Refilling(Reading),
-    /// Redis left something unanswered. Nobody waits for it until it has answered again.
+    /// A command timed out. Scores do not wait for Redis until it replies again.
     Silent,
-    /// Redis refuses, for this reason.
+    /// Redis replied with this error.
     Refused(String),
 }
 
 impl SyncState {
-    /// The state after the cursor was read.
+    /// The state after reading the cursor.
     pub(super) fn watched(&self, result: Result<Reading, BusError>) -> Self {
         match (result, self) {
             (Ok(reading), Self::Refilling(_)) => Self::Refilling(reading),
@@ -97,19 +97,19 @@ impl SyncState {
         }
     }
 
-    /// The state after a transaction, which sent everything if it was the `last`.
+    /// The state after a transaction. The `last` one contains all missing commits.
     pub(super) fn executed(&self, last: bool, result: &Result<(Outcome, Reading), BusError>) -> Self {
         match result {
             Ok((Outcome::Executed(_), reading)) if last => Self::Following(reading.clone()),
             Ok((Outcome::Executed(_), reading)) => Self::Refilling(reading.clone()),
             Ok((Outcome::Conflict, reading)) => self.watched(Ok(reading.clone())),
-            // The cursor has moved and the board has not. It has to be read to be put back.
+            // Only the cursor has changed. It must be read again to be set back.
             Err(BusError::Refused(reason)) if reason.starts_with(WRONG_TYPE) => Self::Unknown,
             Err(error) => Self::failed(error),
         }
     }
 
-    /// Whether there is a cursor to go by, or one can be read at once.
+    /// Whether the cursor is known, or may be read immediately.
     pub(super) fn is_open(&self) -> bool {
         matches!(self, Self::Unknown | Self::Following(_) | Self::Refilling(_))
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cursor_says_what_redis_needs() {
+    fn the_cursor_determines_the_next_step() {
         for (cursor, plan) in [
             ("b:9", Plan::UpToDate),
             ("b:8", Plan::Send { after: 8, clear: false }),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_board_that_is_no_sorted_set_is_only_replaced_by_a_reset() {
+    fn a_value_of_another_type_is_only_replaced_by_a_reset() {
         let foreign = |cursor: &str| Reading { writable: false, ..reading(cursor) };
         assert_eq!(board().plan(&foreign("b:9")), Plan::Rewind);
         assert_eq!(board().plan(&foreign("b:5")), Plan::Rewind);
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn only_redis_itself_ends_a_refill_or_a_silence() {
+    fn only_a_reply_of_redis_ends_a_refill_or_a_silence() {
         let refilling = SyncState::Refilling(reading("b:5"));
         let conflict = Ok((Outcome::Conflict, reading("b:7")));
         assert_eq!(refilling.executed(true, &conflict), SyncState::Refilling(reading("b:7")));
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_is_kept_but_for_a_wrong_type_which_has_moved_the_cursor() {
+    fn an_error_reply_is_kept_except_for_a_wrong_type_which_changed_the_cursor() {
         let refused = |reason: &str| Err(BusError::Refused(reason.to_owned()));
         let state = SyncState::Following(reading("b:5")).executed(true, &refused("READONLY"));
         assert_eq!(state, SyncState::Refused("READONLY".to_owned()));

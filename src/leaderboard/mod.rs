@@ -1,17 +1,18 @@
-//! The leaderboard: scores in, the board out to everyone who watches.
+//! The leaderboard: takes scores and sends the board to all subscribers.
 //!
-//! Owns the tables `scores` and `leaderboard`, and in Redis the sorted set `leaderboard`, which other programs may write to
-//! as well, and `{leaderboard}:cursor`, which says what of the tables it contains. Consumes and publishes
-//! `leaderboard_update`. What is shown is always what Redis holds, but for the sign of zero; for the players that m3a3 has
-//! written, the rows are the truth that Redis is filled from. Never keeps the board in memory, but for the rendered top ten.
+//! Owns the tables `scores` and `leaderboard`. In Redis it owns `{leaderboard}:cursor`, which names the last commit
+//! that Redis contains, and shares the sorted set `leaderboard` with other programs. Consumes and publishes
+//! `leaderboard_update`. The displayed board is the content of Redis, except for the sign of zero. For players that
+//! m3a3 has written, the rows are the source that Redis is filled from. Keeps nothing of the board in memory except the
+//! rendered top ten.
 //!
-//! - `routes`, `sse`: the HTTP side
-//! - `scoring`: scores on their way into the database
-//! - `redis_mirror`, `cursor`: Redis kept equal to the database
-//! - `view`: the board, read
-//! - `broadcast`, `board`: the top ten, read once and handed to everyone
+//! - `routes`, `sse`: HTTP
+//! - `scoring`: the task that commits scores
+//! - `redis_mirror`, `cursor`: synchronization of Redis with the database
+//! - `view`: reads the board
+//! - `broadcast`, `subscribers`, `board`: reads the top ten once for all subscribers
 //! - `store`: the rows
-//! - `operator`: what operators ask for
+//! - `operator`: the operations of the command line and of `m3a3 doctor`
 
 mod board;
 mod broadcast;
@@ -22,14 +23,16 @@ mod routes;
 mod scoring;
 mod sse;
 mod store;
+mod subscribers;
 mod view;
 
 pub use board::KEY;
-pub use broadcast::{Broadcast, FeedHandle};
+pub use broadcast::Broadcast;
 pub use operator::{Lag, lag, refill, remove, replace};
 pub use routes::{State, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::{Mode, scores_of, written_scores};
+pub use subscribers::FeedHandle;
 
-/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
+/// The API description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
 pub const OPENAPI: &str = include_str!("openapi.json");

@@ -1,25 +1,25 @@
-//! What operators and `m3a3 doctor` ask of the leaderboard.
+//! The operations of `m3a3 leaderboard` and `m3a3 doctor`.
 
 use super::board::{CURSOR, KEY};
 use super::store;
 use crate::bus::{Bus, BusError, Reading};
 use crate::db::{Database, DbError, Location, read_once};
 
-/// What stands between the database and Redis.
+/// The difference between the database and Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lag {
-    /// Nothing: Redis has every commit.
+    /// Redis contains every commit.
     None,
-    /// Redis has not every commit yet. How many it misses at most.
+    /// The number of missing commits at most.
     Behind(i64),
-    /// Redis refuses to be written, for this reason.
+    /// The error with which Redis rejects writes.
     Refused(String),
 }
 
-/// Looks how far Redis is.
+/// Compares the cursor in Redis with the database.
 ///
 /// # Errors
-/// When Redis is away or silent; the inner error when the database cannot be read.
+/// If Redis is disconnected or does not reply in time; the inner error if the database cannot be read.
 pub async fn lag(location: &Location, bus: &Bus) -> Result<Result<Lag, DbError>, BusError> {
     let set = bus.sorted_set(KEY);
     let (cursor, _) = match set.scores_and_cursor(Vec::new(), CURSOR).await {
@@ -37,26 +37,26 @@ pub async fn lag(location: &Location, bus: &Bus) -> Result<Result<Lag, DbError>,
     }))
 }
 
-/// Makes the game servers send every score to Redis again, by deleting the cursor.
+/// Deletes the cursor, so that the game servers send every score to Redis again.
 ///
 /// # Errors
-/// When Redis is away, silent, or refuses.
+/// If Redis is disconnected, does not reply in time, or replies with an error.
 pub async fn refill(bus: &Bus) -> Result<(), BusError> {
     bus.guarded_set(KEY, CURSOR).delete_cursor().await
 }
 
-/// Makes the game servers replace whatever Redis holds by the scores of the database.
+/// Makes the game servers replace the content of Redis by the scores of the database.
 ///
 /// # Errors
-/// When the write fails.
+/// If the write fails.
 pub async fn replace(database: &Database) -> Result<(), DbError> {
     database.write(store::regenerate_board_id).await
 }
 
-/// Removes a player from the database; the game servers remove it from Redis. Whether m3a3 had a score of it.
+/// Removes a player from the database, and so from Redis. Returns whether the database had a score.
 ///
 /// # Errors
-/// When the write fails.
+/// If the write fails.
 pub async fn remove(database: &Database, name: &crate::ids::Username) -> Result<bool, DbError> {
     let name = name.as_str().to_owned();
     database.write(move |connection| store::remove(connection, &name)).await

@@ -1,10 +1,10 @@
-//! The board in Redis, kept equal to the database by one function for every case: a fresh batch, commits that were missed,
-//! an empty Redis, an older one, a reset.
+//! Synchronization of Redis with the database. One function handles every case: a new commit, missed commits, an empty
+//! or outdated Redis, a reset.
 //!
-//! [`RedisMirror::advance`] reads the cursor under a watch, takes the rows above it in the order of their commits, and sends
-//! them with the new cursor in one transaction, which Redis executes only if nobody has moved the cursor meanwhile. So
-//! several game servers need no leader: whichever wins has applied every commit, and the others find nothing to send.
-//! Members of other programs survive everything but a reset.
+//! [`RedisMirror::advance`] watches and reads the cursor, reads the rows above it in commit order, and sends them with
+//! the new cursor in one transaction. Redis executes the transaction only if the cursor has not changed. So several
+//! game servers need no leader: the first has applied every commit, and the others find nothing to send. Only a reset
+//! removes members of other programs.
 
 use diesel::Connection;
 use diesel::sqlite::SqliteConnection;
@@ -16,23 +16,23 @@ use crate::bus::{BusError, Guarded, Outcome, Reading, Transaction, WRONG_TYPE};
 use crate::db::{Database, DbError};
 use crate::events::LeaderboardUpdate;
 
-/// How many rows one transaction carries at most.
+/// The most rows of one transaction.
 pub(super) const MAX_ROWS: i64 = 10_000;
-/// How often a transaction is tried while other servers move the cursor.
+/// The most attempts per call while other servers change the cursor.
 const MAX_CONFLICTS: usize = 8;
 
-/// How far Redis is after an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// It has every commit. The ranks of the players asked for, counted from 0.
+    /// Redis contains every commit. With the requested ranks, counted from 0.
     UpToDate(Vec<Option<u64>>),
-    /// It has more than before; there is more to send.
+    /// More commits remain to be sent.
     Advanced,
-    /// It is away, silent, or refuses.
+    /// Redis is disconnected, does not reply in time, or replies with an error.
     Stalled,
 }
 
-/// Keeps Redis equal to the database.
+/// Sends commits to Redis.
 pub(super) struct RedisMirror<G> {
     database: Database,
     set: G,
@@ -41,15 +41,14 @@ pub(super) struct RedisMirror<G> {
     refilling: watch::Sender<bool>,
 }
 
-/// What to do next.
 enum Step {
     Nothing,
-    /// Wait for an operator.
+    /// Wait until an operator has removed a value of another type.
     Blocked,
     Send(Chunk),
 }
 
-/// A transaction, and whether it is the last one that is needed.
+/// A transaction, and whether Redis is up to date after it.
 struct Chunk {
     transaction: Transaction,
     last: bool,
@@ -66,28 +65,28 @@ impl<G: Guarded> RedisMirror<G> {
         }
     }
 
-    /// Why Redis refuses to take scores, from now on.
+    /// The error with which Redis rejects scores.
     pub(super) fn refusal(&self) -> watch::Receiver<Option<String>> {
         self.refusal.subscribe()
     }
 
-    /// Whether the board in Redis is incomplete, since it takes several transactions to send it.
+    /// Whether the board in Redis is incomplete, because a refill takes several transactions.
     pub(super) fn refilling(&self) -> watch::Receiver<bool> {
         self.refilling.subscribe()
     }
 
-    /// Whether Redis has left something unanswered, and has not answered since.
+    /// Whether a command has timed out, with no reply since.
     pub(super) fn is_silent(&self) -> bool {
         self.state == SyncState::Silent
     }
 
-    /// Whether Redis has refused what was sent last.
+    /// Whether Redis has rejected the last transaction.
     pub(super) fn is_refused(&self) -> bool {
         matches!(self.state, SyncState::Refused(_))
     }
 
-    /// Sends a commit, and everything else that Redis has missed if it fits one transaction. Waits neither for a refill nor
-    /// for a Redis that was silent.
+    /// Sends a commit with all earlier missed ones, if they fit into one transaction. Waits neither for a refill nor
+    /// for a Redis that has not replied in time.
     pub(super) async fn follow(&mut self, commit: &Commit, names: &[String]) -> Progress {
         match self.state {
             SyncState::Refilling(_) => Progress::Advanced,
@@ -96,12 +95,12 @@ impl<G: Guarded> RedisMirror<G> {
         }
     }
 
-    /// Looks what Redis has, and sends what it has missed, at most one transaction.
+    /// Reads the cursor and sends missed commits, in at most one transaction.
     pub(super) async fn catch_up(&mut self) -> Progress {
         if self.is_silent() && !self.set.is_answering().await {
             return Progress::Stalled;
         }
-        // What was read before may be long out of date.
+        // An earlier reading may be outdated.
         self.watch().await;
         self.advance(None, &[]).await
     }
@@ -114,16 +113,16 @@ impl<G: Guarded> RedisMirror<G> {
                 Ok(Step::Send(chunk)) => chunk,
                 Ok(Step::Nothing) => return self.up_to_date(names).await,
                 Ok(Step::Blocked) => {
-                    self.set_state(SyncState::Refused(format!("{WRONG_TYPE}: the key holds no sorted set")));
+                    self.set_state(SyncState::Refused(format!("{WRONG_TYPE}: the key is not a sorted set")));
                     return Progress::Stalled;
                 }
                 Err(error) => {
-                    tracing::error!(%error, "scores cannot be read for Redis");
+                    tracing::error!(%error, "cannot read scores to send to Redis");
                     return Progress::Stalled;
                 }
             };
             if !chunk.last {
-                // Before the announcement of this chunk makes anyone read the board.
+                // Before the message of this chunk triggers a broadcast.
                 self.set_refilling(true);
             }
             let event = match chunk.transaction.clear {
@@ -139,12 +138,12 @@ impl<G: Guarded> RedisMirror<G> {
                     return Progress::UpToDate(ranks);
                 }
                 Ok((Outcome::Executed(_), _)) if reading.writable => return Progress::Advanced,
-                // A connection may end with a restart of Redis. One that ends again does so at this transaction.
+                // The first loss may be a restart of Redis. The second is caused by this transaction.
                 Err(BusError::Command(error)) if std::mem::replace(&mut lost, true) => {
-                    self.set_refusal(Some(format!("the connection ends at a transaction: {error}")));
+                    self.set_refusal(Some(format!("a transaction closes the connection: {error}")));
                     return Progress::Stalled;
                 }
-                // The cursor is where it was put back to, or another server has moved it, or there is none to watch.
+                // The cursor was set back, another server has changed it, or it must be watched again.
                 _ if self.state.is_open() => {}
                 _ => return Progress::Stalled,
             }
@@ -152,7 +151,7 @@ impl<G: Guarded> RedisMirror<G> {
         Progress::Advanced
     }
 
-    /// The cursor that is watched; `None` where it cannot be read.
+    /// The reading under the current watch; `None` if the cursor cannot be read.
     async fn reading(&mut self) -> Option<Reading> {
         if !matches!(self.state, SyncState::Following(_) | SyncState::Refilling(_)) {
             self.watch().await;
@@ -183,14 +182,14 @@ impl<G: Guarded> RedisMirror<G> {
         }
     }
 
-    /// What to send next, from memory where Redis is exactly as far as the board was before the commit.
+    /// The next step. Reads no rows if Redis contains exactly the commits before `commit`.
     async fn next_chunk(&self, reading: &Reading, commit: Option<&Commit>) -> Result<Step, DbError> {
         if let Some(commit) = commit
             && commit.version.plan(reading) == (Plan::Send { after: commit.seq_before, clear: false })
         {
             return Ok(Step::Send(chunk(&commit.version, false, commit.rows.clone())));
         }
-        // Most of the time there is nothing to send.
+        // The usual case.
         if self.database.read_point(store::version)?.plan(reading) == Plan::UpToDate {
             return Ok(Step::Nothing);
         }
@@ -201,7 +200,7 @@ impl<G: Guarded> RedisMirror<G> {
     fn set_state(&mut self, state: SyncState) {
         if let SyncState::Refused(reason) = &state {
             self.set_refusal(Some(reason.clone()));
-            // It may last. What Redis has is shown meanwhile.
+            // The error may last. Meanwhile the content of Redis is displayed.
             self.set_refilling(false);
         }
         self.state = state;
@@ -216,14 +215,14 @@ impl<G: Guarded> RedisMirror<G> {
             return;
         }
         match &refusal {
-            Some(reason) => tracing::warn!(reason, "Redis refuses the leaderboard's scores, trying again"),
-            None => tracing::info!("Redis takes the leaderboard's scores again"),
+            Some(reason) => tracing::warn!(reason, "Redis rejects the scores of the leaderboard, retrying"),
+            None => tracing::info!("Redis accepts the scores of the leaderboard again"),
         }
         self.refusal.send_replace(refusal);
     }
 }
 
-/// What Redis misses, of one moment; at most [`MAX_ROWS`] rows of it.
+/// The next step, from one snapshot of the database; with at most [`MAX_ROWS`] rows.
 fn missing(connection: &mut SqliteConnection, reading: &Reading) -> diesel::QueryResult<Step> {
     let version = store::version(connection)?;
     Ok(match version.plan(reading) {
@@ -239,7 +238,7 @@ fn missing(connection: &mut SqliteConnection, reading: &Reading) -> diesel::Quer
     })
 }
 
-/// The transaction that sends these rows, which are all above the cursor or the first of them.
+/// The transaction for these rows: all rows above the cursor, or the first [`MAX_ROWS`].
 fn chunk(version: &BoardVersion, clear: bool, rows: Vec<Row>) -> Chunk {
     let sent = match rows.last() {
         Some(row) if rows.len() as i64 >= MAX_ROWS => row.seq,

@@ -1,4 +1,4 @@
-//! The leaderboard over HTTP.
+//! The HTTP routes of the leaderboard.
 
 use actix_cors::Cors;
 use actix_web::http::{StatusCode, header};
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::board::{Entry, KEY};
-use super::broadcast::FeedHandle;
 use super::scoring::{Scored, Scoring, ScoringError};
 use super::sse;
 use super::store::Mode;
+use super::subscribers::FeedHandle;
 use super::view::View;
 use crate::bus::{Bus, BusError, Member};
 use crate::db::Database;
@@ -21,42 +21,40 @@ use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
 use crate::ids::{Invalid, Score, Username};
 
-/// How many players a page has when the client does not say, and at most.
+/// Players per page.
 const DEFAULT_LIMIT: u64 = 10;
 const MAX_LIMIT: u64 = 1000;
-/// How many neighbours a player is shown with on each side.
+/// Neighbours on each side of a player.
 const NEIGHBOURS: u64 = 2;
 
-/// What the routes work with; a clone shares it.
+/// The state of the routes; a clone shares it.
 #[derive(Clone)]
 pub struct State {
-    /// Takes scores.
+    /// Accepts scores.
     pub scoring: Scoring,
-    /// Reads the board.
+    /// Reads the board from Redis.
     pub bus: Bus,
-    /// Knows the sign of its zeros.
+    /// Has the sign of zeros.
     pub database: Database,
-    /// Lets feeds watch it.
+    /// Opens feeds.
     pub feeds: FeedHandle,
-    /// Who may change it.
+    /// Required for changes.
     pub(crate) auth: Auth,
     /// Ends the feeds.
     pub shutdown: CancellationToken,
 }
 
 impl State {
-    /// How many players the board has.
+    /// The number of players on the board.
     ///
     /// # Errors
-    /// When Redis does not say.
+    /// If Redis is disconnected, does not reply in time, or replies with an error.
     pub async fn players(&self) -> Result<u64, BusError> {
         Ok(self.bus.sorted_set(KEY).page(0, 0).await?.total)
     }
 }
 
-/// Adds the routes.
-///
-/// To look at the board needs no token: it is there to be shown, and an `EventSource` cannot send one.
+/// The routes. Reading the board requires no token: it is public, and an `EventSource` cannot send one.
 pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
@@ -75,8 +73,8 @@ pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-// Answers with scores are structures, since a `Value` does not keep how a score is written. Their fields are in the order
-// in which a `Value` has them.
+// Responses with scores are structures, because a `Value` loses the spelling of a score. Their fields are in
+// alphabetical order, like those of a `Value`.
 
 #[derive(Serialize)]
 struct ScoreResponse {
@@ -146,7 +144,7 @@ fn mode(value: Option<&Value>) -> Result<Mode, Invalid> {
     }
 }
 
-/// Ignores the body: old clients send anything or nothing.
+/// Ignores the body, because old clients send arbitrary ones.
 async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
     scoring.seed().await?;
     Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
@@ -178,7 +176,7 @@ async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpRe
     }))
 }
 
-/// PlayerList with their ranks, counted from 1.
+/// Players with their ranks, counted from 1.
 fn ranked(offset: u64, members: Vec<Member>) -> Vec<RankedPlayer> {
     let entries = members.into_iter().map(Entry::from);
     let ranked = (offset + 1..).zip(entries);
@@ -188,7 +186,7 @@ fn ranked(offset: u64, members: Vec<Member>) -> Vec<RankedPlayer> {
 impl From<ScoringError> for Problem {
     fn from(error: ScoringError) -> Self {
         match error {
-            ScoringError::Impossible(invalid) => Self::field("score", &invalid),
+            ScoringError::Invalid(invalid) => Self::field("score", &invalid),
             ScoringError::Busy | ScoringError::Closed => Self::unavailable(error),
             ScoringError::NeedsRedis => needs_redis(),
             ScoringError::Database(error) => error.into(),
@@ -212,13 +210,13 @@ fn needs_redis() -> Problem {
 }
 
 fn refused(reason: &str) -> Problem {
-    let why = match reason.starts_with("WRONGTYPE") {
-        true => "the Redis key \"leaderboard\" holds something else than a sorted set",
-        false => "Redis refuses the command",
+    let cause = match reason.starts_with("WRONGTYPE") {
+        true => "the Redis key \"leaderboard\" is not a sorted set",
+        false => "Redis rejects the command",
     };
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        format!("The leaderboard cannot be read: {why}. Please try again once that is repaired."),
+        format!("The leaderboard cannot be read: {cause}. Please try again once this is fixed."),
     )
     .with_header(header::RETRY_AFTER, "5")
     .caused_by(reason)

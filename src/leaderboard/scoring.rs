@@ -1,7 +1,7 @@
-//! Scores on their way into the database and to Redis.
+//! The task that commits scores and sends them to Redis.
 //!
-//! One task takes what the routes hand in, many at a time, commits it, and has the [`RedisMirror`] send it. A score is
-//! answered once it is durable; Redis only adds the rank.
+//! It commits the scores of many requests together and sends them by the [`RedisMirror`]. A request is answered once
+//! its score is durable; Redis only adds the rank.
 
 use std::time::Duration;
 
@@ -15,52 +15,52 @@ use crate::bus::{Bus, BusError, Connects, GuardedSet, Reading, SortedSet, WRONG_
 use crate::db::{Database, DbError};
 use crate::ids::{Invalid, Score, Username};
 
-/// How many scores may wait; past it they are refused.
+/// The most queued requests. More are rejected.
 const QUEUE_CAPACITY: usize = 4096;
-/// How many are committed together at most.
+/// The most scores of one commit.
 const MAX_BATCH: usize = 512;
-/// How often to look whether Redis misses something.
+/// Between two checks of the cursor.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// How long Redis may take to say which scores other programs have written.
+/// For reading the scores of other programs from Redis.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The players of the example board, each with ten points less than the one before, from this number down.
+/// The score of the first example player. Each of the next has ten points less.
 const SEED_TOP: u32 = 100;
 const SEED_PLAYERS: u32 = 10;
 
-/// Why a score was not taken.
+/// A score that was not accepted.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ScoringError {
-    /// More scores wait than can be taken.
-    #[error("too many scores are waiting")]
+    /// The queue is full.
+    #[error("too many scores are queued")]
     Busy,
-    /// The process is ending.
-    #[error("scores are no longer taken")]
+    /// The process is shutting down.
+    #[error("the server is shutting down")]
     Closed,
-    /// The sum would be no finite number.
-    #[error("the score is not possible: {0}")]
-    Impossible(#[source] Invalid),
-    /// The score depends on one that another program may have written, and Redis cannot be asked.
-    #[error("Redis cannot say whether another program has written a score of this player")]
+    /// The sum is not finite.
+    #[error("the resulting score is invalid: {0}")]
+    Invalid(#[source] Invalid),
+    /// The result depends on a score that another program may have written, and Redis is unavailable.
+    #[error("cannot read from Redis whether another program has written a score of this player")]
     NeedsRedis,
-    /// The database did not take it.
+    /// The commit failed.
     #[error(transparent)]
     Database(#[from] DbError),
 }
 
-/// A score that was taken.
+/// An accepted score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
-    /// The player's score afterwards.
+    /// The new score of the player.
     pub score: Score,
-    /// The player's place, from 1; `None` while Redis cannot say.
+    /// Counted from 1; `None` while Redis is unavailable.
     pub rank: Option<u64>,
 }
 
 enum Request {
     Score(ScoreRequest),
     Seed(ReplySender<()>),
-    /// Answered once Redis misses nothing, or refuses.
+    /// Answered once Redis is up to date, or rejects scores.
     CatchUp(oneshot::Sender<()>),
 }
 
@@ -73,7 +73,7 @@ struct ScoreRequest {
 
 type ReplySender<T> = oneshot::Sender<Result<T, ScoringError>>;
 
-/// Hands scores in; a clone shares the queue.
+/// Submits scores to the task; a clone shares the queue.
 #[derive(Debug, Clone)]
 pub struct Scoring {
     queue: mpsc::Sender<Request>,
@@ -82,7 +82,7 @@ pub struct Scoring {
 }
 
 impl Scoring {
-    /// The handle, and the task behind it.
+    /// Returns the handle and its task.
     pub fn new(database: Database, bus: &Bus) -> (Self, ScoringTask) {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let mirror = RedisMirror::new(database.clone(), bus.guarded_set(KEY, CURSOR));
@@ -94,37 +94,37 @@ impl Scoring {
         )
     }
 
-    /// Changes a player's score, and answers once that is durable.
+    /// Changes the score of a player. Returns once the change is durable.
     ///
     /// # Errors
-    /// When it is not taken; nothing has changed then, except after [`ScoringError::Database`], when it is unknown.
+    /// If the score is not accepted. Nothing has changed then; after [`ScoringError::Database`] that is unknown.
     pub async fn score(&self, name: Username, mode: Mode, score: Score) -> Result<Scored, ScoringError> {
         self.request(|answer| Request::Score(ScoreRequest { name, mode, score, answer })).await
     }
 
-    /// Replaces the whole board by ten example players.
+    /// Replaces the board by ten example players.
     ///
     /// # Errors
-    /// As for [`Scoring::score`].
+    /// Those of [`Scoring::score`].
     pub async fn seed(&self) -> Result<(), ScoringError> {
         self.request(Request::Seed).await
     }
 
-    /// Why Redis refuses to take scores, where it does.
+    /// The error with which Redis rejects scores.
     pub fn refusal(&self) -> Option<String> {
         self.refusal.borrow().clone()
     }
 
-    /// Whether the board in Redis is incomplete, since it is being filled.
+    /// Whether the board in Redis is incomplete, because it is being refilled.
     pub(super) fn refilling(&self) -> watch::Receiver<bool> {
         self.refilling.clone()
     }
 
-    /// Waits until Redis has everything that it missed, or refuses it; where it is away, until it is back. Cancel safe.
+    /// Waits until Redis is up to date, or rejects scores. Includes waiting for the connection. Cancel safe.
     pub(super) async fn caught_up(&self) {
         let (answer, answered) = oneshot::channel();
         if self.queue.send(Request::CatchUp(answer)).await.is_ok() {
-            // It goes unanswered only where the task is gone, and then there is nothing to wait for.
+            // Fails only if the task has ended.
             let _ = answered.await;
         }
     }
@@ -139,19 +139,19 @@ impl Scoring {
     }
 }
 
-/// The task that commits and sends.
+/// The task that commits scores and sends them to Redis.
 pub struct ScoringTask {
     database: Database,
     requests: mpsc::Receiver<Request>,
     mirror: RedisMirror<GuardedSet>,
     set: SortedSet,
     connects: Connects,
-    /// Those that wait until Redis misses nothing.
+    /// Waiting until Redis is up to date.
     catch_up_waiters: Vec<oneshot::Sender<()>>,
 }
 
 impl ScoringTask {
-    /// Serves until nobody holds a [`Scoring`] any more, so that what was handed in is never left behind.
+    /// Runs until every [`Scoring`] is dropped, so that no submitted score is lost.
     pub async fn run(mut self) {
         let mut batch = Vec::new();
         let mut due = Instant::now();
@@ -167,16 +167,16 @@ impl ScoringTask {
             }
             let progress = self.mirror.catch_up().await;
             if matches!(progress, Progress::UpToDate(_)) || self.mirror.is_refused() {
-                for waiting in self.catch_up_waiters.drain(..) {
-                    // It may have stopped waiting.
-                    let _ = waiting.send(());
+                for waiter in self.catch_up_waiters.drain(..) {
+                    // Fails if the waiter has gone.
+                    let _ = waiter.send(());
                 }
             }
             due = Instant::now() + if progress == Progress::Advanced { Duration::ZERO } else { POLL_INTERVAL };
         }
     }
 
-    /// Serves requests in their order, neighbouring scores together. Whether someone waits for Redis to catch up.
+    /// Handles requests in order, and consecutive scores together. Returns whether one waits for Redis to catch up.
     async fn serve(&mut self, batch: &mut Vec<Request>) -> bool {
         let mut scores = Vec::new();
         let mut catch_up = false;
@@ -185,12 +185,12 @@ impl ScoringTask {
                 Request::Score(score) => scores.push(score),
                 Request::Seed(answer) => {
                     self.score(std::mem::take(&mut scores)).await;
-                    // The client may have gone away.
+                    // Fails if the client has disconnected.
                     let _ = answer.send(self.seed().await);
                 }
                 Request::CatchUp(answer) => {
                     catch_up = true;
-                    self.catch_up_waiters.retain(|waiting| !waiting.is_closed());
+                    self.catch_up_waiters.retain(|waiter| !waiter.is_closed());
                     self.catch_up_waiters.push(answer);
                 }
             }
@@ -209,7 +209,7 @@ impl ScoringTask {
             Ok(commit) => commit,
             Err(error) => {
                 for answer in answers {
-                    // The client may have gone away.
+                    // Fails if the client has disconnected.
                     let _ = answer.send(Err(error.clone().into()));
                 }
                 return;
@@ -221,7 +221,7 @@ impl ScoringTask {
         };
         for ((answer, result), rank) in answers.into_iter().zip(commit.results).zip(ranks) {
             let scored = result.map(|score| Scored { score, rank: rank.map(|rank| rank + 1) }).map_err(Into::into);
-            // The client may have gone away; the score is stored all the same.
+            // Fails if the client has disconnected. The score is stored.
             let _ = answer.send(scored);
         }
     }
@@ -245,30 +245,30 @@ impl ScoringTask {
         (answers, committed)
     }
 
-    /// What Redis holds for those of the players that have no score of ours: another program may have written one.
+    /// The scores in Redis of those players that have none in the database: another program may have written them.
     async fn foreign_scores(&self, names: Vec<String>) -> Result<Vec<(String, RedisScore)>, DbError> {
         if names.is_empty() {
             return Ok(Vec::new());
         }
         let names = self.database.read_point(|connection| store::without_score(connection, &names))?;
-        // A Redis that was silent is not waited for.
+        // Do not wait for a Redis that has not replied in time.
         if names.is_empty() || self.mirror.is_silent() {
             return Ok(Vec::new());
         }
-        let asked = self.set.scores_and_cursor(names.clone(), CURSOR);
-        let (cursor, scores) = match timeout(LOOKUP_TIMEOUT, asked).await {
+        let scores = self.set.scores_and_cursor(names.clone(), CURSOR);
+        let (cursor, scores) = match timeout(LOOKUP_TIMEOUT, scores).await {
             Ok(Ok(found)) => found,
-            // What is no sorted set holds no scores.
+            // A value of another type contains no scores.
             Ok(Err(BusError::Refused(reason))) if reason.starts_with(WRONG_TYPE) => (None, vec![None; names.len()]),
             Ok(Err(_)) | Err(_) => return Ok(Vec::new()),
         };
-        // Read after the cursor, which would seem to be ahead where another server has just committed.
+        // Read after the cursor. Otherwise the cursor would seem to be ahead after a commit of another server.
         let (version, removals) = self
             .database
             .read_point(|connection| Ok((store::version(connection)?, store::removals(connection, &names)?)))?;
         let seen = version.seen(&Reading { cursor, writable: true });
         let known = names.into_iter().zip(removals).zip(scores).map(|((name, removed), score)| {
-            // What Redis still has to remove does not count.
+            // Ignore scores that Redis has yet to remove.
             let score = score.filter(|_| seen.is_some_and(|seen| seen >= removed)).map(Score::nearest);
             (name, RedisScore::Known(score))
         });
@@ -281,7 +281,7 @@ impl ScoringTask {
             .map(|number| (format!("Player {number}"), f64::from(SEED_TOP - 10 * (number - 1))))
             .collect();
         self.database.write(move |connection| store::reset(connection, &players)).await?;
-        // Where Redis does not take it now, it does later.
+        // On failure, the task retries.
         self.mirror.catch_up().await;
         Ok(())
     }
@@ -290,7 +290,7 @@ impl ScoringTask {
 impl From<Rejection> for ScoringError {
     fn from(rejection: Rejection) -> Self {
         match rejection {
-            Rejection::Impossible(invalid) => Self::Impossible(invalid),
+            Rejection::Invalid(invalid) => Self::Invalid(invalid),
             Rejection::NeedsRedis => Self::NeedsRedis,
         }
     }

@@ -1,6 +1,6 @@
-//! The rows of the leaderboard: scores in the order of their last commits, and the board's version.
+//! The rows of the leaderboard: scores in the order of their last commits, and the version of the board.
 //!
-//! Every function that writes runs inside the caller's transaction. The commits are numbered across all processes.
+//! Functions that write run inside the caller's transaction. Commit numbers are shared by all processes.
 
 use std::collections::HashMap;
 
@@ -11,28 +11,28 @@ use super::cursor::BoardVersion;
 use crate::db::schema::{leaderboard, scores};
 use crate::ids::{Invalid, Score, Username};
 
-/// The leaderboard's one row.
+/// The id of the only row of `leaderboard`.
 const BOARD: i64 = 1;
 
-/// How a score changes what a player has.
+/// How a submission changes the score of a player.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// It replaces it.
+    /// Replace the score.
     Set,
-    /// It replaces it if it is higher.
+    /// Replace the score if the new one is higher.
     Best,
-    /// It is added to it.
+    /// Add to the score.
     Add,
 }
 
-/// The score that a player without a row of ours has in Redis, as another program may have written one.
+/// The score in Redis, written by another program, of a player without a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum RedisScore {
     Known(Option<Score>),
     Unknown,
 }
 
-/// A score that was handed in.
+/// A submitted score.
 #[derive(Debug, Clone)]
 pub(super) struct Submission {
     pub name: Username,
@@ -41,16 +41,16 @@ pub(super) struct Submission {
     pub redis_score: RedisScore,
 }
 
-/// Why a submission is not taken.
+/// A submission that is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Rejection {
-    /// The sum would be no finite number.
-    Impossible(Invalid),
-    /// It depends on a score that only Redis may have.
+    /// The sum is not finite.
+    Invalid(Invalid),
+    /// The result depends on a score that may exist only in Redis.
     NeedsRedis,
 }
 
-/// A player's row; without a score the player was removed.
+/// The row of a player. The score is `None` after the removal of the player.
 #[derive(Debug, Clone, PartialEq, Queryable, Selectable)]
 #[diesel(table_name = scores)]
 pub(super) struct Row {
@@ -59,23 +59,20 @@ pub(super) struct Row {
     pub score: Option<f64>,
 }
 
-/// The effect of a commit of submissions.
+/// The result of a commit.
 #[derive(Debug)]
 pub(super) struct Commit {
-    /// For each submission the player's score after it, or why it was not taken.
+    /// The new score of the player, for each submission.
     pub results: Vec<Result<Score, Rejection>>,
-    /// The rows that were written, by their commits.
+    /// The written rows, in commit order.
     pub rows: Vec<Row>,
-    /// The last commit before this one, of whichever process.
+    /// The last commit before, by any process.
     pub seq_before: i64,
-    /// The board after it.
+    /// The version of the board after it.
     pub version: BoardVersion,
 }
 
-/// Takes the submissions in their order.
-///
-/// # Errors
-/// When a statement fails.
+/// Applies the submissions in order.
 pub(super) fn commit(connection: &mut SqliteConnection, submissions: &[Submission]) -> QueryResult<Commit> {
     let mut version = version(connection)?;
     let seq_before = version.seq;
@@ -103,7 +100,7 @@ pub(super) fn commit(connection: &mut SqliteConnection, submissions: &[Submissio
 }
 
 impl Submission {
-    /// The player's score after this submission.
+    /// The new score of the player.
     fn result(&self, row: Option<Score>) -> Result<Score, Rejection> {
         let current = match (row, self.redis_score) {
             _ if self.mode == Mode::Set => None,
@@ -114,15 +111,12 @@ impl Submission {
         match (self.mode, current) {
             (Mode::Set, _) | (_, None) => Ok(self.score),
             (Mode::Best, Some(current)) => Ok(current.best(self.score)),
-            (Mode::Add, Some(current)) => current.plus(self.score).map_err(Rejection::Impossible),
+            (Mode::Add, Some(current)) => current.plus(self.score).map_err(Rejection::Invalid),
         }
     }
 }
 
-/// Replaces every score by these.
-///
-/// # Errors
-/// When a statement fails.
+/// Replaces all scores.
 pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]) -> QueryResult<()> {
     diesel::delete(scores::table).execute(connection)?;
     let mut version = version(connection)?;
@@ -135,10 +129,7 @@ pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]
     Ok(())
 }
 
-/// Removes a player, whether there is a row of it or not; whether it had a score of ours.
-///
-/// # Errors
-/// When a statement fails.
+/// Removes a player, also one that only other programs have written. Returns whether the player had a score here.
 pub(super) fn remove(connection: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
     let had_score = score(connection, name)?.is_some();
     let mut version = version(connection)?;
@@ -146,7 +137,7 @@ pub(super) fn remove(connection: &mut SqliteConnection, name: &str) -> QueryResu
     Ok(had_score)
 }
 
-/// Writes rows, each by a commit of its own.
+/// Writes rows, each with a commit number of its own.
 fn write_rows(
     connection: &mut SqliteConnection,
     version: &mut BoardVersion,
@@ -155,7 +146,7 @@ fn write_rows(
     let mut rows = Vec::new();
     for (username, score) in players {
         version.seq += 1;
-        // Not one REPLACE: SQLite copies every page that it changes to a statement journal first.
+        // Not a REPLACE, because SQLite copies each page that it changes to a statement journal.
         let values = (scores::seq.eq(version.seq), scores::score.eq(score));
         let row = scores::table.filter(scores::username.eq(&username));
         if diesel::update(row).set(values).execute(connection)? == 0 {
@@ -168,48 +159,32 @@ fn write_rows(
     Ok(rows)
 }
 
-/// The board's version.
-///
-/// # Errors
-/// When the query fails.
 pub(super) fn version(connection: &mut SqliteConnection) -> QueryResult<BoardVersion> {
     let row = leaderboard::table.find(BOARD).select((leaderboard::board_id, leaderboard::seq, leaderboard::reset_seq));
     let (id, seq, reset_seq) = row.first(connection)?;
     Ok(BoardVersion { id, seq, reset_seq })
 }
 
-/// The rows of the commits above `seq`, in their order.
-///
-/// # Errors
-/// When the query fails.
+/// The rows of the commits above `seq`, in commit order.
 pub(super) fn rows_above(connection: &mut SqliteConnection, seq: i64, limit: i64) -> QueryResult<Vec<Row>> {
     scores::table.filter(scores::seq.gt(seq)).order(scores::seq).limit(limit).select(Row::as_select()).load(connection)
 }
 
-/// Those of these players that have no score of ours.
-///
-/// # Errors
-/// When the query fails.
+/// The given players without those that have a score in the database.
 pub(super) fn without_score(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<String>> {
     let scores = scores_of(connection, names)?;
     Ok(names.iter().zip(scores).filter(|(_, score)| score.is_none()).map(|(name, _)| name.clone()).collect())
 }
 
-/// The commits that removed these players, in their order; 0 of a player that was not removed.
-///
-/// # Errors
-/// When the query fails.
+/// The commits that removed these players, in the same order; 0 for players that were not removed.
 pub(super) fn removals(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<i64>> {
     let removal = |row: Option<(i64, Option<f64>)>| row.filter(|(_, score)| score.is_none()).map_or(0, |(seq, _)| seq);
     names.iter().map(|name| row(connection, name).map(removal)).collect()
 }
 
-/// Makes the board another one, which replaces whatever Redis holds: for a database that was restored from a backup.
-///
-/// # Errors
-/// When a statement fails.
+/// Gives the board a new id, so that it replaces the content of Redis. Used after restoring a backup.
 pub(super) fn regenerate_board_id(connection: &mut SqliteConnection) -> QueryResult<()> {
-    // Every score has a commit of at least 1, so 1 is a reset before them all.
+    // Commit numbers start at 1, so a reset at 1 precedes every score.
     diesel::sql_query(
         "UPDATE leaderboard SET board_id = lower(hex(randomblob(16))), reset_seq = max(reset_seq, 1), seq = max(seq, 1)",
     )
@@ -217,18 +192,18 @@ pub(super) fn regenerate_board_id(connection: &mut SqliteConnection) -> QueryRes
     Ok(())
 }
 
-/// The scores of these players, in their order; `None` for a player without one.
+/// The scores of these players, in the same order; `None` for players without a score.
 ///
 /// # Errors
-/// When the query fails.
+/// If the query fails.
 pub fn scores_of(connection: &mut SqliteConnection, names: &[String]) -> QueryResult<Vec<Option<f64>>> {
     names.iter().map(|name| score(connection, name)).collect()
 }
 
-/// The players that m3a3 has a score of, in the order of their names, after the name `after`: what Redis must hold.
+/// The players with a score, ordered by name, after the name `after`. Redis must contain all of them.
 ///
 /// # Errors
-/// When the query fails.
+/// If the query fails.
 pub fn written_scores(connection: &mut SqliteConnection, after: &str, limit: i64) -> QueryResult<Vec<(String, f64)>> {
     scores::table
         .filter(scores::username.gt(after).and(scores::score.is_not_null()))

@@ -71,7 +71,7 @@ async fn a_sum_that_no_double_can_hold_is_refused_alone() {
 
     assert_eq!(within("an answer", first).await.unwrap(), taken(1e308, 3), "the rank is that after the batch");
     let refused = within("an answer", impossible).await.unwrap_err();
-    assert_eq!(refused.to_string(), "the score is not possible: got inf, expected a finite number");
+    assert_eq!(refused.to_string(), "the resulting score is invalid: got inf, expected a finite number");
     assert_eq!(within("an answer", other).await.unwrap(), taken(5.0, 2));
     assert_eq!(within("an answer", best).await.unwrap(), taken(7.0, 1));
     assert_eq!(within("an answer", last).await.unwrap(), taken(0.0, 3));

@@ -1,5 +1,5 @@
-//! The mirror against a model of Redis: up to three servers, whose steps a seed interleaves with crashes and every fault that
-//! Redis has. Invariant: once all is quiet, Redis equals the database for every player that m3a3 has written.
+//! The mirror against a model of Redis. A seed interleaves the steps of up to three servers with crashes and all faults
+//! of Redis. Invariant: once the faults have ended, Redis equals the database for every player that m3a3 has written.
 //!
 //! `M3A3_TEST_SEED=7 cargo test --lib redis_mirror` runs one seed; `M3A3_TEST_SEEDS=500` runs as many.
 
@@ -23,28 +23,28 @@ const SERVERS: usize = 3;
 const STEPS: usize = 250;
 const PLAYERS: usize = 6;
 
-/// What a Redis holds.
+/// The content of a Redis.
 #[derive(Debug, Clone, Default)]
 struct Data {
     board: BTreeMap<String, f64>,
     cursor: Option<String>,
-    /// Another program has put a text in the board's place.
-    text: bool,
-    /// A server has put the cursor back for that.
+    /// Another program has replaced the board by a string.
+    is_string: bool,
+    /// A server has set the cursor back because of that.
     rewound: bool,
 }
 
 #[derive(Default)]
 struct ModelRedis {
     data: Data,
-    /// Grows with every change of the cursor, as WATCH notices it.
+    /// Increases with every change that WATCH detects.
     version: u64,
-    /// Grows with every restart, which ends all connections.
+    /// Increases with every restart, which closes all connections.
     run: u64,
     refuses: bool,
-    /// Earlier states, which a snapshot or a lagging replica brings back.
+    /// Earlier states, to which a snapshot or a lagging replica reverts.
     snapshots: Vec<Data>,
-    /// Transactions that are still on their way, with the run and the version that they were watching.
+    /// Transactions in flight, with the watched run and version.
     delayed: Vec<(u64, u64, Transaction)>,
 }
 
@@ -68,12 +68,12 @@ impl ModelRedis {
         self.version += 1;
         if transaction.clear {
             self.data.board.clear();
-            self.data.text = false;
+            self.data.is_string = false;
         }
-        self.data.rewound = self.data.text && transaction.set.is_empty() && transaction.remove.is_empty();
-        // Redis executes what it can of a transaction.
+        self.data.rewound = self.data.is_string && transaction.set.is_empty() && transaction.remove.is_empty();
+        // Redis executes the other commands of a transaction in which one fails.
         self.data.cursor = Some(transaction.cursor.clone());
-        if self.data.text && !(transaction.set.is_empty() && transaction.remove.is_empty()) {
+        if self.data.is_string && !(transaction.set.is_empty() && transaction.remove.is_empty()) {
             return Err(BusError::Refused(format!("{WRONG_TYPE} Operation against a key")));
         }
         self.data.board.extend(transaction.set.iter().cloned());
@@ -83,24 +83,24 @@ impl ModelRedis {
     }
 }
 
-/// What happens to a command on its way to Redis and back.
+/// The fate of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Delivered,
-    /// It never arrives.
+    /// Not executed, no reply.
     Lost,
-    /// It is executed, and its answer never arrives.
+    /// Executed, no reply.
     Unanswered,
-    /// It arrives later.
+    /// Executed later, no reply.
     Delayed,
 }
 
 type Turn = oneshot::Sender<Fate>;
 
-/// A server's connection, each command of which waits for its turn.
+/// The connection of a server. Each command waits for its turn.
 struct ModelConnection {
     redis: Arc<Mutex<ModelRedis>>,
-    /// The run and the version of the last reading.
+    /// The run and version of the last reading.
     watched: Option<(u64, u64)>,
     turns: mpsc::UnboundedSender<Turn>,
 }
@@ -115,7 +115,7 @@ impl ModelConnection {
     fn read(&mut self) -> Reading {
         let redis = self.redis.lock().unwrap();
         self.watched = Some((redis.run, redis.version));
-        Reading { cursor: redis.data.cursor.clone(), writable: !redis.data.text }
+        Reading { cursor: redis.data.cursor.clone(), writable: !redis.data.is_string }
     }
 }
 
@@ -172,7 +172,7 @@ type Mirror = RedisMirror<ModelConnection>;
 /// A server between two steps.
 enum Server {
     Idle(Mirror),
-    /// In the middle of something, with its next command waiting for its turn.
+    /// With its next command, which waits for its turn.
     Busy(JoinHandle<Mirror>, Turn),
 }
 
@@ -226,7 +226,7 @@ impl Model {
 
     async fn step_server(&mut self, number: usize) {
         let server = match self.servers[number].take().unwrap() {
-            Server::Idle(mirror) => self.begin(number, mirror).await,
+            Server::Idle(mirror) => self.start_operation(number, mirror).await,
             Server::Busy(task, turn) => {
                 let fate = match self.rng.random_range(0..20) {
                     0 => Fate::Lost,
@@ -241,8 +241,8 @@ impl Model {
         self.servers[number] = Some(server);
     }
 
-    /// Begins something new on an idle server.
-    async fn begin(&mut self, number: usize, mut mirror: Mirror) -> Server {
+    /// Starts an operation on an idle server.
+    async fn start_operation(&mut self, number: usize, mut mirror: Mirror) -> Server {
         let player = |rng: &mut StdRng| format!("player {}", rng.random_range(0..PLAYERS));
         let task = match self.rng.random_range(0..12) {
             0 => {
@@ -285,7 +285,7 @@ impl Model {
         self.until_next_turn(number, task).await
     }
 
-    /// Waits until the task waits for its turn, or has ended.
+    /// Waits until the operation waits for its turn, or has ended.
     async fn until_next_turn(&mut self, number: usize, mut task: JoinHandle<Mirror>) -> Server {
         tokio::select! {
             biased;
@@ -294,7 +294,7 @@ impl Model {
         }
     }
 
-    /// Kills a server, and starts another one in its place.
+    /// Kills a server and restarts it.
     async fn crash(&mut self, number: usize) {
         if let Some(Server::Busy(task, _)) = self.servers[number].take() {
             task.abort();
@@ -314,7 +314,7 @@ impl Model {
                 redis.restart(data);
             }
             3 => {
-                // FLUSHALL; WATCH notices it.
+                // FLUSHALL, which WATCH detects.
                 redis.data = Data::default();
                 redis.version += 1;
             }
@@ -324,29 +324,30 @@ impl Model {
             }
             5 => {
                 redis.data.board.clear();
-                redis.data.text = true;
+                redis.data.is_string = true;
             }
-            // Before a server has noticed it, this would be a board that another program deleted, which stays deleted.
-            6 | 7 if redis.data.rewound => redis.data.text = false,
+            // Only after a server has detected the string. Otherwise this would be a board that another program has
+            // deleted, which stays deleted.
+            6 | 7 if redis.data.rewound => redis.data.is_string = false,
             8 => redis.refuses = !redis.refuses,
             9 if !redis.delayed.is_empty() => {
                 let at = self.rng.random_range(0..redis.delayed.len());
                 let (run, version, transaction) = redis.delayed.remove(at);
                 let _ = redis.execute(run, version, &transaction);
             }
-            _ if !redis.data.text => {
-                let name = format!("theirs {}", self.rng.random_range(0..3));
+            _ if !redis.data.is_string => {
+                let name = format!("foreign {}", self.rng.random_range(0..3));
                 redis.data.board.insert(name, 1.0);
             }
             _ => {}
         }
     }
 
-    /// Ends every fault, and lets one server after the other catch up. What is delayed arrives while they do.
-    async fn quiet(&mut self) {
+    /// Ends all faults, and lets the servers catch up one by one. Meanwhile delayed transactions arrive.
+    async fn end_faults(&mut self) {
         self.redis.lock().unwrap().refuses = false;
         self.catch_up().await;
-        self.redis.lock().unwrap().data.text = false;
+        self.redis.lock().unwrap().data.is_string = false;
         self.catch_up().await;
     }
 
@@ -382,14 +383,14 @@ impl Model {
         let scores = rows.into_iter().filter_map(|row| Some((row.username, row.score?)));
         let expected: HashMap<String, f64> = scores.collect();
         let redis = self.redis.lock().unwrap();
-        let ours = redis.data.board.iter().filter(|(name, _)| !name.starts_with("theirs"));
+        let ours = redis.data.board.iter().filter(|(name, _)| !name.starts_with("foreign"));
         let shown: HashMap<String, f64> = ours.map(|(name, score)| (name.clone(), *score)).collect();
         assert_eq!(shown, expected, "seed {seed}: Redis and the database");
     }
 }
 
 #[tokio::test]
-async fn redis_equals_the_database_once_all_is_quiet() {
+async fn redis_equals_the_database_once_the_faults_have_ended() {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("M3A3_TEST_SEED") {
         Some(seed) => seed..seed + 1,
@@ -400,7 +401,7 @@ async fn redis_equals_the_database_once_all_is_quiet() {
         for _ in 0..STEPS {
             model.step().await;
         }
-        model.quiet().await;
+        model.end_faults().await;
         model.assert_equal(seed);
         drop(model.servers);
         model.thread.close().await;
