@@ -1,4 +1,4 @@
-//! How a request is refused that is not one of Engine.IO: with the status, code and body of the engine.io server.
+//! Rejection of invalid requests, with the status, code and body of the engine.io server.
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::http::Problem;
 
-/// An invalid request, by the names and codes of engine.io (`Server.errors` of its server).
+/// An invalid request, with the names and codes of the engine.io server (`Server.errors`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvalidRequest {
     UnknownTransport,
@@ -33,7 +33,7 @@ impl InvalidRequest {
             Self::UnknownSession => 1,
             Self::BadHandshakeMethod => 2,
             Self::BadRequest => 3,
-            // 4 is "Forbidden", for applications that check origins.
+            // 4 is "Forbidden", which is never used here.
             Self::UnsupportedProtocolVersion => 5,
         }
     }
@@ -48,7 +48,7 @@ impl InvalidRequest {
         }
     }
 
-    /// The reason that engineioxide gives in a response; `None` where it gives none.
+    /// The error in a response of engineioxide, if it has one.
     pub(super) fn of(response: &http::Response<Bytes>) -> Option<Self> {
         #[derive(Deserialize)]
         struct Body {
@@ -65,27 +65,26 @@ impl InvalidRequest {
     }
 }
 
-/// Why a request is refused.
+/// A rejected request.
 #[derive(Debug)]
 pub(super) enum RequestError {
-    /// It is not valid in Engine.IO.
+    /// Invalid in Engine.IO.
     Invalid(InvalidRequest),
-    /// Anything else.
     Problem(Problem),
 }
 
 impl RequestError {
-    /// The answer of a handler.
-    pub(super) fn answer(self) -> Result<HttpResponse, Problem> {
+    /// The response of a handler.
+    pub(super) fn into_response(self) -> Result<HttpResponse, Problem> {
         match self {
             Self::Invalid(invalid) => Ok(invalid.response()),
             Self::Problem(problem) => Err(problem),
         }
     }
 
-    /// The whole response to a request of that path, where no handler answers.
-    pub(super) fn response(self, path: &str) -> HttpResponse {
-        self.answer().unwrap_or_else(|problem| problem.response(path))
+    /// The response to a request of `path` without a handler.
+    pub(super) fn into_full_response(self, path: &str) -> HttpResponse {
+        self.into_response().unwrap_or_else(|problem| problem.response(path))
     }
 }
 

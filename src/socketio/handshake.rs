@@ -1,11 +1,14 @@
-//! What a request of Engine.IO asks for, as its query says.
+//! The query of an Engine.IO request: protocol version, transport, session.
 
 use socketioxide::socket::Sid;
 
 use super::error::InvalidRequest;
 use crate::http::Problem;
 
-/// How packets travel.
+/// With or without a slash at the end.
+pub(super) const PATHS: [&str; 2] = ["/socket.io", "/socket.io/"];
+
+/// The transport of the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Transport {
     Polling,
@@ -21,7 +24,7 @@ impl Transport {
     }
 }
 
-/// The method of a request, as far as it matters here.
+/// The methods that the handshake distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -34,7 +37,7 @@ impl Method {
     }
 }
 
-/// What a request asks for: a new session, or one that it names.
+/// A valid query. Without a session it is the handshake of a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HandshakeQuery {
     pub(super) transport: Transport,
@@ -42,10 +45,10 @@ pub(super) struct HandshakeQuery {
 }
 
 impl HandshakeQuery {
-    /// Reads a query, and checks it in the order in which engine.io does. A session that it names may still be unknown.
+    /// Parses a query, with the checks of engine.io in the same order. Does not check that the session exists.
     ///
     /// # Errors
-    /// What engine.io would refuse it for.
+    /// The error of engine.io.
     pub(super) fn parse(query: &str, method: Method) -> Result<Self, InvalidRequest> {
         let field = |name: &str| query.split('&').find_map(|field| field.strip_prefix(name)?.strip_prefix('='));
         let transport = match field("transport") {
@@ -53,7 +56,7 @@ impl HandshakeQuery {
             Some("websocket") => Transport::Websocket,
             _ => return Err(InvalidRequest::UnknownTransport),
         };
-        // engine.io takes an empty id for none.
+        // An empty id means none in engine.io.
         if let Some(session) = field("sid").filter(|session| !session.is_empty()) {
             let session = session.parse().map_err(|_| InvalidRequest::UnknownSession)?;
             return Ok(Self { transport, session: Some(session) });
@@ -67,7 +70,8 @@ impl HandshakeQuery {
         Ok(Self { transport, session: None })
     }
 
-    /// The request that engineioxide is given: what it needs and no more, since it keeps it as long as the session.
+    /// The request for engineioxide. It contains only what engineioxide needs, because that keeps it as long as the
+    /// session.
     pub(super) fn request<B>(&self, method: http::Method, body: B) -> Result<http::Request<B>, Problem> {
         let mut uri = format!("/socket.io/?EIO=4&transport={}", self.transport.name());
         if let Some(session) = self.session {
@@ -83,12 +87,12 @@ mod tests {
 
     use super::*;
 
-    fn refusal(query: &str) -> InvalidRequest {
+    fn error(query: &str) -> InvalidRequest {
         HandshakeQuery::parse(query, Method::Get).unwrap_err()
     }
 
     #[test]
-    fn a_session_is_asked_for_by_transport_and_id() {
+    fn a_query_has_a_transport_and_a_session() {
         let new = HandshakeQuery::parse("EIO=4&transport=polling&t=Pxyz&sid=", Method::Get).unwrap();
         assert_eq!(new, HandshakeQuery { transport: Transport::Polling, session: None });
         for query in ["transport=websocket&sid=AAAAAAAAAAAAAAHs&EIO=4", "transport=websocket&sid=AAAAAAAAAAAAAAHs"] {
@@ -100,16 +104,16 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_request_is_refused_for_what_engine_io_finds_first() {
+    fn an_invalid_query_is_rejected_with_the_first_error_of_engine_io() {
         for query in ["", "EIO=4", "EIO=4&transport=webtransport", "EIO=3&transport=&sid=x"] {
-            assert_eq!(refusal(query), InvalidRequest::UnknownTransport, "{query}");
+            assert_eq!(error(query), InvalidRequest::UnknownTransport, "{query}");
         }
         for sid in ["x", "AAAAAAAAAAAAAAA!", "AAAAAAAAAAAAAAHsA"] {
             let query = format!("EIO=3&transport=polling&sid={sid}");
-            assert_eq!(refusal(&query), InvalidRequest::UnknownSession, "{sid}");
+            assert_eq!(error(&query), InvalidRequest::UnknownSession, "{sid}");
         }
         for query in ["transport=polling", "EIO=3&transport=polling", "EIO=&transport=websocket"] {
-            assert_eq!(refusal(query), InvalidRequest::UnsupportedProtocolVersion, "{query}");
+            assert_eq!(error(query), InvalidRequest::UnsupportedProtocolVersion, "{query}");
             let posted = HandshakeQuery::parse(query, Method::Other);
             assert_eq!(posted, Err(InvalidRequest::BadHandshakeMethod), "{query}");
         }
@@ -117,7 +121,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_query_is_read_or_refused(query in "[ -~é]{0,80}|EIO=4&transport=polling&sid=[ -~é]{0,24}") {
+        fn any_query_is_parsed_or_rejected(query in "[ -~é]{0,80}|EIO=4&transport=polling&sid=[ -~é]{0,24}") {
             if let Ok(query) = HandshakeQuery::parse(&query, Method::Get) {
                 prop_assert!(query.request(http::Method::GET, ()).is_ok());
             }

@@ -1,4 +1,4 @@
-//! The polling transport: packets come in by POST, and go out by a GET that is held until there are some.
+//! The polling transport: clients send packets by POST, and receive them by a GET that is held until there are some.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -12,37 +12,37 @@ use super::handshake::{self, HandshakeQuery, Transport};
 use super::session::SessionAcceptor;
 use crate::http::{Problem, body};
 
-/// Opens a session, or waits for the packets of one.
+/// Opens a session, or waits for packets.
 pub(super) async fn get(acceptor: web::Data<SessionAcceptor>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    poll(&acceptor, &request).await.or_else(RequestError::answer)
+    poll(&acceptor, &request).await.or_else(RequestError::into_response)
 }
 
-/// Takes the packets of a session.
+/// Receives packets.
 pub(super) async fn post(
     acceptor: web::Data<SessionAcceptor>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    take(&acceptor, &request, payload).await.or_else(RequestError::answer)
+    receive(&acceptor, &request, payload).await.or_else(RequestError::into_response)
 }
 
-/// Refuses a request of any other method.
+/// Rejects requests with another method.
 pub(super) async fn other(acceptor: web::Data<SessionAcceptor>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let refusal = handshake_query(&acceptor, &request).await.map_or_else(|refusal| refusal, |_| BadRequest.into());
-    refusal.answer()
+    let error = handshake_query(&acceptor, &request).await.map_or_else(|error| error, |_| BadRequest.into());
+    error.into_response()
 }
 
 async fn poll(acceptor: &SessionAcceptor, request: &HttpRequest) -> Result<HttpResponse, RequestError> {
     let query = handshake_query(acceptor, request).await?;
     let request = acceptor.admit(&query, Method::GET, Full::default())?;
     let closed = acceptor.sockets.0.closed.clone();
-    match closed.run_until_cancelled(acceptor.ask(request)).await {
-        Some(response) => answer(&response),
-        None => Err(Problem::unavailable("a poll was held when the server stopped").into()),
+    match closed.run_until_cancelled(acceptor.call(request)).await {
+        Some(response) => convert(&response),
+        None => Err(Problem::unavailable("the server is shutting down").into()),
     }
 }
 
-async fn take(
+async fn receive(
     acceptor: &SessionAcceptor,
     request: &HttpRequest,
     payload: web::Payload,
@@ -50,7 +50,7 @@ async fn take(
     let query = handshake_query(acceptor, request).await?;
     let packets = body::read_to_end(payload, acceptor.sockets.0.settings.max_payload, "body").await?;
     let request = acceptor.admit(&query, Method::POST, Full::new(packets))?;
-    answer(&acceptor.ask(request).await)
+    convert(&acceptor.call(request).await)
 }
 
 async fn handshake_query(acceptor: &SessionAcceptor, request: &HttpRequest) -> Result<HandshakeQuery, RequestError> {
@@ -65,15 +65,14 @@ async fn handshake_query(acceptor: &SessionAcceptor, request: &HttpRequest) -> R
     }
 }
 
-/// The response as actix-web takes it. engineioxide says 500 where it does not know better, and some errors say nothing;
-/// either way it is the request that was wrong.
-fn answer(response: &http::Response<Bytes>) -> Result<HttpResponse, RequestError> {
+/// Converts a response of engineioxide. Its errors may be 500 or have no body, but all are caused by the request.
+fn convert(response: &http::Response<Bytes>) -> Result<HttpResponse, RequestError> {
     if response.status() != http::StatusCode::OK {
         return Err(InvalidRequest::of(response).unwrap_or(BadRequest).into());
     }
-    let mut answer = HttpResponse::Ok();
+    let mut converted = HttpResponse::Ok();
     if let Some(kind) = response.headers().get(http::header::CONTENT_TYPE) {
-        answer.insert_header((header::CONTENT_TYPE, kind.as_bytes()));
+        converted.insert_header((header::CONTENT_TYPE, kind.as_bytes()));
     }
-    Ok(answer.insert_header((header::CACHE_CONTROL, "no-store")).body(response.body().clone()))
+    Ok(converted.insert_header((header::CACHE_CONTROL, "no-store")).body(response.body().clone()))
 }

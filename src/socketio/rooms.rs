@@ -1,21 +1,22 @@
-//! Rooms of a few sockets each. Who hands something to all sockets does it room by room, so that what a socket is made of
-//! is still in the processor's cache when its task writes: of thousands, the first would have left it before the last one
-//! is reached.
+//! Rooms of a few sockets each.
+//!
+//! Updates are sent room by room, so that the state of a socket is still in the processor's cache when its task writes.
+//! With thousands of sockets in one room, the first would be evicted before the last is reached.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// How many sockets share a room. A few kilobytes are touched of each.
+/// Sockets per room. Sending touches a few kilobytes of each.
 const ROOM_SIZE: usize = 64;
 
-/// The rooms of one thread; a clone is the same ones.
+/// The rooms of one thread; a clone shares them.
 #[derive(Clone)]
 pub(super) struct Rooms(Arc<Shared>);
 
 struct Shared {
-    /// Tells these rooms from those of other threads.
+    /// Distinguishes these rooms from those of other threads.
     number: u64,
-    /// How many slots are taken in each.
+    /// The number of taken slots in each room.
     taken: Mutex<Vec<usize>>,
 }
 
@@ -25,7 +26,7 @@ impl Rooms {
         Self(Arc::new(Shared { number: COUNTER.fetch_add(1, Ordering::Relaxed), taken: Mutex::default() }))
     }
 
-    /// Takes a seat in the first room that has one.
+    /// Takes a slot in the first room that has a free one.
     pub(super) fn take_slot(&self) -> RoomSlot {
         let rooms = self.clone();
         let room = self.taken(|taken| {
@@ -39,7 +40,7 @@ impl Rooms {
         RoomSlot { rooms, room }
     }
 
-    /// The names of the rooms in which somebody has a seat.
+    /// The names of the rooms with a taken slot.
     pub(super) fn names(&self) -> Vec<String> {
         self.taken(|taken| {
             let occupied = taken.iter().enumerate().filter(|&(_, &slots)| slots > 0);
@@ -51,19 +52,19 @@ impl Rooms {
         format!("{}.{room}", self.0.number)
     }
 
-    fn taken<T>(&self, look: impl FnOnce(&mut Vec<usize>) -> T) -> T {
-        look(&mut self.0.taken.lock().unwrap_or_else(PoisonError::into_inner))
+    fn taken<T>(&self, access: impl FnOnce(&mut Vec<usize>) -> T) -> T {
+        access(&mut self.0.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A permit in a room, free again when it is dropped.
+/// A slot in a room, which is released on drop.
 pub(super) struct RoomSlot {
     rooms: Rooms,
     room: usize,
 }
 
 impl RoomSlot {
-    /// The room's name.
+    /// The name of the room.
     pub(super) fn room(&self) -> String {
         self.rooms.name(self.room)
     }
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_is_filled_before_the_next_one_and_again_when_somebody_has_left() {
+    fn a_room_is_filled_before_the_next_one_and_refilled_after_a_release() {
         let rooms = Rooms::new();
         let mut slots: Vec<RoomSlot> = (0..2 * ROOM_SIZE + 1).map(|_| rooms.take_slot()).collect();
         assert_eq!(rooms.names().len(), 3);

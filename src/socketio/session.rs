@@ -1,4 +1,4 @@
-//! Where sessions come in: one acceptor for each thread, which feeds whoever came in by it.
+//! Accepting of sessions. Each thread has an acceptor, which also sends updates to the sockets of its sessions.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt, Full};
 use socketioxide::SocketIo;
-use socketioxide::extract::SocketRef;
 use socketioxide::socket::Sid;
-use tokio::sync::{OwnedSemaphorePermit, TryAcquireError, watch};
+use tokio::sync::{TryAcquireError, watch};
 use tower_service::Service;
 
 use super::error::{InvalidRequest, RequestError};
 use super::handshake::{HandshakeQuery, Transport};
-use super::rooms::{RoomSlot, Rooms};
-use super::{Sockets, Update, argument};
+use super::rooms::Rooms;
+use super::session_permit::SessionPermit;
+use super::sockets::{Sockets, Update, argument};
 use crate::http::Problem;
 
-/// A packet that a session of the polling transport refuses without doing anything.
+/// A packet that a session of the polling transport rejects without any effect.
 const NOOP: &str = "6";
 
-/// The acceptor of one thread; a clone is the same one.
+/// The acceptor of one thread; a clone shares it.
 #[derive(Clone)]
 pub(super) struct SessionAcceptor {
     pub(super) sockets: Sockets,
@@ -29,18 +29,18 @@ pub(super) struct SessionAcceptor {
 }
 
 impl SessionAcceptor {
-    /// Opens an acceptor on this thread, and feeds its sockets on this thread until all are closed.
+    /// Creates an acceptor on this thread, and a task that sends updates to its sockets until all are closed.
     pub(super) fn open(sockets: &Sockets) -> Self {
         let (shared, rooms) = (&sockets.0, Rooms::new());
-        let feeding = feed(shared.io.clone(), rooms.clone(), shared.latest.subscribe());
-        shared.tasks.spawn(shared.closed.clone().run_until_cancelled_owned(feeding));
+        let sending = send_updates(shared.io.clone(), rooms.clone(), shared.latest.subscribe());
+        shared.tasks.spawn(shared.closed.clone().run_until_cancelled_owned(sending));
         Self { sockets: sockets.clone(), rooms }
     }
 
-    /// The request for a session, old or new, as engineioxide takes it; a new one takes its permit with it.
+    /// The request for engineioxide. That of a new session contains a permit.
     ///
     /// # Errors
-    /// 503 when there are too many sessions, or when all are being closed.
+    /// 503 if there are too many sessions, or if all are being closed.
     pub(super) fn admit<B>(
         &self,
         query: &HandshakeQuery,
@@ -50,85 +50,63 @@ impl SessionAcceptor {
         let mut request = query.request(method, body)?;
         if query.session.is_none() {
             let permit = self.sockets.0.session_permits.clone().try_acquire_owned().map_err(|error| match error {
-                TryAcquireError::Closed => Problem::unavailable("no session is opened while the server stops"),
-                TryAcquireError::NoPermits => Problem::unavailable("there are as many sessions as there may be"),
+                TryAcquireError::Closed => Problem::unavailable("no new session: the server is shutting down"),
+                TryAcquireError::NoPermits => Problem::unavailable("no new session: there are too many"),
             })?;
-            request.extensions_mut().insert(SessionPermit(Arc::new((self.rooms.take_slot(), permit))));
+            request.extensions_mut().insert(SessionPermit::new(self.rooms.take_slot(), permit));
         }
         Ok(request)
     }
 
-    /// Has engineioxide answer a request of the polling transport.
-    pub(super) async fn ask(&self, request: http::Request<Full<Bytes>>) -> http::Response<Bytes> {
+    /// Passes a request of the polling transport to engineioxide.
+    pub(super) async fn call(&self, request: http::Request<Full<Bytes>>) -> http::Response<Bytes> {
         let Ok(response) = self.sockets.0.engine.clone().call(request).await;
         let (head, body) = response.into_parts();
         let Ok(body) = body.collect().await;
         http::Response::from_parts(head, body.to_bytes())
     }
-}
 
-impl SessionAcceptor {
-    /// Whether a session is there and still polling.
+    /// Checks that a session exists and still uses polling.
     ///
     /// # Errors
-    /// What engine.io would refuse a request of this session for.
+    /// The error with which engine.io would reject a request of this session.
     pub(super) async fn check_session(&self, session: Sid) -> Result<(), RequestError> {
-        // engineioxide has nothing to say of the packet itself, but that it is a bad one.
+        // For the packet itself, engineioxide returns an error without a reason.
         match InvalidRequest::of(&self.post(session, NOOP).await?) {
             Some(invalid) => Err(invalid.into()),
             None => Ok(()),
         }
     }
 
-    /// Posts a packet to a session in the client's name.
+    /// Posts a packet to a session on behalf of its client.
     pub(super) async fn post(&self, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
         let query = HandshakeQuery { transport: Transport::Polling, session: Some(session) };
         let request = self.admit(&query, Method::POST, Full::from(packet))?;
-        Ok(self.ask(request).await)
+        Ok(self.call(request).await)
     }
 }
 
-/// Emits each update to everyone, room by room. Those that come meanwhile become one, and who has not got the one before
-/// yet gets the latest.
-async fn feed(io: SocketIo, rooms: Rooms, mut latest: watch::Receiver<Option<Update>>) {
+/// Sends each update to all sockets, room by room. Updates that arrive meanwhile are merged, and rooms that have not
+/// received the previous update get only the latest.
+async fn send_updates(io: SocketIo, rooms: Rooms, mut latest: watch::Receiver<Option<Update>>) {
     let mut sent = HashMap::new();
     while latest.changed().await.is_ok() {
         let mut before = std::mem::take(&mut sent);
         for room in rooms.names() {
             let update = latest.borrow().clone();
-            let (Some((event, json)), Some(everyone)) = (update, io.of("/")) else { continue };
-            // It came while the rooms before this one got the one before.
-            let has_it = before.remove(&room).is_some_and(|last| Arc::ptr_eq(&last, &json));
+            let (Some((event, json)), Some(namespace)) = (update, io.of("/")) else { continue };
+            // The update arrived while the previous one was sent to the rooms before this one.
+            let already_sent = before.remove(&room).is_some_and(|last| Arc::ptr_eq(&last, &json));
             sent.insert(room.clone(), Arc::clone(&json));
-            if has_it {
+            if already_sent {
                 continue;
             }
             let Some(argument) = argument(event, &json) else { continue };
-            if let Err(error) = everyone.to(room).volatile().emit(event, argument).await {
-                tracing::warn!(event, error = &error as &dyn std::error::Error, "an update could not be sent");
+            if let Err(error) = namespace.to(room).volatile().emit(event, argument).await {
+                tracing::warn!(event, error = &error as &dyn std::error::Error, "cannot send an update");
             }
-            // The room's sockets write first.
+            // Lets the sockets of this room write first.
             tokio::task::yield_now().await;
-        }
-    }
-}
-
-/// A session's permit, kept with its request for as long as engineioxide keeps the session.
-#[derive(Clone)]
-pub(super) struct SessionPermit(Arc<(RoomSlot, OwnedSemaphorePermit)>);
-
-impl SessionPermit {
-    /// The permit of a socket's session.
-    pub(super) fn of(socket: &SocketRef) -> Option<&Self> {
-        socket.req_parts().extensions.get()
-    }
-
-    /// Has the socket be fed.
-    pub(super) fn join(&self, socket: &SocketRef) {
-        socket.join(self.0.0.room());
-        // It may have been closed meanwhile, and nobody else would remove it then.
-        if !socket.connected() {
-            socket.leave_all();
         }
     }
 }

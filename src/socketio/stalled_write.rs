@@ -1,4 +1,4 @@
-//! The connection below a websocket.
+//! The connection of a websocket, with a timeout for writes.
 
 use std::future::Future;
 use std::io;
@@ -11,46 +11,46 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// A connection that gives up on a client who takes nothing.
+/// A connection that fails if the client reads nothing for too long.
 ///
-/// Nothing above it does: who answers pings but reads nothing would keep a session, and the last thing that is written to
-/// it, for ever.
+/// The layers above have no such timeout: a client that sends pongs but reads nothing would keep its session, and the
+/// last write, forever.
 pub(super) struct WriteTimeoutStream<S> {
     stream: S,
-    /// What was read of it before it became a websocket.
+    /// Bytes that were read before the upgrade.
     prefix: Bytes,
     write_timeout: Duration,
-    /// Runs while a write waits. Boxed: most wires never have one.
-    waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write is pending. Boxed, because most connections never need it.
+    timer: Option<Pin<Box<Sleep>>>,
     timed_out: bool,
-    gone: Option<DropGuard>,
+    drop_guard: Option<DropGuard>,
 }
 
 impl<S> WriteTimeoutStream<S> {
     pub(super) fn new(stream: S, prefix: Bytes, write_timeout: Duration) -> Self {
-        Self { stream, prefix, write_timeout, waiting: None, timed_out: false, gone: None }
+        Self { stream, prefix, write_timeout, timer: None, timed_out: false, drop_guard: None }
     }
 
-    /// What ends when the stream is dropped.
-    pub(super) fn watch(&mut self) -> impl Future<Output = ()> + use<S> {
+    /// Completes when the stream is dropped.
+    pub(super) fn dropped(&mut self) -> impl Future<Output = ()> + use<S> {
         let token = CancellationToken::new();
-        self.gone = Some(token.clone().drop_guard());
+        self.drop_guard = Some(token.clone().drop_guard());
         token.cancelled_owned()
     }
 
-    /// Passes on how a write went; the first to wait too long is an error, and so is everything after it.
-    fn judge<T>(&mut self, write: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    /// Applies the timeout to a write. After the first timeout, every later operation fails.
+    fn check_timeout<T>(&mut self, write: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if write.is_ready() {
-            self.waiting = None;
+            self.timer = None;
             return write;
         }
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
-        ready!(waiting.as_mut().poll(context));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.write_timeout)));
+        ready!(timer.as_mut().poll(context));
         self.timed_out = true;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Whether this is over. Whoever reads is woken with whoever writes, so that both hear of it.
+    /// Fails after a timeout. The reader is woken together with the writer.
     fn check(&self) -> io::Result<()> {
         if self.timed_out { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
         buffer.put_slice(&self.prefix[..fits]);
         self.prefix.advance(fits);
         if self.prefix.is_empty() {
-            // Advanced to its end, it would still hold the buffer that the request came in.
+            // An exhausted slice would keep the buffer of the request alive.
             self.prefix = Bytes::new();
         }
         Poll::Ready(Ok(()))
@@ -81,13 +81,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeoutStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check()?;
         let write = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.judge(write, context)
+        self.check_timeout(write, context)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check()?;
         let flush = Pin::new(&mut self.stream).poll_flush(context);
-        self.judge(flush, context)
+        self.check_timeout(flush, context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -104,7 +104,7 @@ mod tests {
     const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
     #[tokio::test]
-    async fn what_was_read_before_comes_first() {
+    async fn the_prefix_is_read_first() {
         let (mut client, server) = duplex(64);
         let mut stream = WriteTimeoutStream::new(server, Bytes::from_static(b"prefix "), WRITE_TIMEOUT);
         client.write_all(b"late").await.unwrap();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_given_up_for_good() {
+    async fn a_client_that_reads_nothing_times_out_permanently() {
         let (mut client, server) = duplex(4);
         let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
         assert_eq!(stream.write_all(b"12345").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_a_little_now_and_then_is_not_given_up() {
+    async fn a_client_that_reads_slowly_does_not_time_out() {
         let (mut client, server) = duplex(4);
         let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
         let writing = tokio::spawn(async move { stream.write_all(b"0123456789").await });
@@ -138,10 +138,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wire_says_when_it_is_gone() {
+    async fn dropping_the_stream_completes_the_future() {
         let mut stream = WriteTimeoutStream::new(duplex(4).0, Bytes::new(), WRITE_TIMEOUT);
-        let gone = stream.watch();
+        let dropped = stream.dropped();
         drop(stream);
-        gone.await;
+        dropped.await;
     }
 }

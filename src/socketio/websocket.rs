@@ -1,12 +1,11 @@
-//! The websocket transport: the connection itself, once HTTP has let go of it.
+//! The websocket transport: the upgraded connection.
 
 use http::Method;
 use socketioxide::socket::Sid;
 use tower_service::Service;
 
-use super::PATHS;
 use super::error::{InvalidRequest, RequestError};
-use super::handshake::{self, HandshakeQuery, Transport};
+use super::handshake::{self, HandshakeQuery, PATHS, Transport};
 use super::session::SessionAcceptor;
 use super::stalled_write::WriteTimeoutStream;
 use crate::http::{Problem, Upgrade};
@@ -14,18 +13,18 @@ use crate::http::{Problem, Upgrade};
 /// A packet that ends a session of the polling transport.
 const CLOSE: &str = "1";
 
-/// Answers a request for a websocket: 101 and a session, or a refusal.
-pub(super) async fn take(acceptor: SessionAcceptor, upgrade: Upgrade) {
+/// Accepts an upgrade with a 101 response and a session, or rejects it.
+pub(super) async fn accept(acceptor: SessionAcceptor, upgrade: Upgrade) {
     match check(&acceptor, &upgrade).await {
         Ok((query, request)) => open(&acceptor, upgrade, &query, request).await,
-        Err(refusal) => {
-            let response = refusal.response(upgrade.head().uri.path());
+        Err(error) => {
+            let response = error.into_full_response(upgrade.head().uri.path());
             upgrade.refuse(response).await;
         }
     }
 }
 
-/// Everything that can be wrong with a request has to be found before the 101.
+/// All checks, which must precede the 101 response.
 async fn check(
     acceptor: &SessionAcceptor,
     upgrade: &Upgrade,
@@ -47,23 +46,23 @@ async fn check(
 }
 
 async fn open(acceptor: &SessionAcceptor, upgrade: Upgrade, query: &HandshakeQuery, request: http::Request<()>) {
-    // Without a 101 there is no session to end.
+    // The client has disconnected, and there is no session yet.
     let Ok((stream, prefix)) = upgrade.accept().await else { return };
     let mut stream = WriteTimeoutStream::new(stream, prefix, acceptor.sockets.0.settings.write_timeout);
     if let Some(session) = query.session {
-        acceptor.sockets.0.tasks.spawn(clear(acceptor.clone(), session, stream.watch()));
+        acceptor.sockets.0.tasks.spawn(close_abandoned(acceptor.clone(), session, stream.dropped()));
     }
     if let Err(error) = acceptor.sockets.0.engine.clone().call((stream, request)).await {
-        tracing::debug!(%error, "a websocket came to nothing");
+        tracing::debug!(%error, "websocket upgrade failed");
     }
 }
 
-/// Ends a session whose websocket is gone before it took over from polling. engineioxide would keep it for ever: it does
-/// not ping while a session is on its way from one to the other.
-async fn clear(acceptor: SessionAcceptor, session: Sid, gone: impl Future<Output = ()>) {
+/// Closes a session whose websocket was lost before it replaced polling. engineioxide would keep the session forever,
+/// because it sends no pings during the upgrade.
+async fn close_abandoned(acceptor: SessionAcceptor, session: Sid, dropped: impl Future<Output = ()>) {
     let closed = acceptor.sockets.0.closed.clone();
-    if closed.run_until_cancelled(gone).await.is_some() {
-        // One that did take over is closed already, or refuses to be closed this way.
+    if closed.run_until_cancelled(dropped).await.is_some() {
+        // After a successful upgrade, the session is closed already or rejects this packet.
         let _ = acceptor.post(session, CLOSE).await;
     }
 }
