@@ -1,4 +1,4 @@
-//! Where the game server is.
+//! The address of a game server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,14 +8,14 @@ use reqwest::Url;
 const EXPECTED: &str = "expected http:// or https:// and a host, such as http://localhost:3011";
 const PATH: &str = "socket.io/";
 
-/// The URL below which a game server has its routes, `http` or `https`, without credentials, query and fragment.
+/// The base URL of a game server: `http` or `https`, without credentials, query and fragment.
 ///
-/// The path of Socket.IO itself, with or without a slash at its end, is taken for the same.
+/// A path of Socket.IO at the end is accepted and removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(Url);
 
 impl Address {
-    /// The URL of the server's Socket.IO.
+    /// The URL of Socket.IO on the server.
     pub(super) fn socket(&self) -> Url {
         let mut url = self.0.clone();
         url.set_path(&format!("{}{PATH}", url.path()));
@@ -34,7 +34,7 @@ impl FromStr for Address {
         let mut url = Url::parse(text).map_err(|error| format!("{error}; {EXPECTED}"))?;
         let plain = url.username().is_empty() && url.password().is_none();
         if !matches!(url.scheme(), "http" | "https") || !plain || url.query().is_some() || url.fragment().is_some() {
-            return Err(format!("{EXPECTED}, and nothing but a path behind it"));
+            return Err(format!("{EXPECTED}, optionally followed by a path"));
         }
         let path = format!("{}/", url.path().trim_end_matches('/'));
         url.set_path(path.strip_suffix(PATH).unwrap_or(&path));
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_watched_is_refused_with_what_would_be_right() {
+    fn an_invalid_address_is_rejected_with_a_suggestion() {
         for (text, part) in [
             ("localhost:3011", "did you mean http://localhost:3011?"),
             ("127.0.0.1:3011/", "did you mean http://127.0.0.1:3011/?"),
@@ -79,8 +79,8 @@ mod tests {
             ("ftp://h", "http://localhost:3011"),
             ("ws://h", "http://localhost:3011"),
             ("http://a:b@h", "http://localhost:3011"),
-            ("http://h?x", "nothing but a path"),
-            ("http://h#x", "nothing but a path"),
+            ("http://h?x", "optionally followed by a path"),
+            ("http://h#x", "optionally followed by a path"),
         ] {
             let error = text.parse::<Address>().unwrap_err();
             assert!(error.contains(part), "{text:?}: {error}");

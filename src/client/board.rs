@@ -1,4 +1,4 @@
-//! A leaderboard as the server sends it.
+//! A leaderboard as sent by the server.
 
 use std::fmt;
 
@@ -7,26 +7,26 @@ use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
-/// The best players, highest first.
+/// The best players, highest score first.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct Board(pub(super) Vec<Entry>);
 
-/// A player and the score, as the server wrote it.
+/// A player with the score.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Entry {
     pub(super) username: String,
     pub(super) score: Score,
 }
 
-/// A number as the server writes it.
+/// A number with the spelling of the server.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Score(Number);
 
 impl fmt::Display for Score {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
-        // Read as a double, -0 would be written like one.
+        // The parser reads -0 as a double, which would be displayed as -0.0.
         f.write_str(if text == "-0.0" { "-0" } else { &text })
     }
 }
@@ -38,8 +38,8 @@ impl Serialize for Score {
 }
 
 impl Board {
-    /// Reads the argument of an event: `[{"username", "score"}, …]`, in whatever order and with whatever else in it.
-    /// `None` if it is something else.
+    /// Parses the argument of an event: `[{"username", "score"}, …]`. Ignores other fields. Returns `None` if it has
+    /// another form.
     pub(super) fn from_json(argument: &Value) -> Option<Self> {
         argument.as_array()?.iter().map(Entry::from_json).collect::<Option<_>>().map(Self)
     }
@@ -59,13 +59,13 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// A board of these players, whose scores are their places counted from the end.
+    /// A board of these players, with scores from their number down to 1.
     pub(in crate::client) fn board(names: &[&str]) -> Board {
         let entries = names.iter().zip((1..=names.len()).rev());
         Board(entries.map(|(name, score)| Entry { username: (*name).to_owned(), score: Score(score.into()) }).collect())
     }
 
-    /// Any JSON, a little like a board.
+    /// Arbitrary JSON, similar to a board.
     pub(in crate::client) fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -84,14 +84,14 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn scores_stay_as_they_were_written() {
+    fn scores_keep_their_spelling() {
         let text = r#"[{"username":"a","score":100},{"username":"b","score":0.1},{"username":"c","score":-0},{"username":"d","score":-9007199254740993}]"#;
         let board = Board::from_json(&serde_json::from_str(text).unwrap()).unwrap();
         assert_eq!(serde_json::to_string(&board).unwrap(), text);
     }
 
     #[test]
-    fn what_is_no_board_is_none() {
+    fn other_json_is_not_a_board() {
         for bad in [
             json!(null),
             json!({}),
@@ -107,7 +107,7 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn no_json_is_too_strange(json in any_json()) {
+        fn any_json_is_parsed_or_rejected(json in any_json()) {
             if let Some(Board(entries)) = Board::from_json(&json) {
                 prop_assert_eq!(entries.len(), json.as_array().unwrap().len());
             }

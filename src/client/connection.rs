@@ -1,15 +1,14 @@
-//! The connection to the game server: one after the other, until it is asked to stop.
+//! The connection to the game server, which is re-established until the client stops.
 //!
-//! `rust_socketio` can reconnect by itself (`reconnect_on_disconnect`), but not reliably enough for a screen that stays
-//! open for days: after 15 minutes without a server its backoff runs out and it tries without a pause; an attempt has no
-//! timeout, so that a server which accepts and then says nothing is waited for without end; an attempt that fails tells
-//! nobody; and its blocking client spins on a connection that was closed in order. So each connection here is a client of
-//! its own, without reconnecting, on a runtime of its own: when the runtime goes, so does everything that the client
-//! spawned. What notices a dead connection remains the library's: the end of the socket, or a heartbeat that fails to
-//! come (`pingInterval` + `pingTimeout` of the server).
+//! `rust_socketio` can reconnect (`reconnect_on_disconnect`), but not reliably enough for a screen that stays open for
+//! days: after 15 minutes without a server its backoff ends and it retries without a delay; an attempt has no timeout,
+//! so a server that accepts the connection and then sends nothing blocks it forever; a failed attempt is not reported;
+//! and its blocking client spins after an orderly close. So each connection is a new client without reconnecting, on a
+//! runtime of its own, which ends all tasks that the client has spawned. The library still detects a lost connection:
+//! by the end of the socket, or a missing heartbeat (`pingInterval` + `pingTimeout` of the server).
 //!
-//! Only WebSockets are used: they need no upgrade, they pass no proxy that the environment names, and a server that is
-//! none of ours says so with its status.
+//! Only websockets are used: they need no upgrade, ignore proxies from the environment, and report a server without
+//! Socket.IO by its status.
 
 use std::error::Error;
 use std::io;
@@ -28,46 +27,46 @@ use super::event_queue::{Event, EventQueue};
 use super::sanitize::sanitized;
 use crate::backoff;
 
-/// How long a server may take from the first packet until it knows us.
+/// From the first packet to the acceptance by the server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The wait before the first attempt to reconnect; it doubles with each further one.
+/// Before the first attempt to reconnect. Doubles with each further one.
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
-/// The longest wait between two attempts, and how long a connection has to last for the retries to start anew.
+/// The longest delay between two attempts. A connection that lasts longer resets the backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// How much of a stranger's explanation is sender.
+/// The most characters of an error message from the server or the library.
 const MAX_REASON_CHARS: usize = 200;
 
-/// Why a game server cannot be watched.
+/// A failed connection to a game server.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// There is no connection.
+    /// The connection failed.
     #[error("no answer from {address} (is the game server running?): {cause}")]
     Unreachable {
-        /// Where it was tried.
+        /// The address of the attempt.
         address: Address,
-        /// What the system message.
+        /// The error of the system.
         cause: String,
     },
-    /// What answers is something else.
-    #[error("{address} is no Socket.IO server: {cause}")]
+    /// The server does not implement Socket.IO.
+    #[error("{address} is not a Socket.IO server: {cause}")]
     NotSocketIo {
-        /// Where it was tried.
+        /// The address of the attempt.
         address: Address,
-        /// What is wrong with the answer.
+        /// The error in its response.
         cause: String,
     },
-    /// The server does not want us.
-    #[error("{address} refuses the connection: {cause}")]
+    /// The server rejected the connection.
+    #[error("{address} rejected the connection: {cause}")]
     Refused {
-        /// Where it was tried.
+        /// The address of the attempt.
         address: Address,
-        /// What the server message.
+        /// The reason given by the server.
         cause: String,
     },
-    /// The server accepts, and says nothing.
+    /// The server accepted the connection, but sent nothing.
     #[error("{0} did not answer within {CONNECT_TIMEOUT:?}")]
     Timeout(Address),
-    /// The connection could not even be tried.
+    /// The runtime for the connection could not be created.
     #[error("cannot start a connection")]
     Runtime(#[source] io::Error),
 }
@@ -84,32 +83,32 @@ impl ConnectError {
         if is_io { Self::Unreachable { address, cause } } else { Self::NotSocketIo { address, cause } }
     }
 
-    /// The reason alone, for who knows the address.
+    /// The reason, without the address.
     fn reason(&self) -> String {
         match self {
             Self::Unreachable { cause, .. } | Self::Refused { cause, .. } => cause.clone(),
-            Self::NotSocketIo { cause, .. } => format!("no Socket.IO server: {cause}"),
+            Self::NotSocketIo { cause, .. } => format!("not a Socket.IO server: {cause}"),
             Self::Timeout(_) => "no answer".to_owned(),
             Self::Runtime(error) => error.to_string(),
         }
     }
 }
 
-/// How a connection ended.
+/// The end of a connection.
 enum End {
-    /// As it was asked to.
+    /// By a request to stop.
     Stopped,
-    /// Before it began.
+    /// Before it was established.
     Failed(ConnectError),
-    /// After it began.
+    /// After it was established.
     Lost(String),
 }
 
-/// Keeps a connection to the server until `stop`, and feeds what comes. A connection that is lost is got back, however
-/// long that takes. At its end the queue is closed.
+/// Stays connected to the server until `stop`, and pushes events into `queue`. A lost connection is re-established,
+/// with unlimited attempts. Closes the queue at the end.
 ///
 /// # Errors
-/// When the first connection fails.
+/// If the first connection fails.
 pub async fn stay_connected(address: Address, queue: EventQueue, stop: CancellationToken) -> Result<(), ConnectError> {
     let result = reconnect_loop(&address, &queue, &stop).await;
     queue.close();
@@ -139,20 +138,20 @@ async fn reconnect_loop(address: &Address, queue: &EventQueue, stop: &Cancellati
                 queue.push(Event::Disconnected(reason));
             }
         }
-        if timeout(backoff(retries, rand::random()), stop.cancelled()).await.is_ok() {
+        if timeout(reconnect_delay(retries, rand::random()), stop.cancelled()).await.is_ok() {
             return Ok(());
         }
         retries = retries.saturating_add(1);
     }
 }
 
-/// How long to wait before attempt number `attempt`, from 0, to reconnect: half of it is left to chance, so that those who
-/// lost a server together do not come back together. `random` is uniform in `0.0..1.0`.
-fn backoff(attempt: u32, random: f64) -> Duration {
+/// The delay before the reconnect attempt with this number, counted from 0. Half of it is random, so that clients that
+/// were disconnected together do not reconnect together. `random` is uniform in `0.0..1.0`.
+fn reconnect_delay(attempt: u32, random: f64) -> Duration {
     backoff::jittered(attempt.saturating_add(1), MIN_BACKOFF, MAX_BACKOFF, random)
 }
 
-/// One connection, on a thread and a runtime of its own.
+/// Runs one connection on a thread and a runtime of its own.
 async fn run_connection_on_thread(address: &Address, queue: &EventQueue, stop: &CancellationToken) -> End {
     let (address, queue, stop) = (address.clone(), queue.clone(), stop.clone());
     let running = tokio::task::spawn_blocking(move || {
@@ -162,15 +161,15 @@ async fn run_connection_on_thread(address: &Address, queue: &EventQueue, stop: &
         };
         let connected = stop.run_until_cancelled(run_connection(&address, &queue));
         let end = runtime.block_on(connected).unwrap_or(End::Stopped);
-        // It does not wait for a name that is still being looked up.
+        // Does not wait for a pending name lookup.
         runtime.shutdown_background();
         end
     });
-    // The library can panic on what a server sends; that is the end of this connection, not of the program.
-    running.await.unwrap_or_else(|_| End::Lost("the connection broke down".to_owned()))
+    // The library may panic on input from a server. That ends only this connection.
+    running.await.unwrap_or_else(|_| End::Lost("the connection failed".to_owned()))
 }
 
-/// One connection from its beginning to its end.
+/// Runs one connection.
 async fn run_connection(address: &Address, queue: &EventQueue) -> End {
     let (sender, mut receiver) = mpsc::channel(16);
     match timeout(CONNECT_TIMEOUT, open(address, sender, &mut receiver)).await {
@@ -188,14 +187,14 @@ async fn run_connection(address: &Address, queue: &EventQueue) -> End {
     End::Lost("the server closed the connection".to_owned())
 }
 
-/// What the library's callbacks tell. They go when the client's task goes, and the channel ends with the last of them.
+/// A message of a callback. The channel ends with the task of the client, which owns the callbacks.
 enum SocketMessage {
     Connected,
     Board(Event),
     Ended(String),
 }
 
-/// Connects, and retries until the server has message that it knows us.
+/// Connects, and waits until the server has accepted the connection.
 async fn open(
     address: &Address,
     sender: mpsc::Sender<SocketMessage>,
@@ -206,18 +205,18 @@ async fn open(
     match receiver.recv().await {
         Some(SocketMessage::Ended(cause)) => Err(ConnectError::Refused { address: address.clone(), cause }),
         Some(_) => Ok(()),
-        None => Err(ConnectError::Refused { address: address.clone(), cause: "it closes the connection".to_owned() }),
+        None => Err(ConnectError::Refused { address: address.clone(), cause: "it closed the connection".to_owned() }),
     }
 }
 
 fn client(address: &Address, sender: mpsc::Sender<SocketMessage>) -> ClientBuilder {
-    let on = |message: fn(&Payload) -> Option<SocketMessage>| {
+    let on = |to_message: fn(&Payload) -> Option<SocketMessage>| {
         let sender = sender.clone();
         move |payload: Payload, _: Client| {
             let sender = sender.clone();
             async move {
-                if let Some(message) = message(&payload) {
-                    // Nobody listens any more only when the connection is being given up.
+                if let Some(message) = to_message(&payload) {
+                    // Fails only while the connection is being dropped.
                     let _ = sender.send(message).await;
                 }
             }
@@ -234,26 +233,26 @@ fn client(address: &Address, sender: mpsc::Sender<SocketMessage>) -> ClientBuild
         .on(SocketEvent::Error, on(|payload| Some(SocketMessage::Ended(reason(payload)))))
 }
 
-/// The board that an event brings; what is none is sender to the log and left out.
+/// The board of an event. An invalid one is logged and ignored.
 fn board(payload: &Payload) -> Option<Board> {
     let board = match payload {
         Payload::Text(arguments) => arguments.first().and_then(Board::from_json),
         _ => None,
     };
     if board.is_none() {
-        tracing::warn!("the server sent something that is no leaderboard; it is left out");
+        tracing::warn!("ignored an invalid leaderboard from the server");
     }
     board
 }
 
-/// What an error says; the library has one text for everything that goes wrong below it.
+/// The reason in an error event. The library uses one text for all errors of the transport.
 fn reason(payload: &Payload) -> String {
     let text = match payload {
         Payload::Text(values) => values.first().and_then(|value| value.as_str()),
         _ => None,
     };
     match text {
-        None | Some("EngineIO Error") => "the connection broke".to_owned(),
+        None | Some("EngineIO Error") => "the connection was lost".to_owned(),
         Some(text) => sanitized(text, MAX_REASON_CHARS),
     }
 }
@@ -267,32 +266,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_double_up_to_the_longest_and_half_of_each_is_chance() {
-        let retries: Vec<_> = (0..7).map(|attempt| backoff(attempt, 1.0).as_millis()).collect();
-        assert_eq!(retries, [250, 500, 1000, 2000, 4000, 5000, 5000]);
-        assert_eq!(backoff(u32::MAX, 0.0), MAX_BACKOFF / 2);
+    fn delays_double_up_to_the_longest_and_half_of_each_is_random() {
+        let delays: Vec<_> = (0..7).map(|attempt| reconnect_delay(attempt, 1.0).as_millis()).collect();
+        assert_eq!(delays, [250, 500, 1000, 2000, 4000, 5000, 5000]);
+        assert_eq!(reconnect_delay(u32::MAX, 0.0), MAX_BACKOFF / 2);
     }
 
     #[test]
-    fn an_error_is_told_by_its_deepest_cause() {
+    fn an_error_shows_its_deepest_cause() {
         let address: Address = "http://h".parse().unwrap();
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let error = ConnectError::new(&address, &refused);
         assert_eq!(error.to_string(), "no answer from http://h (is the game server running?): connection refused");
         let error = ConnectError::new(&address, &"x".parse::<u8>().unwrap_err());
-        assert_eq!(error.to_string(), "http://h is no Socket.IO server: invalid digit found in string");
+        assert_eq!(error.to_string(), "http://h is not a Socket.IO server: invalid digit found in string");
     }
 
     #[test]
-    fn an_error_of_the_library_is_told_in_our_words() {
-        assert_eq!(reason(&Payload::from("EngineIO Error")), "the connection broke");
+    fn an_error_of_the_library_is_reworded() {
+        assert_eq!(reason(&Payload::from("EngineIO Error")), "the connection was lost");
         assert_eq!(reason(&Payload::from("go \u{1b}away")), "go \u{fffd}away");
-        assert_eq!(reason(&Payload::from(json!({}))), "the connection broke");
+        assert_eq!(reason(&Payload::from(json!({}))), "the connection was lost");
     }
 
     proptest! {
         #[test]
-        fn no_payload_is_too_strange(arguments in prop::collection::vec(any_json(), 0..3)) {
+        fn any_payload_is_accepted(arguments in prop::collection::vec(any_json(), 0..3)) {
             let payload = Payload::Text(arguments);
             reason(&payload);
             board(&payload);

@@ -1,4 +1,4 @@
-//! The queue between the connection and what shows it.
+//! The queue between the connection and the view.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use super::board::Board;
 
-/// Something that the connection has to tell.
+/// An event of the connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The server knows us; the first board follows.
+    /// The server accepted the connection. The first board follows.
     Connected,
-    /// The board as it is at the start of a connection.
+    /// The board at the start of a connection.
     Current(Board),
     /// The board after a change.
     Update(Board),
-    /// The connection is gone, for this reason; attempts to get it back follow.
+    /// The connection was lost for this reason. Attempts to reconnect follow.
     Disconnected(String),
-    /// The attempt of this number, from 1, failed for this reason.
+    /// The attempt with this number, counted from 1, failed for this reason.
     ReconnectFailed(u32, String),
 }
 
-/// A bounded queue of events, whose clones share it. The writer never retries for the reader.
+/// A bounded queue of events; a clone shares it. The writer never waits for the reader.
 ///
-/// A reader that is too slow misses boards that newer ones have overtaken; never the newest.
+/// A slow reader skips intermediate boards but always receives the latest.
 #[derive(Debug, Clone, Default)]
 pub struct EventQueue(Arc<Shared>);
 
@@ -42,29 +42,28 @@ struct Queue {
 impl EventQueue {
     const CAPACITY: usize = 256;
 
-    /// Adds an event. When the queue is full, its oldest update makes room, or, without one, its oldest event.
+    /// Adds an event. A full queue drops its oldest update, or its oldest event if it has no update.
     pub(super) fn push(&self, event: Event) {
         let mut queue = self.lock();
         if queue.events.len() >= Self::CAPACITY {
-            let overtaken = queue.events.iter().position(|event| matches!(event, Event::Update(_)));
-            queue.events.remove(overtaken.unwrap_or_default());
+            let dropped = queue.events.iter().position(|event| matches!(event, Event::Update(_)));
+            queue.events.remove(dropped.unwrap_or_default());
         }
         queue.events.push_back(event);
         self.0.changed.notify_all();
     }
 
-    /// Says that no event will follow.
+    /// Ends the queue after its last event.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.0.changed.notify_all();
     }
 
-    /// Takes what is there, after waiting for it at most this long; maybe nothing. `None` after the last event.
-    ///
-    /// It blocks the thread.
+    /// Takes all events. Blocks the thread until there is one or the timeout has passed. Returns `None` after the last
+    /// event.
     pub(super) fn take(&self, timeout: Duration) -> Option<VecDeque<Event>> {
-        let nothing_new = |queue: &mut Queue| queue.events.is_empty() && !queue.closed;
-        let waited = self.0.changed.wait_timeout_while(self.lock(), timeout, nothing_new);
+        let is_waiting = |queue: &mut Queue| queue.events.is_empty() && !queue.closed;
+        let waited = self.0.changed.wait_timeout_while(self.lock(), timeout, is_waiting);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let events = std::mem::take(&mut queue.events);
         (!events.is_empty() || !queue.closed).then_some(events)
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slow_reader_misses_overtaken_updates_but_no_state_and_not_the_newest_board() {
+    fn a_slow_reader_skips_updates_but_gets_every_state_and_the_newest_board() {
         let queue = EventQueue::default();
         queue.push(Event::Connected);
         for _ in 0..EventQueue::CAPACITY * 3 {
@@ -97,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn even_without_updates_it_stays_bounded() {
+    fn the_queue_is_bounded_without_updates_too() {
         let queue = EventQueue::default();
         for attempt in 0..2000 {
             queue.push(Event::ReconnectFailed(attempt, String::new()));
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reader_wakes_up_for_an_event_and_for_the_end() {
+    fn an_event_and_the_end_wake_the_reader() {
         let queue = EventQueue::default();
         let writer = queue.clone();
         let thread = std::thread::spawn(move || {
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_there_in_time() {
+    fn a_timeout_returns_no_events() {
         assert_eq!(EventQueue::default().take(Duration::from_millis(1)), Some(VecDeque::new()));
     }
 }

@@ -1,4 +1,4 @@
-//! How names, numbers and times are written where there is little room.
+//! Formatting of names, numbers and durations for narrow columns.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -6,16 +6,16 @@ use std::time::Duration;
 use ratatui::style::Style;
 use ratatui::text::Span;
 
-/// A text that is not wider than so many columns; where something is missing at its end, an ellipsis says so.
+/// The text, truncated with an ellipsis to at most `width` columns.
 pub(super) fn truncate(text: &str, width: u16) -> Cow<'_, str> {
     let width = usize::from(width);
-    let whole = Span::raw(text);
-    if whole.width() <= width {
+    let span = Span::raw(text);
+    if span.width() <= width {
         return Cow::Borrowed(text);
     }
     let mut fitting = String::new();
     let mut left = width.saturating_sub(1);
-    for grapheme in whole.styled_graphemes(Style::new()) {
+    for grapheme in span.styled_graphemes(Style::new()) {
         let Some(rest) = left.checked_sub(Span::raw(grapheme.symbol).width()) else { break };
         fitting.push_str(grapheme.symbol);
         left = rest;
@@ -26,7 +26,7 @@ pub(super) fn truncate(text: &str, width: u16) -> Cow<'_, str> {
     Cow::Owned(fitting)
 }
 
-/// A number as it was written, with its thousands apart.
+/// Inserts thousands separators into a number.
 pub(super) fn group_thousands(text: &str) -> String {
     let digits = text.find(|char: char| char.is_ascii_digit()).unwrap_or_default();
     let end = text[digits..].find(|char: char| !char.is_ascii_digit()).map_or(text.len(), |length| digits + length);
@@ -40,7 +40,7 @@ pub(super) fn group_thousands(text: &str) -> String {
     group_thousands
 }
 
-/// A span of time in its largest whole unit.
+/// A duration in its largest whole unit.
 pub(super) fn format_duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..60 => format!("{seconds} s"),
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousands_are_apart_and_no_digit_is_lost() {
+    fn thousands_are_separated_and_no_digit_is_lost() {
         for (number, apart) in [
             ("100", "100"),
             ("1000", "1,000"),
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_ends_in_an_ellipsis() {
+    fn a_text_that_is_too_wide_ends_in_an_ellipsis() {
         for (text, width, fitting) in [
             ("abc", 3, "abc"),
             ("abcd", 3, "ab…"),

@@ -1,11 +1,11 @@
-//! Events as lines of JSON, for programs.
+//! Events as JSON lines, for programs.
 //!
 //! | line | when |
 //! |---|---|
-//! | `{"event":"connected"}` | a connection is there, the first one or one after an outage |
+//! | `{"event":"connected"}` | a connection was established |
 //! | `{"event":"current_leaderboard","leaderboard":[{"username","score"}, …]}` | at the start of each connection |
 //! | `{"event":"update_leaderboard","leaderboard":[{"username","score"}, …]}` | on every change |
-//! | `{"event":"disconnected","reason"}` | a connection is gone; attempts to get it back go on until one succeeds |
+//! | `{"event":"disconnected","reason"}` | a connection was lost; attempts to reconnect follow |
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -18,15 +18,15 @@ use super::board::Board;
 use super::event_queue::{Event, EventQueue};
 use super::sanitize::escape_json;
 
-/// How soon it is noticed that nobody reads any more, while there is nothing to write.
+/// Between two checks for a closed pipe.
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes each event as one line, flushed, until the queue ends or nobody reads any more. It blocks the thread.
+/// Writes each event as a line and flushes it, until the queue ends or the reader closes the pipe. Blocks the thread.
 ///
 /// # Errors
-/// When the lines cannot be written for another reason than a reader that went away.
+/// If writing fails for another reason than a closed pipe.
 pub fn print_json_lines(queue: &EventQueue, mut out: impl Write + AsFd) -> io::Result<()> {
-    while is_read(&out)
+    while has_reader(&out)
         && let Some(events) = queue.take(POLL_INTERVAL)
     {
         for line in events.iter().filter_map(line) {
@@ -39,11 +39,11 @@ pub fn print_json_lines(queue: &EventQueue, mut out: impl Write + AsFd) -> io::R
     Ok(())
 }
 
-/// Whether somebody may still read what is written; a pipe tells.
-fn is_read(out: &impl AsFd) -> bool {
+/// Whether the other end of a pipe is open. Always true for other files.
+fn has_reader(out: &impl AsFd) -> bool {
     let mut ends = [PollFd::new(out, PollFlags::empty())];
-    let asked = poll(&mut ends, Some(&Timespec::default()));
-    asked.is_err() || !ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let polled = poll(&mut ends, Some(&Timespec::default()));
+    polled.is_err() || !ends[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 #[derive(Serialize)]
@@ -55,7 +55,7 @@ struct Line<'a> {
     reason: Option<&'a str>,
 }
 
-/// An event's line, with its end; `None` for what programs need not know.
+/// The line of an event with its line break; `None` for events that are not shown to programs.
 fn line(event: &Event) -> Option<String> {
     let (event, leaderboard, reason) = match event {
         Event::Connected => ("connected", None, None),
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_goes_away_ends_it_also_when_nothing_happens() {
+    fn a_closed_pipe_ends_it_without_events_too() {
         let queue = EventQueue::default();
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);

@@ -1,16 +1,17 @@
-//! The terminal's view of the leaderboard: what `m3a3 client` shows.
+//! `m3a3 client`: the leaderboard in a terminal, or as JSON lines.
 //!
-//! Owns the connection to a game server and, while the table is shown, the terminal. Consumes the Socket.IO events
-//! `current_leaderboard` and `update_leaderboard` (Socket.IO v4, `/socket.io/`, over a WebSocket). Never sends anything,
-//! never reads a database or Redis: it knows what every other client of the game server knows.
+//! Owns the connection to a game server and, while the table is displayed, the terminal. Consumes the Socket.IO events
+//! `current_leaderboard` and `update_leaderboard` (Socket.IO v4, `/socket.io/`, over a websocket). Never sends an
+//! event, and never reads a database or Redis.
 //!
-//! - `address`: which URLs may be watched
-//! - `connection`: one connection after the other, for ever; the only place that knows `rust_socketio`
-//! - `queue`: the bounded queue between the connection and what shows it
-//! - `board`: a leaderboard as it came
-//! - `lines`: each event as a line of JSON
-//! - `standings`, `view`: what the table shows, without a terminal
-//! - `screen`, `wording`, `table`: the drawing of it, how it is written, and the terminal that it is drawn on
+//! - `address`: validation of the URL
+//! - `connection`: connecting and reconnecting; the only user of `rust_socketio`
+//! - `event_queue`: the bounded queue between the connection and the view
+//! - `board`: a leaderboard as received
+//! - `json_lines`: events as JSON lines
+//! - `standings`, `view_state`: the state of the table, independent of a terminal
+//! - `table`, `format`, `sanitize`: rendering of the table
+//! - `terminal`: the alternate screen and the keys
 
 mod address;
 mod board;

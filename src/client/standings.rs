@@ -1,4 +1,4 @@
-//! Who stands where, who moved, and how often the board changes.
+//! The ranks of the players, their recent movements, and the rate of updates.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -6,21 +6,21 @@ use std::time::{Duration, Instant};
 
 use super::board::{Board, Score};
 
-/// How far back movement and the rate of updates look: long enough to be seen, whatever the pace of the updates.
+/// The window for movements and for the rate of updates.
 const WINDOW: Duration = Duration::from_secs(5);
-/// Boards that follow each other faster than this are one moment, so that memory is bounded.
+/// Boards within this interval are merged into one moment, which bounds memory.
 const MOMENT: Duration = Duration::from_millis(250);
 
-/// The newest board and what came shortly before. It reads no clock: the time is passed in, and never goes back.
+/// The newest board and the recent ones. Reads no clock: the time is a parameter, and must not decrease.
 #[derive(Debug, Default)]
 pub(super) struct Standings {
     board: Board,
-    /// The oldest first; at most one of them is as old as the window.
+    /// Oldest first. At most one is older than the window.
     past: VecDeque<Moment>,
     newest: Option<Instant>,
 }
 
-/// The order of the players at a time, and how many updates there were since the moment before.
+/// The order of the players at a time, and the number of updates since the previous moment.
 #[derive(Debug)]
 struct Moment {
     at: Instant,
@@ -28,7 +28,7 @@ struct Moment {
     updates: u32,
 }
 
-/// A line of the table.
+/// A row of the table.
 #[derive(Debug, PartialEq)]
 pub(super) struct Row<'a> {
     pub(super) rank: usize,
@@ -37,30 +37,30 @@ pub(super) struct Row<'a> {
     pub(super) score: &'a Score,
 }
 
-/// Where a player stands compared with the board at the beginning of the window.
+/// The movement of a player since the start of the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Movement {
     Up(usize),
     Down(usize),
     Still,
-    /// The player was not on the board.
+    /// Not on the board at the start of the window.
     New,
 }
 
 impl Standings {
-    /// Takes the board of an update, which counts for the rate.
+    /// Adds the board of an update, which counts for the rate.
     pub(super) fn update(&mut self, board: Board, now: Instant) {
-        self.take(board, now, 1);
+        self.add(board, now, 1);
     }
 
-    /// Takes a board that is no update.
+    /// Adds a board that does not count for the rate.
     pub(super) fn replace(&mut self, board: Board, now: Instant) {
-        self.take(board, now, 0);
+        self.add(board, now, 0);
     }
 
-    fn take(&mut self, board: Board, now: Instant, updates: u32) {
+    fn add(&mut self, board: Board, now: Instant, updates: u32) {
         let names = board.0.iter().map(|entry| entry.username.clone()).collect();
-        // The first board stays what all others are compared with until the window has passed.
+        // The first board remains the reference until the window has passed.
         let is_second = self.past.len() == 1;
         match self.past.back_mut() {
             Some(last) if !is_second && now.duration_since(last.at) < MOMENT => {
@@ -76,24 +76,24 @@ impl Standings {
         self.newest = Some(now);
     }
 
-    /// Whether a board has come yet.
+    /// Whether there is a board.
     pub(super) fn is_known(&self) -> bool {
         self.newest.is_some()
     }
 
-    /// How long ago the newest board came.
+    /// The age of the newest board.
     pub(super) fn age(&self, now: Instant) -> Option<Duration> {
         Some(now.duration_since(self.newest?))
     }
 
-    /// Updates per second, over the window.
+    /// The number of updates per second within the window.
     pub(super) fn updates_per_second(&self, now: Instant) -> f64 {
         let recent = self.past.iter().filter(|moment| !is_past(moment.at, now));
         let updates = recent.fold(0_u32, |sum, moment| sum.saturating_add(moment.updates));
         f64::from(updates) / WINDOW.as_secs_f64()
     }
 
-    /// The players, highest first.
+    /// The players, highest score first.
     pub(super) fn rows(&self, now: Instant) -> impl Iterator<Item = Row<'_>> {
         let before = self.before(now);
         self.board.0.iter().enumerate().map(move |(at, entry)| Row {
@@ -104,7 +104,7 @@ impl Standings {
         })
     }
 
-    /// The order at the beginning of the window; the oldest that is known, if that is younger.
+    /// The order at the start of the window, or the oldest known order.
     fn before(&self, now: Instant) -> &[String] {
         let old = self.past.iter().rev().find(|moment| is_past(moment.at, now));
         old.or(self.past.front()).map_or(&[], |moment| &moment.names)

@@ -1,4 +1,4 @@
-//! The drawing of the table: what is known at a time, on a frame of any size.
+//! Rendering of the table on a frame of any size.
 //!
 //! ```text
 //! ● connected to http://localhost:3011
@@ -8,8 +8,7 @@
 //! q quits · 0.4 updates/s · last update 3 s ago
 //! ```
 //!
-//! Colours only repeat what a sign says. Names and reasons come from strangers: nothing of them reaches the terminal but
-//! what it shows.
+//! Colours only repeat what the labels say. Names and reasons are untrusted and are sanitized.
 
 use std::time::Instant;
 
@@ -24,17 +23,15 @@ use super::sanitize::sanitized;
 use super::standings::{Movement, Row};
 use super::view_state::{ConnectionStatus, ViewState};
 
-/// More of a name than any server of ours allows.
+/// Longer than the longest name that the game server accepts.
 const MAX_NAME_CHARS: usize = 128;
 const MOVEMENT_WIDTH: u16 = 3;
-/// A name and its score are read together, so they don't drift apart on a wide screen.
+/// Keeps the score near the name on a wide screen.
 const MAX_NAME_WIDTH: u16 = 40;
-/// Below this width, every column counts.
+/// Below this width, the columns have less spacing.
 const NARROW_WIDTH: u16 = 40;
-/// From this height on, the columns have a header.
 const MIN_HEIGHT_FOR_HEADER: u16 = 6;
 
-/// Draws everything.
 pub(super) fn draw(frame: &mut Frame, view: &ViewState, now: Instant) {
     let [top, middle, bottom] =
         Layout::vertical([Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)]).areas(frame.area());
@@ -48,7 +45,7 @@ pub(super) fn draw(frame: &mut Frame, view: &ViewState, now: Instant) {
     frame.render_widget(truncate(&footer(view, now), bottom.width).into_owned().dim(), bottom);
 }
 
-/// The connection's state in one line.
+/// The first line: the state of the connection.
 fn status_line(view: &ViewState, now: Instant, width: u16) -> Span<'static> {
     let address = &view.address;
     let (text, style) = match &view.connection {
@@ -66,7 +63,7 @@ fn status_line(view: &ViewState, now: Instant, width: u16) -> Span<'static> {
     )
 }
 
-/// The last line: what to press, how lively it is, how old it is.
+/// The last line: the quit key, the rate of updates, and the age of the last one.
 fn footer(view: &ViewState, now: Instant) -> String {
     let rate = view.standings.updates_per_second(now);
     let age = view.standings.age(now);
@@ -102,7 +99,7 @@ fn draw_table(frame: &mut Frame, view: &ViewState, now: Instant, area: Rect) {
     frame.render_widget(table, area);
 }
 
-/// How wide the columns are. The score is a number and must not lose digits, so the name gives way first.
+/// The widths of the columns. The name is truncated before the score, which must not lose digits.
 struct Columns {
     spacing: u16,
     rank: u16,
@@ -158,7 +155,7 @@ mod tests {
         terminal.backend().buffer().clone()
     }
 
-    /// What stands on the screen, line by line.
+    /// The content of the screen as text.
     fn shown(view: &ViewState, now: Instant, width: u16, height: u16) -> String {
         let buffer = drawn(view, now, width, height);
         let lines = buffer.content.chunks(usize::from(width)).map(|cells| {
@@ -166,7 +163,7 @@ mod tests {
             let mut cells = cells.iter().map(|cell| cell.symbol());
             while let Some(symbol) = cells.next() {
                 line.push_str(symbol);
-                // A wide symbol covers the cells behind it.
+                // A wide symbol covers the next cell.
                 cells.by_ref().take(Span::raw(symbol).width().saturating_sub(1)).for_each(drop);
             }
             line.trim_end().to_owned()
@@ -210,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_told_in_words_and_the_board_stays() {
+    fn an_outage_is_displayed_with_the_last_board() {
         let start = Instant::now();
         let mut view = busy(start);
         view.apply(Event::Disconnected("gone".to_owned()), start + Duration::from_secs(10));
@@ -237,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_score_it_says_so() {
+    fn an_empty_board_has_a_message() {
         let start = Instant::now();
         let mut view = view();
         insta::assert_snapshot!(shown(&view, start, 40, 3), @r"
@@ -256,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_size_and_no_name_breaks_the_screen(
+        fn any_size_and_any_name_is_rendered(
             width in 0_u16..90,
             height in 0_u16..14,
             players in prop::collection::vec((any::<String>(), any::<f64>()), 0..12),
@@ -272,8 +269,8 @@ mod tests {
                 view.apply(Event::Disconnected(reason), now);
             }
             let buffer = drawn(&view, now, width, height);
-            let hostile = buffer.content.iter().any(|cell| cell.symbol().contains(super::super::sanitize::is_unsafe));
-            prop_assert!(!hostile);
+            let is_unsafe = buffer.content.iter().any(|cell| cell.symbol().contains(super::super::sanitize::is_unsafe));
+            prop_assert!(!is_unsafe);
         }
     }
 }

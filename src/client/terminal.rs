@@ -1,4 +1,4 @@
-//! The terminal while the table is shown, and the keys that end it.
+//! The terminal while the table is displayed, and the keys that quit.
 
 use std::io::{self, Stdout};
 use std::time::{Duration, Instant};
@@ -15,17 +15,17 @@ use super::event_queue::EventQueue;
 use super::table::draw;
 use super::view_state::ViewState;
 
-/// How long to wait for a key before the queue is looked at: so the screen is drawn 20 times a second at most.
+/// Between two checks of the queue. Limits the display to 20 frames per second.
 const FRAME_INTERVAL: Duration = Duration::from_millis(50);
-/// The ages on the screen count seconds.
+/// The display contains ages in seconds.
 const MAX_REDRAW_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Shows the leaderboard until a key or `stop` ends it, or until the queue ends. It blocks the thread.
+/// Displays the leaderboard until a key, `stop`, or the end of the queue. Blocks the thread.
 ///
-/// However it ends, the terminal is as it was before; a panic's text is lost with the screen, its payload is not.
+/// Always restores the terminal. After a panic, its message is lost with the alternate screen, but not its payload.
 ///
 /// # Errors
-/// When the terminal cannot be read or written.
+/// If the terminal cannot be read or written.
 pub fn show_table(address: Address, queue: &EventQueue, stop: &CancellationToken) -> io::Result<()> {
     let mut screen = AlternateScreen::enter()?;
     let mut view = ViewState::new(address);
@@ -48,40 +48,39 @@ pub fn show_table(address: Address, queue: &EventQueue, stop: &CancellationToken
     Ok(())
 }
 
-/// What the user wants.
 enum UserAction {
     Nothing,
     Redraw,
     Quit,
 }
 
-/// Waits a frame long for the terminal, and says what it brought.
+/// Waits for input during one frame interval.
 fn poll_input() -> io::Result<UserAction> {
-    let mut asked = UserAction::Nothing;
-    let until = Instant::now() + FRAME_INTERVAL;
-    while event::poll(until.saturating_duration_since(Instant::now()))? {
+    let mut action = UserAction::Nothing;
+    let deadline = Instant::now() + FRAME_INTERVAL;
+    while event::poll(deadline.saturating_duration_since(Instant::now()))? {
         match event::read()? {
             TerminalEvent::Key(key) if is_quit_key(key) => return Ok(UserAction::Quit),
-            TerminalEvent::Resize(..) => asked = UserAction::Redraw,
+            TerminalEvent::Resize(..) => action = UserAction::Redraw,
             _ => {}
         }
-        if Instant::now() >= until {
+        if Instant::now() >= deadline {
             break;
         }
     }
-    Ok(asked)
+    Ok(action)
 }
 
 fn is_quit_key(key: KeyEvent) -> bool {
     match key.code {
         KeyCode::Char('q' | 'Q') | KeyCode::Esc => true,
-        // Without its own line editing, a terminal hands Ctrl-C over as a key.
+        // In raw mode, Ctrl-C is an ordinary key.
         KeyCode::Char('c') => key.modifiers.contains(KeyModifiers::CONTROL),
         _ => false,
     }
 }
 
-/// The terminal, taken over; dropping it gives it back.
+/// The terminal in raw mode on its alternate screen. Dropping it restores the terminal.
 struct AlternateScreen {
     terminal: Terminal<CrosstermBackend<Stdout>>,
 }
@@ -97,7 +96,7 @@ impl AlternateScreen {
 
 impl Drop for AlternateScreen {
     fn drop(&mut self) {
-        // A terminal that cannot be written any more is not there any more.
+        // Errors mean that the terminal has been closed.
         let _ = self.terminal.show_cursor();
         let _ = execute!(io::stdout(), LeaveAlternateScreen);
         let _ = disable_raw_mode();

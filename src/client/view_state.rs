@@ -1,4 +1,4 @@
-//! What is known of a watched leaderboard: the standings, and whether the connection is there.
+//! The state of the view: the standings and the connection.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use super::address::Address;
 use super::event_queue::Event;
 use super::standings::Standings;
 
-/// All that the table shows. It reads no clock: the time is passed in.
+/// The state that the table displays. Reads no clock: the time is a parameter.
 #[derive(Debug)]
 pub(super) struct ViewState {
     pub(super) address: Address,
@@ -14,13 +14,11 @@ pub(super) struct ViewState {
     pub(super) standings: Standings,
 }
 
-/// Whether the connection is there.
 #[derive(Debug, PartialEq)]
 pub(super) enum ConnectionStatus {
-    /// Not yet.
     Connecting,
     Connected,
-    /// Not any more, since then and for this reason; this is the attempt to get it back, from 1.
+    /// With the current attempt, counted from 1.
     Reconnecting {
         since: Instant,
         attempt: u32,
@@ -33,7 +31,6 @@ impl ViewState {
         Self { address, connection: ConnectionStatus::Connecting, standings: Standings::default() }
     }
 
-    /// Takes in what the connection tells.
     pub(super) fn apply(&mut self, event: Event, now: Instant) {
         match event {
             Event::Connected => self.connection = ConnectionStatus::Connected,
@@ -62,7 +59,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn an_outage_begins_when_the_connection_is_lost_and_the_board_stays() {
+    fn the_board_stays_during_an_outage() {
         let start = Instant::now();
         let mut view = view();
         assert_eq!(view.connection, ConnectionStatus::Connecting);

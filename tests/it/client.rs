@@ -288,7 +288,7 @@ async fn a_server_of_another_kind_is_one_clear_line() {
         ("SSH-2.0-OpenSSH_9.9\r\n", "invalid"),
     ] {
         let (ran, ()) = tokio::join!(gives_up(&url), async { server.accept_silently().await.answer(http).await });
-        let begins = format!("m3a3: {url} is no Socket.IO server: ");
+        let begins = format!("m3a3: {url} is not a Socket.IO server: ");
         assert!(ran.stderr.starts_with(&begins) && ran.stderr.contains(cause), "{cause}: {}", ran.stderr);
     }
     let refuse = async {
@@ -297,7 +297,7 @@ async fn a_server_of_another_kind_is_one_clear_line() {
         peer.closed().await;
     };
     let (ran, ()) = tokio::join!(gives_up(&url), refuse);
-    assert!(ran.stderr.contains("refuses the connection") && ran.stderr.contains("members only"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("rejected the connection") && ran.stderr.contains("members only"), "{}", ran.stderr);
 }
 
 #[tokio::test]
