@@ -1,70 +1,70 @@
-//! The contract of the Redis channels: one type per channel, and the only place that knows a channel's name.
+//! The contract of the Redis channels: one type for each channel.
 //!
-//! Owns the names and the payloads. A message is a hint that something happened, never the truth: that is the database
-//! row. Messages of other programs are read leniently (unknown fields are ignored, `jobId` may be missing) and checked
-//! strictly: what does not make a valid value is [`Malformed`].
+//! Owns the names and payloads; no other module contains the name of a channel. A message is a hint, never the source
+//! of truth, which is the database row. Messages of other programs are parsed leniently (unknown fields are ignored,
+//! `jobId` may be missing) and validated strictly: an invalid value makes the message [`Malformed`].
 
 use serde_json::{Value, json};
 
 use crate::ids::{CustomerId, ImagePath, Invalid, JobId, OrderId, UserId};
 
-/// What to subscribe to.
+/// A subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Topic {
-    /// One channel of this name.
+    /// The channel with this name.
     Channel(&'static str),
-    /// Every channel that begins with this prefix (which holds no glob characters).
+    /// All channels with this prefix, which contains no glob characters.
     Prefix(&'static str),
 }
 
-/// The channels that have one name each; `finished:{userId}` is many.
+/// The channels with a fixed name, unlike `finished:{userId}`.
 pub const CHANNELS: [&str; 3] = ["image_uploaded", "order_placed", LeaderboardUpdate::CHANNEL];
 
 /// A message of one of the channels.
 pub trait Event: Sized + Send + 'static {
-    /// The channels that carry this type.
+    /// The channels of this type.
     const TOPIC: Topic;
 
-    /// The channel that carries this message.
+    /// The channel of this message.
     fn channel(&self) -> String;
 
-    /// The payload, JSON unless the channel says otherwise.
+    /// The payload, usually JSON.
     fn payload(&self) -> String;
 
-    /// Reads a message that came on one of [`Event::TOPIC`]'s channels.
+    /// Parses a message from a channel of [`Event::TOPIC`].
     ///
     /// # Errors
-    /// When the channel or the payload is not of this type.
+    /// If the name of the channel or the payload is invalid.
     fn parse(channel: &str, payload: &[u8]) -> Result<Self, Malformed>;
 }
 
-/// A message that is not of its channel's form.
+/// An invalid message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
-    /// The payload is no JSON object.
+    /// The payload is not a JSON object.
     #[error("the payload is not a JSON object")]
     NotAnObject,
-    /// The channel's name does not end in a user id.
-    #[error("the channel's name: {0}")]
+    /// The name of the channel does not end with a user id.
+    #[error("the name of the channel: {0}")]
     Channel(#[source] Invalid),
-    /// A field is missing or wrong.
+    /// A field is missing or invalid.
     #[error("{field}: {source}")]
     Field {
-        /// The field's name.
+        /// The name of the field.
         field: &'static str,
-        /// What is wrong with it.
+        /// The error.
         source: Invalid,
     },
 }
 
-/// `image_uploaded`: a picture waits for its workers.
+/// `image_uploaded`: an image waits for its workers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageUploaded {
-    /// Whose picture it is.
+    /// The uploader.
     pub user_id: UserId,
-    /// Where it lies below the image root.
+    /// The path below the image root.
     pub image_path: ImagePath,
-    /// The thumbnail job, already in the database; `None` in messages of other programs, which have made no job.
+    /// The thumbnail job in the database; `None` in messages of other programs, which have created no job.
     pub job_id: Option<JobId>,
 }
 
@@ -93,28 +93,28 @@ impl Event for ImageUploaded {
     }
 }
 
-/// `finished:{userId}`: a user's thumbnail is ready, or will never be.
+/// `finished:{userId}`: the thumbnail of a user is ready, or has failed permanently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// Whose picture it was; it stands in the channel's name.
+    /// The uploader, from the name of the channel.
     pub user_id: UserId,
     /// The thumbnail job; `None` in messages of other programs.
     pub job_id: Option<JobId>,
-    /// How it ended.
+    /// The outcome of the job.
     pub outcome: Outcome,
 }
 
-/// How a picture's thumbnail job ended.
+/// The outcome of a thumbnail job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The thumbnail is ready.
     Done {
-        /// Where it is: a path on the API server.
+        /// The path on the API server.
         url: String,
     },
-    /// There will be no thumbnail.
+    /// The job failed permanently.
     Failed {
-        /// What is wrong with the picture, for the uploader.
+        /// The error, for the uploader.
         message: String,
     },
 }
@@ -149,8 +149,8 @@ impl Event for Finished {
             other => Err(Malformed::Field { field: name, source: Invalid::json(other, expected) }),
         };
         let outcome = match payload.get("status").and_then(Value::as_str) {
-            Some("done") => Outcome::Done { url: text("url", "the thumbnail's address")? },
-            Some("failed") => Outcome::Failed { message: text("message", "what went wrong")? },
+            Some("done") => Outcome::Done { url: text("url", "the URL of the thumbnail")? },
+            Some("failed") => Outcome::Failed { message: text("message", "an error message")? },
             _ => {
                 let source = Invalid::json(payload.get("status"), "\"done\" or \"failed\"");
                 return Err(Malformed::Field { field: "status", source });
@@ -160,19 +160,19 @@ impl Event for Finished {
     }
 }
 
-/// `leaderboard_update`: the sorted set is not what it was. The payload is for people; any text will do.
+/// `leaderboard_update`: the sorted set has changed. The payload is for humans and may be any text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeaderboardUpdate {
     /// Scores were set.
     Changed,
     /// The board was reset to its ten example players.
     Seeded,
-    /// Whatever another program said.
+    /// Any other payload, from another program.
     Other,
 }
 
 impl LeaderboardUpdate {
-    /// The channel's name.
+    /// The name of the channel.
     pub const CHANNEL: &str = "leaderboard_update";
 }
 
@@ -199,12 +199,12 @@ impl Event for LeaderboardUpdate {
     }
 }
 
-/// `order_placed`: an order waits for its workers. From another program it is the order itself.
+/// `order_placed`: an order waits for its workers. A message of another program is the order itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderPlaced {
-    /// Which order.
+    /// The order.
     pub order_id: OrderId,
-    /// Who placed it; `userId` in the payload.
+    /// The customer; `userId` in the payload.
     pub customer_id: CustomerId,
 }
 
@@ -254,12 +254,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_event_reads_back_as_it_was_written() {
+    fn every_event_is_parsed_as_it_was_written() {
         let user_id = UserId::new(7).unwrap();
         let job_id = Some(JobId::generate());
         let uploaded = ImageUploaded { user_id, image_path: ImagePath::new("a b/é.jpg").unwrap(), job_id };
         assert_eq!(ImageUploaded::parse(&uploaded.channel(), uploaded.payload().as_bytes()), Ok(uploaded));
-        for outcome in [Outcome::Done { url: "/t".into() }, Outcome::Failed { message: "no picture".into() }] {
+        for outcome in [Outcome::Done { url: "/t".into() }, Outcome::Failed { message: "not an image".into() }] {
             let finished = Finished { user_id, job_id, outcome };
             assert_eq!(Finished::parse(&finished.channel(), finished.payload().as_bytes()), Ok(finished));
         }
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_of_the_old_service_are_understood() {
+    fn messages_of_the_node_service_are_parsed() {
         let uploaded = ImageUploaded::parse("image_uploaded", br#"{"userId":1,"imagePath":"x.jpg"}"#).unwrap();
         assert_eq!(uploaded.job_id, None);
         let finished = Finished::parse("finished:1", br#"{"status":"done","url":"uploads/thumbs/x.jpg"}"#).unwrap();
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_messages_are_told_apart_by_field() {
+    fn the_error_names_the_malformed_field() {
         let error = |payload: &str| ImageUploaded::parse("image_uploaded", payload.as_bytes()).unwrap_err();
         assert_eq!(error("null"), Malformed::NotAnObject);
         assert_eq!(error("{\"userId\":1"), Malformed::NotAnObject);
@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_parse_or_fail(channel in any::<String>(), payload in any::<Vec<u8>>()) {
+        fn any_bytes_are_parsed_or_rejected(channel in any::<String>(), payload in any::<Vec<u8>>()) {
             let _ = ImageUploaded::parse(&channel, &payload);
             let _ = Finished::parse(&channel, &payload);
             let _ = OrderPlaced::parse(&channel, &payload);

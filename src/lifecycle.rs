@@ -1,9 +1,9 @@
-//! Starting and ending: signals, the shutdown that everybody hears of, and the wait for the long-running roles.
+//! Signals, graceful shutdown, and the supervision of long-running roles.
 //!
-//! Owns the process's signal handlers. SIGTERM and the first SIGINT (Ctrl-C) ask every role to drain, which may take the
-//! grace period; so does SIGHUP, a terminal that goes away, unless it was ignored from the start (`nohup`). A second
-//! SIGINT ends the wait at once. SIGTERM may come as often as it likes: supervisors send it to a whole group, and it
-//! never shortens the drain; a SIGINT after it counts as the first.
+//! Owns the signal handlers of the process. SIGTERM and the first SIGINT (Ctrl-C) start the drain of every role, which
+//! may take the grace period. So does SIGHUP, when the terminal is closed, unless it was ignored at the start
+//! (`nohup`). A second SIGINT ends the wait immediately. Repeated SIGTERM never shortens the drain, because supervisors
+//! send it to a whole process group; a SIGINT after it counts as the first.
 
 use std::error::Error;
 use std::future::Future;
@@ -21,48 +21,48 @@ use tokio_util::sync::CancellationToken;
 
 use crate::telemetry::panic_message;
 
-/// The request to end, heard by everyone who holds a clone. It is never taken back.
+/// A request to shut down, shared by all clones. It cannot be revoked.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
 }
 
 impl Shutdown {
-    /// A shutdown that nobody has requested yet.
+    /// Not requested yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Asks everyone to drain and end.
+    /// Requests all roles to drain and end.
     pub fn request(&self) {
         self.token.cancel();
     }
 
-    /// Waits until the end is requested; at once if it has been. Cancel safe.
+    /// Waits for the request. Cancel safe.
     pub async fn requested(&self) {
         self.token.cancelled().await;
     }
 
-    /// Whether the end has been requested.
+    /// Whether the shutdown was requested.
     pub fn is_requested(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// The token behind it, for what wants one.
+    /// The underlying token.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
     }
 }
 
-/// Why a role ended badly.
+/// The error of a role.
 pub type RoleError = Box<dyn Error + Send + Sync>;
 
-/// A long-running role: its name, and the task that ends when it has drained.
+/// A running role with its task, which ends when it has drained.
 #[derive(Debug)]
 pub struct Running {
-    /// What the role is called in logs and errors.
+    /// The name in logs and errors.
     pub name: &'static str,
-    /// The task; it ends only after the shutdown was requested, or because something is wrong.
+    /// Ends only after the shutdown was requested, or because of an error.
     pub task: JoinHandle<Result<(), RoleError>>,
 }
 
@@ -73,21 +73,21 @@ impl Running {
     }
 }
 
-/// Why a process ends badly.
+/// An unsuccessful end of the process.
 #[derive(Debug, thiserror::Error)]
 pub enum LifecycleError {
     /// The signal handlers cannot be installed.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// A role ended although nobody asked it to.
-    #[error("{0} ended by itself")]
+    /// A role ended without a shutdown request.
+    #[error("{0} ended unexpectedly")]
     Ended(&'static str),
     /// A role failed.
     #[error("{name} failed")]
     Failed {
         /// The role.
         name: &'static str,
-        /// What it said.
+        /// The error of the role.
         source: RoleError,
     },
     /// A role panicked.
@@ -95,52 +95,53 @@ pub enum LifecycleError {
     Panicked {
         /// The role.
         name: &'static str,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// Some roles did not drain within the grace period.
-    #[error("not finished within {grace:?} of the request to stop: {}", names.join(", "))]
+    #[error("not finished within the grace period of {grace:?}: {}", names.join(", "))]
     Unfinished {
         /// The roles.
         names: Vec<&'static str>,
-        /// How long they had.
+        /// The grace period.
         grace: Duration,
     },
-    /// A second SIGINT came while roles were draining.
+    /// A second SIGINT arrived during the drain.
     #[error("stopped by a second SIGINT; not finished: {}", names.join(", "))]
     Aborted {
         /// The roles.
         names: Vec<&'static str>,
     },
-    /// A signal came before everything had started.
-    #[error("stopped by a signal while starting")]
+    /// A signal arrived during the start.
+    #[error("stopped by a signal during the start")]
     Interrupted,
 }
 
-/// A signal that asks the process to end.
+/// A signal that shuts the process down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// SIGINT: Ctrl-C.
+    /// SIGINT, for example by Ctrl-C.
     Interrupt,
     /// SIGTERM.
     Terminate,
-    /// SIGHUP: the terminal went away.
+    /// SIGHUP: the terminal was closed.
     HangUp,
 }
 
-/// Where signals come from.
+/// The source of signals.
 #[derive(Debug)]
 pub struct Signals {
     received: mpsc::Receiver<Signal>,
-    /// What puts the system's signals into the channel; it ends when this is dropped.
+    /// Forward the signals of the system to the channel, until dropped.
     _listeners: JoinSet<()>,
 }
 
 impl Signals {
-    /// Installs the process's handlers. Do this before the first listener opens: until then a signal kills at once.
+    /// Installs the signal handlers. Call this before opening the first listener: until then a signal kills the
+    /// process.
     ///
     /// # Errors
-    /// When the system refuses a handler.
+    /// If a handler cannot be installed.
     pub fn install() -> Result<Self, LifecycleError> {
         let (sender, received) = mpsc::channel(8);
         let mut kinds =
@@ -162,10 +163,10 @@ impl Signals {
         Self { received, _listeners: JoinSet::new() }
     }
 
-    /// Waits for the first of the two: what starts, or a signal, which drops it.
+    /// Waits for `start`, or drops it at the first signal.
     ///
     /// # Errors
-    /// [`LifecycleError::Interrupted`] when the signal came first.
+    /// [`LifecycleError::Interrupted`] after a signal.
     pub async fn while_starting<T>(&mut self, start: impl Future<Output = T>) -> Result<T, LifecycleError> {
         tokio::select! {
             biased;
@@ -174,7 +175,7 @@ impl Signals {
         }
     }
 
-    /// The next signal; never, once the channel it came from is closed. Cancel safe.
+    /// The next signal. Never returns once the channel is closed. Cancel safe.
     pub async fn next(&mut self) -> Signal {
         match self.received.recv().await {
             Some(signal) => signal,
@@ -183,8 +184,8 @@ impl Signals {
     }
 }
 
-/// Whether the process was started with SIGHUP ignored, which a handler would undo. Where that cannot be known, yes:
-/// the signal then does what it did before.
+/// Whether the process was started with SIGHUP ignored, which a handler would override. Returns true if that is
+/// unknown, so that the signal keeps its effect.
 fn hangup_is_ignored() -> bool {
     const SIGHUP_BIT: u64 = 1;
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -192,7 +193,7 @@ fn hangup_is_ignored() -> bool {
     ignored.is_none_or(|mask| mask & SIGHUP_BIT != 0)
 }
 
-/// The roles that have not ended yet.
+/// The running roles.
 struct Roles {
     ends: FuturesUnordered<BoxFuture<'static, (&'static str, End)>>,
     left: Vec<(&'static str, AbortHandle)>,
@@ -207,25 +208,25 @@ impl Roles {
         Self { ends: ends.collect(), left }
     }
 
-    /// The next role that ends; `None` when there is none left. Cancel safe.
+    /// Waits for the next role to end. Returns `None` if there is none. Cancel safe.
     async fn next(&mut self) -> Option<(&'static str, Result<(), LifecycleError>)> {
         let (name, end) = self.ends.next().await?;
         if let Some(at) = self.left.iter().position(|(left, _)| *left == name) {
             self.left.remove(at);
         }
-        Some((name, judge(name, end)))
+        Some((name, outcome(name, end)))
     }
 
-    /// Gives up on what has not ended, and names it.
+    /// Aborts the running roles, and returns their names.
     fn abort(self) -> Vec<&'static str> {
         self.left.iter().for_each(|(_, task)| task.abort());
         let names: Vec<_> = self.left.into_iter().map(|(name, _)| name).collect();
-        tracing::warn!(roles = names.join(", "), "stopping without waiting for what has not finished");
+        tracing::warn!(roles = names.join(", "), "aborting roles that have not finished");
         names
     }
 }
 
-fn judge(name: &'static str, end: End) -> Result<(), LifecycleError> {
+fn outcome(name: &'static str, end: End) -> Result<(), LifecycleError> {
     match end {
         Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(LifecycleError::Failed { name, source }),
@@ -236,13 +237,13 @@ fn judge(name: &'static str, end: End) -> Result<(), LifecycleError> {
     }
 }
 
-/// Runs until a signal, until the shutdown is requested, or until a role ends by itself; then requests the shutdown and
-/// waits for all roles, at most `grace`.
+/// Waits for a signal, a shutdown request, or the unexpected end of a role. Then requests the shutdown, and waits at
+/// most `grace` for all roles.
 ///
 /// # Errors
-/// When a role ended before it was asked to, failed or panicked (the first that did; further ones are logged), or when
-/// some had not ended after `grace` or at a second SIGINT; their tasks are aborted then. The process must end next, since
-/// work on other threads may still be going on.
+/// If a role ended unexpectedly, failed or panicked (further ones are logged), or if some have not ended after `grace`
+/// or at a second SIGINT. Their tasks are aborted then. The process must exit next, because work on other threads may
+/// continue.
 pub async fn supervise(
     roles: Vec<Running>,
     mut signals: Signals,
@@ -255,12 +256,12 @@ pub async fn supervise(
     tokio::select! {
         signal = signals.next() => {
             interrupts += u32::from(signal == Signal::Interrupt);
-            tracing::info!(?signal, ?grace, "asked to stop, draining");
+            tracing::info!(?signal, ?grace, "received a signal, draining");
         }
-        () = shutdown.requested() => tracing::info!(?grace, "stopping, draining"),
+        () = shutdown.requested() => tracing::info!(?grace, "shutting down, draining"),
         Some((name, end)) = roles.next() => {
-            let asked = shutdown.is_requested();
-            outcome = end.and_then(|()| if asked { Ok(()) } else { Err(LifecycleError::Ended(name)) });
+            let requested = shutdown.is_requested();
+            outcome = end.and_then(|()| if requested { Ok(()) } else { Err(LifecycleError::Ended(name)) });
         }
         else => {}
     }
@@ -274,7 +275,7 @@ pub async fn supervise(
                 None => return outcome,
                 Some((role, Ok(()))) => tracing::debug!(role, "drained"),
                 Some((_, Err(error))) if outcome.is_ok() => outcome = Err(error),
-                Some((_, Err(error))) => tracing::error!(error = &error as &dyn Error, "a further role failed"),
+                Some((_, Err(error))) => tracing::error!(error = &error as &dyn Error, "another role failed"),
             },
             signal = signals.next() => {
                 interrupts += u32::from(signal == Signal::Interrupt);

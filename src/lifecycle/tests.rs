@@ -12,7 +12,7 @@ fn drains(name: &'static str, shutdown: &Shutdown) -> Running {
     })
 }
 
-/// A supervision on its way, and the signals sent to it.
+/// A running supervision, and the sender of its signals.
 struct Supervision {
     signals: mpsc::Sender<Signal>,
     task: JoinHandle<Result<(), LifecycleError>>,
@@ -57,13 +57,13 @@ async fn a_shutdown_that_a_role_requests_is_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_does_not_drain_within_the_grace_period_is_named_and_aborted() {
+async fn roles_that_do_not_drain_within_the_grace_period_are_named_and_aborted() {
     let shutdown = Shutdown::new();
     let stuck = Running::spawn("thumbnail worker", pending());
     let handle = stuck.task.abort_handle();
     let supervision = Supervision::start(vec![drains("api server", &shutdown), stuck], &shutdown, LONG);
     supervision.send(Signal::Terminate).await;
-    assert_eq!(supervision.error().await, "not finished within 3600s of the request to stop: thumbnail worker");
+    assert_eq!(supervision.error().await, "not finished within the grace period of 3600s: thumbnail worker");
     while !handle.is_finished() {
         tokio::task::yield_now().await;
     }
@@ -100,11 +100,11 @@ async fn repeated_sigterm_and_one_sigint_after_it_do_not_shorten_the_drain() {
 }
 
 #[tokio::test]
-async fn a_role_that_ends_by_itself_is_an_error_and_drains_the_others() {
+async fn a_role_that_ends_unexpectedly_is_an_error_and_drains_the_others() {
     let shutdown = Shutdown::new();
     let roles = vec![drains("api server", &shutdown), Running::spawn("thumbnail worker", async { Ok(()) })];
     let supervision = Supervision::start(roles, &shutdown, LONG);
-    assert_eq!(supervision.error().await, "thumbnail worker ended by itself");
+    assert_eq!(supervision.error().await, "thumbnail worker ended unexpectedly");
     assert!(shutdown.is_requested());
 }
 
@@ -142,7 +142,7 @@ async fn a_panic_in_a_role_is_reported() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_a_start_that_hangs() {
+async fn a_signal_ends_a_hanging_start() {
     let (sender, received) = mpsc::channel(8);
     let mut signals = Signals::from_channel(received);
     assert!(matches!(signals.while_starting(async { 1 }).await, Ok(1)));

@@ -218,6 +218,6 @@ mod tests {
         drop(abandoned);
 
         let error = runtime.run().await.unwrap_err().to_string();
-        assert_eq!(error, "database writer ended by itself");
+        assert_eq!(error, "database writer ended unexpectedly");
     }
 }
