@@ -1,13 +1,13 @@
-//! The embedded broker answers like Redis: one script of commands, whose answers were recorded from Redis 7.0.
+//! The embedded broker replies like Redis: scripts of commands, with replies that were recorded from Redis 7.0.
 //!
-//! The recording is a snapshot, so that the broker is checked on machines without Redis; where there is one, it is
-//! checked against the same snapshot. Documented exceptions: ids, versions and remaining milliseconds are masked; the
-//! broker has one database, knows no quotes in inline requests and no SUBSCRIBE inside MULTI, and refuses the commands
-//! and options that it does not need.
+//! The recordings are snapshots, so that the broker is also checked on machines without Redis. If Redis is installed,
+//! it is checked against the same snapshots. Exceptions: ids and versions are masked; the broker has one database,
+//! supports neither quotes in inline requests nor SUBSCRIBE inside MULTI, and rejects the commands and options that it
+//! does not need.
 //!
-//! A line of a script in `conformance/` is a command for the first connection, its words percent-encoded. Before it may
-//! stand `other` (the second connection) or a number (of replies to read, if not one). `read` alone takes a message
-//! without asking.
+//! A line of a script in `conformance/` is a command for the first connection, with percent-encoded arguments. The
+//! prefix `other` selects the second connection; a number is the number of replies to read. `read` reads a message
+//! without sending a command.
 
 use std::fmt::Write;
 use std::net::SocketAddr;
@@ -23,14 +23,14 @@ use crate::harness::within;
 const STRINGS_AND_KEYS: &str = include_str!("conformance/strings_and_keys.txt");
 const SORTED_SETS: &str = include_str!("conformance/sorted_sets.txt");
 
-/// Redis 7.2 and later write the shortest digits instead.
+/// Redis 7.2 and later use the shortest representation instead.
 const FRACTIONS: &str = include_str!("conformance/fractions.txt");
 
 const TRANSACTIONS: &str = include_str!("conformance/transactions.txt");
 const WATCH: &str = include_str!("conformance/watch.txt");
 const CHANNELS: &str = include_str!("conformance/channels.txt");
 
-/// RESP2 keeps a listener to a few commands; RESP3 does not.
+/// RESP2 allows only a few commands on a connection with subscriptions; RESP3 has no such restriction.
 const LISTENING: &str = include_str!("conformance/listening.txt");
 
 const OWN_MESSAGES: &str = include_str!("conformance/own_messages.txt");
@@ -38,8 +38,8 @@ const HELLO: &str = include_str!("conformance/hello.txt");
 const PASSWORD: &str = include_str!("conformance/password.txt");
 const PASSWORD_BY_AUTH: &str = include_str!("conformance/password_by_auth.txt");
 
-/// What is no request, each on a connection of its own, which must end.
-const GARBAGE: [&[u8]; 12] = [
+/// Inputs after which the connection is closed, each on a connection of its own.
+const INPUTS: [&[u8]; 12] = [
     b"*x\r\n",
     b"*99999999999\r\n",
     b"*1\r\n:1\r\n",
@@ -55,17 +55,17 @@ const GARBAGE: [&[u8]; 12] = [
 ];
 
 #[tokio::test]
-async fn the_embedded_broker_answers_as_redis_did() {
+async fn the_embedded_broker_replies_like_redis() {
     conform(Kind::Embedded).await;
 }
 
 #[tokio::test]
-async fn redis_answers_as_it_did() {
+async fn redis_replies_as_recorded() {
     let there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
     if there || Kind::asked_for() == Kind::Real {
         conform(Kind::Real).await;
     } else {
-        eprintln!("there is no redis-server here: only the embedded broker is checked against the recording");
+        eprintln!("redis-server is not installed: only the embedded broker is checked");
     }
 }
 
@@ -88,25 +88,25 @@ async fn conform(kind: Kind) {
     }
     insta::assert_snapshot!("own_messages", transcript(&redis, Some("3"), OWN_MESSAGES).await);
     insta::assert_snapshot!("hello", transcript(&redis, None, HELLO).await);
-    insta::assert_snapshot!("garbage", garbage(redis.address()).await);
+    insta::assert_snapshot!("malformed_input", malformed_input(redis.address()).await);
 
     let guarded = TestRedis::of_kind(kind, "secret").await;
     insta::assert_snapshot!("password", transcript(&guarded, None, PASSWORD).await);
     insta::assert_snapshot!("password_by_auth", transcript(&guarded, None, PASSWORD_BY_AUTH).await);
 }
 
-/// Whether this is a Redis before 7.2, or the broker, which is like one.
+/// Whether this is Redis 7.0 or the broker.
 async fn writes_seventeen_digits(redis: &TestRedis) -> bool {
     let info = Wire::connect(redis.address()).await.ask("INFO server").await;
     let seventeen = info.contains("redis_version:7.0.");
     if !seventeen {
-        eprintln!("this Redis is not 7.0, which writes fractions differently: they are not compared");
+        eprintln!("this Redis is not 7.0 and formats fractions differently: they are not compared");
     }
     seventeen
 }
 
 #[tokio::test]
-async fn a_new_run_has_a_new_id_and_nothing_in_it() {
+async fn a_restart_has_a_new_run_id_and_no_data() {
     let mut redis = TestRedis::start().await;
     let mut runs = Vec::new();
     for _ in 0..2 {
@@ -124,12 +124,12 @@ async fn a_new_run_has_a_new_id_and_nothing_in_it() {
 }
 
 #[tokio::test]
-async fn a_subscriber_that_does_not_read_is_disconnected_and_the_publisher_goes_on() {
+async fn only_a_subscriber_that_does_not_read_is_disconnected() {
     let redis = TestRedis::of_kind(Kind::Embedded, "").await;
     let (mut slow, mut publisher) = (Wire::connect(redis.address()).await, Wire::connect(redis.address()).await);
     slow.ask("SUBSCRIBE ch").await;
     let publish = format!("PUBLISH ch {}", "x".repeat(1 << 20));
-    // More than the broker keeps for one client and more than the sockets between them hold.
+    // More than the outbox of a client and the socket buffers hold.
     let mut receivers = ":1\r\n".to_owned();
     for _ in 0..200 {
         receivers = publisher.ask(&publish).await;
@@ -139,7 +139,7 @@ async fn a_subscriber_that_does_not_read_is_disconnected_and_the_publisher_goes_
 }
 
 #[tokio::test]
-async fn a_stranger_cannot_announce_a_large_request() {
+async fn an_unauthenticated_client_cannot_announce_a_large_request() {
     let redis = TestRedis::with_password("secret").await;
     for (request, answer) in [
         ("*11\r\n", "-ERR Protocol error: unauthenticated multibulk length\r\n"),
@@ -149,7 +149,7 @@ async fn a_stranger_cannot_announce_a_large_request() {
     }
 }
 
-/// Runs a script on two fresh connections, and writes down what was asked and answered.
+/// Runs a script on two new connections. Returns the commands with their replies.
 async fn transcript(redis: &TestRedis, version: Option<&str>, script: &str) -> String {
     let (mut first, mut other) = (Wire::connect(redis.address()).await, Wire::connect(redis.address()).await);
     if let Some(version) = version {
@@ -171,9 +171,9 @@ async fn transcript(redis: &TestRedis, version: Option<&str>, script: &str) -> S
     transcript
 }
 
-async fn garbage(address: SocketAddr) -> String {
+async fn malformed_input(address: SocketAddr) -> String {
     let mut transcript = String::new();
-    for input in GARBAGE {
+    for input in INPUTS {
         let answer = until_closed(address, input).await;
         let _ = writeln!(transcript, "> {}\n{}", input.escape_ascii(), answer.escape_debug());
     }
@@ -188,7 +188,7 @@ async fn until_closed(address: SocketAddr, input: &[u8]) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Replaces what differs from run to run.
+/// Masks values that differ between runs.
 fn masked(line: &str, replies: &str) -> String {
     if line.starts_with("CLIENT ID") && !replies.contains('-') {
         return "(number)".to_owned();

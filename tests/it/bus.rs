@@ -1,4 +1,4 @@
-//! The bus against a Redis that comes, goes, refuses and floods.
+//! The bus against a Redis that starts late, restarts, rejects commands or sends too much.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ async fn next<E: Event>(subscription: &mut Subscription<E>) -> Signal<E> {
     within("a signal", subscription.next()).await.expect("the bus runs")
 }
 
-/// The next event, whatever resyncs come before.
+/// The next event, after any resyncs.
 async fn next_event<E: Event>(subscription: &mut Subscription<E>) -> E {
     loop {
         if let Signal::Event(event) = next(subscription).await {
@@ -66,7 +66,7 @@ async fn resynced<E: Event>(subscription: &mut Subscription<E>) {
     while !matches!(next(subscription).await, Signal::Resync) {}
 }
 
-/// Publishes what no event of ours would be.
+/// Publishes an arbitrary payload.
 async fn publish_raw(redis: &TestRedis, channel: &str, payload: &[u8]) {
     let mut stream = TcpStream::connect(redis.address()).await.unwrap();
     let mut request = format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{channel}\r\n${}\r\n", channel.len(), payload.len());
@@ -74,12 +74,12 @@ async fn publish_raw(redis: &TestRedis, channel: &str, payload: &[u8]) {
     request.push_str("\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = [0; 1];
-    within("the answer to PUBLISH", stream.read_exact(&mut answer)).await.unwrap();
+    within("the reply to PUBLISH", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b":");
 }
 
 #[tokio::test]
-async fn an_event_arrives_as_it_was_published() {
+async fn an_event_is_received_as_published() {
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let mut subscription = running.bus.subscribe::<ImageUploaded>();
@@ -93,7 +93,7 @@ async fn an_event_arrives_as_it_was_published() {
 }
 
 #[tokio::test]
-async fn a_topic_of_many_channels_brings_the_messages_of_all_of_them_and_of_no_other() {
+async fn a_prefix_topic_receives_the_messages_of_all_its_channels_and_no_others() {
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let mut subscription = running.bus.subscribe::<Finished>();
@@ -107,7 +107,7 @@ async fn a_topic_of_many_channels_brings_the_messages_of_all_of_them_and_of_no_o
 }
 
 #[tokio::test]
-async fn malformed_messages_are_logged_once_and_dropped_and_the_next_good_one_arrives() {
+async fn malformed_messages_are_logged_once_and_dropped_and_the_next_valid_one_is_received() {
     let journal = Journal::start();
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
@@ -132,7 +132,7 @@ async fn malformed_messages_are_logged_once_and_dropped_and_the_next_good_one_ar
 }
 
 #[tokio::test]
-async fn after_redis_was_killed_and_restarted_empty_there_is_a_resync_and_events_arrive_again() {
+async fn a_restart_of_redis_causes_a_resync_and_events_are_received_again() {
     let mut redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let mut images = running.bus.subscribe::<ImageUploaded>();
@@ -141,11 +141,11 @@ async fn after_redis_was_killed_and_restarted_empty_there_is_a_resync_and_events
     assert_eq!(next(&mut results).await, Signal::Resync);
     for round in 1..=3 {
         redis.kill().await;
-        until("noticing that Redis is away", || !running.bus.is_connected()).await;
+        until("detecting the disconnect", || !running.bus.is_connected()).await;
         redis.restart_empty().await;
         resynced(&mut images).await;
         resynced(&mut results).await;
-        until("connecting again", || running.bus.is_connected()).await;
+        until("reconnecting", || running.bus.is_connected()).await;
         running.bus.publish(&uploaded(round));
         running.bus.publish(&finished(round));
         assert_eq!(next_event(&mut images).await, uploaded(round));
@@ -160,7 +160,7 @@ async fn a_bus_that_started_before_redis_works_once_redis_is_up() {
     let running = Running::start(&redis.url());
     let mut subscription = running.bus.subscribe::<ImageUploaded>();
     running.bus.publish(&uploaded(1));
-    until("dropping what Redis cannot take", || running.bus.dropped() == 1).await;
+    until("dropping a message", || running.bus.dropped() == 1).await;
     assert!(!running.bus.is_connected());
     assert!(matches!(running.bus.ping().await, Err(BusError::Disconnected)));
 
@@ -177,7 +177,7 @@ async fn a_bus_that_started_before_redis_works_once_redis_is_up() {
 async fn publishing_without_redis_neither_waits_nor_fails() {
     let redis = TestRedis::down();
     let running = Running::start(&redis.url());
-    // More than the queue holds: a publish that waited would hang here, on the only thread there is.
+    // More than the capacity of the queue: a blocking publish would hang here, on the only thread.
     for user in 1..=20_000 {
         running.bus.publish(&uploaded(user));
     }
@@ -186,7 +186,7 @@ async fn publishing_without_redis_neither_waits_nor_fails() {
 }
 
 #[tokio::test]
-async fn what_is_published_right_after_the_start_or_right_before_the_end_is_sent() {
+async fn messages_right_after_the_start_and_right_before_the_shutdown_are_sent() {
     let redis = TestRedis::start().await;
     let listener = Running::connected(&redis).await;
     let mut subscription = listener.bus.subscribe::<ImageUploaded>();
@@ -199,7 +199,7 @@ async fn what_is_published_right_after_the_start_or_right_before_the_end_is_sent
 }
 
 #[tokio::test]
-async fn a_reader_that_is_too_slow_is_told_to_look_at_the_truth() {
+async fn a_slow_subscriber_gets_a_resync() {
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let mut slow = running.bus.subscribe::<ImageUploaded>();
@@ -220,23 +220,23 @@ async fn a_reader_that_is_too_slow_is_told_to_look_at_the_truth() {
 }
 
 #[tokio::test]
-async fn two_processes_hear_each_other_and_themselves() {
+async fn two_processes_receive_their_own_messages_and_those_of_the_other() {
     let redis = TestRedis::start().await;
     let (one, two) = (Running::connected(&redis).await, Running::connected(&redis).await);
-    let (mut heard_by_one, mut heard_by_two) = (one.bus.subscribe::<Finished>(), two.bus.subscribe::<Finished>());
-    assert_eq!(next(&mut heard_by_one).await, Signal::Resync);
-    assert_eq!(next(&mut heard_by_two).await, Signal::Resync);
+    let (mut received_by_one, mut received_by_two) = (one.bus.subscribe::<Finished>(), two.bus.subscribe::<Finished>());
+    assert_eq!(next(&mut received_by_one).await, Signal::Resync);
+    assert_eq!(next(&mut received_by_two).await, Signal::Resync);
     for (sender, user) in [(&one, 1), (&two, 2)] {
         sender.bus.publish(&finished(user));
-        assert_eq!(next(&mut heard_by_one).await, Signal::Event(finished(user)));
-        assert_eq!(next(&mut heard_by_two).await, Signal::Event(finished(user)));
+        assert_eq!(next(&mut received_by_one).await, Signal::Event(finished(user)));
+        assert_eq!(next(&mut received_by_two).await, Signal::Event(finished(user)));
     }
     one.stop().await;
     two.stop().await;
 }
 
 #[tokio::test]
-async fn a_later_subscriber_to_a_standing_topic_is_told_at_once_to_look_at_the_truth() {
+async fn a_later_subscriber_to_an_active_topic_gets_a_resync_immediately() {
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let mut first = running.bus.subscribe::<Finished>();
@@ -250,7 +250,7 @@ async fn a_later_subscriber_to_a_standing_topic_is_told_at_once_to_look_at_the_t
 }
 
 #[tokio::test]
-async fn the_right_password_connects_and_a_wrong_one_never_does() {
+async fn only_the_right_password_connects() {
     let journal = Journal::start();
     let redis = TestRedis::with_password("right").await;
     let running = Running::connected(&redis).await;
@@ -258,33 +258,33 @@ async fn the_right_password_connects_and_a_wrong_one_never_does() {
     for url in [redis.url_with("wrong"), redis.url_with("")] {
         let refused = Running::start(&url);
         refused.bus.publish(&uploaded(1));
-        // The message is dropped only when an attempt has failed.
-        until("refusing the password", || refused.bus.dropped() == 1).await;
+        // The message is dropped only after a failed attempt.
+        until("rejecting the password", || refused.bus.dropped() == 1).await;
         assert!(!refused.bus.is_connected());
         refused.stop().await;
     }
     running.stop().await;
-    // Each of the two once, however often it tried.
+    // Once for each connection, despite many attempts.
     assert_eq!(journal.lines_with(&["ERROR", "Redis rejects the user or the password", "commands"]).len(), 2);
     assert!(journal.lines_with(&["wrong"]).is_empty(), "the password is in the log");
 }
 
 #[tokio::test]
-async fn ten_thousand_events_all_arrive_or_are_made_up_for_by_a_resync() {
+async fn ten_thousand_events_are_received_or_replaced_by_a_resync() {
     let redis = TestRedis::start().await;
     let (sender, receiver) = (Running::connected(&redis).await, Running::connected(&redis).await);
     let mut subscription = receiver.bus.subscribe::<ImageUploaded>();
     assert_eq!(next(&mut subscription).await, Signal::Resync);
     const EVENTS: i64 = 10_000;
     let bus = sender.bus.clone();
-    // Another thread with another runtime, as actix' workers are.
+    // Another thread with its own runtime, like the workers of actix.
     let publishing = std::thread::spawn(move || {
         for user in 1..=EVENTS {
             bus.publish(&uploaded(user));
         }
     });
     let (mut arrived, mut resynced, mut last) = (0, false, 0);
-    // Where messages are lost, they are older ones.
+    // Only older messages may be lost.
     while last < EVENTS {
         match next(&mut subscription).await {
             Signal::Event(event) => {
@@ -324,13 +324,13 @@ async fn a_bus_can_be_used_from_another_runtime() {
     running.stop().await;
 }
 
-/// Records users when it is allowed to, one at a time.
+/// Records users one at a time, if allowed.
 #[derive(Clone, Default)]
 struct Ledger {
     is_open: Arc<AtomicBool>,
     attempts: Arc<AtomicU64>,
     recorded: Arc<AtomicU64>,
-    heard: Arc<AtomicU64>,
+    received: Arc<AtomicU64>,
 }
 
 impl Recorder for Ledger {
@@ -353,19 +353,19 @@ impl Recorder for Ledger {
 }
 
 impl Ledger {
-    /// Records the messages of a bus, and hears its first signal.
+    /// Starts recording the messages of a bus, and waits for the first signal.
     async fn start(&self, running: &Running) -> (tokio::task::JoinHandle<()>, CancellationToken) {
-        let (stop, heard) = (CancellationToken::new(), self.heard.clone());
+        let (stop, received) = (CancellationToken::new(), self.received.clone());
         let ring = move || {
-            heard.fetch_add(1, Ordering::Relaxed);
+            received.fetch_add(1, Ordering::Relaxed);
         };
         let task = tokio::spawn(bus::record(running.bus.subscribe(), self.clone(), ring, stop.clone()));
-        self.until_heard(1).await;
+        self.until_received(1).await;
         (task, stop)
     }
 
-    async fn until_heard(&self, signals: u64) {
-        until("hearing the messages", || self.heard.load(Ordering::Relaxed) >= signals).await;
+    async fn until_received(&self, signals: u64) {
+        until("receiving the messages", || self.received.load(Ordering::Relaxed) >= signals).await;
     }
 }
 
@@ -389,7 +389,7 @@ async fn messages_wait_until_they_can_be_recorded() {
 }
 
 #[tokio::test]
-async fn what_waits_at_the_end_is_recorded_or_counted_as_lost() {
+async fn messages_in_the_buffer_at_the_shutdown_are_recorded_or_counted_as_lost() {
     for is_open in [true, false] {
         let journal = Journal::start();
         let redis = TestRedis::start().await;
@@ -399,7 +399,7 @@ async fn what_waits_at_the_end_is_recorded_or_counted_as_lost() {
         for user in 11..=15 {
             running.bus.publish(&uploaded(user));
         }
-        ledger.until_heard(6).await;
+        ledger.until_received(6).await;
         ledger.is_open.store(is_open, Ordering::Relaxed);
         stop.cancel();
         within("the end", task).await.unwrap();
@@ -410,21 +410,21 @@ async fn what_waits_at_the_end_is_recorded_or_counted_as_lost() {
 }
 
 #[tokio::test]
-async fn the_log_says_how_many_messages_found_no_room() {
+async fn messages_that_do_not_fit_into_the_buffer_are_counted_in_the_log() {
     let journal = Journal::start();
     let redis = TestRedis::start().await;
     let running = Running::connected(&redis).await;
     let ledger = Ledger::default();
     let (task, stop) = ledger.start(&running).await;
-    // Twice the room that there is, and never more at once than the subscription holds.
+    // Twice the capacity of the buffer, and never more at once than the capacity of the subscription.
     const MESSAGES: u64 = 2 * 16_384 + 1000;
     for sent in 1..=MESSAGES {
         running.bus.publish(&uploaded(100));
         if sent % 1000 == 0 {
-            ledger.until_heard(1 + sent).await;
+            ledger.until_received(1 + sent).await;
         }
     }
-    ledger.until_heard(1 + MESSAGES).await;
+    ledger.until_received(1 + MESSAGES).await;
     stop.cancel();
     within("the end", task).await.unwrap();
     let lines = journal.lines_with(&["lost messages"]);

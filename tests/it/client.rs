@@ -1,4 +1,4 @@
-//! `m3a3 client`: lines for programs, a table for people, and a connection that comes back.
+//! `m3a3 client`: JSON lines, the table, and reconnecting.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -21,7 +21,7 @@ fn client(workdir: &Workdir, url: &str) -> Command {
     workdir.command(&["client", "--url", url])
 }
 
-/// A client that prints lines; it is killed when the test ends.
+/// A client that prints JSON lines; killed at the end of the test.
 struct Lines {
     child: std::process::Child,
     lines: UnboundedReceiver<Value>,
@@ -32,7 +32,7 @@ impl Lines {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = unbounded_channel();
-        // The reader ends with the process, whose end closes its stdout.
+        // Ends with the process, which closes its stdout.
         std::thread::spawn(move || {
             for line in stdout.lines() {
                 let _ = sender.send(serde_json::from_str(&line.unwrap()).unwrap());
@@ -50,7 +50,7 @@ impl Lines {
         assert_eq!(self.next().await, json!({ "event": "current_leaderboard", "leaderboard": leaderboard }));
     }
 
-    /// Skips boards until this one.
+    /// Skips boards until the expected one.
     async fn until_board(&mut self, leaderboard: &Value) {
         loop {
             let line = self.next().await;
@@ -76,7 +76,7 @@ impl Drop for Lines {
 }
 
 #[tokio::test]
-async fn a_score_is_a_line_and_a_server_that_was_started_again_is_watched_again() {
+async fn a_score_is_printed_and_the_client_reconnects_to_a_restarted_server() {
     let app = App::new(&[]).await;
     let port = free_address().port().to_string();
     let game_server = ["game-server", "--port", &port];
@@ -93,7 +93,7 @@ async fn a_score_is_a_line_and_a_server_that_was_started_again_is_watched_again(
         lines.until_board(&board).await;
         server.signal(end);
         server.wait();
-        // A last board may be on its way.
+        // A last update may arrive before.
         let mut line = lines.next().await;
         while line["leaderboard"].is_array() {
             line = lines.next().await;
@@ -108,7 +108,7 @@ async fn a_score_is_a_line_and_a_server_that_was_started_again_is_watched_again(
 }
 
 #[tokio::test]
-async fn however_a_connection_ends_the_client_gets_it_back_and_the_board_with_it() {
+async fn the_client_reconnects_after_any_end_of_the_connection_and_gets_the_board() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let mut lines = Lines::of(&mut client(&workdir, &server.url()));
@@ -141,7 +141,7 @@ async fn however_a_connection_ends_the_client_gets_it_back_and_the_board_with_it
 }
 
 #[tokio::test]
-async fn a_server_that_falls_silent_is_given_up_when_its_heartbeat_is_due() {
+async fn a_missing_heartbeat_ends_the_connection() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let mut lines = Lines::of(&mut client(&workdir, &server.url()));
@@ -155,14 +155,14 @@ async fn a_server_that_falls_silent_is_given_up_when_its_heartbeat_is_due() {
 }
 
 #[tokio::test]
-async fn a_server_that_was_away_is_found_again_whatever_stood_in_its_place() {
+async fn the_client_reconnects_after_an_outage_even_if_another_server_used_the_port() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let address = server.address;
     let mut lines = Lines::of(&mut client(&workdir, &server.url()));
     let peer = server.accept(&board(&["a"])).await;
     lines.begins(&board(&["a"])).await;
-    // Nobody may connect once the line is printed, so the listener goes first.
+    // The listener must be closed before the line is printed, so that no attempt succeeds after it.
     drop(server);
     drop(peer);
     lines.is_lost().await;
@@ -179,7 +179,7 @@ async fn a_server_that_was_away_is_found_again_whatever_stood_in_its_place() {
 }
 
 #[tokio::test]
-async fn updates_are_lines_with_their_scores_untouched_and_what_is_no_board_is_left_out() {
+async fn updates_are_printed_with_unchanged_scores_and_invalid_boards_are_ignored() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let mut lines = Lines::of(client(&workdir, &server.url()).stderr(Stdio::null()));
@@ -198,7 +198,7 @@ async fn updates_are_lines_with_their_scores_untouched_and_what_is_no_board_is_l
 }
 
 #[tokio::test]
-async fn a_reader_that_goes_away_ends_it_quietly() {
+async fn a_closed_pipe_ends_the_client_without_an_error() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let mut command = client(&workdir, &server.url());
@@ -215,12 +215,12 @@ async fn a_reader_that_goes_away_ends_it_quietly() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_with_0() {
+async fn a_signal_ends_the_client_with_exit_code_0() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     for signal in ["TERM", "INT", "HUP"] {
         let client = client(&workdir, &server.url());
-        // Where the tests themselves were started to survive the terminal (nohup), the client would do so, too.
+        // If the tests were started with SIGHUP ignored (nohup), so is the client.
         let mut command = Command::new("/usr/bin/env");
         command.arg("--default-signal=HUP").arg(client.get_program()).args(client.get_args());
         let mut lines = Lines::of(command.env_clear().current_dir(workdir.path()).stderr(Stdio::null()));
@@ -234,7 +234,7 @@ async fn a_signal_ends_it_with_0() {
 }
 
 #[test]
-fn an_url_that_cannot_be_one_is_a_usage_error_that_says_what_would_be() {
+fn an_invalid_url_is_a_usage_error_with_a_suggestion() {
     let workdir = Workdir::new();
     for (url, hint) in [
         ("localhost:3011", "did you mean http://localhost:3011?"),
@@ -256,30 +256,30 @@ fn a_table_needs_a_terminal() {
     assert_eq!(ran.stderr, "m3a3: --format table requires a terminal, and stdout is not one; use --format json\n");
 }
 
-/// Runs a client that is expected to give up at once.
-async fn gives_up(url: &str) -> Ran {
+/// Runs a client whose first connection fails.
+async fn fails(url: &str) -> Ran {
     let (workdir, url) = (Workdir::new(), url.to_owned());
     let ran = tokio::task::spawn_blocking(move || Ran::of(&mut client(&workdir, &url)));
-    let ran = within("the client gives up", ran).await.unwrap();
+    let ran = within("the client exits", ran).await.unwrap();
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
     assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
     ran
 }
 
 #[tokio::test]
-async fn an_address_where_nobody_listens_is_one_clear_line() {
+async fn an_unreachable_server_is_reported_in_one_line() {
     let nobody = free_address();
-    let ran = gives_up(&format!("http://{nobody}")).await;
+    let ran = fails(&format!("http://{nobody}")).await;
     let expected = format!(
         "m3a3: no answer from http://{nobody} (is the game server running?): Connection refused (os error 111)\n"
     );
     assert_eq!(ran.stderr, expected);
-    let ran = gives_up("http://nobody.invalid").await;
+    let ran = fails("http://nobody.invalid").await;
     assert!(ran.stderr.starts_with("m3a3: no answer from http://nobody.invalid (is the"), "{}", ran.stderr);
 }
 
 #[tokio::test]
-async fn a_server_of_another_kind_is_one_clear_line() {
+async fn a_server_without_socket_io_is_reported_in_one_line() {
     let server = ScriptedSocket::start().await;
     let url = server.url();
     for (http, cause) in [
@@ -287,7 +287,7 @@ async fn a_server_of_another_kind_is_one_clear_line() {
         ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "HTTP error: 200 OK"),
         ("SSH-2.0-OpenSSH_9.9\r\n", "invalid"),
     ] {
-        let (ran, ()) = tokio::join!(gives_up(&url), async { server.accept_silently().await.answer(http).await });
+        let (ran, ()) = tokio::join!(fails(&url), async { server.accept_silently().await.answer(http).await });
         let begins = format!("m3a3: {url} is not a Socket.IO server: ");
         assert!(ran.stderr.starts_with(&begins) && ran.stderr.contains(cause), "{cause}: {}", ran.stderr);
     }
@@ -296,15 +296,15 @@ async fn a_server_of_another_kind_is_one_clear_line() {
         peer.send(r#"44{"message":"members only"}"#).await;
         peer.closed().await;
     };
-    let (ran, ()) = tokio::join!(gives_up(&url), refuse);
+    let (ran, ()) = tokio::join!(fails(&url), refuse);
     assert!(ran.stderr.contains("rejected the connection") && ran.stderr.contains("members only"), "{}", ran.stderr);
 }
 
 #[tokio::test]
-async fn a_server_that_says_nothing_is_given_up() {
+async fn a_server_that_sends_nothing_times_out() {
     let server = ScriptedSocket::start().await;
     let url = server.url();
-    let (ran, peer) = tokio::join!(gives_up(&url), server.accept_silently());
+    let (ran, peer) = tokio::join!(fails(&url), server.accept_silently());
     assert_eq!(ran.stderr, format!("m3a3: {url} did not answer within 10s\n"));
     peer.closed().await;
 }
@@ -313,7 +313,7 @@ const ENTERED: &str = "\u{1b}[?1049h";
 const LEFT: &str = "\u{1b}[?1049l";
 const CURSOR_SHOWN: &str = "\u{1b}[?25h";
 
-/// A client on a terminal that shows the board of its server.
+/// A client that displays the board of its server on a terminal.
 async fn shown(workdir: &Workdir, server: &ScriptedSocket) -> (Terminal, Peer) {
     let terminal = Terminal::start(&mut client(workdir, &server.url()));
     let peer = server.accept(&board(&["Ada", "Grace"])).await;
@@ -323,7 +323,7 @@ async fn shown(workdir: &Workdir, server: &ScriptedSocket) -> (Terminal, Peer) {
 }
 
 #[tokio::test]
-async fn the_table_is_drawn_in_place_and_whatever_ends_it_leaves_the_terminal_as_it_was() {
+async fn the_table_uses_the_alternate_screen_and_every_exit_restores_the_terminal() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     for end in ["q", "\u{3}", "\u{1b}", "TERM", "INT"] {
@@ -342,7 +342,7 @@ async fn the_table_is_drawn_in_place_and_whatever_ends_it_leaves_the_terminal_as
 }
 
 #[tokio::test]
-async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
+async fn the_table_shows_updates_and_outages_and_follows_the_size_of_the_terminal() {
     let workdir = Workdir::new();
     let server = ScriptedSocket::start().await;
     let (mut terminal, mut peer) = shown(&workdir, &server).await;
@@ -355,7 +355,7 @@ async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
     for (columns, rows) in [(20, 3), (1, 1), (200, 60), (80, 24)] {
         let before = terminal.shown().len();
         terminal.resize(columns, rows);
-        until("it is drawn anew", || terminal.shown().len() > before).await;
+        until("it is redrawn", || terminal.shown().len() > before).await;
     }
     terminal.types("q");
     assert_eq!(terminal.wait().await.code(), Some(0));
@@ -363,7 +363,7 @@ async fn the_table_follows_updates_outages_and_the_size_of_the_terminal() {
 }
 
 #[tokio::test]
-async fn an_error_is_told_on_the_terminal_as_it_was() {
+async fn an_error_is_printed_on_the_restored_terminal() {
     let workdir = Workdir::new();
     let nobody = free_address();
     let mut terminal = Terminal::start(&mut client(&workdir, &format!("http://{nobody}")));

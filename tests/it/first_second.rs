@@ -1,10 +1,10 @@
-//! The start of a server next to its Redis, and the end of a Redis that comes back elsewhere.
+//! The start of a server together with its Redis, and a broker that restarts with another address.
 
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::redis::TestRedis;
 
 #[tokio::test]
-async fn a_score_right_after_the_start_has_its_rank_and_is_in_redis() {
+async fn a_score_right_after_the_start_has_a_rank_and_is_in_redis() {
     let app = App::new(&[]).await;
     for round in 0..5 {
         let server = app.game_server();
@@ -17,8 +17,8 @@ async fn a_score_right_after_the_start_has_its_rank_and_is_in_redis() {
 }
 
 #[tokio::test]
-async fn servers_start_without_a_redis_that_answers() {
-    // It takes connections and says nothing.
+async fn servers_start_while_redis_does_not_reply() {
+    // Accepts connections and sends nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("redis.url=redis://{}", silent.local_addr().unwrap());
     for redis in [TestRedis::down(), TestRedis::start().await] {
@@ -36,7 +36,7 @@ fn start(app: &App, args: &[&str]) -> Process {
 }
 
 #[tokio::test]
-async fn other_processes_find_the_broker_of_an_up_that_was_restarted() {
+async fn other_processes_find_the_broker_of_a_restarted_up() {
     let app = App::with_redis(TestRedis::down(), &[]);
     let mut up = start(&app, &["up"]);
     let (serve, game) = (start(&app, &["serve"]), start(&app, &["game-server"]));
@@ -53,7 +53,7 @@ async fn other_processes_find_the_broker_of_an_up_that_was_restarted() {
         for server in servers {
             app.until(server, "ready").await;
         }
-        // The broker of the new one carries messages between them again.
+        // The new broker delivers messages between them again.
         let name = format!("ada-{restart}");
         app.score(game.url(), &name, 1).await;
         let second = start(&app, &["game-server"]);

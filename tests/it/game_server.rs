@@ -1,11 +1,11 @@
-//! The game server as a process: how it starts, what it says of itself, how it ends.
+//! The process of the game server: start, readiness, shutdown.
 
 use serde_json::json;
 
 use crate::harness::app::App;
 
 #[tokio::test]
-async fn a_game_server_says_that_it_is_well_and_ends_when_asked_to() {
+async fn a_game_server_becomes_ready_and_exits_at_sigterm() {
     let app = App::new(&[]).await;
     let mut server = app.game_server();
     assert_eq!(app.get(server.url(), "/healthz").await, (200, json!({ "status": "ok" })));

@@ -11,7 +11,7 @@ use crate::harness::problem::assert_refused;
 use crate::harness::{tcp, until};
 
 #[tokio::test]
-async fn a_feed_begins_with_the_board_and_gets_every_last_state() {
+async fn a_feed_starts_with_the_board_and_gets_every_latest_state() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -44,7 +44,7 @@ async fn an_empty_board_is_an_empty_array() {
 }
 
 #[tokio::test]
-async fn any_program_that_rings_the_channel_makes_the_board_go_out() {
+async fn a_message_of_any_program_triggers_a_broadcast() {
     let app = App::new(&[]).await;
     let servers = [app.game_server(), app.game_server()];
     let mut feeds = Vec::new();
@@ -62,7 +62,7 @@ async fn any_program_that_rings_the_channel_makes_the_board_go_out() {
     for feed in &mut feeds {
         feed.until(&json!([{ "username": "theirs", "score": 5 }])).await;
     }
-    // A score that one server takes reaches the feeds of both.
+    // A score for one server reaches the feeds of both.
     app.score(servers[0].url(), "ours", 6).await;
     for feed in &mut feeds {
         feed.until(&json!([{ "username": "ours", "score": 6 }, { "username": "theirs", "score": 5 }])).await;
@@ -70,7 +70,7 @@ async fn any_program_that_rings_the_channel_makes_the_board_go_out() {
 }
 
 #[tokio::test]
-async fn names_and_scores_that_json_or_text_cannot_hold_do_not_break_the_board() {
+async fn names_and_scores_that_json_cannot_represent_do_not_break_the_board() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.redis.ask("ZADD leaderboard inf endless -inf bottom 1 %FF%FE 2 line%0D%0Abreak").await;
@@ -93,7 +93,7 @@ async fn after_a_reconnect_the_board_is_read_again() {
     feed.board().await;
     app.redis.stop().await;
     app.until(server.url(), "degraded").await;
-    // A feed that opens now gets its first board as soon as there is one.
+    // A new feed gets its first board as soon as the board can be read.
     let mut late = Feed::open(&app.http, server.url()).await;
     app.redis.restart_empty().await;
     for feed in [&mut feed, &mut late] {
@@ -102,7 +102,7 @@ async fn after_a_reconnect_the_board_is_read_again() {
 }
 
 #[tokio::test]
-async fn while_redis_is_filled_a_feed_keeps_its_board_until_the_new_one_is_whole() {
+async fn a_feed_keeps_its_board_while_redis_is_refilled() {
     let mut app = App::new(&[]).await;
     drop(app.ready_game_server().await);
     let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
@@ -112,7 +112,7 @@ async fn while_redis_is_filled_a_feed_keeps_its_board_until_the_new_one_is_whole
     app.redis.restart_empty().await;
     let server = app.game_server();
     let mut feed = Feed::open(&app.http, server.url()).await;
-    // A new client gets what Redis holds. The last of three portions holds the highest scores.
+    // A new client gets the content of Redis. The last of three chunks contains the highest scores.
     let first = json!({ "username": "p30000", "score": 30000 });
     while feed.board().await.1.get(0) != Some(&first) {}
     app.redis.restart_empty().await;
@@ -128,7 +128,7 @@ async fn while_redis_is_filled_a_feed_keeps_its_board_until_the_new_one_is_whole
 }
 
 #[tokio::test]
-async fn browsers_of_other_sites_may_read_the_feed_and_only_the_feed() {
+async fn other_origins_may_read_only_the_feed() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -141,7 +141,7 @@ async fn browsers_of_other_sites_may_read_the_feed_and_only_the_feed() {
 }
 
 #[tokio::test]
-async fn two_hundred_feeds_are_closed_at_sigterm_and_the_process_ends_well() {
+async fn sigterm_closes_two_hundred_feeds_and_the_process_exits_successfully() {
     let app = App::new(&[]).await;
     let mut server = app.ready_game_server().await;
     let mut feeds = Vec::new();
@@ -162,7 +162,7 @@ async fn feeds_open_no_connection_to_redis() {
     let server = app.ready_game_server().await;
     let connections = || tcp::established().iter().filter(|end| end.local == app.redis.address()).count();
     let mut feeds = vec![Feed::open(&app.http, server.url()).await];
-    // Once an update has come, all connections that updates need are there.
+    // After an update, all connections that updates need are open.
     app.score(server.url(), "ada", 1).await;
     feeds[0].until(&json!([{ "username": "ada", "score": 1 }])).await;
     let before = connections();
@@ -178,10 +178,10 @@ async fn feeds_open_no_connection_to_redis() {
 }
 
 #[tokio::test]
-async fn a_feed_that_is_never_read_does_not_hold_up_the_end() {
+async fn a_feed_that_is_never_read_does_not_delay_the_shutdown() {
     let app = App::new(&["shutdown.grace_s=600"]).await;
     let mut server = app.ready_game_server().await;
-    // A board of 10 MB is more than the system keeps for a connection, so that the rest of it waits in the server.
+    // A board of 10 MB exceeds the socket buffers, so that the server must buffer the rest.
     for player in 0..10 {
         app.redis.ask(&format!("ZADD leaderboard {player} {player}{}", "x".repeat(1_000_000))).await;
     }

@@ -1,4 +1,4 @@
-//! The leaderboard while Redis is away, comes back empty, or refuses.
+//! The leaderboard while Redis is unavailable, has lost data, or rejects writes.
 
 use diesel::prelude::*;
 use serde_json::json;
@@ -7,7 +7,7 @@ use crate::harness::app::{App, eventually};
 use crate::harness::problem::assert_refused;
 
 #[tokio::test]
-async fn a_redis_that_comes_back_empty_is_filled_from_the_database() {
+async fn an_empty_redis_is_refilled_from_the_database() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     for (name, score) in [("ada", 3), ("bo", 2), ("cy", 1)] {
@@ -22,7 +22,7 @@ async fn a_redis_that_comes_back_empty_is_filled_from_the_database() {
 }
 
 #[tokio::test]
-async fn scores_are_taken_while_redis_is_away_and_applied_when_it_is_back() {
+async fn scores_are_accepted_during_an_outage_of_redis_and_sent_afterwards() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "before", 1).await;
@@ -40,14 +40,14 @@ async fn scores_are_taken_while_redis_is_away_and_applied_when_it_is_back() {
     eventually("the board is back", || async { (app.redis.ask("ZCARD leaderboard").await == ":2\r\n").then_some(()) })
         .await;
     assert_eq!(app.players(server.url()).await, ["before", "while"]);
-    eventually("ranks are known again", || async {
+    eventually("ranks are returned again", || async {
         app.score(server.url(), "after", 3).await.get("rank").map(|rank| assert_eq!(rank, 2))
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_seed_while_redis_is_away_empties_the_board_when_it_is_back() {
+async fn a_seed_during_an_outage_of_redis_resets_the_board_afterwards() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "gone", 1000).await;
@@ -65,7 +65,7 @@ async fn a_seed_while_redis_is_away_empties_the_board_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn members_of_other_programs_stay_when_missed_scores_are_sent() {
+async fn missed_scores_do_not_remove_members_of_other_programs() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.redis.stop().await;
@@ -84,7 +84,7 @@ async fn a_board_that_another_program_deletes_on_a_running_redis_stays_deleted()
     app.score(server.url(), "ada", 3).await;
     app.score(server.url(), "bo", 2).await;
     app.redis.ask("DEL leaderboard").await;
-    // A second server that starts now looks at the board too, and after its own score it has surely looked.
+    // A second server reads the board too, at the latest before its first score.
     let second = app.ready_game_server().await;
     app.score(second.url(), "cy", 1).await;
     app.score(server.url(), "cy", 4).await;
@@ -94,7 +94,7 @@ async fn a_board_that_another_program_deletes_on_a_running_redis_stays_deleted()
 }
 
 #[tokio::test]
-async fn a_score_that_redis_refuses_is_stored_and_reaches_it_later() {
+async fn a_score_that_redis_rejects_is_stored_and_sent_later() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -113,7 +113,7 @@ async fn a_score_that_redis_refuses_is_stored_and_reaches_it_later() {
     assert_eq!((status, &readiness["status"]), (200, &json!("degraded")));
     assert!(readiness["checks"]["leaderboard"].as_str().unwrap().contains("WRONGTYPE"), "{readiness}");
     app.redis.ask("DEL leaderboard").await;
-    eventually("Redis has both players", || async {
+    eventually("Redis contains both players", || async {
         (app.redis.ask("ZCARD leaderboard").await == ":2\r\n").then_some(())
     })
     .await;
@@ -122,7 +122,7 @@ async fn a_score_that_redis_refuses_is_stored_and_reaches_it_later() {
 }
 
 #[tokio::test]
-async fn an_empty_redis_is_filled_though_scores_and_other_programs_reach_it_first() {
+async fn an_empty_redis_is_refilled_after_scores_and_writes_of_other_programs() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     for number in 0..50 {
@@ -138,7 +138,7 @@ async fn an_empty_redis_is_filled_though_scores_and_other_programs_reach_it_firs
 }
 
 #[tokio::test]
-async fn a_redis_that_comes_back_with_an_older_board_is_brought_up_to_date() {
+async fn a_redis_with_an_older_board_is_updated() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "early", 1).await;
@@ -148,7 +148,7 @@ async fn a_redis_that_comes_back_with_an_older_board_is_brought_up_to_date() {
     app.score(server.url(), "late", 3).await;
     drop(server);
     app.redis.restart_empty().await;
-    // What a snapshot holds that was taken after the first score.
+    // The content of a snapshot after the first score.
     app.redis.ask("ZADD leaderboard 1 early 7 theirs").await;
     app.redis.ask(&format!("SET {{leaderboard}}:cursor {cursor}")).await;
     let server = app.ready_game_server().await;
@@ -175,7 +175,7 @@ async fn a_database_that_was_restored_from_a_backup_replaces_the_board() {
 }
 
 #[tokio::test]
-async fn after_a_restore_an_operator_can_replace_a_board_that_the_database_has_overtaken() {
+async fn an_operator_can_replace_the_board_after_a_restore() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     for (name, score) in [("ada", 1), ("lost", 2)] {
@@ -195,7 +195,7 @@ async fn after_a_restore_an_operator_can_replace_a_board_that_the_database_has_o
 }
 
 #[tokio::test]
-async fn a_redis_that_is_flushed_while_it_runs_is_filled_again() {
+async fn a_flushed_redis_is_refilled() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "ada", 1).await;
@@ -205,7 +205,7 @@ async fn a_redis_that_is_flushed_while_it_runs_is_filled_again() {
 }
 
 #[tokio::test]
-async fn without_redis_a_score_that_depends_on_another_programs_score_is_refused() {
+async fn without_redis_a_score_that_depends_on_another_program_is_rejected() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "ours", 1).await;
@@ -240,7 +240,7 @@ async fn operators_can_refill_the_board_and_remove_players() {
 }
 
 #[tokio::test]
-async fn scores_of_a_server_that_was_killed_reach_redis_through_another() {
+async fn scores_of_a_killed_server_are_sent_by_another() {
     let mut app = App::new(&[]).await;
     let mut doomed = app.ready_game_server().await;
     app.redis.stop().await;

@@ -1,4 +1,4 @@
-//! The board over Socket.IO, from the score to the socket.
+//! The board over Socket.IO.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -10,11 +10,11 @@ use crate::harness::feed::Feed;
 use crate::harness::websocket::SocketClient;
 use crate::harness::within;
 
-/// Connects, and returns what the socket was greeted with.
-async fn greeted(url: &str) -> (SocketClient, Value) {
+/// Connects, and returns the first board.
+async fn connect(url: &str) -> (SocketClient, Value) {
     let mut client = SocketClient::connect(url).await;
     loop {
-        // An update of just now may come before the greeting.
+        // A concurrent update may arrive before the first board.
         let (name, board) = client.event().await.expect("a greeting");
         if name == "current_leaderboard" {
             return (client, board);
@@ -23,27 +23,27 @@ async fn greeted(url: &str) -> (SocketClient, Value) {
 }
 
 #[tokio::test]
-async fn a_socket_is_greeted_with_the_board_and_gets_every_last_state() {
+async fn a_socket_gets_the_board_and_then_every_latest_state() {
     let app = App::new(&[]).await;
     let servers = [app.ready_game_server().await, app.ready_game_server().await];
     app.score(servers[0].url(), "ada", 1).await;
-    let (mut here, board) = greeted(servers[0].url()).await;
+    let (mut here, board) = connect(servers[0].url()).await;
     assert_eq!(board, json!([{ "username": "ada", "score": 1 }]));
-    let (mut there, _) = greeted(servers[1].url()).await;
+    let (mut there, _) = connect(servers[1].url()).await;
     for score in 2..=30 {
         app.score(servers[0].url(), "bo", score).await;
     }
     let last = json!([{ "username": "bo", "score": 30 }, { "username": "ada", "score": 1 }]);
     here.until_update(&last).await;
     there.until_update(&last).await;
-    assert_eq!(greeted(servers[1].url()).await.1, last);
+    assert_eq!(connect(servers[1].url()).await.1, last);
 }
 
 #[tokio::test]
-async fn updates_within_the_interval_become_one_and_the_last_state_goes_out() {
+async fn updates_within_the_interval_are_merged_and_the_last_state_is_sent() {
     let app = App::new(&["game.broadcast_interval_ms=500"]).await;
     let server = app.ready_game_server().await;
-    let (mut client, _) = greeted(server.url()).await;
+    let (mut client, _) = connect(server.url()).await;
     let scores = 100;
     for score in 1..=scores {
         app.score(server.url(), "ada", score).await;
@@ -53,11 +53,11 @@ async fn updates_within_the_interval_become_one_and_the_last_state_goes_out() {
 }
 
 #[tokio::test]
-async fn a_socket_is_greeted_once_redis_is_back_and_everyone_is_told() {
+async fn a_socket_gets_its_first_board_after_an_outage_of_redis_and_all_get_an_update() {
     let mut app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "ada", 1).await;
-    let (mut early, _) = greeted(server.url()).await;
+    let (mut early, _) = connect(server.url()).await;
     app.redis.stop().await;
     app.until(server.url(), "degraded").await;
     app.score(server.url(), "bo", 2).await;
@@ -70,10 +70,10 @@ async fn a_socket_is_greeted_once_redis_is_back_and_everyone_is_told() {
     late.until_update(&board).await;
 }
 
-/// Posts a score again and again until the server is gone, and says how many were taken.
+/// Posts a score repeatedly until the server has exited. Returns the number of accepted ones.
 async fn post_until_refused(request: reqwest::RequestBuilder, body: Value) -> i64 {
     let mut taken = 0;
-    // A connection that the server had not accepted by then is refused; what was accepted is answered well.
+    // Connections are refused in the end, but every accepted request succeeds.
     while let Ok(answer) = request.try_clone().unwrap().json(&body).send().await {
         assert_eq!(answer.status(), 200);
         taken += 1;
@@ -82,16 +82,16 @@ async fn post_until_refused(request: reqwest::RequestBuilder, body: Value) -> i6
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_sigterm_a_thousand_sockets_and_two_hundred_feeds_are_closed_and_scores_in_flight_are_answered() {
+async fn sigterm_closes_a_thousand_sockets_and_two_hundred_feeds_and_answers_scores_in_flight() {
     let app = App::new(&["shutdown.grace_s=600"]).await;
     let mut server = app.ready_game_server().await;
     let url = server.url().to_owned();
     let mut sockets = Vec::new();
     for _ in 0..10 {
-        sockets.extend(join_all((0..100).map(|_| greeted(&url))).await);
+        sockets.extend(join_all((0..100).map(|_| connect(&url))).await);
     }
     let mut feeds = join_all((0..200).map(|_| Feed::open(&app.http, &url))).await;
-    // A client that never sends the rest of its body is closed like all others.
+    // A client with an incomplete body is disconnected like all others.
     let mut half_sent = TcpStream::connect(url.strip_prefix("http://").unwrap()).await.unwrap();
     let head = "POST /score HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{";
     half_sent.write_all(head.as_bytes()).await.unwrap();

@@ -1,10 +1,10 @@
-//! Negative zero: handed in as `-0`, it is shown as `-0`, whatever Redis and restarts do to it.
+//! Negative zero is displayed as `-0`, also after restarts and refills of Redis.
 
 use crate::harness::app::{App, eventually};
 use crate::harness::feed::Feed;
 use crate::harness::websocket::SocketClient;
 
-/// Hands in a score as it is written, and returns how the answer writes what the player has now.
+/// Submits a score with this spelling, and returns the spelling of the new score in the response.
 async fn post(app: &App, url: &str, name: &str, mode: &str, score: &str) -> String {
     let body = format!(r#"{{"username":"{name}","score":{score},"mode":"{mode}"}}"#);
     let request = app.http.post(format!("{url}/score")).header("content-type", "application/json").body(body);
@@ -17,7 +17,7 @@ async fn text(app: &App, url: &str, path: &str) -> String {
     app.http.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap()
 }
 
-/// Expects these players, highest first, with their scores written so, wherever the board is shown.
+/// Asserts that every view of the board contains these players in this order, with these spellings of their scores.
 async fn assert_shown(app: &App, url: &str, players: &[(&str, &str)]) {
     let entry = |(name, score): &(&str, &str)| format!(r#"{{"username":"{name}","score":{score}}}"#);
     let board = format!("[{}]", players.iter().map(entry).collect::<Vec<_>>().join(","));
@@ -37,12 +37,12 @@ async fn assert_shown(app: &App, url: &str, players: &[(&str, &str)]) {
     let mut feed = Feed::open(&app.http, url).await;
     while !feed.block().await.unwrap().ends_with(&format!("\ndata: {board}")) {}
     let mut socket = SocketClient::connect(url).await;
-    // An update of just now may come before the greeting.
+    // A concurrent update may arrive before the first board.
     while socket.packet().await.unwrap() != format!("42[\"current_leaderboard\",{board}]") {}
 }
 
 #[tokio::test]
-async fn negative_zero_is_answered_and_shown_everywhere_as_it_was_handed_in() {
+async fn negative_zero_keeps_its_sign_in_every_response() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -71,7 +71,7 @@ async fn negative_zero_is_answered_and_shown_everywhere_as_it_was_handed_in() {
 }
 
 #[tokio::test]
-async fn negative_zero_outlives_the_server_and_a_redis_that_comes_back_empty() {
+async fn negative_zero_survives_a_restart_and_a_refill_of_redis() {
     let mut app = App::new(&[]).await;
     let mut server = app.ready_game_server().await;
     for (name, score) in [("b", "-0"), ("a", "0")] {
@@ -92,17 +92,17 @@ async fn negative_zero_outlives_the_server_and_a_redis_that_comes_back_empty() {
 }
 
 #[tokio::test]
-async fn a_redis_that_keeps_the_sign_of_zero_has_it_of_its_own_players_and_not_of_ours() {
+async fn for_players_of_other_programs_the_sign_of_zero_is_that_of_redis() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
-    // A set with a member as long as this is one that keeps it, at a real Redis.
+    // A real Redis uses an encoding that preserves the sign if a member is as long as this.
     let long = "é".repeat(33);
     app.redis.ask(&format!("ZADD leaderboard -1 {long}")).await;
     app.redis.ask("ZADD leaderboard 1 theirs").await;
     app.redis.ask("ZADD leaderboard -0 theirs").await;
     post(&app, server.url(), "ours", "set", "1").await;
     post(&app, server.url(), "ours", "set", "-0").await;
-    // To such a set, a zero over a negative one is no change.
+    // In this encoding, replacing zero by negative zero is no change.
     assert_eq!(post(&app, server.url(), "ours", "set", "0").await, "0");
     let kept = app.redis.ask("ZSCORE leaderboard theirs").await;
     let theirs = kept.lines().nth(1).unwrap();

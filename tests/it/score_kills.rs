@@ -1,4 +1,4 @@
-//! No score that was answered is lost, and Redis ends with what the database has, whatever is killed.
+//! No acknowledged score is lost, and Redis finally equals the database, after kills of servers and of Redis.
 //!
 //! `M3A3_TEST_SCORES=20000 cargo test --release --test it score_kills` is the large version.
 
@@ -16,13 +16,13 @@ use crate::harness::app::{App, Process, answer, eventually};
 
 const KILLS: usize = 10;
 const PLAYERS: usize = 7;
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
-/// What became of the points that were handed in for one player.
+/// The submitted points of one player.
 #[derive(Default)]
 struct Points {
     answered: AtomicI64,
-    /// The answer was lost, so that they may count or not.
+    /// Without a response, so that they may count or not.
     unknown: AtomicI64,
 }
 
@@ -38,19 +38,19 @@ fn rows(app: &App) -> Vec<Row> {
     diesel::sql_query("SELECT username, score FROM scores ORDER BY username").load(&mut app.database()).unwrap()
 }
 
-/// Adds a point to a player by one of the servers.
+/// Adds a point to a player on one of the servers.
 async fn add(http: &reqwest::Client, url: String, player: usize, points: &Points) {
     let body = json!({ "username": format!("p{player}"), "score": 1, "mode": "add" });
     match answer(http.post(format!("{url}/score")).json(&body)).await {
         Ok((200, _)) => points.answered.fetch_add(1, Ordering::SeqCst),
-        // Nobody listened there.
+        // Connection refused.
         Err(error) if error.is_connect() => 0,
         _ => points.unknown.fetch_add(1, Ordering::SeqCst),
     };
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_answered_score_counts_and_redis_ends_with_what_the_database_has() {
+async fn every_acknowledged_score_counts_and_redis_finally_equals_the_database() {
     let scores: usize = std::env::var("M3A3_TEST_SCORES").map_or(1_000, |scores| scores.parse().expect("a number"));
     let mut app = App::new(&[]).await;
     let mut servers: [Process; 2] = [app.ready_game_server().await, app.ready_game_server().await];
@@ -68,14 +68,15 @@ async fn every_answered_score_counts_and_redis_ends_with_what_the_database_has()
                     add(http, url, score % PLAYERS, &points[score % PLAYERS]).await;
                 }
             };
-            stream::iter(0..scores).map(one).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await
+            stream::iter(0..scores).map(one).buffer_unordered(MAX_CONCURRENT).collect::<Vec<()>>().await
         })
     };
     for _ in 0..KILLS {
         admitted.add_permits(scores / KILLS);
-        // The rest of this part is on its way while something is killed.
+        // The rest of this part is in flight during the kill.
         let left = scores / KILLS / 2;
-        eventually("half of the part is taken", || async { (admitted.available_permits() < left).then_some(()) }).await;
+        eventually("half of the part is submitted", || async { (admitted.available_permits() < left).then_some(()) })
+            .await;
         match rand::rng().random_range(0..3) {
             0 => app.redis.restart_empty().await,
             number => {

@@ -1,4 +1,4 @@
-//! Scores over HTTP: the modes, the pages, exactness, and what is refused.
+//! Scores over HTTP: modes, pages, exactness, validation.
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::harness::app::{App, eventually};
 use crate::harness::problem::assert_refused;
 
 #[tokio::test]
-async fn a_score_is_answered_as_the_old_service_did_with_rank_and_score_beside() {
+async fn the_response_to_a_score_extends_that_of_the_node_service_by_rank_and_score() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "ada", 10).await;
@@ -39,12 +39,12 @@ async fn best_keeps_the_higher_score_and_add_sums_up() {
     assert_eq!(post("a", "add", -5.0).await, 10.0);
     assert_eq!(post("a", "set", 1.0).await, 1.0);
     assert_eq!(post("b", "add", 3.0).await, 3.0);
-    // A player of another program has no row of ours: what Redis holds counts.
+    // For players without a row, the score in Redis counts.
     app.redis.ask("ZADD leaderboard 100 foreign 7 other inf endless").await;
     assert_eq!(post("foreign", "best", 50.0).await, 100.0);
     assert_eq!(post("endless", "best", 50.0).await, f64::MAX);
     assert_eq!(post("other", "add", 1.0).await, 8.0);
-    // Of a player with a row of ours, the row is the truth.
+    // For players with a row, the row counts.
     app.redis.ask("ZADD leaderboard 1000 a").await;
     assert_eq!(post("a", "add", 1.0).await, 2.0);
     assert_eq!(app.redis.ask("ZSCORE leaderboard a").await, "$1\r\n2\r\n");
@@ -74,7 +74,7 @@ async fn scores_of_other_programs_count_while_another_server_commits() {
 }
 
 #[tokio::test]
-async fn many_scores_at_once_are_all_counted_and_in_order() {
+async fn concurrent_scores_are_all_counted_in_order() {
     let app = App::new(&[]).await;
     let servers = [app.game_server(), app.game_server()];
     for server in &servers {
@@ -89,7 +89,7 @@ async fn many_scores_at_once_are_all_counted_and_in_order() {
         }
     };
     futures_util::future::join_all((0..500).map(add)).await;
-    eventually("Redis holds what the database holds", || async {
+    eventually("Redis equals the database", || async {
         let mut equal = true;
         for player in 0..5 {
             equal &= app.redis.ask(&format!("ZSCORE leaderboard player%20{player}")).await == "$3\r\n100\r\n";
@@ -101,7 +101,7 @@ async fn many_scores_at_once_are_all_counted_and_in_order() {
 }
 
 #[tokio::test]
-async fn seeds_and_scores_of_two_servers_at_once_leave_redis_as_the_database_is() {
+async fn after_concurrent_seeds_and_scores_of_two_servers_redis_equals_the_database() {
     let app = App::new(&[]).await;
     let servers = [app.ready_game_server().await, app.ready_game_server().await];
     let one = |number: usize| {
@@ -129,7 +129,7 @@ async fn seeds_and_scores_of_two_servers_at_once_leave_redis_as_the_database_is(
 }
 
 #[tokio::test]
-async fn a_seed_replaces_the_board_whatever_its_body_says() {
+async fn a_seed_replaces_the_board_and_ignores_the_body() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     app.score(server.url(), "ada", 1000).await;
@@ -176,7 +176,7 @@ async fn a_page_and_a_player_with_neighbours_can_be_read() {
 }
 
 #[tokio::test]
-async fn names_and_scores_come_back_exactly() {
+async fn names_and_scores_are_returned_exactly() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -212,7 +212,7 @@ async fn names_and_scores_come_back_exactly() {
 }
 
 #[tokio::test]
-async fn a_bad_score_is_refused_by_the_name_of_its_field_and_changes_nothing() {
+async fn an_invalid_score_is_rejected_with_the_name_of_the_field_and_changes_nothing() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -254,7 +254,7 @@ async fn a_bad_score_is_refused_by_the_name_of_its_field_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn changing_the_board_needs_the_token_and_looking_at_it_does_not() {
+async fn only_changes_of_the_board_require_the_token() {
     let app = App::new(&["auth.token=s3cret"]).await;
     let server = app.ready_game_server().await;
     let url = server.url();

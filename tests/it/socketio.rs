@@ -1,4 +1,4 @@
-//! Socket.IO as clients use it: greetings, updates, transports, heartbeats, slow readers, the end of the server.
+//! Socket.IO as clients use it: first boards, updates, transports, heartbeats, slow clients, shutdown.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,12 +17,12 @@ struct Polling {
     http: reqwest::Client,
     url: String,
     sid: String,
-    /// What the last poll brought and nobody has asked for yet.
+    /// Packets of the last poll that were not returned yet.
     received: VecDeque<String>,
 }
 
 impl Polling {
-    /// Opens a session, connects it to the main namespace, and is greeted.
+    /// Opens a session, connects it to the main namespace, and waits for the first board.
     async fn connect(bridge: &Bridge) -> Self {
         let mut session = Self::open(bridge).await;
         session.post("40").await;
@@ -31,7 +31,7 @@ impl Polling {
         session
     }
 
-    /// Opens a session, and goes no further.
+    /// Opens a session without connecting it to a namespace.
     async fn open(bridge: &Bridge) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -47,14 +47,14 @@ impl Polling {
         assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (200, "ok"));
     }
 
-    /// The next packet but pings, which are answered.
+    /// The next packet except pings, which are answered.
     async fn packet(&mut self) -> String {
         loop {
             match self.received.pop_front() {
                 Some(ping) if ping == "2" => self.post("3").await,
                 Some(packet) => return packet,
                 None => {
-                    let answer = within("a poll's answer", self.http.get(&self.url).send()).await.unwrap();
+                    let answer = within("the response to a poll", self.http.get(&self.url).send()).await.unwrap();
                     assert_eq!(answer.status(), 200);
                     self.received.extend(answer.text().await.unwrap().split('\x1e').map(str::to_owned));
                 }
@@ -63,7 +63,7 @@ impl Polling {
     }
 }
 
-/// A top ten as long as real ones.
+/// A top ten of realistic length.
 fn board(number: usize) -> Value {
     let entry =
         |rank: usize| json!({ "username": format!("a player of rank {rank:05}"), "score": number * 100 + rank });
@@ -71,7 +71,7 @@ fn board(number: usize) -> Value {
 }
 
 #[tokio::test]
-async fn a_websocket_is_greeted_and_gets_every_update_it_has_time_for() {
+async fn a_websocket_gets_the_first_board_and_every_update_that_it_has_time_for() {
     let bridge = Bridge::start();
     let mut client = SocketClient::connect(&bridge.url).await;
     assert_eq!(client.event().await, Some(("current_leaderboard".to_owned(), json!([]))));
@@ -81,22 +81,22 @@ async fn a_websocket_is_greeted_and_gets_every_update_it_has_time_for() {
     }
     assert_eq!(bridge.sockets.connected(), 1);
     client.websocket.text("41").await;
-    until("the socket is gone", || bridge.sockets.connected() == 0).await;
+    until("the socket is removed", || bridge.sockets.connected() == 0).await;
 }
 
 #[tokio::test]
-async fn a_polling_client_is_greeted_and_gets_the_newest_update() {
+async fn a_polling_client_gets_the_first_board_and_the_latest_update() {
     let bridge = Bridge::start();
     let mut client = Polling::connect(&bridge).await;
     let poll = async { client.packet().await };
     let update = async { bridge.update(&board(1)).await };
     assert_eq!(event(&tokio::join!(poll, update).0), Some(("update_leaderboard".to_owned(), board(1))));
     client.post("1").await;
-    until("the socket is gone", || bridge.sockets.connected() == 0).await;
+    until("the socket is removed", || bridge.sockets.connected() == 0).await;
 }
 
 #[tokio::test]
-async fn what_is_missed_between_two_polls_is_all_but_the_newest() {
+async fn between_two_polls_all_updates_but_the_latest_are_skipped() {
     let bridge = Bridge::start();
     let mut client = Polling::connect(&bridge).await;
     for number in 0..1000 {
@@ -110,13 +110,13 @@ async fn what_is_missed_between_two_polls_is_all_but_the_newest() {
 }
 
 #[tokio::test]
-async fn a_session_moves_from_polling_to_a_websocket_and_misses_nothing() {
+async fn an_upgrade_from_polling_to_a_websocket_misses_no_update() {
     let bridge = Bridge::start();
     let mut client = Polling::connect(&bridge).await;
     let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid);
     let mut websocket = Websocket::open(&bridge.url, &target).await.expect("a websocket");
     websocket.text("2probe").await;
-    // The held poll is ended by a packet that says nothing.
+    // A noop packet ends the held poll.
     assert_eq!(client.packet().await, "6");
     assert_eq!(websocket.frame().await, Some((TEXT, b"3probe".to_vec())));
     bridge.update(&board(1)).await;
@@ -129,13 +129,13 @@ async fn a_session_moves_from_polling_to_a_websocket_and_misses_nothing() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_comes_to_nothing_ends_the_session() {
+async fn a_failed_upgrade_ends_the_session() {
     let bridge = Bridge::start();
     let client = Polling::connect(&bridge).await;
     let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid);
     let websocket = Websocket::open(&bridge.url, &target).await.expect("a websocket");
     drop(websocket);
-    until("the session is gone", || bridge.sockets.connected() == 0).await;
+    until("the session is removed", || bridge.sockets.connected() == 0).await;
     assert_eq!(client.http.get(&client.url).send().await.unwrap().status(), 400);
 }
 
@@ -160,8 +160,8 @@ async fn every_origin_may_poll() {
 }
 
 #[tokio::test]
-async fn who_answers_pings_stays_and_who_does_not_is_dropped() {
-    // Who answers has time to, on a machine that has other things to do.
+async fn only_clients_that_answer_pings_stay_connected() {
+    // Long enough for the client that answers, on a busy machine.
     let (ping_interval, ping_timeout) = (Duration::from_millis(100), Duration::from_secs(2));
     let bridge = Bridge::with(Settings { ping_interval, ping_timeout, ..Settings::default() });
     let mut silent = SocketClient::connect(&bridge.url).await;
@@ -183,7 +183,7 @@ async fn who_answers_pings_stays_and_who_does_not_is_dropped() {
 }
 
 #[tokio::test]
-async fn who_never_connects_to_the_namespace_is_dropped() {
+async fn a_session_that_never_connects_to_the_namespace_is_closed() {
     let bridge = Bridge::with(Settings { connect_timeout: Duration::from_millis(100), ..Settings::default() });
     let mut websocket = SocketClient::open(&bridge.url).await;
     let polling = Polling::open(&bridge).await;
@@ -193,14 +193,14 @@ async fn who_never_connects_to_the_namespace_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_misses_updates_but_not_the_last_and_holds_up_nobody() {
+async fn a_slow_client_skips_updates_but_not_the_latest_and_delays_no_other() {
     const UPDATES: usize = 3000;
-    // However long the updates take here, it is not dropped for reading nothing meanwhile.
+    // The write timeout must not disconnect the slow client during this test.
     let long = Duration::from_secs(3600);
     let bridge = Bridge::with(Settings { write_timeout: long, ping_timeout: long, ..Settings::default() });
     let mut slow = SocketClient::connect(&bridge.url).await;
     let mut quick = SocketClient::connect(&bridge.url).await;
-    // Of 40 kB each, so that the kernel holds few of them.
+    // 40 kB each, so that the socket buffers hold only a few.
     let large = |number: usize| json!([number, "x".repeat(40_000)]);
     for number in 0..UPDATES {
         bridge.update(&large(number)).await;
@@ -214,7 +214,7 @@ async fn a_slow_reader_misses_updates_but_not_the_last_and_holds_up_nobody() {
 }
 
 #[tokio::test]
-async fn who_reads_nothing_is_dropped_however_alive_it_says_it_is() {
+async fn a_client_that_reads_nothing_is_disconnected_even_if_it_answers_pings() {
     let bridge = Bridge::with(Settings { write_timeout: Duration::from_millis(200), ..Settings::default() });
     let mut client = SocketClient::connect(&bridge.url).await;
     let large = json!("x".repeat(1 << 20));
@@ -229,7 +229,7 @@ async fn who_reads_nothing_is_dropped_however_alive_it_says_it_is() {
 }
 
 #[tokio::test]
-async fn at_the_end_a_thousand_sockets_are_closed() {
+async fn shutdown_closes_a_thousand_sockets() {
     let bridge = Bridge::start();
     let mut clients = Vec::new();
     for _ in 0..1000 {

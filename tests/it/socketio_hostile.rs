@@ -1,4 +1,4 @@
-//! Socket.IO requests and frames that no decent client sends: each is refused or dropped, and the server lives.
+//! Invalid Socket.IO requests and frames: each is rejected or dropped, and the server keeps working.
 
 use m3a3::socketio::Settings;
 use serde_json::json;
@@ -15,15 +15,15 @@ const POLLING: &str = "/socket.io/?EIO=4&transport=polling";
 const WEBSOCKET: &str = "/socket.io/?EIO=4&transport=websocket";
 const UNKNOWN: &str = "&sid=AAAAAAAAAAAAAAHs";
 
-/// What has to hold whatever was sent: a decent client is greeted and gets updates.
-async fn assert_well(bridge: &Bridge, what: &str) {
+/// Asserts that a valid client still gets the first board and updates.
+async fn assert_works(bridge: &Bridge, what: &str) {
     let mut client = SocketClient::connect(&bridge.url).await;
     assert_eq!(client.event().await.unwrap().0, "current_leaderboard", "after {what}");
     bridge.update(&json!([what])).await;
     client.until_update(&json!([what])).await;
 }
 
-/// The code and the message of a refusal, as the engine.io server gives them.
+/// The code and message of an error of the engine.io server.
 const INVALID: [(u64, &str); 5] = [
     (0, "Transport unknown"),
     (1, "Session ID unknown"),
@@ -56,7 +56,7 @@ fn http() -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn an_invalid_polling_request_is_refused_as_by_engine_io() {
+async fn an_invalid_polling_request_is_rejected_like_by_engine_io() {
     let bridge = Bridge::start();
     let http = http();
     for (query, code) in [
@@ -78,11 +78,11 @@ async fn an_invalid_polling_request_is_refused_as_by_engine_io() {
     assert_invalid("POST to an unknown session", post(UNKNOWN), 1).await;
     assert_invalid("PUT", http.put(format!("{}{POLLING}", bridge.url)), 2).await;
     assert_invalid("PUT to an unknown transport", http.put(format!("{}/socket.io/", bridge.url)), 0).await;
-    assert_well(&bridge, "bad requests").await;
+    assert_works(&bridge, "bad requests").await;
 }
 
 #[tokio::test]
-async fn a_bad_websocket_request_is_refused_and_no_101() {
+async fn an_invalid_websocket_request_is_rejected_without_a_101() {
     let bridge = Bridge::start();
     for (target, from, to, code) in [
         ("/socket.io/", "", "", 0),
@@ -109,7 +109,7 @@ async fn a_bad_websocket_request_is_refused_and_no_101() {
         let Err(answer) = Websocket::request(&bridge.url, &request).await else { panic!("{what}: 101") };
         assert_raw_problem(&what, &answer, status, names);
     }
-    assert_well(&bridge, "bad websocket requests").await;
+    assert_works(&bridge, "bad websocket requests").await;
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn a_session_has_one_websocket() {
 }
 
 #[tokio::test]
-async fn a_post_of_anything_is_taken_or_refused() {
+async fn any_posted_body_is_accepted_or_rejected() {
     let bridge = Bridge::start();
     let http = http();
     let open = async || {
@@ -147,7 +147,7 @@ async fn a_post_of_anything_is_taken_or_refused() {
         let answer = http.post(open().await).body(*body).send().await.unwrap();
         assert!(answer.status().as_u16() < 500, "{body:?}: {}", answer.status());
     }
-    assert_well(&bridge, "bad posts").await;
+    assert_works(&bridge, "bad posts").await;
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn two_polls_at_once_end_a_session() {
     let opened = http.get(format!("{}{POLLING}", bridge.url)).send().await.unwrap().text().await.unwrap();
     let opened: serde_json::Value = serde_json::from_str(&opened[1..]).unwrap();
     let url = format!("{}{POLLING}&sid={}", bridge.url, opened["sid"].as_str().unwrap());
-    // The first brings the first ping, so that the second and third are held.
+    // The first returns the first ping, so that the second and third are held.
     assert_eq!(http.get(&url).send().await.unwrap().text().await.unwrap(), "2");
     let (one, other) = tokio::join!(http.get(&url).send(), http.get(&url).send());
     let mut statuses = [one.unwrap().status().as_u16(), other.unwrap().status().as_u16()];
@@ -165,7 +165,7 @@ async fn two_polls_at_once_end_a_session() {
     assert_eq!(statuses, [200, 400]);
 }
 
-/// Texts for a socket, before it is connected to the namespace and after.
+/// Texts that are sent before and after the connection to the namespace.
 const HOSTILE_TEXTS: &[&str] = &[
     "",
     "4",
@@ -227,7 +227,7 @@ const HOSTILE_TEXTS: &[&str] = &[
 ];
 
 #[tokio::test]
-async fn any_text_leaves_the_server_alive() {
+async fn the_server_survives_any_text() {
     let bridge = Bridge::start();
     let deep = format!("42[\"a\",{}", "[".repeat(50_000));
     let long = format!("42[\"{}\"]", "a".repeat(60_000));
@@ -238,16 +238,16 @@ async fn any_text_leaves_the_server_alive() {
                 client.websocket.text("40").await;
             }
             client.websocket.text(text).await;
-            // Attachments that were announced, and that were not.
+            // Announced and unannounced attachments.
             client.websocket.send(BINARY, b"\x00\x01").await;
             client.websocket.text(text).await;
         }
     }
-    assert_well(&bridge, "hostile texts").await;
+    assert_works(&bridge, "hostile texts").await;
 }
 
 #[tokio::test]
-async fn a_wrong_namespace_is_refused_and_the_right_one_still_open() {
+async fn a_wrong_namespace_is_rejected_and_the_right_one_still_works() {
     let bridge = Bridge::start();
     let mut client = SocketClient::open(&bridge.url).await;
     client.websocket.text("40/nowhere,").await;
@@ -263,10 +263,10 @@ async fn a_fragmented_packet_is_read_with_a_ping_in_between() {
     let mut client = SocketClient::open(&bridge.url).await;
     let stream = &mut client.websocket.0;
     for byte in [frame(false, TEXT, b"4"), frame(true, PING, b"?"), frame(true, CONTINUATION, b"0")].concat() {
-        // Byte by byte, as slow as it gets without waiting.
+        // Byte by byte.
         stream.write_all(&[byte]).await.unwrap();
     }
-    // The session's first ping may come before the answer to ours.
+    // The first ping of the session may arrive before the pong.
     let mut answer = client.websocket.frame().await.unwrap();
     if answer == (TEXT, b"2".to_vec()) {
         answer = client.websocket.frame().await.unwrap();
@@ -276,7 +276,7 @@ async fn a_fragmented_packet_is_read_with_a_ping_in_between() {
 }
 
 #[tokio::test]
-async fn broken_frames_end_their_connection_and_nothing_else() {
+async fn malformed_frames_end_only_their_connection() {
     let bridge = Bridge::start();
     let too_large = Settings::default().max_payload + 1;
     let mut unmasked = frame(true, TEXT, b"40");
@@ -300,24 +300,24 @@ async fn broken_frames_end_their_connection_and_nothing_else() {
         let mut client = SocketClient::connect(&bridge.url).await;
         let _ = client.websocket.0.write_all(&bytes).await;
         client.websocket.until_closed().await;
-        assert_well(&bridge, what).await;
+        assert_works(&bridge, what).await;
     }
 }
 
 #[tokio::test]
-async fn a_goodbye_at_any_time_is_a_goodbye() {
+async fn a_close_frame_is_valid_at_any_time() {
     let bridge = Bridge::start();
     for payload in [&b""[..], b"\x03\xe8", b"\x03\xe8bye", b"\x00"] {
         let mut client = SocketClient::connect(&bridge.url).await;
         client.websocket.send(CLOSE, payload).await;
         client.websocket.until_closed().await;
     }
-    crate::harness::until("all are gone", || bridge.sockets.connected() == 0).await;
-    assert_well(&bridge, "goodbyes").await;
+    crate::harness::until("all sockets are removed", || bridge.sockets.connected() == 0).await;
+    assert_works(&bridge, "goodbyes").await;
 }
 
 #[tokio::test]
-async fn attachments_are_bounded() {
+async fn the_size_of_attachments_is_limited() {
     let bridge = Bridge::start();
     for announcement in ["458-[\"a\"]", "459999-[\"a\"]"] {
         let mut client = SocketClient::connect(&bridge.url).await;
@@ -327,5 +327,5 @@ async fn attachments_are_bounded() {
         }
         client.websocket.until_closed().await;
     }
-    assert_well(&bridge, "attachments").await;
+    assert_works(&bridge, "attachments").await;
 }
