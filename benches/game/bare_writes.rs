@@ -1,8 +1,8 @@
-//! What a broadcast takes at the least: a bare write(2) of the same bytes to each socket, by one thread on the server's core.
+//! The baseline of a broadcast: one write(2) of the same bytes to each socket, by one thread on the core of the server.
 //!
-//! Machines differ by more than servers do, so the server is held against this, measured in the same run and read by the
-//! same watchers. The sockets are those of a process of its own, as the server's are: one process may not have the open
-//! files for both ends of ten thousand.
+//! Machines differ more than servers do, so the server is compared with this baseline from the same run, with the same
+//! watchers. A separate process writes, because one process may not have enough open files for both ends of ten
+//! thousand sockets.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,11 +16,10 @@ use super::Bench;
 use super::broadcast::{per_hundred_thousand, rounds};
 use super::watchers::{Watchers, score_at};
 
-/// What this binary is told in order to be the process that writes: this, the sockets, and the bytes of a frame.
+/// The first argument of the writer process. The others are the number of sockets and the bytes of a frame.
 const WRITER: &str = "--bare-writes";
 
-/// Writes this frame, with a new score each time, as often as a broadcast goes out. Returns the CPU time in seconds of
-/// 100,000 writes.
+/// Writes this frame with a new score for each broadcast. Returns the CPU time in seconds of 100,000 writes.
 pub fn measure(bench: &Bench, sockets: usize, mut frame: Vec<u8>) -> anyhow::Result<f64> {
     let score = score_at(&frame).context("a board without a score")?;
     let mut writer = Writer::start(bench, sockets, frame.len())?;
@@ -36,16 +35,16 @@ pub fn measure(bench: &Bench, sockets: usize, mut frame: Vec<u8>) -> anyhow::Res
         watchers.close().await;
         anyhow::Ok(writes)
     })?;
-    Ok(per_hundred_thousand(writer.end()?, writes))
+    Ok(per_hundred_thousand(writer.finish()?, writes))
 }
 
-/// The process that writes; it is killed when dropped.
+/// The writer process. Dropping this kills it.
 struct Writer {
     child: Child,
     address: SocketAddr,
-    /// Closed at their end.
+    /// Closed after the last frame.
     frames: Option<ChildStdin>,
-    says: BufReader<ChildStdout>,
+    output: BufReader<ChildStdout>,
 }
 
 impl Writer {
@@ -54,20 +53,20 @@ impl Writer {
         command.args([WRITER, &sockets.to_string(), &bytes.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = bench.rig.cores.on_servers(|| command.spawn())??;
         let frames = child.stdin.take();
-        let mut says = BufReader::new(child.stdout.take().context("its stdout is not a pipe")?);
-        let address = line(&mut says)?.parse()?;
-        Ok(Self { child, address, frames, says })
+        let mut output = BufReader::new(child.stdout.take().context("its stdout is not a pipe")?);
+        let address = line(&mut output)?.parse()?;
+        Ok(Self { child, address, frames, output })
     }
 
     fn send(&mut self, frame: &[u8]) -> anyhow::Result<()> {
         Ok(self.frames.as_mut().context("its stdin is not a pipe")?.write_all(frame)?)
     }
 
-    /// The CPU time of its writes, which are over.
-    fn end(mut self) -> anyhow::Result<Duration> {
+    /// Ends the process, and returns the CPU time of its writes.
+    fn finish(mut self) -> anyhow::Result<Duration> {
         drop(self.frames.take());
-        let nanoseconds = line(&mut self.says)?.parse()?;
-        ensure!(self.child.wait()?.success(), "the process that writes has failed");
+        let nanoseconds = line(&mut self.output)?.parse()?;
+        ensure!(self.child.wait()?.success(), "the writer process has failed");
         Ok(Duration::from_nanos(nanoseconds))
     }
 }
@@ -79,14 +78,14 @@ impl Drop for Writer {
     }
 }
 
-fn line(says: &mut impl BufRead) -> anyhow::Result<String> {
+fn line(output: &mut impl BufRead) -> anyhow::Result<String> {
     let mut line = String::new();
-    says.read_line(&mut line)?;
+    output.read_line(&mut line)?;
     Ok(line.trim_end().to_owned())
 }
 
-/// In the process that writes, does that and nothing else; `None` in any other.
-pub fn run_if_told() -> Option<anyhow::Result<()>> {
+/// Runs the writer, if this is the writer process.
+pub fn run_if_writer() -> Option<anyhow::Result<()>> {
     let mut args = std::env::args().skip(1);
     (args.next()? == WRITER).then(|| {
         let mut number = || anyhow::Ok(args.next().context("a number is missing")?.parse()?);
@@ -94,8 +93,8 @@ pub fn run_if_told() -> Option<anyhow::Result<()>> {
     })
 }
 
-/// Says where it listens, accepts these sockets, writes each frame that comes on stdin to all of them, and says the CPU
-/// time of that.
+/// Prints the address of the listener, accepts the sockets, writes each frame from stdin to all of them, and prints the
+/// CPU time of the writes.
 fn write(sockets: usize, bytes: usize) -> anyhow::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     println!("{}", listener.local_addr()?);
@@ -105,14 +104,14 @@ fn write(sockets: usize, bytes: usize) -> anyhow::Result<()> {
     let before = cpu();
     while frames.read_exact(&mut frame).is_ok() {
         for socket in &mut sockets {
-            ensure!(socket.write(&frame)? == bytes, "a socket takes a part of a frame only");
+            ensure!(socket.write(&frame)? == bytes, "a partial write");
         }
     }
     println!("{}", (cpu() - before).as_nanos());
     Ok(())
 }
 
-/// A socket like the server's.
+/// A socket with the options of the server.
 fn accept(listener: &TcpListener) -> anyhow::Result<TcpStream> {
     let (socket, _) = listener.accept()?;
     socket.set_nodelay(true)?;
@@ -120,7 +119,7 @@ fn accept(listener: &TcpListener) -> anyhow::Result<TcpStream> {
     Ok(socket)
 }
 
-/// The CPU time of this thread, in user and kernel mode.
+/// The CPU time of this thread in user and kernel mode.
 fn cpu() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)

@@ -1,10 +1,10 @@
-//! What the game server can do: `cargo bench --bench game`.
+//! Benchmark of the game server: `cargo bench --bench game`.
 //!
-//! Runs the binary's `game-server` alone, on a core of its own where there are two, with a new database, and loads it from
-//! this process over 127.0.0.1. It prints one Markdown table and one JSON object on stdout, and what it is doing on stderr.
-//! A wrong answer fails the run; a slow one is only told.
+//! Runs `m3a3 game-server` with a new database, on a core of its own if there are two, and sends it load from this
+//! process over 127.0.0.1. Prints a Markdown table and a JSON object on stdout, and progress on stderr. A wrong
+//! response fails the run; a missed target is only reported.
 //!
-//! Outside of `cargo bench` (`cargo test --benches`) it runs for a moment, to see that the answers are right.
+//! Outside of `cargo bench` (`cargo test --benches`) it runs briefly, to check the responses.
 
 mod bare_writes;
 mod broadcast;
@@ -20,30 +20,30 @@ use rig::Rig;
 use rig::report::Report;
 use rig::server::Server;
 
-/// What every measurement uses, and how much is measured.
+/// The rig and the sizes of the measurements.
 struct Bench {
     rig: Rig,
-    /// Sockets that are connected while scores are handed in.
+    /// Connected sockets while scores are submitted.
     sockets: usize,
-    /// Sockets that broadcasts go to, in turn.
+    /// Numbers of sockets for the broadcasts.
     broadcasts: [usize; 3],
-    /// How often a broadcast reaches a socket, over all broadcasts to one number of sockets.
+    /// Deliveries for each number of sockets.
     deliveries: usize,
-    /// Between two of them.
+    /// Between two broadcasts.
     pause: Duration,
-    /// Players that a Redis which came back empty is filled with.
+    /// Players of the refill of an empty Redis.
     players: i64,
 }
 
 impl Bench {
-    /// For figures: some minutes.
+    /// For measurements: several minutes.
     fn full() -> anyhow::Result<Self> {
         let rig = Rig::new(Duration::from_secs(1), Duration::from_secs(5))?;
         let (broadcasts, pause) = ([1_000, 5_000, 10_000], Duration::from_millis(100));
         Ok(Self { rig, sockets: 200, broadcasts, deliveries: 300_000, pause, players: 1_000_000 })
     }
 
-    /// To see that the answers are right.
+    /// To check the responses.
     fn brief() -> anyhow::Result<Self> {
         let rig = Rig::new(Duration::from_millis(50), Duration::from_millis(100))?;
         let (broadcasts, pause) = ([1, 10, 50], Duration::from_millis(1));
@@ -52,8 +52,8 @@ impl Bench {
 }
 
 fn main() -> anyhow::Result<()> {
-    if let Some(written) = bare_writes::run_if_told() {
-        return written;
+    if let Some(result) = bare_writes::run_if_writer() {
+        return result;
     }
     let bench = if rig::is_for_figures() { Bench::full()? } else { Bench::brief()? };
     let mut report = Report::new(&bench.rig.cores);
@@ -63,7 +63,7 @@ fn main() -> anyhow::Result<()> {
     report.print()
 }
 
-/// Starts a game server on the installation called `name`, a new one the first time.
+/// Starts a game server on the installation `name`, which is created the first time.
 fn game_server(bench: &Bench, name: &str) -> anyhow::Result<Server> {
     Server::start(&bench.rig, name, "game-server", &[])
 }

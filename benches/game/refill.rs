@@ -1,4 +1,4 @@
-//! A Redis that has come back empty: how long until it has every player.
+//! The refill of an empty Redis.
 
 use std::time::{Duration, Instant};
 
@@ -11,38 +11,38 @@ use super::rig::DEADLINE;
 use super::rig::report::{Report, Target};
 use super::{Bench, game_server};
 
-/// Starts a server on a database of many players and a Redis without a board.
+/// Measures the time from the start of a server with many players to a complete board in Redis.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    // A first start makes the database.
+    // The first start creates the database.
     drop(game_server(bench, "refill")?);
     let path = bench.rig.folder.path().join("refill/data/m3a3.db");
     add_players(&mut SqliteConnection::establish(&path.display().to_string())?, bench.players)?;
     let board = bench.rig.doorbell.bus.sorted_set("leaderboard");
     let total = u64::try_from(bench.players)?;
     bench.rig.generator.block_on(empty(&bench.rig.doorbell.bus))?;
-    let begun = Instant::now();
+    let start = Instant::now();
     let server = game_server(bench, "refill")?;
     bench.rig.generator.block_on(async {
         while board.page(0, 1).await?.total < total {
-            ensure!(begun.elapsed() < DEADLINE, "it is not filled in time");
+            ensure!(start.elapsed() < DEADLINE, "the refill takes too long");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         anyhow::Ok(())
     })?;
     let name = format!("An empty Redis is filled with {} players, from the start of the process", bench.players);
-    report.add(&name, "s", Some(begun.elapsed().as_secs_f64()), Some(Target::AtMost(5.0)));
+    report.add(&name, "s", Some(start.elapsed().as_secs_f64()), Some(Target::AtMost(5.0)));
     let cpu = server.usage().map(|usage| usage.cpu.as_secs_f64());
     report.add(&format!("{name}: CPU of the server"), "s", cpu, None);
     Ok(())
 }
 
-/// Leaves Redis without a player, and with a cursor of no board.
+/// Removes all players from Redis, and sets the cursor of another board.
 async fn empty(bus: &Bus) -> anyhow::Result<()> {
     let mut set = bus.guarded_set("leaderboard", "{leaderboard}:cursor");
     set.watch().await?;
     let transaction = Transaction { clear: true, ..Transaction::default() };
     let (outcome, _) = set.execute(&transaction, &LeaderboardUpdate::Other, &[]).await?;
-    ensure!(outcome == Outcome::Executed(Vec::new()), "another program moved the cursor");
+    ensure!(outcome == Outcome::Executed(Vec::new()), "another program has changed the cursor");
     Ok(())
 }
 

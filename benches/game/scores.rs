@@ -1,4 +1,4 @@
-//! `POST /score`, with sockets connected that get the updates. Every 200 must have its commit.
+//! `POST /score`, with and without connected sockets. Every 200 must have a commit.
 
 use anyhow::{Context, ensure};
 use diesel::prelude::*;
@@ -9,10 +9,10 @@ use super::rig::report::{Report, Target};
 use super::watchers::Watchers;
 use super::{Bench, game_server};
 
-/// Players that one connection scores for, in turn.
+/// Players per connection, in turn.
 const PLAYERS: usize = 256;
 
-/// Loads a new server while nobody and while some watch.
+/// Measures a new server without and with watchers.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     run(bench, report, 0, None)?;
     run(bench, report, bench.sockets, Some(Target::AtMost(0.12)))
@@ -30,7 +30,7 @@ fn run(bench: &Bench, report: &mut Report, sockets: usize, target: Option<Target
         report.add(&format!("{name}: updates delivered per score, over all sockets"), "", Some(per_score), None);
     }
     let commits = commits(&mut server.database()?)?;
-    ensure!(i64::try_from(load.total) == Ok(commits), "{} were answered, {commits} committed", load.total);
+    ensure!(i64::try_from(load.total) == Ok(commits), "{} responses, but {commits} commits", load.total);
     Ok(())
 }
 
@@ -40,8 +40,9 @@ fn commits(database: &mut SqliteConnection) -> anyhow::Result<i64> {
         #[diesel(sql_type = BigInt)]
         seq: i64,
     }
-    let commits: Commits =
-        diesel::sql_query("SELECT seq FROM leaderboard").get_result(database).context("no commits")?;
+    let commits: Commits = diesel::sql_query("SELECT seq FROM leaderboard")
+        .get_result(database)
+        .context("cannot read the number of commits")?;
     Ok(commits.seq)
 }
 

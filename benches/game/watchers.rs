@@ -1,4 +1,4 @@
-//! Watchers: Socket.IO clients over websockets, by hand, so that thousands of them cost little.
+//! Watchers: minimal Socket.IO clients over websockets, so that thousands of them cost little.
 
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 
 use super::rig::DEADLINE;
 
-/// How many connections are opened at the same time.
-const OPENING: usize = 128;
+/// Connections that are opened concurrently.
+const MAX_CONCURRENT: usize = 128;
 const HANDSHAKE: &[u8] = b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: 127.0.0.1\r\n\
     Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
     Sec-WebSocket-Key: AAECAwQFBgcICQoLDA0ODw==\r\n\r\n";
@@ -28,76 +28,79 @@ const PONG: &[u8] = b"\x81\x81\0\0\0\x003";
 const UPDATE: &[u8] = b"42[\"update_leaderboard\",";
 const CURRENT: &[u8] = b"42[\"current_leaderboard\",";
 
-/// Connected watchers, each read by a task of its own until this is dropped.
+/// Connected watchers. Each is read by a task until this is dropped.
 pub struct Watchers {
     reading: JoinSet<anyhow::Result<()>>,
-    /// Updates that have come, over all.
+    /// The number of received updates.
     updates: Arc<AtomicU64>,
-    /// When the awaited mark came, once for each watcher.
+    /// The arrival of the expected score at each watcher.
     arrivals: mpsc::UnboundedReceiver<Instant>,
-    mark: Arc<AtomicU64>,
+    expected: Arc<AtomicU64>,
     count: usize,
 }
 
 impl Watchers {
-    /// Connects so many, and waits until each has got its first board.
+    /// Connects watchers, and waits for their first boards.
     pub async fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
-        let opened = stream::iter(0..count).map(|_| Watcher::open(address)).buffer_unordered(OPENING).try_collect();
+        let opened =
+            stream::iter(0..count).map(|_| Watcher::open(address)).buffer_unordered(MAX_CONCURRENT).try_collect();
         Ok(Self::start(opened.await?))
     }
 
-    /// Connects so many to something that sends updates at once and without being asked.
+    /// Connects watchers to a server that sends updates without a handshake.
     pub async fn connect_bare(address: SocketAddr, count: usize) -> anyhow::Result<Self> {
-        let opened = stream::iter(0..count).map(|_| Watcher::connect(address)).buffer_unordered(OPENING).try_collect();
+        let opened =
+            stream::iter(0..count).map(|_| Watcher::connect(address)).buffer_unordered(MAX_CONCURRENT).try_collect();
         Ok(Self::start(opened.await?))
     }
 
     fn start(opened: Vec<Watcher>) -> Self {
-        let (updates, mark) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (updates, expected) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let (mut reading, count) = (JoinSet::new(), opened.len());
         for watcher in opened {
-            reading.spawn(watcher.watch(Arc::clone(&updates), Arc::clone(&mark), arrived.clone()));
+            reading.spawn(watcher.watch(Arc::clone(&updates), Arc::clone(&expected), arrived.clone()));
         }
-        Self { reading, updates, arrivals, mark, count }
+        Self { reading, updates, arrivals, expected, count }
     }
 
-    /// Closes their sockets, which takes until the end of this: so many open files may be needed again.
+    /// Closes all sockets before it returns, because the next measurement needs the open files.
     pub async fn close(mut self) {
         self.reading.shutdown().await;
     }
 
-    /// How many updates have come, over all.
+    /// The number of received updates.
     pub fn updates(&self) -> u64 {
         self.updates.load(Ordering::Relaxed)
     }
 
-    /// From now on, every watcher tells when it has got an update whose first score is this.
-    pub fn look_for(&self, score: u64) {
-        self.mark.store(score, Ordering::Relaxed);
+    /// Sets the expected first score. Each watcher reports its arrival once.
+    pub fn expect(&self, score: u64) {
+        self.expected.store(score, Ordering::Relaxed);
     }
 
-    /// Waits until every watcher has told, and returns how long after `since` each did.
+    /// Waits for the arrival at every watcher. Returns the latencies since `since`.
     pub async fn arrivals(&mut self, since: Instant) -> anyhow::Result<Vec<Duration>> {
         let mut latencies = Vec::with_capacity(self.count);
         while latencies.len() < self.count {
             let arrival = tokio::time::timeout(DEADLINE, self.arrivals.recv()).await;
-            let arrival = arrival.with_context(|| format!("{} of {} got it", latencies.len(), self.count))?;
-            latencies.push(arrival.context("the watchers are gone")?.duration_since(since));
+            let arrival =
+                arrival.with_context(|| format!("{} of {} watchers received it", latencies.len(), self.count))?;
+            latencies.push(arrival.context("the watchers have ended")?.duration_since(since));
         }
         Ok(latencies)
     }
 }
 
-/// The frame that a new watcher gets when this has happened, as it comes.
+/// The frame of the next update after an action.
 pub async fn next_update(
     address: SocketAddr,
-    happening: impl Future<Output = anyhow::Result<()>>,
+    action: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<Vec<u8>> {
     let mut watcher = Watcher::open(address).await?;
-    happening.await?;
+    action.await?;
     loop {
-        if let Some(payload) = whole_frame(&watcher.received)? {
+        if let Some(payload) = complete_frame(&watcher.received)? {
             let frame: Vec<u8> = watcher.received.drain(..payload.end).collect();
             if frame[payload].starts_with(UPDATE) {
                 return Ok(frame);
@@ -150,21 +153,21 @@ impl Watcher {
     async fn watch(
         mut self,
         updates: Arc<AtomicU64>,
-        mark: Arc<AtomicU64>,
+        expected: Arc<AtomicU64>,
         arrived: mpsc::UnboundedSender<Instant>,
     ) -> anyhow::Result<()> {
-        let mut told = 0;
+        let mut reported = 0;
         loop {
             self.read().await?;
-            let (wanted, mut came, mut pinged, mut found) = (mark.load(Ordering::Relaxed), 0, false, false);
+            let (wanted, mut received, mut pinged, mut found) = (expected.load(Ordering::Relaxed), 0, false, false);
             self.frames(|payload| {
-                came += u64::from(payload.starts_with(UPDATE));
+                received += u64::from(payload.starts_with(UPDATE));
                 pinged |= payload == PING;
                 found |= first_score(payload) == Some(wanted);
             })?;
-            updates.fetch_add(came, Ordering::Relaxed);
-            if found && told != wanted {
-                told = wanted;
+            updates.fetch_add(received, Ordering::Relaxed);
+            if found && reported != wanted {
+                reported = wanted;
                 let _ = arrived.send(Instant::now());
             }
             if pinged {
@@ -180,10 +183,10 @@ impl Watcher {
         Ok(())
     }
 
-    /// Takes the whole frames that have come.
+    /// Takes the complete frames from the buffer.
     fn frames(&mut self, mut each: impl FnMut(&[u8])) -> anyhow::Result<()> {
         let mut at = 0;
-        while let Some(frame) = whole_frame(&self.received[at..])? {
+        while let Some(frame) = complete_frame(&self.received[at..])? {
             each(&self.received[at + frame.start..at + frame.end]);
             at += frame.end;
         }
@@ -192,10 +195,10 @@ impl Watcher {
     }
 }
 
-/// Where the first frame's payload is; `None` until all of it is there.
-fn whole_frame(received: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
+/// The range of the payload of the first frame; `None` while it is incomplete.
+fn complete_frame(received: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
     let (Some(first), Some(second)) = (received.first(), received.get(1)) else { return Ok(None) };
-    ensure!(*first == 0x81 && *second < 127, "a frame {first:02x} {second:02x} that is no short text");
+    ensure!(*first == 0x81 && *second < 127, "a frame {first:02x} {second:02x} is not a short text frame");
     let frame = match (second, received.get(2..4)) {
         (126, None) => return Ok(None),
         (126, Some(length)) => 4..4 + usize::from(u16::from_be_bytes([length[0], length[1]])),
@@ -204,13 +207,13 @@ fn whole_frame(received: &[u8]) -> anyhow::Result<Option<Range<usize>>> {
     Ok((received.len() >= frame.end).then_some(frame))
 }
 
-/// The first score on a board, if it is whole.
+/// The first score of a board; `None` if it is not an integer.
 fn first_score(payload: &[u8]) -> Option<u64> {
     let board = payload.strip_prefix(UPDATE)?;
     std::str::from_utf8(&board[score_at(board)?]).ok()?.parse().ok()
 }
 
-/// Where the first score's digits are.
+/// The range of the digits of the first score.
 pub fn score_at(board: &[u8]) -> Option<Range<usize>> {
     let at = board.windows(8).position(|window| window == b"\"score\":")? + 8;
     let digits = board[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! The clients: they upload, poll, score and order, and keep what was answered.
+//! The clients: they upload, poll, score and order, and record the responses.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Cursor;
@@ -13,48 +13,48 @@ use tokio_util::sync::CancellationToken;
 
 use crate::seed::Random;
 
-/// How long a request may take; a stopped process answers after that or never.
+/// A stopped process does not respond in time.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(8);
-/// The wait between two operations of a client.
+/// Between two operations of a client.
 const PAUSE_MS: (u64, u64) = (20, 160);
-/// Of so many uploads one is cut off.
+/// One in this many uploads is truncated.
 const BAD_EVERY: u64 = 10;
 
 /// An upload that was answered with 200.
 #[derive(Debug, Clone)]
 pub struct Uploaded {
     pub job: String,
-    /// Whether no thumbnail can be made of it.
+    /// Whether the image is invalid.
     pub is_bad: bool,
-    /// How a poll said that it ended.
+    /// The final status in the response to a poll.
     pub polled: Option<String>,
 }
 
-/// What points may have come to.
+/// Points that were added to a player.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Points {
     /// Answered with 200.
     pub answered: i64,
-    /// The answer was lost: they may count or not.
+    /// Without a response, so that they may count or not.
     pub unknown: i64,
 }
 
-/// Everything that was answered.
+/// All responses.
 #[derive(Debug, Default)]
 pub struct Answered {
     pub uploads: Vec<Uploaded>,
     pub orders: Vec<String>,
-    /// Players whose score was set, each once.
+    /// Players whose score was set once.
     pub set: Vec<(String, f64)>,
     /// Players to whom points were added.
     pub added: HashMap<String, Points>,
-    /// Players who keep their best: the best that was answered, and the best that was sent.
+    /// The highest acknowledged and the highest sent score of players with the mode "best".
     pub best: HashMap<String, (i64, i64)>,
-    /// How many requests were not answered with 200, by what they were answered with.
+    /// The number of other responses, by status or error.
     pub refused: BTreeMap<String, u64>,
 }
 
-/// What the clients share.
+/// Shared by all clients.
 #[derive(Clone)]
 pub struct Clients {
     pub http: reqwest::Client,
@@ -65,13 +65,11 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Clients of these servers, until `stop`.
     pub fn new(api: &[String], game: &[String], stop: CancellationToken) -> Self {
         let http = reqwest::Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build().unwrap();
         Self { http, answered: Arc::default(), api: api.to_vec(), game: game.to_vec(), stop }
     }
 
-    /// Starts all of them.
     pub fn start(&self, seed: u64) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
         for client in 0..2 {
@@ -91,13 +89,13 @@ impl Clients {
                 break;
             }
             let is_bad = random.between(0, BAD_EVERY) == 0;
-            let picture = picture(client * 1_000_000 + number, is_bad);
-            // With a key the client tries until it is answered; the key makes that one image.
+            let image = image(client * 1_000_000 + number, is_bad);
+            // With a key the client retries until it gets a response; the key prevents duplicates.
             let key = (random.between(0, 2) == 0).then(|| format!("upload-{client}-{number}"));
             let user = random.between(1, 50);
             loop {
                 let url = random.one_of(&self.api).clone();
-                if let Some((job, status_url)) = self.upload(&url, user, &picture, key.as_deref()).await {
+                if let Some((job, status_url)) = self.upload(&url, user, &image, key.as_deref()).await {
                     let at = {
                         let mut answered = self.answered.lock().unwrap();
                         answered.uploads.push(Uploaded { job, is_bad, polled: None });
@@ -118,8 +116,8 @@ impl Clients {
         while polls.join_next().await.is_some() {}
     }
 
-    async fn upload(&self, url: &str, user: u64, picture: &[u8], key: Option<&str>) -> Option<(String, String)> {
-        let part = Part::bytes(picture.to_vec()).file_name("picture.jpg");
+    async fn upload(&self, url: &str, user: u64, image: &[u8], key: Option<&str>) -> Option<(String, String)> {
+        let part = Part::bytes(image.to_vec()).file_name("picture.jpg");
         let form = Form::new().text("userId", user.to_string()).part("image", part);
         let mut request = self.http.post(format!("{url}/enqueue")).multipart(form);
         if let Some(key) = key {
@@ -129,8 +127,8 @@ impl Clients {
         Some((answer["jobId"].as_str()?.to_owned(), answer["statusUrl"].as_str()?.to_owned()))
     }
 
-    /// Polls until the upload has ended, or until a poll is not answered. A poll that was held for its time is answered
-    /// with 408 and `pending`.
+    /// Polls until the job has finished or a poll fails. The response to a held poll that times out is 408 with
+    /// `pending`.
     async fn poll(self, at: usize, url: String) {
         while let Ok(response) = self.http.get(&url).send().await
             && let Ok(answer) = response.json::<Value>().await
@@ -155,7 +153,7 @@ impl Clients {
             let url = random.one_of(&self.game).clone();
             match random.between(0, 3) {
                 0 => {
-                    // Higher with each, so that the top ten change. Tried until it is answered: that changes nothing.
+                    // Increasing, so that the top ten change. Retried until there is a response, which is idempotent.
                     let (name, score) = (format!("set-{client}-{number}"), number as f64 * 10.0 + 0.5);
                     let mut url = url;
                     while !self.score(&url, &name, "set", score).await {
@@ -167,7 +165,7 @@ impl Clients {
                     self.answered.lock().unwrap().set.push((name, score));
                 }
                 1 => {
-                    // Until it is answered it may count or not.
+                    // Without a response it may count or not.
                     self.answered.lock().unwrap().added.entry(adder.clone()).or_default().unknown += 1;
                     if self.score(&url, &adder, "add", 1.0).await {
                         let mut answered = self.answered.lock().unwrap();
@@ -195,7 +193,7 @@ impl Clients {
         for number in 0_u64.. {
             let order = format!("order-{number}");
             let body = json!({ "orderId": order, "userId": random.between(1, 50).to_string() });
-            // The same order again is no other order.
+            // Retries are idempotent.
             loop {
                 if !self.pause(&mut random).await {
                     return;
@@ -209,31 +207,31 @@ impl Clients {
         }
     }
 
-    /// The body of an answer with 200.
+    /// The body of a response with status 200.
     async fn answer(&self, request: reqwest::RequestBuilder) -> Option<Value> {
         let refused = match request.send().await {
             Ok(response) if response.status() == 200 => match response.json().await {
                 Ok(body) => return Some(body),
-                Err(_) => "cut off".to_owned(),
+                Err(_) => "connection lost".to_owned(),
             },
             Ok(response) => response.status().as_u16().to_string(),
-            Err(error) if error.is_connect() => "nobody listens".to_owned(),
-            Err(error) if error.is_timeout() => "no answer in time".to_owned(),
-            Err(_) => "cut off".to_owned(),
+            Err(error) if error.is_connect() => "connection refused".to_owned(),
+            Err(error) if error.is_timeout() => "timeout".to_owned(),
+            Err(_) => "connection lost".to_owned(),
         };
         *self.answered.lock().unwrap().refused.entry(refused).or_default() += 1;
         None
     }
 
-    /// Waits a little; whether to go on.
+    /// Waits a little. Returns false after the stop.
     async fn pause(&self, random: &mut Random) -> bool {
         let pause = Duration::from_millis(random.between(PAUSE_MS.0, PAUSE_MS.1));
         self.stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_some()
     }
 }
 
-/// A small picture unlike any other; a bad one is cut off.
-fn picture(number: u64, is_bad: bool) -> Vec<u8> {
+/// A small unique image; an invalid one is truncated.
+fn image(number: u64, is_bad: bool) -> Vec<u8> {
     let mut noise = Random::new(number, 7);
     let mut bytes = Cursor::new(Vec::new());
     let pixels = RgbImage::from_fn(64, 48, |x, y| {

@@ -1,4 +1,4 @@
-//! The processes: real ones of the built binary, each on a port of its own, started again whenever they end.
+//! The processes: the built binary, each with a port of its own, restarted whenever they exit.
 
 use std::fmt;
 use std::fs::File;
@@ -11,14 +11,14 @@ use crate::clock::Clock;
 use crate::harness::binary::Workdir;
 use crate::harness::ports::free_address;
 
-/// The lease of jobs; processes are stopped for longer.
+/// The lease of jobs. SIGSTOP lasts longer.
 pub const LEASE_SECONDS: u64 = 3;
 const SIGTERM: i32 = 15;
 const SIGKILL: i32 = 9;
-/// How soon a process that has ended is started again, as by a service manager.
-const RESTART_AFTER: Duration = Duration::from_millis(500);
+/// Like a service manager.
+const RESTART_DELAY: Duration = Duration::from_millis(500);
 
-/// What every process is started with.
+/// The common settings of all processes.
 pub struct Installation {
     pub dir: Workdir,
     pub logs: PathBuf,
@@ -27,12 +27,11 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// An installation with these settings.
     pub fn new(dir: Workdir, logs: PathBuf, settings: Vec<String>, clock: Option<Clock>) -> Self {
         Self { dir, logs, settings, clock }
     }
 
-    /// A subcommand by the right clock.
+    /// A subcommand with the system clock.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.dir.command(args);
         for setting in &self.settings {
@@ -41,18 +40,16 @@ impl Installation {
         command
     }
 
-    /// The clock that can jump.
     pub fn clock(&self) -> Option<&Clock> {
         self.clock.as_ref()
     }
 
-    /// The database file.
     pub fn database(&self) -> PathBuf {
         self.dir.path().join("data/m3a3.db")
     }
 }
 
-/// An end that no fault explains.
+/// An exit without a fault.
 #[derive(Debug)]
 pub struct Crash {
     node: String,
@@ -60,8 +57,8 @@ pub struct Crash {
 }
 
 impl Crash {
-    /// Whether no process may ever end like this: by a signal (abort, segmentation fault), or by a panic. SIGTERM ends a
-    /// process that has not come to install its handlers yet.
+    /// Whether the exit is an error: by a signal (abort, segmentation fault), or by a panic. SIGTERM kills a process
+    /// that has not installed its handlers yet.
     pub fn is_fatal(&self) -> bool {
         self.status.signal().is_some_and(|signal| signal != SIGTERM) || self.status.code() == Some(101)
     }
@@ -69,17 +66,17 @@ impl Crash {
 
 impl fmt::Display for Crash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ended by itself: {}", self.node, self.status)
+        write!(f, "{} exited unexpectedly: {}", self.node, self.status)
     }
 }
 
-/// A process that is started again whenever it ends.
+/// A process that is restarted whenever it exits.
 struct Node {
     name: String,
     args: Vec<String>,
     child: Option<Child>,
-    /// Whether its end was asked for.
-    is_ending: bool,
+    /// SIGTERM was sent.
+    is_terminating: bool,
     is_paused: bool,
     start_at: Instant,
 }
@@ -91,7 +88,7 @@ pub struct Cluster {
     pub crashes: Vec<Crash>,
     pub kills: usize,
     nodes: Vec<Node>,
-    /// The ids of all processes so far.
+    /// The process ids so far.
     started: Vec<u32>,
 }
 
@@ -124,26 +121,25 @@ impl Cluster {
 
     fn add(&mut self, name: String, args: &[&str]) {
         let args = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let node = Node { name, args, child: None, is_ending: false, is_paused: false, start_at: Instant::now() };
+        let node = Node { name, args, child: None, is_terminating: false, is_paused: false, start_at: Instant::now() };
         self.nodes.push(node);
     }
 
-    /// How many processes there are.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Starts whatever is to be started, and notes whatever has ended.
+    /// Records exits, and restarts processes.
     pub fn supervise(&mut self, installation: &Installation) {
         for node in &mut self.nodes {
             if let Some(child) = &mut node.child
                 && let Some(status) = child.try_wait().unwrap()
             {
-                if !node.is_ending {
+                if !node.is_terminating {
                     self.crashes.push(Crash { node: node.name.clone(), status });
-                    node.start_at = Instant::now() + RESTART_AFTER;
+                    node.start_at = Instant::now() + RESTART_DELAY;
                 } else if !status.success() {
-                    self.crashes.push(Crash { node: format!("{}, asked to end,", node.name), status });
+                    self.crashes.push(Crash { node: format!("{} after SIGTERM", node.name), status });
                 }
                 node.child = None;
             }
@@ -153,7 +149,7 @@ impl Cluster {
         }
     }
 
-    /// SIGKILL; it is started again at once.
+    /// SIGKILL, with an immediate restart.
     pub fn kill(&mut self, node: usize) {
         let node = &mut self.nodes[node];
         if let Some(mut child) = node.child.take() {
@@ -164,10 +160,10 @@ impl Cluster {
         node.is_paused = false;
     }
 
-    /// SIGTERM; it is started again when it has ended.
+    /// SIGTERM, with a restart after the exit.
     pub fn terminate(&mut self, node: usize) {
         let node = &mut self.nodes[node];
-        node.is_ending = true;
+        node.is_terminating = true;
         node.signal("TERM");
     }
 
@@ -184,7 +180,7 @@ impl Cluster {
         }
     }
 
-    /// Ends every process, and waits for the ends.
+    /// Terminates every process, and waits for the exits.
     pub fn stop(&mut self, installation: &Installation) {
         for node in 0..self.nodes.len() {
             self.resume(node);
@@ -192,9 +188,9 @@ impl Cluster {
         }
         for node in &mut self.nodes {
             let Some(mut child) = node.child.take() else { continue };
-            let asked = Instant::now();
+            let start = Instant::now();
             while child.try_wait().unwrap().is_none() {
-                if asked.elapsed() > Duration::from_secs(40) {
+                if start.elapsed() > Duration::from_secs(40) {
                     self.crashes.push(Crash { node: node.name.clone(), status: ExitStatus::from_raw(SIGKILL) });
                     let _ = child.kill();
                 }
@@ -202,7 +198,7 @@ impl Cluster {
             }
         }
         for process in self.started.drain(..) {
-            installation.clock().iter().for_each(|clock| clock.tidy(process));
+            installation.clock().iter().for_each(|clock| clock.clean_up(process));
         }
     }
 }
@@ -216,7 +212,7 @@ impl Node {
         }
         let log = log(&installation.logs, &self.name);
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        self.is_ending = false;
+        self.is_terminating = false;
         self.child.insert(command.spawn().unwrap()).id()
     }
 

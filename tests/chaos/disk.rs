@@ -1,4 +1,4 @@
-//! The disk below the data folder, which can be full, and a read transaction that stays open.
+//! A data disk that can be filled, and a long read transaction.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,23 +6,23 @@ use std::process::{Command, Stdio};
 use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 
-/// How large the disk is as long as it is not full.
+/// The size of the disk.
 const BYTES: u64 = 8 << 30;
 
-/// A small file system of its own on the data folder (tmpfs).
+/// A tmpfs on the data folder.
 pub struct Disk {
     folder: PathBuf,
 }
 
 impl Disk {
-    /// Mounts one; `None` where that is not allowed.
+    /// Mounts the tmpfs; `None` without permission.
     pub fn mount(folder: &Path) -> Option<Self> {
         let size = format!("size={BYTES},mode=0700");
         let mounted = quiet(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "m3a3-chaos"]).arg(folder));
         mounted.then(|| Self { folder: folder.to_owned() })
     }
 
-    /// Leaves no byte free: the disk becomes as small as what it holds.
+    /// Fills the disk, by shrinking it to its content.
     pub fn fill(&self) {
         for _ in 0..20 {
             let space = rustix::fs::statvfs(&self.folder).unwrap();
@@ -30,13 +30,13 @@ impl Disk {
             if self.resize(used.max(4096)) {
                 return;
             }
-            // Something was written meanwhile.
+            // Fails if the content has grown meanwhile.
         }
     }
 
-    /// Makes it large again.
+    /// Restores the size.
     pub fn free(&self) {
-        assert!(self.resize(BYTES), "the disk cannot be made large again");
+        assert!(self.resize(BYTES), "cannot restore the size of the disk");
     }
 
     fn resize(&self, bytes: u64) -> bool {
@@ -46,7 +46,7 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a process that is just ending may still have a file open.
+        // Lazily, because an exiting process may have open files.
         quiet(Command::new("umount").arg("-l").arg(&self.folder));
     }
 }
@@ -61,7 +61,7 @@ pub struct LongReader {
 }
 
 impl LongReader {
-    /// Opens one; `None` when the database cannot be read just now.
+    /// Starts the transaction; `None` if the database cannot be read.
     pub fn open(database: &Path) -> Option<Self> {
         let mut connection = SqliteConnection::establish(database.to_str()?).ok()?;
         let begin = "PRAGMA busy_timeout = 5000; BEGIN; SELECT count(*) FROM jobs;";

@@ -1,11 +1,13 @@
-//! Permanent proof: real processes and a real Redis under a seeded schedule of faults, while clients use them. Once
-//! everything is quiet, nothing that was answered with 200 may be missing.
+//! Chaos test: real processes and a real Redis under a seeded schedule of faults, while clients send requests. After
+//! the faults have ended and all jobs have finished, no request that was answered with 200 may be lost.
 //!
-//! `cargo test --test chaos` runs a short schedule. `M3A3_TEST_CHAOS_SEED` and `M3A3_TEST_CHAOS_SECONDS` make it another or a longer
-//! one; a seed gives the same schedule and the same clients every time, on machines that allow the same faults.
+//! `cargo test --test chaos` runs a short schedule. `M3A3_TEST_CHAOS_SEED` and `M3A3_TEST_CHAOS_SECONDS` select another
+//! or a longer one. A seed always produces the same schedule and the same clients, on machines that support the same
+//! faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "all of this is tests, which may fail so")]
 
+mod checks;
 mod clients;
 mod clock;
 mod cluster;
@@ -19,7 +21,6 @@ mod redis;
 mod run;
 mod schedule;
 mod seed;
-mod verdict;
 mod watchers;
 
 use std::path::PathBuf;
@@ -43,7 +44,7 @@ use crate::watchers::Watcher;
 
 const SECONDS: u64 = 20;
 const SEED: u64 = 1;
-/// How many faults a failing run shows.
+/// The most errors that a failing run prints.
 const MAX_SHOWN: usize = 60;
 
 fn number(variable: &str) -> Option<u64> {
@@ -51,16 +52,16 @@ fn number(variable: &str) -> Option<u64> {
     Some(value.parse().unwrap_or_else(|_| panic!("{variable} is {value:?}, expected a number")))
 }
 
-/// What a run is made of.
+/// The parameters of a run.
 struct Plan {
     seed: u64,
     length: Duration,
-    /// Kept when the run fails.
+    /// Kept if the run fails.
     logs: PathBuf,
 }
 
 impl Plan {
-    fn of_environment() -> Self {
+    fn from_env() -> Self {
         let seed = match std::env::var("M3A3_TEST_CHAOS_SEED").as_deref() {
             Ok("random") => rand::random_range(0..1_000_000),
             _ => number("M3A3_TEST_CHAOS_SEED").unwrap_or(SEED),
@@ -74,7 +75,7 @@ impl Plan {
 }
 
 impl Plan {
-    /// The command that runs the same again.
+    /// The command that repeats the run.
     fn replay(&self) -> String {
         let kept = ["M3A3_TEST_CHAOS_FAULTS", "M3A3_TEST_REDIS"].into_iter();
         let kept = kept.filter_map(|name| Some(format!("{name}={} ", std::env::var(name).ok()?))).collect::<String>();
@@ -85,7 +86,7 @@ impl Plan {
     }
 }
 
-/// Builds the world, and says which faults it allows.
+/// Creates the world. Returns it with the faults that it supports.
 async fn build(plan: &Plan, receiver: &Receiver) -> (World, Vec<Family>) {
     let dir = Workdir::new();
     let data = dir.path().join("data");
@@ -95,7 +96,7 @@ async fn build(plan: &Plan, receiver: &Receiver) -> (World, Vec<Family>) {
     let disk = Disk::mount(&data);
     match &disk {
         Some(_) => families.push(Family::FullDisk),
-        None => eprintln!("chaos: no tmpfs can be mounted (root may): NO FULL DISK in this run"),
+        None => eprintln!("chaos: cannot mount a tmpfs (requires root): NO FULL DISK in this run"),
     }
     let clock = Clock::install(&plan.logs);
     match &clock {
@@ -105,7 +106,9 @@ async fn build(plan: &Plan, receiver: &Receiver) -> (World, Vec<Family>) {
     let redis = Redis::start(&plan.logs).await;
     families.extend(redis.families());
     if let Redis::Embedded(_) = redis {
-        eprintln!("chaos: on the embedded broker: NO SNAPSHOTS, NO FAIL-OVERS, NO REFUSALS of Redis in this run");
+        eprintln!(
+            "chaos: with the embedded broker: NO SNAPSHOTS, NO FAILOVERS, NO REJECTED WRITES of Redis in this run"
+        );
     }
     if let Ok(only) = std::env::var("M3A3_TEST_CHAOS_FAULTS") {
         families.retain(|family| only.split(',').any(|name| format!("{family:?}") == name.trim()));
@@ -131,10 +134,10 @@ async fn build(plan: &Plan, receiver: &Receiver) -> (World, Vec<Family>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_was_answered_is_lost_whatever_fails() {
-    // The client asks for a provider although it talks plain HTTP here.
+async fn no_acknowledged_request_is_lost_under_faults() {
+    // The client requires a provider, although it only uses HTTP here.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let plan = Plan::of_environment();
+    let plan = Plan::from_env();
     let receiver = Receiver::start();
     let (world, families) = build(&plan, &receiver).await;
     let steps = schedule(plan.seed, plan.length, world.cluster.len(), &families);
@@ -147,22 +150,22 @@ async fn nothing_that_was_answered_is_lost_whatever_fails() {
         steps.len(),
         plan.logs.display()
     );
-    let (faults, report) = perform(&plan, world, &receiver, steps).await;
+    let (errors, report) = run_plan(&plan, world, &receiver, steps).await;
     println!("{report}");
     assert!(
-        faults.is_empty(),
-        "{} faults; replay with: {}\nlogs and database: {}\n{}{}",
-        faults.len(),
+        errors.is_empty(),
+        "{} errors; replay with: {}\nlogs and database: {}\n{}{}",
+        errors.len(),
         plan.replay(),
         plan.logs.display(),
-        faults.iter().take(MAX_SHOWN).map(|fault| format!("{fault}\n")).collect::<String>(),
-        if faults.len() > MAX_SHOWN { format!("and {} more", faults.len() - MAX_SHOWN) } else { String::new() },
+        errors.iter().take(MAX_SHOWN).map(|error| format!("{error}\n")).collect::<String>(),
+        if errors.len() > MAX_SHOWN { format!("and {} more", errors.len() - MAX_SHOWN) } else { String::new() },
     );
     let _ = std::fs::remove_dir_all(&plan.logs);
 }
 
-/// Runs everything, and says what is wrong, and in a line what happened.
-async fn perform(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step>) -> (Vec<String>, String) {
+/// Runs everything. Returns the errors, and a summary in one line.
+async fn run_plan(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step>) -> (Vec<String>, String) {
     let (api, game) = (world.cluster.api.clone(), world.cluster.game.clone());
     let stop = CancellationToken::new();
     let clients = Clients::new(&api, &game, stop.clone());
@@ -175,44 +178,44 @@ async fn perform(plan: &Plan, world: World, receiver: &Receiver, steps: Vec<Step
     let world = tokio::task::spawn_blocking(move || world.run(&steps)).await.unwrap();
     stop.cancel();
     let (world, ()) = supervised(world, async { while tasks.join_next().await.is_some() {} }).await;
-    let healed = Instant::now();
+    let faults_ended = Instant::now();
 
     let answered = std::mem::take(&mut *clients.answered.lock().unwrap());
     let installation = Arc::clone(&world.installation);
     let redis = world.redis.address();
-    let (mut world, mut faults) = supervised(world, async {
-        let mut faults = verdict::until_quiet(&installation).await;
-        faults.extend(verdict::lost(&installation, &answered, receiver).await);
-        faults.extend(verdict::misunderstood(&answered));
-        faults.extend(verdict::unproven(&answered));
-        faults.extend(verdict::given_up(&installation, &answered));
-        faults.extend(verdict::doubled(&installation));
-        faults.extend(verdict::board_differences(&installation, |command| redis::ask(redis, command)).await);
-        faults.extend(verdict::blind_watchers(&clients.http, &watchers).await);
-        faults
+    let (mut world, mut errors) = supervised(world, async {
+        let mut errors = checks::until_jobs_finished(&installation).await;
+        errors.extend(checks::lost_requests(&installation, &answered, receiver).await);
+        errors.extend(checks::client_errors(&answered));
+        errors.extend(checks::kinds_without_success(&answered));
+        errors.extend(checks::dead_jobs(&installation, &answered));
+        errors.extend(checks::duplicate_images(&installation));
+        errors.extend(checks::board_differences(&installation, |command| redis::ask(redis, command)).await);
+        errors.extend(checks::stale_watchers(&clients.http, &watchers).await);
+        errors
     })
     .await;
-    let settled = healed.elapsed();
+    let settled = faults_ended.elapsed();
     world.cluster.stop(&world.installation);
-    faults.extend(verdict::panics(&world.installation));
-    faults.extend(verdict::audit(&world.installation));
+    errors.extend(checks::panics(&world.installation));
+    errors.extend(checks::audit(&world.installation));
     for crash in &world.cluster.crashes {
         match crash.is_fatal() {
-            true => faults.push(format!("CRASH {crash}")),
+            true => errors.push(format!("CRASH {crash}")),
             false => println!("chaos: {crash}"),
         }
     }
-    if !faults.is_empty() {
+    if !errors.is_empty() {
         keep_database(&world.installation);
     }
-    (faults, described(&answered, &world.cluster, settled))
+    (errors, summary(&answered, &world.cluster, settled))
 }
 
-fn described(answered: &Answered, cluster: &Cluster, settled: Duration) -> String {
+fn summary(answered: &Answered, cluster: &Cluster, settled: Duration) -> String {
     let added: i64 = answered.added.values().map(|points| points.answered).sum();
     format!(
         "chaos: {} uploads, {} scores set, {added} added, {} orders answered with 200; others: {:?}; \
-         {} kills, {} ends by themselves; quiet after {:.1} s",
+         {} kills, {} unexpected exits; finished after {:.1} s",
         answered.uploads.len(),
         answered.set.len(),
         answered.orders.len(),
@@ -223,15 +226,15 @@ fn described(answered: &Answered, cluster: &Cluster, settled: Duration) -> Strin
     )
 }
 
-/// Lets the processes be supervised while something is awaited.
+/// Supervises the processes while awaiting a future.
 async fn supervised<T>(world: World, awaited: impl Future<Output = T>) -> (World, T) {
-    let goes_on = Arc::new(AtomicBool::new(true));
+    let is_running = Arc::new(AtomicBool::new(true));
     let supervision = {
-        let goes_on = Arc::clone(&goes_on);
-        tokio::task::spawn_blocking(move || world.supervise_while(|| goes_on.load(Ordering::SeqCst)))
+        let is_running = Arc::clone(&is_running);
+        tokio::task::spawn_blocking(move || world.supervise_while(|| is_running.load(Ordering::SeqCst)))
     };
     let value = awaited.await;
-    goes_on.store(false, Ordering::SeqCst);
+    is_running.store(false, Ordering::SeqCst);
     (supervision.await.unwrap(), value)
 }
 

@@ -1,4 +1,4 @@
-//! A TCP proxy before Redis, through which every connection of m3a3 goes.
+//! A TCP proxy for all connections to Redis.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// How connections fare.
+/// The treatment of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Everything gets through at once.
+    /// Forward without delay.
     Pass,
-    /// Each chunk takes so many milliseconds, in both directions.
+    /// Delay each chunk by so many milliseconds, in both directions.
     Delay(u64),
-    /// Connections are broken, and new ones too.
+    /// Close connections, and reject new ones.
     Refuse,
-    /// Connections stay, but nothing gets through until the mode ends.
+    /// Keep connections open, but forward nothing until the mode ends.
     Silent,
-    /// Commands reach Redis, but replies are lost; then the connections break.
+    /// Forward commands and drop replies, then close the connections.
     NoReplies,
 }
 
@@ -27,11 +27,11 @@ pub enum Mode {
 struct State {
     mode: Mode,
     target: SocketAddr,
-    /// Connections of an earlier epoch are broken.
+    /// Connections of an earlier epoch are closed.
     epoch: u64,
 }
 
-/// The proxy; it ends with the runtime.
+/// The proxy, which ends with the runtime.
 pub struct Proxy {
     pub address: SocketAddr,
     state: watch::Sender<State>,
@@ -52,17 +52,17 @@ impl Proxy {
         Self { address, state }
     }
 
-    /// Changes how connections fare.
+    /// Changes the mode.
     pub fn set(&self, mode: Mode) {
         self.state.send_modify(|state| {
-            // What was lost on them must not be followed by what comes later.
-            let breaks = mode == Mode::Refuse || state.mode == Mode::NoReplies;
-            state.epoch += u64::from(breaks);
+            // After lost replies, later replies on the same connection would be misattributed.
+            let closes = mode == Mode::Refuse || state.mode == Mode::NoReplies;
+            state.epoch += u64::from(closes);
             state.mode = mode;
         });
     }
 
-    /// Sends connections there from now on, and breaks those to elsewhere.
+    /// Changes the target, and closes connections to another one.
     pub fn target(&self, target: SocketAddr) {
         self.state.send_modify(|state| {
             state.epoch += u64::from(state.target != target);

@@ -1,4 +1,4 @@
-//! The receiver of webhooks: it counts deliveries, and refuses some of them at first.
+//! The receiver of webhooks: counts deliveries, and rejects some first attempts.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 type Deliveries = Mutex<HashMap<String, u64>>;
 
-/// A running receiver; it ends with the process.
+/// A running receiver, which ends with the process.
 pub struct Receiver {
     pub url: String,
     deliveries: Arc<Deliveries>,
@@ -31,7 +31,7 @@ impl Receiver {
         Self { url: format!("http://{}/hooks", started.recv().unwrap()), deliveries }
     }
 
-    /// How often an order was delivered and accepted.
+    /// The number of accepted deliveries of an order.
     pub fn accepted(&self, order: &str) -> u64 {
         self.deliveries.lock().unwrap().get(order).copied().unwrap_or(0)
     }
@@ -40,12 +40,11 @@ impl Receiver {
 async fn receive(body: web::Bytes, deliveries: web::Data<Deliveries>) -> HttpResponse {
     let Ok(body) = serde_json::from_slice::<Value>(&body) else { return HttpResponse::BadRequest().finish() };
     let Some(order) = body["metadata"]["order_id"].as_str() else { return HttpResponse::BadRequest().finish() };
-    // The first delivery of some orders is refused.
-    let is_refused = order.ends_with('7') && {
+    let is_rejected = order.ends_with('7') && {
         let tried = format!("tried {order}");
         deliveries.lock().unwrap().insert(tried, 1).is_none()
     };
-    if is_refused {
+    if is_rejected {
         return HttpResponse::ServiceUnavailable().finish();
     }
     *deliveries.lock().unwrap().entry(order.to_owned()).or_default() += 1;

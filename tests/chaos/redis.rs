@@ -1,4 +1,4 @@
-//! The Redis behind the proxy: a redis-server with a replica, or where none is installed the embedded broker.
+//! The Redis behind the proxy: a redis-server with a replica, or the embedded broker.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -23,7 +23,7 @@ pub enum Redis {
 }
 
 impl Redis {
-    /// Starts it. `M3A3_TEST_REDIS` decides which; when it is unset, redis-server is used where it is installed.
+    /// Starts the Redis that `M3A3_TEST_REDIS` selects. The default is redis-server, if installed.
     pub async fn start(folder: &Path) -> Self {
         let installed = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
         match std::env::var("M3A3_TEST_REDIS").as_deref() {
@@ -36,7 +36,7 @@ impl Redis {
         }
     }
 
-    /// The faults that it can have.
+    /// The supported faults.
     pub fn families(&self) -> Vec<Family> {
         let mut families = vec![Family::RedisEmpty, Family::ForeignWrite];
         if let Self::Pair(_) = self {
@@ -50,7 +50,7 @@ impl Redis {
         families
     }
 
-    /// Where the active one listens.
+    /// The address of the active server.
     pub fn address(&self) -> SocketAddr {
         match self {
             Self::Pair(pair) => pair.servers[pair.active].address,
@@ -58,7 +58,7 @@ impl Redis {
         }
     }
 
-    /// Kills the active one.
+    /// Kills the active server.
     pub fn down(&mut self, runtime: &Handle) {
         match self {
             Self::Pair(pair) => pair.active().kill(),
@@ -66,7 +66,7 @@ impl Redis {
         }
     }
 
-    /// Starts the active one again, empty.
+    /// Restarts the active server without data.
     pub fn up_empty(&mut self, runtime: &Handle) {
         match self {
             Self::Pair(pair) => pair.active().start(None),
@@ -74,7 +74,7 @@ impl Redis {
         }
     }
 
-    /// Sends a command to the active one, its words separated by spaces; `None` when it does not answer.
+    /// Sends an inline command to the active server; `None` if there is no reply.
     pub fn ask(&self, command: &str) -> Option<String> {
         ask(self.address(), command)
     }
@@ -82,7 +82,7 @@ impl Redis {
     /// The two servers.
     ///
     /// # Panics
-    /// When this is the embedded broker: the schedule has none of these faults then.
+    /// With the embedded broker, for which the schedule has no such faults.
     pub fn pair(&mut self) -> &mut Pair {
         match self {
             Self::Pair(pair) => pair,
@@ -91,7 +91,7 @@ impl Redis {
     }
 }
 
-/// Two redis-servers, of which one is a replica of the other.
+/// Two redis-servers, one a replica of the other.
 pub struct Pair {
     servers: [Server; 2],
     active: usize,
@@ -111,34 +111,34 @@ impl Pair {
         &mut self.servers[self.active]
     }
 
-    /// Keeps what the active one holds now.
+    /// Saves a snapshot of the active server.
     pub fn keep_snapshot(&mut self) {
         let server = &self.servers[self.active];
-        // It may just be down by a fault that is about to end.
+        // The server may be down because of another fault.
         if ask(server.address, "SAVE").is_some_and(|answer| answer.starts_with("+OK")) {
             std::fs::rename(server.folder.join("dump.rdb"), &self.snapshot).unwrap();
         }
     }
 
-    /// Starts the active one again from the snapshot.
+    /// Restarts the active server with the snapshot.
     pub fn up_from_snapshot(&mut self) {
         let snapshot = self.snapshot.clone();
         self.active().start(Some(&snapshot));
     }
 
-    /// The replica stops replicating, and keeps what it has.
+    /// Stops the replication, without removing data of the replica.
     pub fn detach_replica(&mut self) {
         ask(self.servers[1 - self.active].address, "REPLICAOF NO ONE");
     }
 
-    /// Kills the active one; the replica takes over.
+    /// Kills the active server and promotes the replica.
     pub fn fail_over(&mut self) {
         self.active().kill();
         self.detach_replica();
         self.active = 1 - self.active;
     }
 
-    /// Makes the one that is not active a replica of the other.
+    /// Makes the inactive server a replica of the active one.
     pub fn attach_replica(&mut self) {
         let port = self.servers[self.active].address.port();
         let replica = &mut self.servers[1 - self.active];
@@ -148,9 +148,9 @@ impl Pair {
         ask(replica.address, &format!("REPLICAOF 127.0.0.1 {port}"));
     }
 
-    /// The active one refuses to write (NOREPLICAS), or no longer.
-    pub fn refuse(&mut self, refuses: bool) {
-        let wanted = if refuses { 7 } else { 0 };
+    /// Makes the active server reject writes (NOREPLICAS), or accept them again.
+    pub fn reject_writes(&mut self, rejects: bool) {
+        let wanted = if rejects { 7 } else { 0 };
         ask(self.servers[self.active].address, &format!("CONFIG SET min-replicas-to-write {wanted}"));
     }
 }
@@ -201,7 +201,7 @@ impl Drop for Server {
     }
 }
 
-/// Sends an inline command, and gives the first line of the answer, or the text that it announces.
+/// Sends an inline command. Returns the first line of the reply, or the content of a bulk string.
 pub fn ask(address: SocketAddr, command: &str) -> Option<String> {
     let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;

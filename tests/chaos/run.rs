@@ -1,4 +1,4 @@
-//! The run of a schedule: each action at its time, and the supervision of the processes in between.
+//! Runs a schedule: executes each action at its time, and supervises the processes in between.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::schedule::{Action, Step};
 
 const TICK: Duration = Duration::from_millis(10);
 
-/// Everything that faults happen to.
+/// Everything that is exposed to faults.
 pub struct World {
     pub cluster: Cluster,
     pub reader: Option<LongReader>,
-    /// Before the installation, whose folder it lies on.
+    /// Dropped before the installation, which contains its mount point.
     pub disk: Option<Disk>,
     pub installation: Arc<Installation>,
     pub redis: Redis,
@@ -28,7 +28,7 @@ pub struct World {
 }
 
 impl World {
-    /// Runs the schedule, on a thread of its own.
+    /// Runs the schedule. Blocks the thread.
     pub fn run(mut self, steps: &[Step]) -> Self {
         let mut journal = std::fs::File::create(self.installation.logs.join("actions.log")).unwrap();
         let started = Instant::now();
@@ -38,22 +38,22 @@ impl World {
                 std::thread::sleep(TICK.min(step.at.saturating_sub(started.elapsed())));
             }
             let _ = writeln!(journal, "{step} (at {:.3} s)", started.elapsed().as_secs_f64());
-            self.act(step.action);
+            self.execute(step.action);
         }
-        self.heal();
+        self.end_faults();
         self
     }
 
-    /// Supervises the processes for as long as `goes_on` says so.
-    pub fn supervise_while(mut self, goes_on: impl Fn() -> bool) -> Self {
-        while goes_on() {
+    /// Supervises the processes while `is_running` returns true.
+    pub fn supervise_while(mut self, is_running: impl Fn() -> bool) -> Self {
+        while is_running() {
             self.cluster.supervise(&self.installation);
             std::thread::sleep(TICK);
         }
         self
     }
 
-    fn act(&mut self, action: Action) {
+    fn execute(&mut self, action: Action) {
         match action {
             Action::Kill(node) => {
                 self.spare_unlucky_jobs();
@@ -76,7 +76,7 @@ impl World {
                 self.proxy.target(self.redis.address());
             }
             Action::RedisAttachReplica => self.redis.pair().attach_replica(),
-            Action::RedisRefuse(refuses) => self.redis.pair().refuse(refuses),
+            Action::RedisRefuse(rejects) => self.redis.pair().reject_writes(rejects),
             Action::ForeignWrite(number) => {
                 self.redis.ask(&format!("ZADD leaderboard {number} foreign-{number}"));
             }
@@ -89,18 +89,19 @@ impl World {
         }
     }
 
-    /// A job dies with its fifth worker; chance is not to make one look like an image that kills its workers.
+    /// A job is dead after its fifth crash. Waits until no job has had several random crashes, which would look like an
+    /// image that crashes its workers.
     fn spare_unlucky_jobs(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(2);
         let unlucky = "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running') AND crashes > 2";
-        while crate::verdict::count(&self.installation, unlucky) > Some(0) && Instant::now() < deadline {
+        while crate::checks::count(&self.installation, unlucky) > Some(0) && Instant::now() < deadline {
             self.cluster.supervise(&self.installation);
             std::thread::sleep(TICK);
         }
     }
 
-    /// Ends whatever fault is left. The clock stays as it is: jobs must not depend on its being set right again.
-    fn heal(&mut self) {
+    /// Ends all faults except the clock offset: jobs must not depend on a correct clock.
+    fn end_faults(&mut self) {
         self.proxy.set(Mode::Pass);
         self.disk.iter().for_each(Disk::free);
         self.reader = None;
@@ -110,7 +111,7 @@ impl World {
     }
 }
 
-/// Waits for the processes to be ready for the first time.
+/// Waits until all servers are ready.
 pub async fn until_ready(http: &reqwest::Client, urls: &[String]) {
     let deadline = Instant::now() + DEADLINE;
     for url in urls {
@@ -119,7 +120,7 @@ pub async fn until_ready(http: &reqwest::Client, urls: &[String]) {
             if ready.await.is_some_and(|body| body.contains("\"ready\"")) {
                 break;
             }
-            assert!(Instant::now() < deadline, "{url} does not get ready");
+            assert!(Instant::now() < deadline, "{url} does not become ready");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

@@ -1,10 +1,10 @@
-//! Random numbers from a seed: the same ones with every version of every library, so that a schedule can be replayed.
+//! Seeded random numbers, independent of library versions, so that a schedule can be replayed.
 
 /// A generator (SplitMix64).
 pub struct Random(u64);
 
 impl Random {
-    /// The generator of this seed for this purpose; purposes do not influence each other.
+    /// The generator for a seed and a purpose. Purposes are independent of each other.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ purpose.wrapping_mul(0xd134_2543_de82_ef95))
     }
@@ -17,12 +17,11 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `low` to below `high`.
+    /// A number in `low..high`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.number() % (high - low)
     }
 
-    /// One of these.
     pub fn one_of<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.between(0, choices.len() as u64) as usize]
     }

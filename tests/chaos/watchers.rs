@@ -1,4 +1,4 @@
-//! The watchers: they keep the last board that each server has sent them, by server-sent events and by Socket.IO.
+//! The watchers: they record the last board from each server, by server-sent events and by Socket.IO.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,19 +9,16 @@ use tokio::net::TcpStream;
 
 use crate::harness::websocket::{TEXT, event, frame, request};
 
-/// The wait before a watcher comes back.
 const RECONNECT: Duration = Duration::from_millis(200);
 
-/// One watcher.
 pub struct Watcher {
     pub name: String,
-    /// The server that it watches.
     pub url: String,
     last: Arc<Mutex<Option<Value>>>,
 }
 
 impl Watcher {
-    /// Watches a server by server-sent events.
+    /// Watches by server-sent events.
     pub fn of_feed(url: &str) -> Self {
         let watcher = Self { name: format!("feed of {url}"), url: url.to_owned(), last: Arc::default() };
         let (url, last) = (watcher.url.clone(), Arc::clone(&watcher.last));
@@ -36,7 +33,7 @@ impl Watcher {
         watcher
     }
 
-    /// Watches a server by Socket.IO over a websocket.
+    /// Watches by Socket.IO over a websocket.
     pub fn of_socket(url: &str) -> Self {
         let watcher = Self { name: format!("socket of {url}"), url: url.to_owned(), last: Arc::default() };
         let (url, last) = (watcher.url.clone(), Arc::clone(&watcher.last));
@@ -50,7 +47,7 @@ impl Watcher {
         watcher
     }
 
-    /// The last board; `None` while it is not connected.
+    /// The last board; `None` while disconnected.
     pub fn board(&self) -> Option<Value> {
         self.last.lock().unwrap().clone()
     }
@@ -79,7 +76,7 @@ async fn follow_socket(url: &str, last: &Mutex<Option<Value>>) -> Option<()> {
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);
     }
-    // The session is opened by the first packet; then comes the namespace.
+    // The server opens the session with the first packet; then the client connects to the namespace.
     loop {
         let packet = packet(&mut stream).await?;
         match packet.as_str() {

@@ -1,4 +1,4 @@
-//! The verdict: everything that was answered with 200 is there, and all sides agree.
+//! The final checks: no acknowledged request is lost, and all views agree.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -14,10 +14,10 @@ use crate::harness::binary::Ran;
 use crate::receiver::Receiver;
 use crate::watchers::Watcher;
 
-/// How long unfinished jobs may stay as many as they are.
-const STALL: Duration = Duration::from_secs(45);
-/// How long boards and deliveries may take to converge once no job is left.
-const CONVERGE: Duration = Duration::from_secs(45);
+/// Without a decrease of the number of unfinished jobs.
+const STALL_TIMEOUT: Duration = Duration::from_secs(45);
+/// For boards and deliveries after the last job.
+const CONVERGE_TIMEOUT: Duration = Duration::from_secs(45);
 
 #[derive(QueryableByName)]
 struct Count {
@@ -47,20 +47,20 @@ fn connect(installation: &Installation) -> Option<SqliteConnection> {
     Some(connection)
 }
 
-/// A count; `None` when the database cannot be read just now.
+/// The result of a counting query; `None` if the database cannot be read.
 pub fn count(installation: &Installation, query: &str) -> Option<i64> {
     diesel::sql_query(query).get_result::<Count>(&mut connect(installation)?).ok().map(|row| row.count)
 }
 
-/// Waits until every job has ended, and says which have not where that takes too long.
-pub async fn until_quiet(installation: &Installation) -> Vec<String> {
+/// Waits until every job has finished. Returns the unfinished ones after a timeout.
+pub async fn until_jobs_finished(installation: &Installation) -> Vec<String> {
     let unfinished = "SELECT count(*) AS count FROM jobs WHERE state IN ('queued', 'running')";
     let (mut left, mut changed) = (i64::MAX, Instant::now());
     loop {
         match count(installation, unfinished) {
             Some(0) => return Vec::new(),
             Some(now) if now < left => (left, changed) = (now, Instant::now()),
-            _ if changed.elapsed() > STALL => break,
+            _ if changed.elapsed() > STALL_TIMEOUT => break,
             _ => {}
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -70,20 +70,20 @@ pub async fn until_quiet(installation: &Installation) -> Vec<String> {
     let rows =
         connect(installation).and_then(|mut connection| diesel::sql_query(query).load::<Named>(&mut connection).ok());
     let rows = rows.unwrap_or_default().into_iter();
-    rows.map(|row| format!("STUCK {}: {} for {STALL:?}", row.name, row.value)).collect()
+    rows.map(|row| format!("STUCK {}: {} for {STALL_TIMEOUT:?}", row.name, row.value)).collect()
 }
 
-/// What of the answered requests is lost.
-pub async fn lost(installation: &Installation, answered: &Answered, receiver: &Receiver) -> Vec<String> {
+/// The acknowledged requests that were lost.
+pub async fn lost_requests(installation: &Installation, answered: &Answered, receiver: &Receiver) -> Vec<String> {
     let mut connection = connect(installation).expect("the database can be read");
     let mut lost = uploads(&mut connection, answered);
     lost.extend(scores(&mut connection, answered));
     let started = Instant::now();
     let missing = || answered.orders.iter().filter(|order| receiver.accepted(order) == 0);
-    while missing().next().is_some() && started.elapsed() < CONVERGE {
+    while missing().next().is_some() && started.elapsed() < CONVERGE_TIMEOUT {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    lost.extend(missing().map(|order| format!("LOST order {order}: its webhook has never arrived")));
+    lost.extend(missing().map(|order| format!("LOST order {order}: its webhook was not delivered")));
     lost
 }
 
@@ -134,14 +134,14 @@ fn scores(connection: &mut SqliteConnection, answered: &Answered) -> Vec<String>
     lost
 }
 
-/// Answers that say that a request was wrong: none was.
-pub fn misunderstood(answered: &Answered) -> Vec<String> {
+/// Responses with a client error. All requests were valid.
+pub fn client_errors(answered: &Answered) -> Vec<String> {
     let refused = answered.refused.iter().filter(|(answer, _)| answer.starts_with('4'));
-    refused.map(|(answer, count)| format!("MISUNDERSTOOD {count} requests were answered with {answer}")).collect()
+    refused.map(|(answer, count)| format!("CLIENT ERROR {count} requests were answered with {answer}")).collect()
 }
 
-/// Kinds of requests of which none was answered with 200: of these the run proves nothing.
-pub fn unproven(answered: &Answered) -> Vec<String> {
+/// Kinds of requests without any success, which the run has not tested.
+pub fn kinds_without_success(answered: &Answered) -> Vec<String> {
     let added: i64 = answered.added.values().map(|points| points.answered).sum();
     let kinds = [
         ("upload", answered.uploads.is_empty()),
@@ -149,19 +149,19 @@ pub fn unproven(answered: &Answered) -> Vec<String> {
         ("score that is set", answered.set.is_empty()),
         ("score that is added", added == 0),
     ];
-    let unproven = kinds.into_iter().filter(|(_, none)| *none);
-    unproven.map(|(kind, _)| format!("UNPROVEN no {kind} was answered with 200")).collect()
+    let untested = kinds.into_iter().filter(|(_, none)| *none);
+    untested.map(|(kind, _)| format!("UNTESTED no {kind} was answered with 200")).collect()
 }
 
-/// Pictures that were taken in more than once. Each was sent once, or again with its key until it was answered.
-pub fn doubled(installation: &Installation) -> Vec<String> {
+/// Images that were stored more than once. Each was uploaded once, or retried with its key.
+pub fn duplicate_images(installation: &Installation) -> Vec<String> {
     let query = "SELECT path AS name, count(*) || ' images' AS value FROM images GROUP BY path HAVING count(*) > 1";
     let rows: Vec<Named> =
         diesel::sql_query(query).load(&mut connect(installation).expect("the database can be read")).unwrap();
-    rows.iter().map(|row| format!("DOUBLED {}: {}", row.name, row.value)).collect()
+    rows.iter().map(|row| format!("DUPLICATE {}: {}", row.name, row.value)).collect()
 }
 
-/// What the logs of the processes tell of panics. One that a task or a request has caught ends no process.
+/// The panics in the logs. A panic that is caught in a task or request does not end its process.
 pub fn panics(installation: &Installation) -> Vec<String> {
     let files = std::fs::read_dir(&installation.logs).unwrap().map(|entry| entry.unwrap().path());
     let logs = files.filter(|file| file.extension().is_some_and(|extension| extension == "log"));
@@ -173,22 +173,22 @@ pub fn panics(installation: &Installation) -> Vec<String> {
     logs.flat_map(of_log).collect()
 }
 
-/// Jobs that were given up, but for those of bad images.
-pub fn given_up(installation: &Installation, answered: &Answered) -> Vec<String> {
+/// Dead jobs, except those of invalid images.
+pub fn dead_jobs(installation: &Installation, answered: &Answered) -> Vec<String> {
     let query = "SELECT kind || ' job ' || id AS name, coalesce(error, '') AS value FROM jobs WHERE state = 'dead'";
     let rows: Vec<Named> =
         diesel::sql_query(query).load(&mut connect(installation).expect("the database can be read")).unwrap();
     let good: std::collections::HashSet<_> =
         answered.uploads.iter().filter(|upload| !upload.is_bad).map(|upload| &upload.job).collect();
     let is_lost = |row: &Named| match row.name.strip_prefix("thumbnail job ") {
-        // One whose answer was lost may be a bad one too.
+        // An upload without a response may be invalid too.
         Some(id) => good.contains(&id.to_owned()),
         None => !row.value.contains("image") && !row.value.contains("picture"),
     };
-    rows.iter().filter(|row| is_lost(row)).map(|row| format!("GIVEN UP {}: {}", row.name, row.value)).collect()
+    rows.iter().filter(|row| is_lost(row)).map(|row| format!("DEAD {}: {}", row.name, row.value)).collect()
 }
 
-/// Waits until the board in Redis is that of the database, and says how they differ where that takes too long.
+/// Waits until the board in Redis equals the database. Returns the differences after a timeout.
 pub async fn board_differences(installation: &Installation, ask: impl Fn(&str) -> Option<String>) -> Vec<String> {
     let started = Instant::now();
     loop {
@@ -203,7 +203,7 @@ pub async fn board_differences(installation: &Installation, ask: impl Fn(&str) -
             found.as_deref().and_then(|found| found.parse::<f64>().ok()) != Some(row.score)
         };
         let differing: Vec<Score> = rows.into_iter().filter(differs).collect();
-        if differing.is_empty() || started.elapsed() > CONVERGE {
+        if differing.is_empty() || started.elapsed() > CONVERGE_TIMEOUT {
             let count = differing.len();
             let of =
                 |row: Score| format!("BOARD {} differs: {} in the database, not in Redis", row.username, row.score);
@@ -217,9 +217,9 @@ pub async fn board_differences(installation: &Installation, ask: impl Fn(&str) -
     }
 }
 
-/// Waits until each watcher has seen the board that its server answers with, and says who has not.
-pub async fn blind_watchers(http: &reqwest::Client, watchers: &[Watcher]) -> Vec<String> {
-    let mut blind = Vec::new();
+/// Waits until each watcher has the current board of its server. Returns the others after a timeout.
+pub async fn stale_watchers(http: &reqwest::Client, watchers: &[Watcher]) -> Vec<String> {
+    let mut stale = Vec::new();
     for watcher in watchers {
         let started = Instant::now();
         loop {
@@ -227,17 +227,17 @@ pub async fn blind_watchers(http: &reqwest::Client, watchers: &[Watcher]) -> Vec
             if expected.is_some() && expected == seen {
                 break;
             }
-            if started.elapsed() > CONVERGE {
-                blind.push(format!("BLIND {}: GET /leaderboard has {expected:?}, it has {seen:?}", watcher.name));
+            if started.elapsed() > CONVERGE_TIMEOUT {
+                stale.push(format!("STALE {}: GET /leaderboard has {expected:?}, it has {seen:?}", watcher.name));
                 break;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    blind
+    stale
 }
 
-/// The first ten players as watchers are sent them.
+/// The top ten in the format of the watchers.
 async fn top_ten(http: &reqwest::Client, url: &str) -> Option<Value> {
     let page: Value = http.get(format!("{url}/leaderboard")).send().await.ok()?.json().await.ok()?;
     let players = page["players"]
@@ -247,7 +247,7 @@ async fn top_ten(http: &reqwest::Client, url: &str) -> Option<Value> {
     Some(players.collect())
 }
 
-/// The last word of `m3a3 audit`.
+/// The result of `m3a3 audit`.
 pub fn audit(installation: &Installation) -> Vec<String> {
     let ran = Ran::of(&mut installation.command(&["audit"]));
     match (ran.code, ran.stdout.contains("not compared")) {
