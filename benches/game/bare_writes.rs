@@ -13,7 +13,7 @@ use anyhow::{Context, ensure};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Bench;
-use super::broadcast::{per_hundred_thousand, rounds};
+use super::rounds::{per_hundred_thousand, rounds};
 use super::watchers::{Watchers, score_at};
 
 /// The first argument of the writer process. The others are the number of sockets and the bytes of a frame.

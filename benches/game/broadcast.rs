@@ -1,11 +1,12 @@
 //! The broadcast of a score: latency for each socket, CPU time and memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
 use super::rig::load::Connection;
 use super::rig::report::{Report, Target, millis};
+use super::rounds::{BEST, per_hundred_thousand, rounds};
 use super::watchers::{self, Watchers};
 use super::{Bench, bare_writes, game_server};
 
@@ -20,8 +21,6 @@ const MAX_CPU: f64 = 1.25;
 const MAX_CPU_RATIO: f64 = 1.74;
 /// Ten names of this length make a board of about 600 bytes.
 const NAME: &str = "somebody with a name";
-/// Higher than all scores of the other measurements, which use the same Redis.
-const BEST: u64 = 1_000_000;
 
 /// Measures broadcasts of a new server for each number of sockets.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
@@ -83,32 +82,6 @@ fn run(bench: &Bench, sockets: usize) -> anyhow::Result<Measured> {
             frame,
         })
     })
-}
-
-/// Broadcasts new highest scores. Returns the latency of each delivery.
-pub async fn rounds(
-    bench: &Bench,
-    watchers: &mut Watchers,
-    mut broadcast: impl AsyncFnMut(u64) -> anyhow::Result<()>,
-) -> anyhow::Result<Vec<Duration>> {
-    let mut latencies = Vec::with_capacity(bench.deliveries);
-    for top in BEST + 10.. {
-        if latencies.len() >= bench.deliveries {
-            break;
-        }
-        watchers.expect(top);
-        let since = Instant::now();
-        broadcast(top).await?;
-        latencies.extend(watchers.arrivals(since).await?);
-        // Longer than the interval in which updates are merged, so that each round has an update of its own.
-        tokio::time::sleep(bench.pause).await;
-    }
-    Ok(latencies)
-}
-
-/// The CPU seconds of 100,000 deliveries.
-pub fn per_hundred_thousand(cpu: Duration, deliveries: usize) -> f64 {
-    cpu.as_secs_f64() / deliveries as f64 * 100_000.0
 }
 
 async fn score(connection: &mut Connection, player: u64, score: u64) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ mod broadcast;
 mod refill;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod rounds;
 mod scores;
 mod watchers;
 
