@@ -30,7 +30,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Queues messages; a clone shares the queue.
 #[derive(Debug, Clone)]
-pub struct Publisher {
+pub(super) struct Publisher {
     queue: mpsc::Sender<Message>,
     drops: Arc<DropCounter>,
 }
@@ -43,7 +43,7 @@ struct Message {
 
 impl Publisher {
     /// Returns the publisher and its task, which sends until `shutdown` and then sends the queued messages.
-    pub fn new(
+    pub(super) fn new(
         client: Client,
         state: watch::Receiver<ConnectionState>,
         shutdown: CancellationToken,
@@ -55,14 +55,14 @@ impl Publisher {
     }
 
     /// Queues a message, or drops it if the queue is full or closed.
-    pub fn publish(&self, channel: String, payload: String) {
+    pub(super) fn publish(&self, channel: String, payload: String) {
         if self.queue.try_send(Message { channel, payload }).is_err() {
             self.drops.count(1, "the queue is full or closed");
         }
     }
 
     /// The number of dropped messages.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.drops.total.load(Ordering::Relaxed)
     }
 }

@@ -30,10 +30,10 @@ const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Looks up the current URL of the broker, which has an IP address. May block.
 #[derive(Clone)]
-pub struct AddressLookup(Arc<dyn Fn() -> Option<String> + Send + Sync>);
+pub(super) struct AddressLookup(Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
 impl AddressLookup {
-    pub fn new(find: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+    pub(super) fn new(find: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Self(Arc::new(find))
     }
 
@@ -62,25 +62,25 @@ impl CredentialProvider for AddressLookup {
 
 /// Forwards the connections to its port.
 #[derive(Debug)]
-pub struct Relay {
+pub(super) struct Relay {
     listener: TcpListener,
     lookup: AddressLookup,
 }
 
 impl Relay {
-    pub fn open(lookup: AddressLookup) -> io::Result<Self> {
+    pub(super) fn open(lookup: AddressLookup) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         Ok(Self { listener: TcpListener::from_std(listener)?, lookup })
     }
 
     /// The address for the library.
-    pub fn address(&self) -> io::Result<SocketAddr> {
+    pub(super) fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
     /// Forwards connections until `stop`, and then closes them.
-    pub async fn run(self, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {

@@ -89,7 +89,7 @@ struct Message {
 
 /// The subscribed topics of this process.
 #[derive(Debug)]
-pub struct Fanout {
+pub(super) struct Fanout {
     /// `None` once the bus has stopped.
     routes: Mutex<Option<HashMap<Topic, Route>>>,
     added: Notify,
@@ -119,7 +119,7 @@ impl Default for Fanout {
 
 impl Fanout {
     /// Adds a subscriber to the topic of the event.
-    pub fn subscribe<E: Event>(&self) -> Subscription<E> {
+    pub(super) fn subscribe<E: Event>(&self) -> Subscription<E> {
         let mut routes = self.lock();
         let mut closed = HashMap::new();
         let route = routes.as_mut().unwrap_or(&mut closed).entry(E::TOPIC).or_default();
@@ -135,7 +135,11 @@ impl Fanout {
     }
 
     /// Delivers messages until `stop`, which ends every subscription.
-    pub async fn dispatch(self: Arc<Self>, mut messages: broadcast::Receiver<FredMessage>, stop: CancellationToken) {
+    pub(super) async fn dispatch(
+        self: Arc<Self>,
+        mut messages: broadcast::Receiver<FredMessage>,
+        stop: CancellationToken,
+    ) {
         while let Some(message) = stop.run_until_cancelled(messages.recv()).await {
             match message {
                 Ok(message) => self.deliver(message),
@@ -170,7 +174,7 @@ impl Fanout {
     }
 
     /// Subscribes in Redis, again after each reconnect, until `stop`.
-    pub async fn keep_subscribed(
+    pub(super) async fn keep_subscribed(
         self: Arc<Self>,
         client: Client,
         mut state: watch::Receiver<ConnectionState>,

@@ -5,18 +5,18 @@ use std::time::{Duration, Instant};
 
 /// Admits one message per interval.
 #[derive(Debug)]
-pub struct Throttle {
+pub(super) struct Throttle {
     interval: Duration,
     last: Mutex<Option<Instant>>,
 }
 
 impl Throttle {
-    pub fn new(interval: Duration) -> Self {
+    pub(super) fn new(interval: Duration) -> Self {
         Self { interval, last: Mutex::new(None) }
     }
 
     /// Whether a message may be logged now.
-    pub fn admits(&self, now: Instant) -> bool {
+    pub(super) fn admits(&self, now: Instant) -> bool {
         let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let admitted = last.is_none_or(|last| now.duration_since(last) >= self.interval);
         if admitted {

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_moves_on_the_first_board() {
+    fn the_first_board_has_no_movements() {
         let start = Instant::now();
         let mut standings = Standings::default();
         assert!(!standings.is_known() && standings.rows(start).next().is_none());
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn movement_is_seen_for_the_window_and_then_no_more() {
+    fn a_movement_is_displayed_for_the_window() {
         let start = Instant::now();
         let mut standings = Standings::default();
         standings.replace(board(&["a", "b", "c"]), start);
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_movement_right_after_the_first_board_is_seen() {
+    fn a_movement_right_after_the_first_board_is_displayed() {
         let start = Instant::now();
         let mut standings = Standings::default();
         standings.replace(board(&["a", "b"]), start);
@@ -194,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_the_pace_memory_is_bounded_and_ranks_count_up(
+        fn memory_is_bounded_and_ranks_are_consecutive_at_any_rate(
             steps in prop::collection::vec((0_u64..2000, prop::collection::vec("[a-d]", 0..6), any::<bool>()), 0..200),
         ) {
             let mut now = Instant::now();

@@ -12,7 +12,7 @@ use super::watches::Watches;
 
 /// The value of a key.
 #[derive(Debug)]
-pub enum Value {
+pub(crate) enum Value {
     /// A string.
     Text(Bytes),
     /// A sorted set, never empty once its command has ended.
@@ -21,15 +21,15 @@ pub enum Value {
 
 /// All keys.
 #[derive(Debug, Default)]
-pub struct Keyspace {
+pub(crate) struct Keyspace {
     values: HashMap<Bytes, Value>,
     /// The keys that connections watch.
-    pub watches: Watches,
+    pub(crate) watches: Watches,
 }
 
 impl Keyspace {
     /// The value of a key.
-    pub fn get(&self, key: &[u8]) -> Option<&Value> {
+    pub(crate) fn get(&self, key: &[u8]) -> Option<&Value> {
         self.values.get(key)
     }
 
@@ -37,7 +37,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// [`CommandError::WrongType`] if the key holds another type.
-    pub fn text(&self, key: &[u8]) -> Result<Option<&Bytes>, CommandError> {
+    pub(crate) fn text(&self, key: &[u8]) -> Result<Option<&Bytes>, CommandError> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Text(text)) => Ok(Some(text)),
@@ -49,7 +49,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// [`CommandError::WrongType`] if the key holds another type.
-    pub fn sorted(&self, key: &[u8]) -> Result<Option<&SortedSet>, CommandError> {
+    pub(crate) fn sorted(&self, key: &[u8]) -> Result<Option<&SortedSet>, CommandError> {
         match self.get(key) {
             None => Ok(None),
             Some(Value::Sorted(set)) => Ok(Some(set)),
@@ -61,7 +61,7 @@ impl Keyspace {
     ///
     /// # Errors
     /// [`CommandError::WrongType`] if the key holds another type, or the error of `change`.
-    pub fn change_sorted<T>(
+    pub(crate) fn change_sorted<T>(
         &mut self,
         key: &[u8],
         change: impl FnOnce(&mut SortedSet) -> Result<T, CommandError>,
@@ -92,14 +92,14 @@ impl Keyspace {
     }
 
     /// Stores a value and replaces the one before.
-    pub fn put(&mut self, key: &[u8], value: Value) {
+    pub(crate) fn put(&mut self, key: &[u8], value: Value) {
         self.watches.touch(key);
         // A copy: the bytes of a request keep its whole read buffer alive.
         self.values.insert(Bytes::copy_from_slice(key), value);
     }
 
     /// Removes a key. Returns whether it existed.
-    pub fn remove(&mut self, key: &[u8]) -> bool {
+    pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let existed = self.values.remove(key).is_some();
         if existed {
             self.watches.touch(key);
@@ -108,7 +108,7 @@ impl Keyspace {
     }
 
     /// Removes all keys.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         for (key, _) in self.values.drain() {
             self.watches.touch(&key);
         }
