@@ -363,6 +363,28 @@ fn every_module_is_on_the_map_of_the_architecture() {
     assert_eq!(modules_off_the_map(&document.replace("(../src/jobs/)", "(../src/)")), ["jobs"]);
 }
 
+/// The tests that a document names: code of several words with underscores.
+fn named_tests(document: &str) -> BTreeSet<&str> {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let code = document.split('`').skip(1).step_by(2);
+    code.filter(|code| code.matches('_').count() > 2 && code.chars().all(is_word)).collect()
+}
+
+#[test]
+fn every_test_that_the_recipes_name_exists() {
+    let document = document("CONTRIBUTING.md");
+    let tests = std::fs::read_dir(Path::new(ROOT).join("tests/it")).unwrap().map(|entry| entry.unwrap().path());
+    let files = tests.chain(sources()).filter(|path| path.is_file());
+    let code: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+    let missing = |document: &str| -> Vec<String> {
+        let names = named_tests(document).into_iter().map(str::to_owned);
+        names.filter(|name| !code.contains(&format!("fn {name}("))).collect()
+    };
+    assert!(named_tests(&document).len() >= 4, "each recipe names a test");
+    assert_eq!(missing(&document), [""; 0]);
+    assert_eq!(missing("`a_test_that_is_no_test`"), ["a_test_that_is_no_test"]);
+}
+
 #[test]
 fn the_readme_stays_short() {
     assert!(document("README.md").lines().count() <= MAX_README_LINES);
