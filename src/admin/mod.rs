@@ -3,6 +3,7 @@
 //! Owns the routes below `/admin`. Consumes and publishes nothing: held polls and workers notice changed jobs at their next
 //! sweep. Never knows the purpose of a job.
 
+mod dto;
 mod routes;
 
 use std::sync::Arc;
@@ -11,10 +12,7 @@ use crate::db::Database;
 use crate::http::AdminAuth;
 use crate::jobs::operator::KindHooks;
 
-pub(crate) use routes::routes;
-
-/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+pub(crate) use routes::{openapi, routes};
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]

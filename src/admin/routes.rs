@@ -3,22 +3,27 @@
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value, json};
 
 use super::State;
+use super::dto::{
+    CurrentJob, JobWithHistory, JobsParams, KIND_NAMES, ListedJob, PurgeRequest, Purged, Retried, RetryRequest, STATES,
+    WrongState,
+};
 use crate::db::now;
+use crate::http::openapi::responses::{
+    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
+};
 use crate::http::resource::{get, post};
 use crate::http::{Problem, Query, auth, body};
-use crate::ids::{Invalid, JobId};
+use crate::ids::JobId;
 use crate::job_payloads::kind_by_name;
 use crate::jobs::JobState;
-use crate::jobs::operator::{self, Age, Filter, Intervention, JobDetails};
+use crate::jobs::operator::{self, Filter, Intervention, JobDetails};
 
 const PAGE: u64 = 100;
 const MAX_PAGE: u64 = 1000;
-const STATES: &str = "queued, running, done, dead or cancelled";
-const KIND_NAMES: &str = "thumbnail, webhook, warehouse or email";
 const SINCE: &str = "a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d";
+const TAG: &str = "Admin";
 
 /// Adds the routes, which need the operators' token.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -35,6 +40,35 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
+/// The description of the routes.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    <Routes as utoipa::OpenApi>::openapi()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(list, retry_all, purge, show, retry, cancel),
+    components(schemas(JobWithHistory), responses(CurrentJob, WrongState))
+)]
+struct Routes;
+
+/// List jobs, newest first
+///
+/// All routes below `/admin` need `auth.admin_token` if set, otherwise `auth.token`.
+#[utoipa::path(
+    get,
+    path = "/admin/jobs",
+    operation_id = "listJobs",
+    tag = TAG,
+    security(("token" = [])),
+    params(JobsParams),
+    responses(
+        (status = 200, description = "A page.", body = Vec<ListedJob>),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let query = Query::read(&request)?;
     let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
@@ -47,52 +81,136 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = state.database.read(move |connection| operator::list(connection, &filter, limit)).await?;
-    Ok(fresh(&found))
+    Ok(no_store(&found.into_iter().map(ListedJob::from).collect::<Vec<_>>()))
 }
 
+/// Get a job with its attempts
+#[utoipa::path(
+    get,
+    path = "/admin/jobs/{jobId}",
+    operation_id = "getJob",
+    tag = TAG,
+    security(("token" = [])),
+    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    responses(
+        (status = 200, response = CurrentJob),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(fresh(&find(&state, job_id(&id)?)?))
+    Ok(no_store(&JobWithHistory::from(find(&state, job_id(&id)?)?)))
 }
 
+/// Retry a dead or cancelled job
+///
+/// It gets its full number of attempts again. A queued job becomes due at once.
+#[utoipa::path(
+    post,
+    path = "/admin/jobs/{jobId}/retry",
+    operation_id = "retryJob",
+    tag = TAG,
+    security(("token" = [])),
+    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    responses(
+        (status = 200, response = CurrentJob),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 409, response = WrongState),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, hooks) = (job_id(&id)?, state.hooks.clone());
     let outcome = state.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
     job_response(&state, id, outcome, "tried again")
 }
 
+/// Cancel an unfinished job
+///
+/// The result of a running attempt is discarded; its external effects are not undone.
+#[utoipa::path(
+    post,
+    path = "/admin/jobs/{jobId}/cancel",
+    operation_id = "cancelJob",
+    tag = TAG,
+    security(("token" = [])),
+    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    responses(
+        (status = 200, response = CurrentJob),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 409, response = WrongState),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = job_id(&id)?;
     let outcome = operator::cancel(&state.database, &state.hooks, id).await?;
     job_response(&state, id, outcome, "cancelled")
 }
 
+/// Retry all dead or cancelled jobs
+#[utoipa::path(
+    post,
+    path = "/admin/jobs/retry",
+    operation_id = "retryJobs",
+    tag = TAG,
+    security(("token" = [])),
+    request_body = inline(RetryRequest),
+    responses(
+        (status = 200, description = "The number of retried jobs.", body = inline(Retried)),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn retry_all(
     state: web::Data<State>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
-    let fields = body::json_object(payload).await?;
-    let ended =
-        |name: &str| JobState::by_name(name).filter(|state| matches!(state, JobState::Dead | JobState::Cancelled));
-    let wanted = named(&fields, "state", "dead or cancelled", ended);
-    let kind = match fields.get("kind") {
-        None => Ok(None),
-        Some(_) => named(&fields, "kind", KIND_NAMES, kind_by_name).map(Some),
-    };
-    let (wanted, kind) = body::zip_errors(("state", wanted), ("kind", kind))?;
-    let filter = Filter { state: Some(wanted), kind, ..Filter::default() };
+    let RetryRequest { state: retried, kind } = body::json(payload).await?;
+    let (retried, kind) = body::zip_errors(("state", retried.into_result()), ("kind", kind.into_result()))?;
+    let filter = Filter { state: Some(retried.into()), kind, ..Filter::default() };
     let retried = operator::retry_all(&state.database, &state.hooks, filter).await?;
-    Ok(HttpResponse::Ok().json(json!({ "retried": retried })))
+    Ok(HttpResponse::Ok().json(Retried { retried }))
 }
 
+/// Delete finished jobs
+///
+/// Deletes done, dead and cancelled jobs, but not their images and orders.
+#[utoipa::path(
+    post,
+    path = "/admin/jobs/purge",
+    operation_id = "purgeJobs",
+    tag = TAG,
+    security(("token" = [])),
+    request_body = inline(PurgeRequest),
+    responses(
+        (status = 200, description = "The number of deleted jobs.", body = inline(Purged)),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn purge(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
-    let fields = body::json_object(payload).await?;
-    let age = named(&fields, "olderThan", Age::EXPECTED, |text| text.parse::<Age>().ok());
-    let age = age.map_err(|invalid| Problem::field("olderThan", &invalid))?;
+    let PurgeRequest { older_than } = body::json(payload).await?;
+    let age = older_than.into_result().map_err(|invalid| Problem::field("olderThan", &invalid))?;
     let purged = operator::purge(&state.database, age.before(now())).await?;
-    Ok(HttpResponse::Ok().json(json!({ "purged": purged })))
+    Ok(HttpResponse::Ok().json(Purged { purged }))
 }
 
 fn job_id(text: &str) -> Result<JobId, Problem> {
@@ -107,7 +225,7 @@ fn find(state: &State, id: JobId) -> Result<JobDetails, Problem> {
 /// The changed job, or why it was not changed.
 fn job_response(state: &State, id: JobId, outcome: Intervention, action: &str) -> Result<HttpResponse, Problem> {
     match outcome {
-        Intervention::Done => Ok(fresh(&find(state, id)?)),
+        Intervention::Done => Ok(no_store(&JobWithHistory::from(find(state, id)?))),
         Intervention::Unknown => Err(Problem::not_found("There is no such job.")),
         Intervention::Refused(current) => {
             let detail = format!("The job is {}; it cannot be {action}.", current.name());
@@ -116,16 +234,6 @@ fn job_response(state: &State, id: JobId, outcome: Intervention, action: &str) -
     }
 }
 
-fn named<T>(
-    fields: &Map<String, Value>,
-    name: &str,
-    expected: &'static str,
-    parse: impl Fn(&str) -> Option<T>,
-) -> Result<T, Invalid> {
-    let value = fields.get(name);
-    value.and_then(Value::as_str).and_then(parse).ok_or_else(|| Invalid::json(value, expected))
-}
-
-fn fresh(body: &impl serde::Serialize) -> HttpResponse {
+fn no_store(body: &impl serde::Serialize) -> HttpResponse {
     HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
 }

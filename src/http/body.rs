@@ -4,11 +4,14 @@ use actix_web::HttpRequest;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{self, Bytes, BytesMut};
 use futures_util::StreamExt;
-use serde_json::{Map, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_path_to_error::{Path, Segment};
 
 use super::Problem;
 use super::pace::Pace;
-use crate::ids::Invalid;
+use crate::ids::{CustomerId, EmailAddress, Invalid, OrderId, Score, UserId, Username};
 
 /// The largest JSON body; above the longest field, so that a field that is too long is refused by its name.
 pub(crate) const MAX_JSON_BYTES: usize = 2 << 20;
@@ -22,39 +25,88 @@ pub(crate) fn media_type(request: &HttpRequest) -> String {
     value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
-/// Reads a body that must be one JSON object.
-///
-/// # Errors
-/// 400 for other content, 408 for a body that stalls or is too slow, 413 for one that is too large.
-pub(crate) async fn json_object(payload: web::Payload) -> Result<Map<String, Value>, Problem> {
-    let body = read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?;
-    match serde_json::from_slice(&body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => {
-            Err(Problem::new(StatusCode::BAD_REQUEST, "The body is JSON, but not an object such as {\"key\": 1}."))
-        }
-        Err(error) => Err(malformed(&body, &error)),
+/// A field of a JSON body: its value, or why it is invalid. Deserializing it never fails, so that all wrong fields of a
+/// body are reported at once; a field with `#[serde(default)]` may be missing.
+pub(crate) struct Checked<T>(Result<T, Invalid>);
+
+impl<T> Checked<T> {
+    pub(crate) fn into_result(self) -> Result<T, Invalid> {
+        self.0
     }
 }
 
+/// A type that validates a JSON value, or a missing field (`None`).
+pub(crate) trait FromJson: Sized {
+    fn from_json(value: Option<&Value>) -> Result<Self, Invalid>;
+}
+
+macro_rules! validated {
+    ($($type:ty),+) => {$(
+        impl FromJson for $type {
+            fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+                <$type>::from_json(value)
+            }
+        }
+    )+};
+}
+
+validated!(UserId, OrderId, CustomerId, Username, Score, EmailAddress);
+
+impl<T: FromJson> Default for Checked<T> {
+    fn default() -> Self {
+        Self(T::from_json(None))
+    }
+}
+
+impl<'de, T: FromJson> Deserialize<'de> for Checked<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Self(T::from_json(Some(&value))))
+    }
+}
+
+/// Reads a JSON object into a request type.
+///
+/// # Errors
+/// 400 for other content, 408 for a body that stalls or is too slow, 413 for one that is too large.
+pub(crate) async fn json<T: DeserializeOwned>(payload: web::Payload) -> Result<T, Problem> {
+    parse(&read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?)
+}
+
+/// Parses the JSON before the request type is deserialized: the last one of duplicate fields counts, as in JavaScript.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let parsed = serde_path_to_error::deserialize::<_, Value>(&mut json);
+    let value = parsed.map_err(|error| malformed(field_at(error.path()), error.inner()))?;
+    json.end().map_err(|error| malformed(None, &error))?;
+    if !value.is_object() {
+        let detail = "The body is JSON, but not an object such as {\"key\": 1}.";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
+    }
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let field = field_at(error.path()).unwrap_or("The body");
+        Problem::new(StatusCode::BAD_REQUEST, format!("{field}: got a value of another type."))
+    })
+}
+
 /// The problem of invalid JSON or a number out of range, named by the field at which parsing stopped.
-fn malformed(body: &[u8], error: &serde_json::Error) -> Problem {
+fn malformed(field: Option<&str>, error: &serde_json::Error) -> Problem {
     let detail = format!("The body is not valid JSON: {error}.");
-    match field_at(body, error) {
+    match field {
         Some(field) => Problem::new(StatusCode::BAD_REQUEST, format!("{field}: got no valid value. {detail}")),
         None => Problem::new(StatusCode::BAD_REQUEST, detail),
     }
 }
 
-/// The name of the field in whose value parsing stopped.
-fn field_at(body: &[u8], error: &serde_json::Error) -> Option<String> {
-    let line_start: usize = body.split_inclusive(|byte| *byte == b'\n').take(error.line() - 1).map(<[u8]>::len).sum();
-    let read = std::str::from_utf8(body.get(..(line_start + error.column()).min(body.len()))?).ok()?;
-    let (before, value) = read.rsplit_once("\":")?;
-    let (_, name) = before.rsplit_once('"')?;
-    // After a comma or a quote, the parser is past the value.
-    let is_value = !value.contains([',', '"', '}']) && !name.is_empty();
-    (is_value && name.len() <= MAX_FIELD_NAME && !name.chars().any(char::is_control)).then(|| name.to_owned())
+/// The field of the body that a path leads to, unless its name is unsuitable for a message.
+fn field_at(path: &Path) -> Option<&str> {
+    match path.iter().next()? {
+        Segment::Map { key } => {
+            let is_plain = !key.is_empty() && key.len() <= MAX_FIELD_NAME && !key.chars().any(char::is_control);
+            is_plain.then_some(key.as_str())
+        }
+        _ => None,
+    }
 }
 
 /// Reads a whole body; `name` is its name in problems.
@@ -126,10 +178,7 @@ mod tests {
 
     #[test]
     fn invalid_json_is_refused_by_the_name_of_its_field() {
-        let detail = |body: &str| {
-            let error = serde_json::from_slice::<Value>(body.as_bytes()).unwrap_err();
-            malformed(body.as_bytes(), &error).to_string()
-        };
+        let detail = |body: &str| parse::<Value>(body.as_bytes()).unwrap_err().to_string();
         for bad in [
             r#"{"username":"a","score":NaN}"#,
             r#"{"username":"a","score": 1e999}"#,
@@ -150,10 +199,9 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_invalid_json_has_a_problem(body in ".*") {
-            if let Err(error) = serde_json::from_slice::<Value>(body.as_bytes()) {
-                malformed(body.as_bytes(), &error);
-            }
+        fn any_body_but_a_json_object_is_refused(body in ".*") {
+            let is_object = serde_json::from_slice::<Value>(body.as_bytes()).is_ok_and(|value| value.is_object());
+            proptest::prop_assert_eq!(parse::<Value>(body.as_bytes()).is_ok(), is_object);
         }
     }
 
@@ -164,7 +212,7 @@ mod tests {
         let mut payload = Payload::Stream { payload: silent.boxed_local() };
         let request = TestRequest::default().to_http_request();
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-        let problem = json_object(payload).await.unwrap_err();
+        let problem = json::<Value>(payload).await.unwrap_err();
         assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT);
     }
 
@@ -177,7 +225,7 @@ mod tests {
         let mut payload = Payload::Stream { payload: trickle.boxed_local() };
         let request = TestRequest::default().to_http_request();
         let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-        let problem = json_object(payload).await.unwrap_err();
+        let problem = json::<Value>(payload).await.unwrap_err();
         assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT, "{problem}");
     }
 }

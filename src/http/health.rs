@@ -1,12 +1,15 @@
 //! Liveness and readiness.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::OPERATIONS;
 use super::resource::file;
 
 /// The result of one check.
@@ -38,26 +41,49 @@ impl Readiness {
         self
     }
 
-    async fn report(&self) -> (StatusCode, Value) {
-        let mut checks = Map::new();
-        let mut worst = "ready";
+    async fn report(&self) -> ReadinessReport {
+        let mut report = ReadinessReport { checks: BTreeMap::new(), status: ReadinessStatus::Ready };
         for (name, probe) in &self.probes {
-            let text = match probe().await {
-                Check::Fine => "ok".to_owned(),
-                Check::Degraded(why) => {
-                    worst = if worst == "ready" { "degraded" } else { worst };
-                    why
-                }
-                Check::Unavailable(why) => {
-                    worst = "unavailable";
-                    why
-                }
+            let (status, text) = match probe().await {
+                Check::Fine => (ReadinessStatus::Ready, "ok".to_owned()),
+                Check::Degraded(reason) => (ReadinessStatus::Degraded, reason),
+                Check::Unavailable(reason) => (ReadinessStatus::Unavailable, reason),
             };
-            checks.insert((*name).to_owned(), Value::String(text));
+            report.status = report.status.max(status);
+            report.checks.insert((*name).to_owned(), text);
         }
-        let status = if worst == "unavailable" { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-        (status, json!({ "status": worst, "checks": checks }))
+        report
     }
+}
+
+/// The status of a server, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ReadinessStatus {
+    Ready,
+    Degraded,
+    Unavailable,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness)]
+struct ReadinessReport {
+    /// The result of each check: `ok`, or the reason why not.
+    checks: BTreeMap<String, String>,
+    #[schema(inline)]
+    status: ReadinessStatus,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Alive {
+    #[schema(inline)]
+    status: AliveStatus,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum AliveStatus {
+    Ok,
 }
 
 /// `/healthz` and `/readyz`.
@@ -70,11 +96,35 @@ pub(crate) fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfi
     }
 }
 
-async fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "status": "ok" }))
+/// Check liveness
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    operation_id = "getHealth",
+    tag = OPERATIONS,
+    responses((status = 200, description = "The process is alive.", body = Alive))
+)]
+pub(super) async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(Alive { status: AliveStatus::Ok })
 }
 
-async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
-    let (status, report) = readiness.report().await;
+/// Check readiness
+///
+/// Without Redis, the server is degraded: work continues, notifications are delayed. It is unavailable while the database
+/// cannot be written, and while a disk is almost full.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    operation_id = "getReadiness",
+    tag = OPERATIONS,
+    responses(
+        (status = 200, description = "Ready or degraded.", body = ReadinessReport),
+        (status = 503, description = "Unavailable.", body = ReadinessReport)
+    )
+)]
+pub(super) async fn readyz(readiness: web::Data<Readiness>) -> HttpResponse {
+    let report = readiness.report().await;
+    let is_unavailable = report.status == ReadinessStatus::Unavailable;
+    let status = if is_unavailable { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     HttpResponse::build(status).json(report)
 }

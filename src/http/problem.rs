@@ -9,8 +9,8 @@ use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::ServiceResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
-use serde_json::{Value, json};
 
+use super::openapi::schemas::{FieldError, ProblemBody, ProblemType};
 use super::request_id::RequestId;
 use crate::ids::Invalid;
 
@@ -23,7 +23,7 @@ pub(crate) struct Problem(Box<Parts>);
 struct Parts {
     status: StatusCode,
     detail: String,
-    errors: Vec<Value>,
+    errors: Vec<FieldError>,
     header: Option<(header::HeaderName, String)>,
     /// For the log only.
     cause: Option<String>,
@@ -44,7 +44,11 @@ impl Problem {
         let detail = fields.iter().map(|(name, invalid)| format!("{name}: {invalid}")).collect::<Vec<_>>().join("; ");
         let errors = fields
             .iter()
-            .map(|(name, invalid)| json!({ "field": name, "got": invalid.got, "expected": invalid.expected }))
+            .map(|(name, invalid)| FieldError {
+                field: (*name).to_owned(),
+                got: invalid.got.clone(),
+                expected: invalid.expected.to_owned(),
+            })
             .collect();
         let mut problem = Self::new(status, detail);
         problem.0.errors = errors;
@@ -54,7 +58,8 @@ impl Problem {
     /// 400: a field occurs more than once.
     pub(crate) fn repeated_field(name: &str) -> Self {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("{name}: given twice"));
-        problem.0.errors = vec![json!({ "field": name, "got": "two values", "expected": "one value" })];
+        problem.0.errors =
+            vec![FieldError { field: name.to_owned(), got: "two values".to_owned(), expected: "one value".to_owned() }];
         problem
     }
 
@@ -131,18 +136,17 @@ impl Problem {
     }
 
     fn render(&self, request_id: &str) -> String {
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.0.status.canonical_reason().unwrap_or("Error"),
-            "status": self.0.status.as_u16(),
-            "detail": self.0.detail,
-            "message": self.0.detail,
-            "requestId": request_id,
-        });
-        if !self.0.errors.is_empty() {
-            body["errors"] = Value::Array(self.0.errors.clone());
-        }
-        body.to_string()
+        let body = ProblemBody {
+            detail: self.0.detail.clone(),
+            errors: self.0.errors.clone(),
+            message: self.0.detail.clone(),
+            request_id: request_id.to_owned(),
+            status: self.0.status.as_u16(),
+            title: self.0.status.canonical_reason().unwrap_or("Error").to_owned(),
+            kind: ProblemType::AboutBlank,
+        };
+        // Strings and numbers can always be serialized.
+        serde_json::to_string(&body).unwrap_or_default()
     }
 }
 

@@ -6,13 +6,15 @@ use std::str::FromStr;
 use email_address::{EmailAddress as Parsed, Options};
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Invalid;
 
 /// An email address: `local@domain` by RFC 5321 and 6531, without display name, domain literal and control characters, so
 /// that it cannot break out of a header or an SMTP command.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(max_length = 254, format = "email", example = "ada@example.org")]
 pub struct EmailAddress(String);
 
 impl EmailAddress {

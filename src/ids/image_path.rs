@@ -5,17 +5,21 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Invalid;
 
 /// The path of an image below the image root: relative, `/`-separated, without `.`, `..`, empty parts or NUL.
 ///
 /// The file itself is only checked when it is opened.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(example = "photos/1.jpg")]
 pub struct ImagePath(String);
 
 impl ImagePath {
+    /// The form of a path in JSON.
+    pub const EXPECTED: &str = "a string, the path of the image below the image root";
     /// The longest path in bytes, `PATH_MAX` of Linux without its NUL.
     pub const MAX_BYTES: usize = 4095;
     /// The longest part between two slashes in bytes, `NAME_MAX` of Linux.
@@ -62,7 +66,7 @@ impl ImagePath {
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         match value {
             Some(Value::String(text)) => Self::new(text),
-            other => Err(Invalid::json(other, "a string, the path of the image below the image root")),
+            other => Err(Invalid::json(other, Self::EXPECTED)),
         }
     }
 

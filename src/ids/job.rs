@@ -4,13 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Invalid;
 
 /// The id of a job: a UUID version 7 (RFC 9562), so that ids sort by creation time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid", example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")]
 pub struct JobId(Uuid);
 
 impl JobId {

@@ -5,20 +5,24 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Invalid, text};
 
 const MAX_CHARS: usize = 255;
 const EXPECTED: &str = "a string of 1 to 255 characters without control characters";
 
-/// The shop's id of an order, kept byte for byte.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The shop's id of an order: 1 to 255 characters, without control characters, kept byte for byte.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(min_length = 1, max_length = 255, example = "A-1001")]
 pub struct OrderId(String);
 
-/// The shop's id of a customer, kept byte for byte. It need not be a [`super::UserId`].
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The shop's id of a customer: 1 to 255 characters, without control characters, kept byte for byte. It need not be the id
+/// of a user.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
+#[schema(min_length = 1, max_length = 255, example = "C-7")]
 pub struct CustomerId(String);
 
 impl OrderId {

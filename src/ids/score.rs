@@ -6,12 +6,14 @@ use serde::ser::Error;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::Invalid;
 
 /// A score: a finite IEEE 754 double, like the scores of sorted sets in Redis and the numbers of JavaScript. Negative zero
 /// is valid: it equals zero, and keeps its sign.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, ToSchema)]
+#[schema(example = 42)]
 pub struct Score(f64);
 
 impl Score {

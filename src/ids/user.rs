@@ -5,12 +5,14 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::Invalid;
 
 /// The id of a user: an integer from 1 to 2^53-1, the range of exact integers in JavaScript.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "i64")]
+#[schema(minimum = 1, maximum = 9_007_199_254_740_991_i64, example = 1)]
 pub struct UserId(i64);
 
 impl UserId {

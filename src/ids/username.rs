@@ -5,13 +5,15 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Invalid, text};
 
 /// A player's name: 1 to 64 characters of any language, no control characters. It is neither trimmed nor normalized: two
 /// names are the same player only if their bytes are equal.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
+#[schema(min_length = 1, max_length = 64, example = "ada")]
 pub struct Username(String);
 
 impl Username {

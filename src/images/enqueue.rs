@@ -2,19 +2,102 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::json;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::State;
 use super::idempotency::IdempotencyKey;
+use super::openapi::{IdempotencyParams, TAG, UploadForm};
 use super::store::{self, Acceptance, Receipt, Submission};
 use super::upload;
 use crate::events::ImageUploaded;
 use crate::files::OpenError;
+use crate::http::body::{Checked, FromJson};
+use crate::http::openapi::responses::{BadRequest, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
+use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace::trace_parent;
 use crate::http::{Problem, body};
-use crate::ids::{ImagePath, Invalid, UserId};
+use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;
 
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = UploadByPath)]
+pub(super) struct PathRequest {
+    /// Relative to `images.root`. The job waits for a file that does not exist yet.
+    #[serde(default)]
+    #[schema(value_type = String, required = true, example = "photos/1.jpg")]
+    image_path: Checked<PathText>,
+    #[serde(default)]
+    #[schema(value_type = UserId, required = true)]
+    user_id: Checked<UserId>,
+}
+
+/// A path that is not validated yet, since that depends on the image root.
+struct PathText(String);
+
+impl FromJson for PathText {
+    fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        match value {
+            Some(Value::String(text)) => Ok(Self(text.clone())),
+            other => Err(Invalid::json(other, ImagePath::EXPECTED)),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AcceptedImage {
+    image_path: ImagePath,
+    job_id: JobId,
+    #[schema(inline)]
+    message: ReceivedMessage,
+    #[schema(example = "/jobs/01a20af3-7c5c-7497-8f81-9c67afd551d6")]
+    status_url: String,
+    user_id: UserId,
+}
+
+#[derive(Serialize, ToSchema)]
+enum ReceivedMessage {
+    #[serde(rename = "Image received and event broadcasted!")]
+    Received,
+}
+
+/// Upload an image
+///
+/// The response is sent once the upload is durable. A file with an invalid header is refused; errors that only decoding
+/// finds fail the job.
+#[utoipa::path(
+    post,
+    path = "/enqueue",
+    operation_id = "uploadImage",
+    tag = TAG,
+    security(("token" = [])),
+    params(IdempotencyParams),
+    request_body(content((UploadForm = "multipart/form-data"), (PathRequest = "application/json"))),
+    responses(
+        (status = 200, description = "Accepted.", body = AcceptedImage),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (
+            status = 422,
+            description = "The idempotency key was used for another image.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
+        (
+            status = 507,
+            description = "The disk is almost full.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
+        (status = 503, response = Unavailable)
+    )
+)]
 pub(super) async fn post(
     state: web::Data<State>,
     request: HttpRequest,
@@ -72,13 +155,13 @@ pub(super) fn disk_full(cause: String) -> Problem {
 }
 
 fn received(receipt: &Receipt) -> HttpResponse {
-    HttpResponse::Ok().json(json!({
-        "message": "Image received and event broadcasted!",
-        "jobId": receipt.job_id,
-        "userId": receipt.user_id,
-        "imagePath": receipt.path,
-        "statusUrl": format!("/jobs/{}", receipt.job_id),
-    }))
+    HttpResponse::Ok().json(AcceptedImage {
+        image_path: receipt.path.clone(),
+        job_id: receipt.job_id,
+        message: ReceivedMessage::Received,
+        status_url: format!("/jobs/{}", receipt.job_id),
+        user_id: receipt.user_id,
+    })
 }
 
 fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
@@ -90,13 +173,9 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
 }
 
 async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Payload) -> Result<Submission, Problem> {
-    let fields = body::json_object(payload).await?;
-    let user_id = UserId::from_json(fields.get("userId"));
-    let path = match fields.get("imagePath") {
-        Some(serde_json::Value::String(text)) => state.files.image_path(text),
-        other => ImagePath::from_json(other),
-    };
-    let (user_id, path) = body::zip_errors(("userId", user_id), ("imagePath", path))?;
+    let PathRequest { image_path, user_id } = body::json(payload).await?;
+    let path = image_path.into_result().and_then(|PathText(text)| state.files.image_path(&text));
+    let (user_id, path) = body::zip_errors(("userId", user_id.into_result()), ("imagePath", path))?;
     let checked = {
         let (files, path) = (state.files.clone(), path.clone());
         let check = move || match files.names_upload(&path) && !files.has_upload(&path) {

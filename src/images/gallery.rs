@@ -1,30 +1,136 @@
 //! `GET /users/{userId}/images`: pages of a user's images, with their thumbnails and warehouse facts.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::State;
+use super::openapi::{ImageFormat, ImageStatus};
 use super::routes::user_id;
-use super::variants::{self, Variant};
-use crate::db::read_models::{self, AssetEntry, ImageEntry};
+use super::variants::{self, Size, Variant, Variants};
+use crate::db::read_models::{self, ImageEntry};
 use crate::db::timestamp;
+use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized, Unavailable};
 use crate::http::{Problem, Query};
+use crate::ids::UserId;
 use crate::users;
 
 const PAGE: u64 = 50;
 const MAX_PAGE: u64 = 500;
 
+/// A page of the images.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// The maximum number of images.
+    #[param(value_type = u64, required = false, minimum = 1, maximum = 500, default = 50)]
+    limit: i64,
+    /// Only images that were uploaded before this imageId, as in `next`.
+    #[param(value_type = u64, required = false, minimum = 1)]
+    before: Option<i64>,
+}
+
+impl PageQuery {
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let query = Query::read(request)?;
+        let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
+        let before = query.integer("before", 1..=i64::MAX as u64, "the last imageId of the previous page")?;
+        Ok(Self {
+            limit: i64::try_from(limit).unwrap_or(i64::MAX),
+            before: before.and_then(|before| i64::try_from(before).ok()),
+        })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Gallery {
+    images: Vec<GalleryImage>,
+    /// The path of the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, example = "/users/1/images?before=7&limit=50")]
+    next: Option<String>,
+    user_id: UserId,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct GalleryImage {
+    /// The file size; this and the other facts of the warehouse are omitted until its worker has processed the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i64, minimum = 1)]
+    bytes: Option<i64>,
+    /// By the EXIF data; without an offset if the camera did not set one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, example = "2026-07-09T18:30:05+02:00")]
+    captured_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ImageFormat, inline)]
+    format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i32, minimum = 1)]
+    height: Option<i32>,
+    #[schema(minimum = 1, example = 8)]
+    image_id: i64,
+    /// The path of the original below the image root.
+    image_path: String,
+    #[schema(format = "uuid")]
+    job_id: String,
+    /// Why there is no thumbnail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    message: Option<String>,
+    /// The uploader's file name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    original_name: Option<String>,
+    /// The hash of the original.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    sha256: Option<String>,
+    #[schema(value_type = ImageStatus, inline)]
+    status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Size, inline)]
+    thumbnail: Option<Size>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    thumbnail_url: Option<String>,
+    #[schema(format = "date-time")]
+    uploaded_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Variants)]
+    variants: Option<Variants>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = i32, minimum = 1)]
+    width: Option<i32>,
+}
+
+/// Get a user's images, newest first
+///
+/// With their thumbnails, and with the facts of the warehouse once its worker has processed them.
+#[utoipa::path(
+    get,
+    path = "/users/{userId}/images",
+    operation_id = "getUserImages",
+    tag = "Users",
+    security(("token" = [])),
+    params(("userId" = UserId, Path, example = 1), PageQuery),
+    responses(
+        (status = 200, description = "A page; the last one has no `next`.", body = Gallery),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
 pub(super) async fn get(
     state: web::Data<State>,
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let user = user_id(&user)?;
-    let query = Query::read(&request)?;
-    let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
-    let before = query.integer("before", 1..=i64::MAX as u64, "the last imageId of the previous page")?;
-    let before = before.and_then(|before| i64::try_from(before).ok());
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let PageQuery { limit, before } = PageQuery::read(&request)?;
     let found = state
         .database
         .read(move |connection| {
@@ -41,39 +147,31 @@ pub(super) async fn get(
     let next =
         images.last().filter(|_| more).map(|last| format!("/users/{user}/images?before={}&limit={limit}", last.id));
     let variants_of = |image: &ImageEntry| variants.get(&image.id).map_or(&[][..], Vec::as_slice);
-    let images: Vec<Value> = images.into_iter().map(|image| shown(variants_of(&image), image)).collect();
-    let mut page = json!({ "userId": user, "images": images });
-    if let Some(next) = next {
-        page["next"] = json!(next);
-    }
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(page))
+    let images = images.into_iter().map(|image| GalleryImage::new(variants_of(&image), image)).collect();
+    let gallery = Gallery { images, next, user_id: user };
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(gallery))
 }
 
-fn shown(variants: &[Variant], image: ImageEntry) -> Value {
-    let mut shown = json!({
-        "imageId": image.id,
-        "jobId": image.job_id,
-        "imagePath": image.path,
-        "status": image.state,
-        "uploadedAt": timestamp::text(image.created_at),
-    });
-    let mut add = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            shown[name] = value;
+impl GalleryImage {
+    fn new(variants: &[Variant], image: ImageEntry) -> Self {
+        let asset = image.asset.as_ref();
+        Self {
+            bytes: asset.map(|asset| asset.bytes),
+            captured_at: asset.and_then(|asset| asset.captured_at.clone()),
+            format: asset.map(|asset| asset.format.clone()),
+            height: asset.map(|asset| asset.height),
+            image_id: image.id,
+            image_path: image.path,
+            job_id: image.job_id,
+            message: image.failure,
+            original_name: image.original_name,
+            sha256: asset.map(|asset| asset.sha256.clone()),
+            status: image.state,
+            thumbnail: variants.first().map(Variant::size),
+            thumbnail_url: image.thumbnail_url,
+            uploaded_at: timestamp::text(image.created_at),
+            variants: Variants::new(variants),
+            width: asset.map(|asset| asset.width),
         }
-    };
-    add("originalName", image.original_name.map(Value::from));
-    add("message", image.failure.map(Value::from));
-    add("thumbnailUrl", image.thumbnail_url.map(Value::from));
-    add("thumbnail", variants.first().map(Variant::size));
-    add("variants", variants::shown(variants));
-    if let Some(AssetEntry { sha256, bytes, format, width, height, captured_at }) = image.asset {
-        add("sha256", Some(sha256.into()));
-        add("bytes", Some(bytes.into()));
-        add("format", Some(format.into()));
-        add("width", Some(width.into()));
-        add("height", Some(height.into()));
-        add("capturedAt", captured_at.map(Value::from));
     }
-    shown
 }

@@ -50,7 +50,7 @@ impl LongPolls {
         async move {
             loop {
                 if let Some(status) = self.final_status(subject, &waiter)? {
-                    return Ok(subject.response(&status));
+                    return Ok(subject.response(status));
                 }
                 tokio::select! {
                     biased;

@@ -4,7 +4,7 @@
 //! other programs' messages become images) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
 //! answers from a message if there is a row.
 //!
-//! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`: the HTTP side
+//! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`, `openapi`: the HTTP side
 //! - `waiters`, `long_poll`: requests that are held until a thumbnail is finished
 //! - `intake`, `occurrences`: messages of other programs
 //! - `worker`: the thumbnail job
@@ -17,6 +17,7 @@ mod idempotency;
 mod intake;
 mod long_poll;
 mod occurrences;
+mod openapi;
 mod orphans;
 mod routes;
 mod status;
@@ -38,12 +39,10 @@ use crate::jobs::QueueLimit;
 
 pub(crate) use intake::{Role, listen};
 pub(crate) use long_poll::LongPolls;
+pub(crate) use openapi::openapi;
 pub(crate) use orphans::keep_removing_orphans;
 pub(crate) use routes::routes;
 pub(crate) use worker::{ThumbnailWorker, VariantSpec};
-
-/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The state of the routes, the intake and the worker; a clone shares it.
 #[derive(Clone)]

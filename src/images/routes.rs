@@ -7,8 +7,10 @@ use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 
-use super::status::Subject;
+use super::openapi::{FinalJobStatus, FinalStatus, PendingJobStatus, TAG, TimeoutParams};
+use super::status::{JobStatus, Pending, StatusBody, Subject, UnknownUser};
 use super::{State, enqueue, gallery, store, thumbnails};
+use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized, Unavailable};
 use crate::http::page::page;
 use crate::http::resource::{file, get, not_found, post};
 use crate::http::{Problem, Query, auth};
@@ -43,12 +45,46 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-async fn status(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// Get the status of a user's thumbnail
+///
+/// Done with the newest finished thumbnail; failed refers to the newest upload of a user without a thumbnail.
+#[utoipa::path(
+    get,
+    path = "/status/{userId}",
+    operation_id = "getUserStatus",
+    tag = TAG,
+    security(("token" = [])),
+    params(("userId" = UserId, Path, example = 1)),
+    responses(
+        (status = 200, description = "Done, pending or failed.", body = StatusBody),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, description = "Nobody has uploaded an image of this user.", body = UnknownUser),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn status(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = Subject::User(user_id(&user)?);
-    Ok(subject.response(&subject.status(&state.database)?))
+    Ok(subject.response(subject.status(&state.database)?))
 }
 
-async fn status_live(
+/// Wait for a user's thumbnail
+#[utoipa::path(
+    get,
+    path = "/status-live/{userId}",
+    operation_id = "waitForUserStatus",
+    tag = TAG,
+    security(("token" = [])),
+    params(("userId" = UserId, Path, example = 1), TimeoutParams),
+    responses(
+        (status = 200, description = "Done or failed.", body = FinalStatus),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, description = "Not finished yet; send the request again.", body = Pending),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn status_live(
     state: web::Data<State>,
     request: HttpRequest,
     user: web::Path<String>,
@@ -58,12 +94,47 @@ async fn status_live(
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
 
-async fn job(state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// Get job status
+///
+/// Refers to this upload, even if the user has an older thumbnail.
+#[utoipa::path(
+    get,
+    path = "/jobs/{jobId}",
+    operation_id = "getJobStatus",
+    tag = TAG,
+    security(("token" = [])),
+    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    responses(
+        (status = 200, description = "Done, pending or failed.", body = JobStatus),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn job(state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &job)?;
-    Ok(subject.response(&subject.status(&state.database)?))
+    Ok(subject.response(subject.status(&state.database)?))
 }
 
-async fn job_live(
+/// Wait for a job
+#[utoipa::path(
+    get,
+    path = "/jobs/{jobId}/live",
+    operation_id = "waitForJobStatus",
+    tag = TAG,
+    security(("token" = [])),
+    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6"), TimeoutParams),
+    responses(
+        (status = 200, description = "Done or failed.", body = FinalJobStatus),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 408, description = "Not finished yet; send the request again.", body = PendingJobStatus),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn job_live(
     state: web::Data<State>,
     request: HttpRequest,
     job: web::Path<String>,

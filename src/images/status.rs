@@ -1,12 +1,14 @@
 //! The status of a user's thumbnail or of a job, as an HTTP response.
 
 use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
 use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::store::{self, ImageState};
-use super::variants::{self, Variant};
+use super::variants::{self, Variant, Variants};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
 use crate::ids::{JobId, UserId};
@@ -49,35 +51,128 @@ impl Subject {
         })
     }
 
-    /// The response body, for a job with the ids of the job and its user.
-    pub(super) fn body(&self, status: &Status) -> Value {
-        let mut body = match status {
-            Status::Done { thumbnail_url, variants } => done(thumbnail_url, variants),
-            Status::Pending => json!({ "status": "pending", "message": "Thumbnail is still being generated." }),
-            Status::Failed { message } => json!({ "status": "failed", "message": message }),
-            Status::Unknown => json!({ "status": "error", "message": "User not found" }),
-        };
-        if let Self::Job(job_id, user_id) = self {
-            body["jobId"] = json!(job_id);
-            body["userId"] = json!(user_id);
-        }
-        body
-    }
-
     /// The response with this status.
-    pub(super) fn response(&self, status: &Status) -> HttpResponse {
-        let mut response = match status {
-            Status::Unknown => HttpResponse::NotFound(),
-            _ => HttpResponse::Ok(),
-        };
-        response.insert_header(("Cache-Control", "no-store")).json(self.body(status))
+    pub(super) fn response(&self, status: Status) -> HttpResponse {
+        match status.into_body() {
+            Some(body) => self.respond(StatusCode::OK, body),
+            None => no_store(StatusCode::NOT_FOUND, &UnknownUser::new()),
+        }
     }
 
     /// The response to a held poll whose time is over.
     pub(super) fn timeout_response(&self) -> HttpResponse {
-        let mut body = self.body(&Status::Pending);
-        body["message"] = json!("Request timed out. Please try again.");
-        HttpResponse::RequestTimeout().insert_header(("Cache-Control", "no-store")).json(body)
+        let body = StatusBody::pending("Request timed out. Please try again.");
+        self.respond(StatusCode::REQUEST_TIMEOUT, body)
+    }
+
+    fn respond(&self, code: StatusCode, status: StatusBody) -> HttpResponse {
+        match *self {
+            Self::User(_) => no_store(code, &status),
+            Self::Job(job_id, user_id) => no_store(code, &JobStatus { job_id, status, user_id }),
+        }
+    }
+}
+
+fn no_store(status: StatusCode, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::build(status).insert_header(("Cache-Control", "no-store")).json(body)
+}
+
+/// The status of a user's thumbnail.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Status)]
+pub(super) enum StatusBody {
+    Done(Done),
+    Pending(Pending),
+    Failed(Failed),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Done {
+    #[schema(inline)]
+    status: DoneTag,
+    /// A path on this server.
+    #[schema(example = "/thumbnails/9f86d0….jpg")]
+    thumbnail_url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Variants)]
+    variants: Option<Variants>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Pending {
+    message: &'static str,
+    #[schema(inline)]
+    status: PendingTag,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Failed {
+    /// What is wrong with the image, for the uploader.
+    message: String,
+    #[schema(inline)]
+    status: FailedTag,
+}
+
+/// Nobody has uploaded an image of this user.
+#[derive(Serialize, ToSchema)]
+pub(super) struct UnknownUser {
+    #[schema(inline)]
+    message: UnknownUserMessage,
+    #[schema(inline)]
+    status: ErrorTag,
+}
+
+/// The status of a job.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct JobStatus {
+    job_id: JobId,
+    #[serde(flatten)]
+    status: StatusBody,
+    user_id: UserId,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum DoneTag {
+    Done,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum PendingTag {
+    Pending,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum FailedTag {
+    Failed,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum ErrorTag {
+    Error,
+}
+
+#[derive(Serialize, ToSchema)]
+enum UnknownUserMessage {
+    #[serde(rename = "User not found")]
+    UserNotFound,
+}
+
+impl StatusBody {
+    fn pending(message: &'static str) -> Self {
+        Self::Pending(Pending { message, status: PendingTag::Pending })
+    }
+}
+
+impl UnknownUser {
+    fn new() -> Self {
+        Self { message: UnknownUserMessage::UserNotFound, status: ErrorTag::Error }
     }
 }
 
@@ -115,16 +210,21 @@ impl Status {
         }
     }
 
+    /// The body for a known user or job.
+    fn into_body(self) -> Option<StatusBody> {
+        match self {
+            Self::Done { thumbnail_url, variants } => {
+                let variants = Variants::new(&variants);
+                Some(StatusBody::Done(Done { status: DoneTag::Done, thumbnail_url, variants }))
+            }
+            Self::Pending => Some(StatusBody::pending("Thumbnail is still being generated.")),
+            Self::Failed { message } => Some(StatusBody::Failed(Failed { message, status: FailedTag::Failed })),
+            Self::Unknown => None,
+        }
+    }
+
     /// Whether a held poll ends with it.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. })
     }
-}
-
-fn done(thumbnail_url: &str, variants: &[Variant]) -> Value {
-    let mut body = json!({ "status": "done", "thumbnailUrl": thumbnail_url });
-    if let Some(variants) = variants::shown(variants) {
-        body["variants"] = variants;
-    }
-    body
 }

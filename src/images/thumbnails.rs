@@ -9,14 +9,43 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
+use super::openapi::{FileParams, TAG, Thumbnail};
 use crate::files::ThumbnailName;
 use crate::http::Problem;
+use crate::http::openapi::responses::{NotFound, Unauthorized};
+use crate::http::openapi::schemas::ProblemBody;
 
 /// A name is the hash of its content, which therefore never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// The replaced service reused names.
 const REVALIDATE: &str = "no-cache";
 
+/// Get a thumbnail
+///
+/// Needs no token, because the hash in its name cannot be guessed, and an `<img>` cannot send one. The name is the hash of
+/// the content, so that it may be cached forever.
+#[utoipa::path(
+    get,
+    path = "/thumbnails/{name}",
+    operation_id = "getThumbnail",
+    tag = TAG,
+    params(
+        ("name" = String, Path, example = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08.jpg"),
+        FileParams
+    ),
+    responses(
+        (status = 200, response = Thumbnail),
+        (status = 206, response = Thumbnail),
+        (status = 304, description = "The client has it."),
+        (status = 404, response = NotFound),
+        (
+            status = 416,
+            description = "The range is outside of the file.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        )
+    )
+)]
 pub(super) async fn get(
     state: web::Data<State>,
     request: HttpRequest,
@@ -30,6 +59,28 @@ pub(super) async fn get(
     respond(&request, file, name.as_str(), IMMUTABLE)
 }
 
+/// Get a thumbnail of the replaced service by its old path
+#[utoipa::path(
+    get,
+    path = "/uploads/thumbs/{name}",
+    operation_id = "getReplacedThumbnail",
+    tag = TAG,
+    security(("token" = [])),
+    params(("name" = String, Path, example = "1.jpg"), FileParams),
+    responses(
+        (status = 200, response = Thumbnail),
+        (status = 206, response = Thumbnail),
+        (status = 304, description = "The client has it."),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (
+            status = 416,
+            description = "The range is outside of the file.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        )
+    )
+)]
 pub(super) async fn get_replaced(
     state: web::Data<State>,
     request: HttpRequest,

@@ -1,10 +1,11 @@
 //! The rows of thumbnails, one or more per image. Every function runs inside the caller's transaction.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::db::UnixMillis;
 use crate::db::schema::thumbnails;
@@ -63,9 +64,48 @@ impl Variant {
         url(&self.name)
     }
 
-    /// The size, as in the API.
-    pub(super) fn size(&self) -> Value {
-        json!({ "width": self.width, "height": self.height, "bytes": self.bytes })
+    pub(super) fn size(&self) -> Size {
+        Size { bytes: self.bytes, height: self.height, width: self.width }
+    }
+}
+
+/// All thumbnails of the image by name, one of which is at `thumbnailUrl`. Omitted for thumbnails of other services.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Variants(BTreeMap<String, VariantInfo>);
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Variant)]
+pub(super) struct VariantInfo {
+    #[schema(minimum = 1, example = 20000)]
+    bytes: i64,
+    #[schema(minimum = 1, example = 300)]
+    height: i32,
+    /// A path on this server.
+    #[schema(example = "/thumbnails/9f86d0….jpg")]
+    url: String,
+    #[schema(minimum = 1, example = 300)]
+    width: i32,
+}
+
+/// The size of the thumbnail at `thumbnailUrl`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Size {
+    #[schema(minimum = 1)]
+    bytes: i64,
+    #[schema(minimum = 1)]
+    height: i32,
+    #[schema(minimum = 1)]
+    width: i32,
+}
+
+impl Variants {
+    /// `None` if there are none.
+    pub(super) fn new(variants: &[Variant]) -> Option<Self> {
+        let info = |variant: &Variant| {
+            let Variant { bytes, height, width, .. } = *variant;
+            (variant.variant.clone(), VariantInfo { bytes, height, url: variant.url(), width })
+        };
+        (!variants.is_empty()).then(|| Self(variants.iter().map(info).collect()))
     }
 }
 
@@ -117,14 +157,4 @@ pub(super) fn of_images(connection: &mut SqliteConnection, ids: &[i64]) -> Query
         variants.entry(image_id).or_default().push(variant);
     }
     Ok(variants)
-}
-
-/// The thumbnails by their names, as in the API; `None` if there are none.
-pub(super) fn shown(variants: &[Variant]) -> Option<Value> {
-    let shown = |variant: &Variant| {
-        let mut shown = variant.size();
-        shown["url"] = json!(variant.url());
-        (variant.variant.clone(), shown)
-    };
-    (!variants.is_empty()).then(|| Value::Object(variants.iter().map(shown).collect::<Map<_, _>>()))
 }

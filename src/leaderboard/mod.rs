@@ -17,6 +17,7 @@
 mod board;
 mod broadcast;
 mod cursor;
+mod openapi;
 mod operator;
 mod redis_mirror;
 mod routes;
@@ -28,11 +29,9 @@ mod view;
 
 pub use board::KEY;
 pub use broadcast::Broadcast;
+pub(crate) use openapi::openapi;
 pub use operator::{Lag, lag, refill, remove, replace};
 pub use routes::{State, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::{Mode, scores_of, written_scores};
 pub use subscribers::FeedHandle;
-
-/// The API description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub const OPENAPI: &str = include_str!("openapi.json");

@@ -4,11 +4,13 @@ use actix_cors::Cors;
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
+use utoipa::{IntoParams, ToSchema};
 
 use super::board::{Entry, KEY};
+use super::openapi::TAG;
 use super::scoring::{Scored, Scoring, ScoringError};
 use super::sse;
 use super::store::Mode;
@@ -16,6 +18,11 @@ use super::subscribers::FeedHandle;
 use super::view::View;
 use crate::bus::{Bus, BusError, Member};
 use crate::db::Database;
+use crate::http::body::{Checked, FromJson};
+use crate::http::openapi::responses::{
+    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
+};
+use crate::http::openapi::schemas::True;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, Query, auth, body};
@@ -73,58 +80,169 @@ pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
-// Responses with scores are structures, because a `Value` loses the spelling of a score. Their fields are in
-// alphabetical order, like those of a `Value`.
-
-#[derive(Serialize)]
-struct ScoreResponse {
-    message: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rank: Option<u64>,
-    score: Score,
-    success: bool,
+#[derive(Deserialize, ToSchema)]
+#[schema(as = ScoreRequest)]
+pub(super) struct ScoreRequest {
+    #[serde(default)]
+    #[schema(value_type = Username, required = true)]
+    username: Checked<Username>,
+    /// Finite; -0 stays -0.
+    #[serde(default)]
+    #[schema(value_type = f64, required = true, example = 42)]
+    score: Checked<Score>,
+    /// `set` replaces the score of the player, `best` replaces it if the new one is higher, `add` adds to it.
+    #[serde(default)]
+    #[schema(value_type = ScoreMode, inline, default = "set")]
+    mode: Checked<Mode>,
 }
 
-#[derive(Serialize)]
-struct PlayerList {
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "the request is parsed into the mode of the store")]
+enum ScoreMode {
+    Set,
+    Best,
+    Add,
+}
+
+impl FromJson for Mode {
+    fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        match value {
+            None => Ok(Self::Set),
+            Some(Value::String(text)) if text == "set" => Ok(Self::Set),
+            Some(Value::String(text)) if text == "best" => Ok(Self::Best),
+            Some(Value::String(text)) if text == "add" => Ok(Self::Add),
+            other => Err(Invalid::json(other, "\"set\", \"best\" or \"add\"")),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ScoreResponse {
+    #[schema(inline)]
+    message: ScoreMessage,
+    /// Counted from 1. Omitted while Redis is unavailable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, minimum = 1)]
+    rank: Option<u64>,
+    /// The new score of the player.
+    #[schema(value_type = f64, example = 42)]
+    score: Score,
+    #[schema(inline)]
+    success: True,
+}
+
+#[derive(Serialize, ToSchema)]
+enum ScoreMessage {
+    #[serde(rename = "Score updated successfully")]
+    Updated,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct SeedResponse {
+    #[schema(inline)]
+    message: SeedMessage,
+    #[schema(inline)]
+    success: True,
+}
+
+#[derive(Serialize, ToSchema)]
+enum SeedMessage {
+    #[serde(rename = "Leaderboard seeded successfully")]
+    Seeded,
+}
+
+/// A page of the board.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// The number of players to skip.
+    #[param(required = false, minimum = 0, default = 0)]
+    offset: u64,
+    /// The maximum number of players.
+    #[param(required = false, minimum = 1, maximum = 1000, default = 10)]
     limit: u64,
+}
+
+impl PageQuery {
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let query = Query::read(request)?;
+        let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
+        let limit = query.integer("limit", 1..=MAX_LIMIT, "a whole number from 1 to 1000")?.unwrap_or(DEFAULT_LIMIT);
+        Ok(Self { offset, limit })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct PlayerList {
+    #[schema(example = 10)]
+    limit: u64,
+    #[schema(example = 0)]
     offset: u64,
     players: Vec<RankedPlayer>,
+    /// The number of players on the board.
+    #[schema(example = 1)]
     total: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct RankedPlayer {
+    #[schema(minimum = 1, example = 1)]
     rank: u64,
+    #[schema(value_type = f64, example = 42)]
     score: Score,
+    #[schema(example = "ada")]
     username: String,
 }
 
-#[derive(Serialize)]
-struct PlayerPage {
+#[derive(Serialize, ToSchema)]
+pub(super) struct PlayerPage {
+    /// The player with up to two players above and below.
     neighbours: Vec<RankedPlayer>,
+    #[schema(minimum = 1, example = 1)]
     rank: u64,
+    #[schema(value_type = f64, example = 42)]
     score: Score,
+    #[schema(example = 1)]
     total: u64,
+    #[schema(example = "ada")]
     username: String,
 }
 
-async fn score(
+/// Submit a score
+///
+/// The response is sent once the score is durable, even while Redis is unavailable.
+#[utoipa::path(
+    post,
+    path = "/score",
+    operation_id = "submitScore",
+    tag = TAG,
+    security(("token" = [])),
+    request_body = ScoreRequest,
+    responses(
+        (status = 200, description = "Accepted.", body = ScoreResponse),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn score(
     scoring: web::Data<Scoring>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
-    let (name, mode, score) = submission(&body::json_object(payload).await?)?;
+    let (name, mode, score) = submission(body::json(payload).await?)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
-    Ok(HttpResponse::Ok().json(ScoreResponse { message: "Score updated successfully", rank, score, success: true }))
+    Ok(HttpResponse::Ok().json(ScoreResponse { message: ScoreMessage::Updated, rank, score, success: True }))
 }
 
-fn submission(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Problem> {
-    let name = Username::from_json(fields.get("username"));
-    let score = Score::from_json(fields.get("score"));
-    let mode = mode(fields.get("mode"));
-    match (name, mode, score) {
+fn submission(request: ScoreRequest) -> Result<(Username, Mode, Score), Problem> {
+    let ScoreRequest { username, score, mode } = request;
+    match (username.into_result(), mode.into_result(), score.into_result()) {
         (Ok(name), Ok(mode), Ok(score)) => Ok((name, mode, score)),
         (name, mode, score) => {
             let wrong = [("username", name.err()), ("score", score.err()), ("mode", mode.err())];
@@ -134,32 +252,61 @@ fn submission(fields: &Map<String, Value>) -> Result<(Username, Mode, Score), Pr
     }
 }
 
-fn mode(value: Option<&Value>) -> Result<Mode, Invalid> {
-    match value {
-        None => Ok(Mode::Set),
-        Some(Value::String(text)) if text == "set" => Ok(Mode::Set),
-        Some(Value::String(text)) if text == "best" => Ok(Mode::Best),
-        Some(Value::String(text)) if text == "add" => Ok(Mode::Add),
-        other => Err(Invalid::json(other, "\"set\", \"best\" or \"add\"")),
-    }
-}
-
-/// Ignores the body, because old clients send arbitrary ones.
-async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
+/// Reset the board to ten example players
+///
+/// The body is ignored, because old clients send arbitrary ones.
+#[utoipa::path(
+    post,
+    path = "/seed",
+    operation_id = "seedLeaderboard",
+    tag = TAG,
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "Player 1 to Player 10 have 100, 90, … 10.", body = SeedResponse),
+        (status = 401, response = Unauthorized),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn seed(scoring: web::Data<Scoring>) -> Result<HttpResponse, Problem> {
     scoring.seed().await?;
-    Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Leaderboard seeded successfully" })))
+    Ok(HttpResponse::Ok().json(SeedResponse { message: SeedMessage::Seeded, success: True }))
 }
 
-async fn players(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::read(&request)?;
-    let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
-    let limit = query.integer("limit", 1..=MAX_LIMIT, "a whole number from 1 to 1000")?.unwrap_or(DEFAULT_LIMIT);
+/// List players
+#[utoipa::path(
+    get,
+    path = "/leaderboard",
+    operation_id = "listPlayers",
+    tag = TAG,
+    params(PageQuery),
+    responses(
+        (status = 200, description = "Highest score first.", body = PlayerList),
+        (status = 400, response = BadRequest),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn players(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let PageQuery { offset, limit } = PageQuery::read(&request)?;
     let page = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
     Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, total: page.total }))
 }
 
-async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+/// Get a player
+#[utoipa::path(
+    get,
+    path = "/leaderboard/{username}",
+    operation_id = "getPlayer",
+    tag = TAG,
+    params(("username" = Username, Path, example = "ada")),
+    responses(
+        (status = 200, description = "Rank and score, with the two players above and below.", body = PlayerPage),
+        (status = 400, response = BadRequest),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn player(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
     let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
+use super::openapi::TAG;
 use super::subscribers::{FeedGuard, FeedHandle};
 
 /// Between an event and the next comment.
@@ -36,6 +37,17 @@ struct Feed {
     _guard: FeedGuard,
 }
 
+/// Stream the board
+///
+/// Server-sent events with the top ten, initially and after every change: `data: [{"username","score"}, …]`. Socket.IO v4
+/// clients receive the same on `/socket.io/`, as `current_leaderboard` and `update_leaderboard`.
+#[utoipa::path(
+    get,
+    path = "/leaderboard-feed",
+    operation_id = "streamLeaderboard",
+    tag = TAG,
+    responses((status = 200, description = "An endless stream.", body = String, content_type = "text/event-stream"))
+)]
 pub(super) async fn get(feeds: web::Data<FeedHandle>, shutdown: web::Data<CancellationToken>) -> HttpResponse {
     let (first_board, updates) = feeds.subscribe();
     let feed = Feed {

@@ -26,12 +26,9 @@ use crate::jobs::{QueueLimit, WakeSignal};
 
 pub(crate) use intake::listen;
 pub(crate) use receiver::Receiver;
-pub(crate) use routes::routes;
+pub(crate) use routes::{openapi, routes};
 use store::Placement;
 pub(crate) use webhook::WebhookWorker;
-
-/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub(crate) const OPENAPI: &str = include_str!("openapi.json");
 
 /// The state of the routes and the intake; a clone shares it.
 #[derive(Clone)]

@@ -3,18 +3,26 @@
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::State;
 use super::store::{self, Acceptance, Order};
 use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
+use crate::http::body::Checked;
+use crate::http::openapi::responses::{
+    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
+};
+use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
 use crate::http::trace::trace_parent;
 use crate::http::{Problem, auth, body};
 use crate::ids::{CustomerId, OrderId};
-use crate::jobs::{JobStatus, Kind};
+use crate::jobs::{JobState, JobStatus, Kind};
+
+const TAG: &str = "Orders";
 
 /// Adds the routes.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -27,9 +35,107 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
+/// The description of the routes.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    <Routes as utoipa::OpenApi>::openapi()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(place, order))]
+struct Routes;
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Order)]
+struct OrderRequest {
+    #[serde(default)]
+    #[schema(value_type = OrderId, required = true)]
+    order_id: Checked<OrderId>,
+    #[serde(default)]
+    #[schema(value_type = CustomerId, required = true)]
+    user_id: Checked<CustomerId>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Placed {
+    #[schema(inline)]
+    message: PlacedMessage,
+    #[schema(inline)]
+    success: True,
+}
+
+#[derive(Serialize, ToSchema)]
+enum PlacedMessage {
+    #[serde(rename = "Order Placed")]
+    OrderPlaced,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct OrderStatus {
+    /// Omitted until the warehouse has fulfilled the order.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(inline, value_type = Fulfilment)]
+    fulfilment: Option<Fulfilment>,
+    jobs: Vec<OrderJob>,
+    order_id: OrderId,
+    #[schema(format = "date-time", example = "2026-11-24T04:05:06.789Z")]
+    placed_at: String,
+    user_id: CustomerId,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct Fulfilment {
+    #[schema(format = "date-time")]
+    fulfilled_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OrderJob {
+    /// The number of failed attempts.
+    #[schema(example = 0)]
+    attempts: i32,
+    /// The error of the last attempt; omitted once the job is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    error: Option<String>,
+    #[schema(example = "webhook")]
+    kind: &'static str,
+    state: JobState,
+}
+
+/// Permit an order
+///
+/// The response is sent once the order is durable. Repeating an order changes nothing.
+#[utoipa::path(
+    post,
+    path = "/place_order",
+    operation_id = "placeOrder",
+    tag = TAG,
+    security(("token" = [])),
+    request_body = OrderRequest,
+    responses(
+        (status = 200, description = "Placed, now or before.", body = Placed),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (
+            status = 409,
+            description = "Another user has placed an order with this id.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
-    let (order_id, customer_id) = parse(&body::json_object(payload).await?)?;
+    let OrderRequest { order_id, user_id } = body::json(payload).await?;
+    let (order_id, customer_id) =
+        body::zip_errors(("orderId", order_id.into_result()), ("userId", user_id.into_result()))?;
     // Held until the row is written.
     let _permit = if state.webhook { Some(state.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
@@ -46,45 +152,48 @@ async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payl
             return Err(Problem::new(StatusCode::CONFLICT, detail));
         }
     }
-    Ok(HttpResponse::Ok().json(json!({ "success": true, "message": "Order Placed" })))
+    Ok(HttpResponse::Ok().json(Placed { message: PlacedMessage::OrderPlaced, success: True }))
 }
 
-fn parse(fields: &Map<String, Value>) -> Result<(OrderId, CustomerId), Problem> {
-    let order_id = OrderId::from_json(fields.get("orderId"));
-    let customer_id = CustomerId::from_json(fields.get("userId"));
-    body::zip_errors(("orderId", order_id), ("userId", customer_id))
-}
-
+/// Get an order with its jobs
+#[utoipa::path(
+    get,
+    path = "/orders/{orderId}",
+    operation_id = "getOrder",
+    tag = TAG,
+    security(("token" = [])),
+    params(("orderId" = OrderId, Path, example = "A-1001")),
+    responses(
+        (status = 200, description = "The order, its customer and the status of its jobs.", body = OrderStatus),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn order(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: OrderId = id.parse().map_err(|invalid| Problem::field("orderId", &invalid))?;
     let found = state.database.read_point(|connection| {
         let Some(order) = store::find(connection, &id)? else { return Ok(None) };
         Ok(Some((order, store::jobs_of(connection, &id)?, fulfilled_at(connection, id.as_str())?)))
     })?;
-    match found {
-        Some((order, jobs, fulfilled_at)) => Ok(order_response(&order, jobs, fulfilled_at)),
-        None => Err(Problem::not_found("There is no such order.")),
-    }
+    let Some((order, jobs, fulfilled_at)) = found else {
+        return Err(Problem::not_found("There is no such order."));
+    };
+    let status = order_status(order, jobs, fulfilled_at);
+    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(status))
 }
 
-fn order_response(order: &Order, jobs: Vec<(Kind, JobStatus)>, fulfilled_at: Option<UnixMillis>) -> HttpResponse {
-    let jobs: Vec<Value> = jobs.into_iter().map(|(kind, standing)| job(kind, standing)).collect();
-    let mut body = json!({
-        "orderId": order.id,
-        "userId": order.customer_id,
-        "placedAt": format!("{:.3}", order.placed_at),
-        "jobs": jobs,
-    });
-    if let Some(at) = fulfilled_at {
-        body["fulfilment"] = json!({ "fulfilledAt": timestamp::text(at) });
+fn order_status(order: Order, jobs: Vec<(Kind, JobStatus)>, fulfilled_at: Option<UnixMillis>) -> OrderStatus {
+    let job = |(kind, status): (Kind, JobStatus)| {
+        let JobStatus { state, attempts, error } = status;
+        OrderJob { attempts, error, kind: kind.name, state }
+    };
+    OrderStatus {
+        fulfilment: fulfilled_at.map(|at| Fulfilment { fulfilled_at: timestamp::text(at) }),
+        jobs: jobs.into_iter().map(job).collect(),
+        order_id: order.id,
+        placed_at: format!("{:.3}", order.placed_at),
+        user_id: order.customer_id,
     }
-    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
-}
-
-fn job(kind: Kind, JobStatus { state, attempts, error }: JobStatus) -> Value {
-    let mut job = json!({ "kind": kind.name, "state": state, "attempts": attempts });
-    if let Some(error) = error {
-        job["error"] = json!(error);
-    }
-    job
 }

@@ -11,9 +11,9 @@ use diesel::sqlite::SqliteConnection;
 use crate::db::Database;
 use crate::db::schema::users;
 use crate::http::Auth;
-use crate::ids::{EmailAddress, UserId};
+use crate::ids::{EmailAddress, UserId, Username};
 
-pub(crate) use routes::{OPENAPI, routes};
+pub(crate) use routes::{openapi, routes};
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]
@@ -125,6 +125,14 @@ pub(crate) enum Field<T> {
 }
 
 impl<T> Field<T> {
+    fn map<U>(self, map: impl FnOnce(T) -> U) -> Field<U> {
+        match self {
+            Self::Keep => Field::Keep,
+            Self::Clear => Field::Clear,
+            Self::Set(value) => Field::Set(map(value)),
+        }
+    }
+
     fn apply_to(self, current: Option<T>) -> Option<T> {
         match self {
             Self::Keep => current,
@@ -137,7 +145,7 @@ impl<T> Field<T> {
 /// The changes of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) username: Field<String>,
+    pub(crate) username: Field<Username>,
     pub(crate) email: Field<EmailAddress>,
 }
 
@@ -147,7 +155,10 @@ pub(crate) fn put(connection: &mut SqliteConnection, user: UserId, change: &Chan
     ensure(connection, user)?;
     let Contact { username, email } = before.clone().unwrap_or_default();
     let Change { username: new_username, email: new_email } = change.clone();
-    let after = Contact { username: new_username.apply_to(username), email: new_email.apply_to(email) };
+    let after = Contact {
+        username: new_username.map(Username::into_string).apply_to(username),
+        email: new_email.apply_to(email),
+    };
     diesel::update(users::table.find(user.get()))
         .set((users::username.eq(&after.username), users::email.eq(after.email.as_ref().map(EmailAddress::as_str))))
         .execute(connection)?;

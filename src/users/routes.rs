@@ -3,15 +3,20 @@
 use actix_web::http::StatusCode;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Map, Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{Change, Contact, Field, State};
+use crate::http::body::{Checked, FromJson};
+use crate::http::openapi::responses::{
+    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
+};
 use crate::http::resource::get_put;
 use crate::http::{Problem, auth, body};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
-/// The description of the routes, for [`OpenApi`](crate::http::openapi::OpenApi).
-pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+const TAG: &str = "Users";
 
 /// Adds the routes, which need the token.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -23,16 +28,105 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     }
 }
 
+/// The description of the routes.
+pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
+    <Routes as utoipa::OpenApi>::openapi()
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(paths(user, put))]
+struct Routes;
+
+#[derive(Deserialize, ToSchema)]
+#[schema(as = UserChange)]
+struct UserRequest {
+    #[serde(default)]
+    #[schema(value_type = Option<EmailAddress>)]
+    email: Checked<Field<EmailAddress>>,
+    #[serde(default)]
+    #[schema(value_type = Option<Username>)]
+    username: Checked<Field<Username>>,
+}
+
+/// A missing field is kept, and `null` clears it.
+impl<T: FromJson> FromJson for Field<T> {
+    fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
+        match value {
+            None => Ok(Self::Keep),
+            Some(Value::Null) => Ok(Self::Clear),
+            Some(_) => T::from_json(value).map(Self::Set),
+        }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = User)]
+struct UserResponse {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EmailAddress)]
+    email: Option<EmailAddress>,
+    user_id: UserId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, example = "ada")]
+    username: Option<String>,
+}
+
+impl UserResponse {
+    fn new(user_id: UserId, Contact { username, email }: Contact) -> Self {
+        Self { email, user_id, username }
+    }
+}
+
+/// Get a user's name and email address
+#[utoipa::path(
+    get,
+    path = "/users/{userId}",
+    operation_id = "getUser",
+    tag = TAG,
+    security(("token" = [])),
+    params(("userId" = UserId, Path, example = 1)),
+    responses(
+        (status = 200, description = "The user; unknown fields are omitted.", body = UserResponse),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
     let user = user_id(&user)?;
     match state.database.read_point(|connection| super::contact(connection, user))? {
         Some(contact) => {
-            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(user_response(user, &contact)))
+            let response = UserResponse::new(user, contact);
+            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(response))
         }
         None => Err(Problem::not_found("There is no such user.")),
     }
 }
 
+/// Set a user's name and email address
+///
+/// Omitted fields are kept, and null clears a field. A new user is created.
+#[utoipa::path(
+    put,
+    path = "/users/{userId}",
+    operation_id = "putUser",
+    tag = TAG,
+    security(("token" = [])),
+    params(("userId" = UserId, Path, example = 1)),
+    request_body = UserRequest,
+    responses(
+        (status = 200, description = "Changed.", body = UserResponse),
+        (status = 201, description = "Created.", body = UserResponse),
+        (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
+        (status = 408, response = Stalled),
+        (status = 413, response = TooLarge),
+        (status = 415, response = UnsupportedType),
+        (status = 503, response = Unavailable)
+    )
+)]
 async fn put(
     state: web::Data<State>,
     user: web::Path<String>,
@@ -41,43 +135,14 @@ async fn put(
 ) -> Result<HttpResponse, Problem> {
     let user = user_id(&user)?;
     body::require_json(&request)?;
-    let change = change(&body::json_object(payload).await?)?;
+    let UserRequest { email, username } = body::json(payload).await?;
+    let (username, email) = body::zip_errors(("username", username.into_result()), ("email", email.into_result()))?;
+    let change = Change { username, email };
     let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(HttpResponse::build(status).json(user_response(user, &contact)))
+    Ok(HttpResponse::build(status).json(UserResponse::new(user, contact)))
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {
     text.parse().map_err(|invalid| Problem::field("userId", &invalid))
-}
-
-fn change(fields: &Map<String, Value>) -> Result<Change, Problem> {
-    let username = field(fields, "username", |value| Username::from_json(Some(value)).map(Username::into_string));
-    let email = field(fields, "email", |value| EmailAddress::from_json(Some(value)));
-    let (username, email) = body::zip_errors(("username", username), ("email", email))?;
-    Ok(Change { username, email })
-}
-
-/// A missing field is kept, and `null` clears it.
-fn field<T>(
-    fields: &Map<String, Value>,
-    name: &str,
-    parse: impl FnOnce(&Value) -> Result<T, Invalid>,
-) -> Result<Field<T>, Invalid> {
-    match fields.get(name) {
-        None => Ok(Field::Keep),
-        Some(Value::Null) => Ok(Field::Clear),
-        Some(value) => parse(value).map(Field::Set),
-    }
-}
-
-fn user_response(user: UserId, contact: &Contact) -> Value {
-    let mut body = json!({ "userId": user });
-    if let Some(username) = &contact.username {
-        body["username"] = json!(username);
-    }
-    if let Some(email) = &contact.email {
-        body["email"] = json!(email);
-    }
-    body
 }

@@ -192,6 +192,16 @@ async fn the_game_server_conforms_to_its_description() {
 }
 
 #[tokio::test]
+async fn changes_of_the_descriptions_are_visible_in_their_snapshots() {
+    let app = App::new(&[]).await;
+    for (name, process) in [("api_server", app.serve()), ("game_server", app.game_server())] {
+        let description = Description::of(&app, process.url()).await;
+        description.assert_references_resolve();
+        insta::assert_json_snapshot!(name, description.unversioned());
+    }
+}
+
+#[tokio::test]
 async fn exactly_the_described_operations_need_the_token() {
     let app = App::new(&["auth.token=s3cret"]).await;
     for process in [app.serve(), app.game_server()] {

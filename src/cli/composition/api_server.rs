@@ -75,7 +75,7 @@ pub(crate) fn start(
             future::ready(missing.into_iter().collect()).boxed()
         });
     let admin_auth = admin_auth(config);
-    let description = OpenApi::new("m3a3 API server", &[images::OPENAPI, users::OPENAPI, admin::OPENAPI])?;
+    let description = OpenApi::new("m3a3 API server", [images::openapi(), users::openapi(), admin::openapi()])?;
     let bus = state.bus.clone();
     let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };

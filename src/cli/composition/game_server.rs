@@ -54,7 +54,7 @@ pub(crate) fn start(
     let polled = sockets.clone();
     let metrics = metrics(runtime, &board, &sockets);
     let admin_auth = admin_auth(config);
-    let description = OpenApi::new("m3a3 game server", &[leaderboard::OPENAPI, orders::OPENAPI])?;
+    let description = OpenApi::new("m3a3 game server", [leaderboard::openapi(), orders::openapi()])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services
             .configure(health::routes(readiness.clone()))

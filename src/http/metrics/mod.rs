@@ -20,6 +20,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::openapi::OPERATIONS;
+use super::openapi::responses::Unauthorized;
 use super::resource::file;
 use super::{AdminAuth, Problem, auth};
 use requests::Requests;
@@ -152,7 +154,26 @@ pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web:
     }
 }
 
-async fn get(metrics: web::Data<Metrics>) -> Result<HttpResponse, Problem> {
+/// Get metrics for Prometheus
+///
+/// Needs `auth.admin_token` if set, otherwise `auth.token`.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    operation_id = "getMetrics",
+    tag = OPERATIONS,
+    security(("token" = [])),
+    responses(
+        (
+            status = 200,
+            description = "OpenMetrics 1.0.",
+            body = String,
+            content_type = "application/openmetrics-text"
+        ),
+        (status = 401, response = Unauthorized)
+    )
+)]
+pub(super) async fn get(metrics: web::Data<Metrics>) -> Result<HttpResponse, Problem> {
     let text = metrics.text().await.map_err(Problem::internal)?;
     Ok(HttpResponse::Ok().content_type(CONTENT_TYPE).insert_header(("Cache-Control", "no-store")).body(text))
 }

@@ -18,8 +18,28 @@ impl Description {
     /// Fetches the description of a server.
     pub async fn of(app: &App, url: &str) -> Self {
         let (status, whole) = app.get(url, "/openapi.json").await;
-        assert_eq!((status, &whole["openapi"]), (200, &json!("3.1.1")));
+        assert_eq!((status, &whole["openapi"]), (200, &json!("3.1.0")));
         Self { url: url.to_owned(), whole, seen: BTreeSet::new() }
+    }
+
+    /// Asserts that every reference leads to a component.
+    pub fn assert_references_resolve(&self) {
+        let mut parts = vec![&self.whole];
+        while let Some(part) = parts.pop() {
+            self.resolve(part);
+            match part {
+                Value::Object(members) => parts.extend(members.values()),
+                Value::Array(items) => parts.extend(items),
+                _ => {}
+            }
+        }
+    }
+
+    /// The whole description, without the version of the program.
+    pub fn unversioned(&self) -> Value {
+        let mut description = self.whole.clone();
+        description["info"]["version"] = json!("[version]");
+        description
     }
 
     fn resolve<'a>(&'a self, part: &'a Value) -> &'a Value {
@@ -88,30 +108,46 @@ impl Description {
     fn misfit(&self, value: &Value, schema: &Value) -> Option<String> {
         let schema = self.resolve(schema);
         if let Some(parts) = schema["allOf"].as_array() {
-            // Each part describes a subset of the members.
-            let (own, rest) = self.split(value, &parts[0]);
-            return self.misfit(&own, &parts[0]).or_else(|| self.misfit(&rest, &parts[1]));
+            // One part has members of its own, the other one describes the rest.
+            let (own, other) = match parts[0]["properties"].is_object() {
+                true => (&parts[0], &parts[1]),
+                false => (&parts[1], &parts[0]),
+            };
+            let (members, rest) = self.split(value, own);
+            return self.misfit(&members, own).or_else(|| self.misfit(&rest, other));
         }
         if let Some(forms) = schema["oneOf"].as_array() {
             let misfits: Vec<_> = forms.iter().filter_map(|form| self.misfit(value, form)).collect();
             return (misfits.len() + 1 != forms.len()).then(|| format!("{value} is not one of them: {misfits:?}"));
         }
-        let is_right = match &schema["type"] {
-            Value::Null => {
-                schema["const"] == *value || schema["enum"].as_array().is_some_and(|all| all.contains(value))
-            }
-            kind if kind == "string" => value.is_string(),
-            kind if kind == "integer" => value.as_i64().is_some_and(|number| {
+        if let Some(values) = schema["enum"].as_array() {
+            return (!values.contains(value)).then(|| format!("{value} is not one of {values:?}"));
+        }
+        let types: Vec<&str> = match &schema["type"] {
+            Value::Null => return None,
+            Value::Array(types) => types.iter().map(|name| name.as_str().unwrap()).collect(),
+            name => vec![name.as_str().unwrap()],
+        };
+        let misfits: Vec<_> = types.iter().filter_map(|name| self.type_misfit(value, schema, name)).collect();
+        (misfits.len() == types.len()).then(|| misfits.join("; "))
+    }
+
+    fn type_misfit(&self, value: &Value, schema: &Value, name: &str) -> Option<String> {
+        let is_right = match name {
+            "null" => value.is_null(),
+            "boolean" => value.is_boolean(),
+            "string" => value.is_string(),
+            "integer" => value.as_i64().is_some_and(|number| {
                 (schema["minimum"].as_i64().unwrap_or(0)..=schema["maximum"].as_i64().unwrap_or(i64::MAX))
                     .contains(&number)
             }),
-            kind if kind == "number" => value.is_number(),
-            kind if kind == "array" => {
+            "number" => value.is_number(),
+            "array" => {
                 let Some(items) = value.as_array() else { return Some(format!("{value} is no array")) };
                 return items.iter().find_map(|item| self.misfit(item, &schema["items"]));
             }
-            kind if kind == "object" => return self.object_misfit(value, schema),
-            kind => panic!("the test does not know the type {kind}"),
+            "object" => return self.object_misfit(value, schema),
+            other => panic!("the test does not know the type {other}"),
         };
         (!is_right).then(|| format!("{value} is not {schema}"))
     }

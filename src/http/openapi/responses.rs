@@ -1,0 +1,46 @@
+//! The responses that many operations share.
+#![allow(dead_code, reason = "the types only exist for the API description")]
+
+use utoipa::ToResponse;
+
+use super::schemas::ProblemBody;
+
+/// The request is invalid; the problem names the wrong fields.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct BadRequest(ProblemBody);
+
+/// The token is missing or wrong.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct Unauthorized(ProblemBody);
+
+/// The resource does not exist.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct NotFound(ProblemBody);
+
+/// The body stalled: no data for 30 seconds, or less than 1 KiB/s on average.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct Stalled(ProblemBody);
+
+/// The body is too large.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct TooLarge(ProblemBody);
+
+/// The media type of the body is not supported.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct UnsupportedType(ProblemBody);
+
+/// The service is temporarily unavailable; `Retry-After` says when to retry.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct Unavailable(ProblemBody);
+
+/// A page for browsers.
+#[derive(ToResponse)]
+#[response(content_type = "text/html")]
+pub(crate) struct Page(String);
