@@ -128,7 +128,7 @@ impl Subjects {
     fn fault(&self, job: &Job) -> Option<String> {
         match job.subject() {
             Subject::ImageOfJob if !self.jobs_with_image.contains(&job.id) => {
-                Some("there is no image of it".to_owned())
+                Some("its image does not exist".to_owned())
             }
             Subject::Image(id) if !self.images.contains(&id) => Some(format!("there is no image {id}")),
             Subject::Order(id) if !self.orders.contains(&id) => Some(format!("there is no order {id}")),

@@ -249,7 +249,7 @@ impl ConnectionLog {
         let (purpose, address) = (self.purpose, &self.address);
         tracing::warn!(
             redis.connection = purpose, redis.address = %address, error = reason,
-            "restarting the Redis client, which has given up"
+            "the Redis client has stopped and is restarted"
         );
     }
 }

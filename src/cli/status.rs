@@ -9,7 +9,7 @@ use reqwest::StatusCode;
 
 use super::output;
 use super::remote::api::{self, Api, ApiResponse, Outcome, Server};
-use super::remote::backoff::Backoff;
+use super::remote::retry::Backoff;
 use super::subcommand::{Launcher, Subcommand};
 use crate::config::{Config, Overrides};
 use crate::ids::UserId;

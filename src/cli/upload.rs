@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use super::output;
 use super::remote::api::{self, Api, ApiResponse, Server};
-use super::remote::backoff::{Attempt, Backoff};
+use super::remote::retry::{Attempt, Backoff};
 use super::subcommand::{Launcher, Subcommand};
 use crate::config::{Config, Overrides};
 use crate::ids::UserId;

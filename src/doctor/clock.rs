@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::db::{UnixMillis, timestamp};
 
-/// How far a job may be from the future: two processes read the clock at different moments.
+/// How far a job's creation time may be ahead of this clock: two processes read the clock at different moments.
 const TOLERANCE_MS: i64 = 2_000;
 /// The time at which this file was written; a correct clock is later.
 const PAST_MS: i64 = 1_793_491_200_000;

@@ -76,7 +76,7 @@ impl DeliveryError {
         }
     }
 
-    /// Whether the server closed the connection, or is about to, without a statement about the mail.
+    /// Whether the server closed the connection, or is about to, without accepting or rejecting the mail.
     pub(super) fn is_hanging_up(&self) -> bool {
         matches!(self, Self::Broken(_) | Self::Deferred(Reply { code: 421, .. }))
     }

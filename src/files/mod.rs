@@ -146,7 +146,8 @@ impl Files {
         orphans::unused(&self.root, part, age)
     }
 
-    /// Unlinks an upload, unless it has been uploaded, or uploaded again, within `age` (`None`).
+    /// Moves an upload to a temporary name, to be deleted after the transaction, unless it has been uploaded, or uploaded
+    /// again, within `age` (`None`).
     ///
     /// Must be called within the write transaction that has found no row with this path, for the reason in
     /// [`Files::quarantine`].

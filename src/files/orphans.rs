@@ -44,7 +44,8 @@ pub(super) fn unused(root: &Root, part: u8, age: Duration) -> io::Result<Vec<Ima
     Ok(unused)
 }
 
-/// Unlinks an upload, unless it has been uploaded again within `age`.
+/// Moves an upload to a temporary name, to be deleted after the transaction, unless it has been uploaded again within
+/// `age`.
 pub(super) fn discard(root: &Root, path: &ImagePath, age: Duration) -> io::Result<Option<Discarded>> {
     let named = root.path().join(path.as_str());
     match std::fs::symlink_metadata(&named) {

@@ -18,7 +18,7 @@ pub(crate) mod request_id;
 pub(crate) mod request_span;
 pub(crate) mod resource;
 pub mod server;
-pub(crate) mod trace;
+pub(crate) mod trace_parent;
 pub(crate) mod upgrade;
 
 pub(crate) use auth::{AdminAuth, Auth};

@@ -16,7 +16,7 @@ use crate::files::OpenError;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::{BadRequest, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
 use crate::http::openapi::schemas::ProblemBody;
-use crate::http::trace::trace_parent;
+use crate::http::trace_parent::trace_parent;
 use crate::http::{Problem, body};
 use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;

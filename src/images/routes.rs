@@ -59,7 +59,7 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
         (status = 200, description = "Done, pending or failed.", body = StatusBody),
         (status = 400, response = BadRequest),
         (status = 401, response = Unauthorized),
-        (status = 404, description = "Nobody has uploaded an image of this user.", body = UnknownUser),
+        (status = 404, description = "This user has no images.", body = UnknownUser),
         (status = 503, response = Unavailable)
     )
 )]

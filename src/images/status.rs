@@ -115,7 +115,7 @@ pub(super) struct Failed {
     status: FailedTag,
 }
 
-/// Nobody has uploaded an image of this user.
+/// This user has no images.
 #[derive(Serialize, ToSchema)]
 pub(super) struct UnknownUser {
     #[schema(inline)]

@@ -27,7 +27,7 @@
 //! - `environment`: failures of the environment
 //! - `history`: a row for each attempt
 //! - `clock`: detects that the wall clock was set
-//! - `wake`: the doorbell of a runner
+//! - `wake`: the signal that wakes an idle runner
 //! - `pruning`: deletes old jobs
 //!
 //! [`operator`]: how operators inspect, retry and cancel jobs.

@@ -35,8 +35,8 @@ pub(super) fn is_expired(connection: &mut SqliteConnection, kind: &str, now: Uni
     diesel::select(diesel::dsl::exists(running.filter(jobs::lease_until.lt(now)))).get_result(connection)
 }
 
-/// Requeues the jobs of dead workers. A started job counts a crash. A job that has not started is not charged, nor is
-/// any job of a worker that shut down in order (`true`).
+/// Requeues the jobs of dead workers. A started job counts a crash. Jobs that have not started, and jobs of workers that
+/// shut down cleanly (`true`), are requeued without counting one.
 pub(super) fn of_dead_workers<H: Handler>(
     connection: &mut SqliteConnection,
     dead: &[(WorkerId, bool)],

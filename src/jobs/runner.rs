@@ -151,7 +151,7 @@ impl<H: Handler> Runner<H> {
         let obstacle = tokio::task::spawn_blocking(move || guard()).await.ok().flatten();
         match &obstacle {
             Some(obstacle) => self.environment.report(obstacle),
-            None if self.blocked => tracing::info!(kind = H::KIND.name, "the obstacle is gone; jobs are claimed again"),
+            None if self.blocked => tracing::info!(kind = H::KIND.name, "claiming jobs again"),
             None => {}
         }
         self.blocked = obstacle.is_some();

@@ -12,7 +12,7 @@ use crate::backoff;
 use crate::db::{UnixMillis, schema::jobs};
 use crate::ids::JobId;
 
-/// The user's message for a job that was given up without a statement about its input.
+/// Shown to the user when a job is abandoned for a reason other than its input.
 pub(super) const GIVEN_UP: &str = "This could not be processed. Please try again with another file.";
 
 /// The result of settling a job.

@@ -1,4 +1,4 @@
-//! The doorbell of a runner.
+//! The signal that wakes an idle runner.
 
 use std::sync::Arc;
 

@@ -3,7 +3,7 @@
 //! Owns the folder `workers` beside the database. The kernel releases the lock (flock) when its process ends, however
 //! it ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing:
 //! without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its file, and the next
-//! worker that finds it rescues them. A worker that shut down in order but could not release its jobs in the database
+//! worker that finds it rescues them. A worker that shut down cleanly but could not release its jobs in the database
 //! renames its file: those jobs did not crash it.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 const FOLDER: &str = "workers";
 const EXTENSION: &str = "lock";
-/// The extension of a worker that shut down in order while the database could not be written.
+/// The extension of a worker that shut down cleanly while the database could not be written.
 const ENDED: &str = "ended";
 
 /// The id of a worker process, new at each start, so that a restarted worker is never taken for its predecessor.
@@ -73,7 +73,7 @@ impl WorkerLock {
         let _ = std::fs::remove_file(&self.path);
     }
 
-    /// Marks this worker as shut down in order, although the database still has jobs under its id.
+    /// Marks this worker as shut down cleanly, although the database still has jobs under its id.
     pub(super) fn mark_orderly(&self) {
         if let Err(error) = std::fs::rename(&self.path, self.path.with_extension(ENDED)) {
             tracing::warn!(
@@ -114,7 +114,7 @@ impl WorkerLock {
 #[derive(Debug)]
 pub(super) struct DeadWorker {
     pub(super) id: WorkerId,
-    /// It shut down in order: its jobs did not crash it.
+    /// It shut down cleanly: its jobs did not crash it.
     pub(super) in_order: bool,
     path: PathBuf,
     _locked: File,

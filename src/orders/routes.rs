@@ -17,7 +17,7 @@ use crate::http::openapi::responses::{
 };
 use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
-use crate::http::trace::trace_parent;
+use crate::http::trace_parent::trace_parent;
 use crate::http::{Problem, auth, body};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};

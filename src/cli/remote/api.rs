@@ -8,7 +8,7 @@ use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
-use super::backoff::Attempt;
+use super::retry::Attempt;
 use crate::cli::output;
 use crate::config::{Config, Overrides};
 use crate::http::client;

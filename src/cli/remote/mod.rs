@@ -3,4 +3,4 @@
 //! Owns the HTTP client and its retries. Never reads the server's database or files.
 
 pub(super) mod api;
-pub(super) mod backoff;
+pub(super) mod retry;

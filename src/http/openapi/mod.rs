@@ -19,8 +19,8 @@ use super::{health, metrics};
 use responses::{BadRequest, NotFound, Page, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
 use schemas::{AnyObject, ProblemBody};
 
-const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. Beside the responses below, every path \
-                     may answer 405 to methods that it does not have, and 500 for a bug in the server.";
+const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
+                     every path may return 405 for a method that it does not support and 500 for an internal error.";
 
 /// The description of a server; a clone shares it.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! Signs of trouble: expired leases, jobs that wait for their environment, jobs from the future.
+//! Signs of trouble: expired leases, jobs that wait for their environment, jobs created in the future.
 
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
