@@ -177,7 +177,7 @@ async fn an_audit_does_not_migrate_the_database() {
     );
     let ran = run(app.command(&["audit"])).await;
     assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
-    assert!(ran.stderr.contains("has the schema of another m3a3"), "{ran:?}");
+    assert!(ran.stderr.contains("has the schema of another version of m3a3"), "{ran:?}");
     assert_eq!(app.count(versions), all - 1);
 }
 

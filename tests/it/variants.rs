@@ -185,7 +185,7 @@ fn an_invalid_setting_is_rejected_with_the_problem_and_the_expected_syntax() {
             "got \"fill\" in \"card=2x2 fill\", expected cover, contain or inside",
         ),
         ("variants", "Thumb=1x1", "got \"Thumb\" in \"Thumb=1x1\", expected a name of 1 to 32 characters"),
-        ("variants", "a=1x1, a=2x2", "got two variants \"a\", expected a name of its own for each"),
+        ("variants", "a=1x1, a=2x2", "got two variants \"a\", expected a unique name for each"),
         ("variants", "a=1x1,", "got \"\", expected NAME=WIDTHxHEIGHT"),
         ("output", "png", "got \"png\", expected jpeg"),
     ] {

@@ -349,7 +349,11 @@ fn a_signing_secret_that_cannot_be_used_is_a_configuration_error() {
         let setting = format!("webhook.signing_secret={bad}");
         let ran = dir.run(&["game-server", "--port", "0", "--set", &setting]);
         assert_eq!((ran.code, ran.stderr.lines().count()), (Some(2), 1), "{}", ran.stderr);
-        assert!(ran.stderr.contains("webhook.signing_secret") && ran.stderr.contains("whsec_ and"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("webhook.signing_secret") && ran.stderr.contains("expected whsec_ followed by the key"),
+            "{}",
+            ran.stderr
+        );
         assert!(!ran.stderr.contains("C2FV"), "{}", ran.stderr);
     }
 }
