@@ -6,7 +6,7 @@
 //! m3a3 has written, the rows are the source that Redis is filled from. Keeps nothing of the board in memory except the
 //! rendered top ten.
 //!
-//! - `routes`, `sse`: HTTP
+//! - `routes`, `submission`, `players`, `sse`, `openapi`: the HTTP side
 //! - `scoring`: the task that commits scores
 //! - `redis_mirror`, `cursor`: synchronization of Redis with the database
 //! - `view`: reads the board
@@ -19,11 +19,13 @@ mod broadcast;
 mod cursor;
 mod openapi;
 mod operator;
+mod players;
 mod redis_mirror;
 mod routes;
 mod scoring;
 mod sse;
 mod store;
+mod submission;
 mod subscribers;
 mod view;
 

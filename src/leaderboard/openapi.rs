@@ -1,6 +1,6 @@
 //! The description of the routes.
 
-use super::{routes, sse};
+use super::{players, sse, submission};
 use crate::http::openapi::add_page;
 
 pub(super) const TAG: &str = "Leaderboard";
@@ -13,5 +13,5 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(routes::score, routes::seed, routes::players, routes::player, sse::get))]
+#[openapi(paths(submission::score, submission::seed, players::list, players::get, sse::get))]
 struct Routes;

@@ -1,0 +1,134 @@
+//! `GET /leaderboard` and `GET /leaderboard/{username}`: pages of the board, and one player.
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::board::Entry;
+use super::openapi::TAG;
+use super::view::View;
+use crate::bus::Member;
+use crate::http::openapi::responses::{BadRequest, NotFound, Unavailable};
+use crate::http::{Problem, Query};
+use crate::ids::{Score, Username};
+
+/// Players per page.
+const DEFAULT_LIMIT: u64 = 10;
+const MAX_LIMIT: u64 = 1000;
+/// Neighbours on each side of a player.
+const NEIGHBOURS: u64 = 2;
+
+/// A page of the board.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct PageQuery {
+    /// The number of players to skip.
+    #[param(required = false, minimum = 0, default = 0)]
+    offset: u64,
+    /// The maximum number of players.
+    #[param(required = false, minimum = 1, maximum = 1000, default = 10)]
+    limit: u64,
+}
+
+impl PageQuery {
+    fn read(request: &HttpRequest) -> Result<Self, Problem> {
+        let query = Query::read(request)?;
+        let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
+        let limit = query.integer("limit", 1..=MAX_LIMIT, "a whole number from 1 to 1000")?.unwrap_or(DEFAULT_LIMIT);
+        Ok(Self { offset, limit })
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+struct PlayerList {
+    #[schema(example = 10)]
+    limit: u64,
+    #[schema(example = 0)]
+    offset: u64,
+    players: Vec<RankedPlayer>,
+    /// The number of players on the board.
+    #[schema(example = 1)]
+    total: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RankedPlayer {
+    #[schema(minimum = 1, example = 1)]
+    rank: u64,
+    #[schema(value_type = f64, example = 42)]
+    score: Score,
+    #[schema(example = "ada")]
+    username: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct PlayerPage {
+    /// The player with up to two players above and below.
+    neighbours: Vec<RankedPlayer>,
+    #[schema(minimum = 1, example = 1)]
+    rank: u64,
+    #[schema(value_type = f64, example = 42)]
+    score: Score,
+    #[schema(example = 1)]
+    total: u64,
+    #[schema(example = "ada")]
+    username: String,
+}
+
+/// List players
+#[utoipa::path(
+    get,
+    path = "/leaderboard",
+    operation_id = "listPlayers",
+    tag = TAG,
+    params(PageQuery),
+    responses(
+        (status = 200, description = "Highest score first.", body = PlayerList),
+        (status = 400, response = BadRequest),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let PageQuery { offset, limit } = PageQuery::read(&request)?;
+    let page = view.page(offset, limit).await?;
+    let players = ranked(offset, page.members);
+    Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, total: page.total }))
+}
+
+/// Get a player
+#[utoipa::path(
+    get,
+    path = "/leaderboard/{username}",
+    operation_id = "getPlayer",
+    tag = TAG,
+    params(("username" = Username, Path, example = "ada")),
+    responses(
+        (status = 200, description = "Rank and score, with the two players above and below.", body = PlayerPage),
+        (status = 400, response = BadRequest),
+        (status = 404, response = NotFound),
+        (status = 503, response = Unavailable)
+    )
+)]
+pub(super) async fn get(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
+    let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
+        return Err(Problem::not_found("There is no such player on the leaderboard."));
+    };
+    let first = rank.saturating_sub(NEIGHBOURS);
+    let around = view.page(first, rank - first + 1 + NEIGHBOURS).await?;
+    let Entry { username, score } = Entry::from(Member { name: name.into_string(), score });
+    Ok(HttpResponse::Ok().json(PlayerPage {
+        neighbours: ranked(first, around.members),
+        rank: rank + 1,
+        score,
+        total: around.total,
+        username,
+    }))
+}
+
+/// Players with their ranks, counted from 1.
+fn ranked(offset: u64, members: Vec<Member>) -> Vec<RankedPlayer> {
+    let entries = members.into_iter().map(Entry::from);
+    let ranked = (offset + 1..).zip(entries);
+    ranked.map(|(rank, Entry { username, score })| RankedPlayer { rank, score, username }).collect()
+}
