@@ -10,11 +10,11 @@ use super::dto::{
     WrongState,
 };
 use crate::db::now;
-use crate::http::openapi::responses::{
-    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
-};
+use crate::http::openapi::params::JobIdParam;
+use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::resource::{get, post};
-use crate::http::{Problem, Query, auth, body};
+use crate::http::response::uncached;
+use crate::http::{Problem, Query, auth, body, path};
 use crate::ids::JobId;
 use crate::job_payloads::kind_by_name;
 use crate::jobs::JobState;
@@ -64,9 +64,7 @@ struct Routes;
     params(JobsParams),
     responses(
         (status = 200, description = "A page.", body = Vec<ListedJob>),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -81,7 +79,7 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     };
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let found = state.database.read(move |connection| operator::list(connection, &filter, limit)).await?;
-    Ok(no_store(&found.into_iter().map(ListedJob::from).collect::<Vec<_>>()))
+    Ok(uncached(StatusCode::OK, &found.into_iter().map(ListedJob::from).collect::<Vec<_>>()))
 }
 
 /// Get a job with its attempts
@@ -91,17 +89,15 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
     operation_id = "getJob",
     tag = TAG,
     security(("token" = [])),
-    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    params(JobIdParam),
     responses(
         (status = 200, response = CurrentJob),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    Ok(no_store(&JobWithHistory::from(find(&state, job_id(&id)?)?)))
+    Ok(uncached(StatusCode::OK, &JobWithHistory::from(find(&state, path::parse("jobId", &id)?)?)))
 }
 
 /// Retry a dead or cancelled job
@@ -113,18 +109,16 @@ async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResp
     operation_id = "retryJob",
     tag = TAG,
     security(("token" = [])),
-    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    params(JobIdParam),
     responses(
         (status = 200, response = CurrentJob),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
         (status = 409, response = WrongState),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let (id, hooks) = (job_id(&id)?, state.hooks.clone());
+    let (id, hooks) = (path::parse("jobId", &id)?, state.hooks.clone());
     let outcome = state.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
     job_response(&state, id, outcome, "tried again")
 }
@@ -138,18 +132,16 @@ async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpRes
     operation_id = "cancelJob",
     tag = TAG,
     security(("token" = [])),
-    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    params(JobIdParam),
     responses(
         (status = 200, response = CurrentJob),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
         (status = 409, response = WrongState),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let id = job_id(&id)?;
+    let id = path::parse("jobId", &id)?;
     let outcome = operator::cancel(&state.database, &state.hooks, id).await?;
     job_response(&state, id, outcome, "cancelled")
 }
@@ -164,12 +156,7 @@ async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpRe
     request_body = inline(RetryRequest),
     responses(
         (status = 200, description = "The number of retried jobs.", body = inline(Retried)),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 async fn retry_all(
@@ -197,12 +184,7 @@ async fn retry_all(
     request_body = inline(PurgeRequest),
     responses(
         (status = 200, description = "The number of deleted jobs.", body = inline(Purged)),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 async fn purge(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
@@ -213,10 +195,6 @@ async fn purge(state: web::Data<State>, request: HttpRequest, payload: web::Payl
     Ok(HttpResponse::Ok().json(Purged { purged }))
 }
 
-fn job_id(text: &str) -> Result<JobId, Problem> {
-    text.parse().map_err(|invalid| Problem::field("jobId", &invalid))
-}
-
 fn find(state: &State, id: JobId) -> Result<JobDetails, Problem> {
     let found = state.database.read_point(|connection| operator::show(connection, id))?;
     found.ok_or_else(|| Problem::not_found("There is no such job."))
@@ -225,15 +203,11 @@ fn find(state: &State, id: JobId) -> Result<JobDetails, Problem> {
 /// The changed job, or why it was not changed.
 fn job_response(state: &State, id: JobId, outcome: Intervention, action: &str) -> Result<HttpResponse, Problem> {
     match outcome {
-        Intervention::Done => Ok(no_store(&JobWithHistory::from(find(state, id)?))),
+        Intervention::Done => Ok(uncached(StatusCode::OK, &JobWithHistory::from(find(state, id)?))),
         Intervention::Unknown => Err(Problem::not_found("There is no such job.")),
         Intervention::Refused(current) => {
             let detail = format!("The job is {}; it cannot be {action}.", current.name());
             Err(Problem::new(StatusCode::CONFLICT, detail))
         }
     }
-}
-
-fn no_store(body: &impl serde::Serialize) -> HttpResponse {
-    HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(body)
 }

@@ -14,7 +14,7 @@ use super::upload;
 use crate::events::ImageUploaded;
 use crate::files::OpenError;
 use crate::http::body::{Checked, FromJson};
-use crate::http::openapi::responses::{BadRequest, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
+use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
 use crate::http::{Problem, body};
@@ -78,11 +78,6 @@ enum ReceivedMessage {
     request_body(content((UploadForm = "multipart/form-data"), (PathRequest = "application/json"))),
     responses(
         (status = 200, description = "Accepted.", body = AcceptedImage),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
         (
             status = 422,
             description = "The idempotency key was used for another image.",
@@ -95,7 +90,7 @@ enum ReceivedMessage {
             body = ProblemBody,
             content_type = "application/problem+json"
         ),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 pub(super) async fn post(

@@ -1,17 +1,19 @@
 //! `GET /users/{userId}/images`: pages of a user's images, with their thumbnails and warehouse facts.
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::State;
 use super::openapi::{ImageFormat, ImageStatus};
-use super::routes::user_id;
 use super::variants::{self, Size, Variant, Variants};
 use crate::db::read_models::{self, ImageEntry};
 use crate::db::timestamp;
-use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized, Unavailable};
-use crate::http::{Problem, Query};
+use crate::http::openapi::params::UserIdParam;
+use crate::http::openapi::responses::{NotFound, TokenErrors};
+use crate::http::response::uncached;
+use crate::http::{Problem, Query, path};
 use crate::ids::UserId;
 use crate::users;
 
@@ -115,13 +117,11 @@ struct GalleryImage {
     operation_id = "getUserImages",
     tag = "Users",
     security(("token" = [])),
-    params(("userId" = UserId, Path, example = 1), PageQuery),
+    params(UserIdParam, PageQuery),
     responses(
         (status = 200, description = "A page; the last one has no `next`.", body = Gallery),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 pub(super) async fn get(
@@ -129,7 +129,7 @@ pub(super) async fn get(
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let user = user_id(&user)?;
+    let user = path::parse("userId", &user)?;
     let PageQuery { limit, before } = PageQuery::read(&request)?;
     let found = state
         .database
@@ -149,7 +149,7 @@ pub(super) async fn get(
     let variants_of = |image: &ImageEntry| variants.get(&image.id).map_or(&[][..], Vec::as_slice);
     let images = images.into_iter().map(|image| GalleryImage::new(variants_of(&image), image)).collect();
     let gallery = Gallery { images, next, user_id: user };
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(gallery))
+    Ok(uncached(StatusCode::OK, &gallery))
 }
 
 impl GalleryImage {

@@ -10,11 +10,12 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::openapi::{FinalJobStatus, FinalStatus, PendingJobStatus, TAG, TimeoutParams};
 use super::status::{JobStatus, Pending, StatusBody, Subject, UnknownUser};
 use super::{State, enqueue, gallery, store, thumbnails};
-use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized, Unavailable};
+use crate::http::openapi::params::{JobIdParam, UserIdParam};
+use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
 use crate::http::resource::{file, get, not_found, post};
-use crate::http::{Problem, Query, auth};
-use crate::ids::{JobId, UserId};
+use crate::http::{Problem, Query, auth, path};
+use crate::ids::JobId;
 
 const MAX_TIMEOUT_S: u64 = 60;
 
@@ -54,17 +55,15 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     operation_id = "getUserStatus",
     tag = TAG,
     security(("token" = [])),
-    params(("userId" = UserId, Path, example = 1)),
+    params(UserIdParam),
     responses(
         (status = 200, description = "Done, pending or failed.", body = StatusBody),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, description = "This user has no images.", body = UnknownUser),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 pub(super) async fn status(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let subject = Subject::User(user_id(&user)?);
+    let subject = Subject::User(path::parse("userId", &user)?);
     Ok(subject.response(subject.status(&state.database)?))
 }
 
@@ -75,13 +74,11 @@ pub(super) async fn status(state: web::Data<State>, user: web::Path<String>) -> 
     operation_id = "waitForUserStatus",
     tag = TAG,
     security(("token" = [])),
-    params(("userId" = UserId, Path, example = 1), TimeoutParams),
+    params(UserIdParam, TimeoutParams),
     responses(
         (status = 200, description = "Done or failed.", body = FinalStatus),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 408, description = "Not finished yet; send the request again.", body = Pending),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 pub(super) async fn status_live(
@@ -89,7 +86,7 @@ pub(super) async fn status_live(
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = Subject::User(user_id(&user)?);
+    let subject = Subject::User(path::parse("userId", &user)?);
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
@@ -103,13 +100,11 @@ pub(super) async fn status_live(
     operation_id = "getJobStatus",
     tag = TAG,
     security(("token" = [])),
-    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")),
+    params(JobIdParam),
     responses(
         (status = 200, description = "Done, pending or failed.", body = JobStatus),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 pub(super) async fn job(state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
@@ -124,14 +119,12 @@ pub(super) async fn job(state: web::Data<State>, job: web::Path<String>) -> Resu
     operation_id = "waitForJobStatus",
     tag = TAG,
     security(("token" = [])),
-    params(("jobId" = JobId, Path, example = "01a20af3-7c5c-7497-8f81-9c67afd551d6"), TimeoutParams),
+    params(JobIdParam, TimeoutParams),
     responses(
         (status = 200, description = "Done or failed.", body = FinalJobStatus),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
         (status = 408, description = "Not finished yet; send the request again.", body = PendingJobStatus),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 pub(super) async fn job_live(
@@ -150,12 +143,8 @@ fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
     request
 }
 
-pub(super) fn user_id(text: &str) -> Result<UserId, Problem> {
-    text.parse().map_err(|invalid| Problem::field("userId", &invalid))
-}
-
 fn find_job(state: &State, text: &str) -> Result<Subject, Problem> {
-    let job_id: JobId = text.parse().map_err(|invalid| Problem::field("jobId", &invalid))?;
+    let job_id: JobId = path::parse("jobId", text)?;
     match state.database.read_point(|connection| store::by_job(connection, job_id))? {
         Some(image) => Ok(Subject::Job(job_id, image.user_id)),
         None => Err(Problem::not_found("There is no such job.")),

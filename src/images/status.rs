@@ -11,6 +11,7 @@ use super::store::{self, ImageState};
 use super::variants::{self, Variant, Variants};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
+use crate::http::response::uncached;
 use crate::ids::{JobId, UserId};
 use crate::users::{self, ThumbnailStatus};
 
@@ -55,7 +56,7 @@ impl Subject {
     pub(super) fn response(&self, status: Status) -> HttpResponse {
         match status.into_body() {
             Some(body) => self.respond(StatusCode::OK, body),
-            None => no_store(StatusCode::NOT_FOUND, &UnknownUser::new()),
+            None => uncached(StatusCode::NOT_FOUND, &UnknownUser::new()),
         }
     }
 
@@ -67,14 +68,10 @@ impl Subject {
 
     fn respond(&self, code: StatusCode, status: StatusBody) -> HttpResponse {
         match *self {
-            Self::User(_) => no_store(code, &status),
-            Self::Job(job_id, user_id) => no_store(code, &JobStatus { job_id, status, user_id }),
+            Self::User(_) => uncached(code, &status),
+            Self::Job(job_id, user_id) => uncached(code, &JobStatus { job_id, status, user_id }),
         }
     }
-}
-
-fn no_store(status: StatusCode, body: &impl Serialize) -> HttpResponse {
-    HttpResponse::build(status).insert_header(("Cache-Control", "no-store")).json(body)
 }
 
 /// The status of a user's thumbnail.

@@ -9,7 +9,7 @@ use super::openapi::TAG;
 use super::view::View;
 use crate::bus::Member;
 use crate::http::openapi::responses::{BadRequest, NotFound, Unavailable};
-use crate::http::{Problem, Query};
+use crate::http::{Problem, Query, path};
 use crate::ids::{Score, Username};
 
 /// Players per page.
@@ -110,7 +110,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
     )
 )]
 pub(super) async fn get(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let name: Username = name.parse().map_err(|invalid| Problem::field("username", &invalid))?;
+    let name: Username = path::parse("username", &name)?;
     let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));
     };

@@ -10,7 +10,7 @@ use super::openapi::TAG;
 use super::scoring::{Scored, Scoring};
 use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
-use crate::http::openapi::responses::{BadRequest, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
+use crate::http::openapi::responses::{BodyErrors, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
 use crate::http::{Problem, body};
 use crate::ids::{Invalid, Score, Username};
@@ -99,12 +99,7 @@ enum SeedMessage {
     request_body = ScoreRequest,
     responses(
         (status = 200, description = "Accepted.", body = ScoreResponse),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 pub(super) async fn score(

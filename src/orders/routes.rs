@@ -12,13 +12,12 @@ use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::body::Checked;
-use crate::http::openapi::responses::{
-    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
-};
+use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
+use crate::http::response::uncached;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Problem, auth, body};
+use crate::http::{Problem, auth, body, path};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};
 
@@ -117,18 +116,13 @@ struct OrderJob {
     request_body = OrderRequest,
     responses(
         (status = 200, description = "Placed, now or before.", body = Placed),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
         (
             status = 409,
             description = "Another user has placed an order with this id.",
             body = ProblemBody,
             content_type = "application/problem+json"
         ),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
@@ -165,14 +159,12 @@ async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payl
     params(("orderId" = OrderId, Path, example = "A-1001")),
     responses(
         (status = 200, description = "The order, its customer and the status of its jobs.", body = OrderStatus),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn order(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let id: OrderId = id.parse().map_err(|invalid| Problem::field("orderId", &invalid))?;
+    let id: OrderId = path::parse("orderId", &id)?;
     let found = state.database.read_point(|connection| {
         let Some(order) = store::find(connection, &id)? else { return Ok(None) };
         Ok(Some((order, store::jobs_of(connection, &id)?, fulfilled_at(connection, id.as_str())?)))
@@ -181,7 +173,7 @@ async fn order(state: web::Data<State>, id: web::Path<String>) -> Result<HttpRes
         return Err(Problem::not_found("There is no such order."));
     };
     let status = order_status(order, jobs, fulfilled_at);
-    Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(status))
+    Ok(uncached(StatusCode::OK, &status))
 }
 
 fn order_status(order: Order, jobs: Vec<(Kind, JobStatus)>, fulfilled_at: Option<UnixMillis>) -> OrderStatus {

@@ -9,11 +9,11 @@ use utoipa::ToSchema;
 
 use super::{Change, Contact, Field, State};
 use crate::http::body::{Checked, FromJson};
-use crate::http::openapi::responses::{
-    BadRequest, NotFound, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType,
-};
+use crate::http::openapi::params::UserIdParam;
+use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::resource::get_put;
-use crate::http::{Problem, auth, body};
+use crate::http::response::uncached;
+use crate::http::{Problem, auth, body, path};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
 const TAG: &str = "Users";
@@ -85,22 +85,17 @@ impl UserResponse {
     operation_id = "getUser",
     tag = TAG,
     security(("token" = [])),
-    params(("userId" = UserId, Path, example = 1)),
+    params(UserIdParam),
     responses(
         (status = 200, description = "The user; unknown fields are omitted.", body = UserResponse),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
-        (status = 503, response = Unavailable)
+        TokenErrors
     )
 )]
 async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let user = user_id(&user)?;
+    let user = path::parse("userId", &user)?;
     match state.database.read_point(|connection| super::contact(connection, user))? {
-        Some(contact) => {
-            let response = UserResponse::new(user, contact);
-            Ok(HttpResponse::Ok().insert_header(("Cache-Control", "no-store")).json(response))
-        }
+        Some(contact) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, contact))),
         None => Err(Problem::not_found("There is no such user.")),
     }
 }
@@ -114,17 +109,12 @@ async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpRe
     operation_id = "putUser",
     tag = TAG,
     security(("token" = [])),
-    params(("userId" = UserId, Path, example = 1)),
+    params(UserIdParam),
     request_body = UserRequest,
     responses(
         (status = 200, description = "Changed.", body = UserResponse),
         (status = 201, description = "Created.", body = UserResponse),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
-        (status = 408, response = Stalled),
-        (status = 413, response = TooLarge),
-        (status = 415, response = UnsupportedType),
-        (status = 503, response = Unavailable)
+        BodyErrors
     )
 )]
 async fn put(
@@ -133,7 +123,7 @@ async fn put(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    let user = user_id(&user)?;
+    let user = path::parse("userId", &user)?;
     body::require_json(&request)?;
     let UserRequest { email, username } = body::json(payload).await?;
     let (username, email) = body::zip_errors(("username", username.into_result()), ("email", email.into_result()))?;
@@ -141,8 +131,4 @@ async fn put(
     let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(UserResponse::new(user, contact)))
-}
-
-fn user_id(text: &str) -> Result<UserId, Problem> {
-    text.parse().map_err(|invalid| Problem::field("userId", &invalid))
 }

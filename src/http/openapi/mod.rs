@@ -4,6 +4,7 @@
 //! descriptions, as it composes the routes. A test calls every operation that is described, another one checks that every
 //! route is described, and snapshots show every change.
 
+pub(crate) mod params;
 pub(crate) mod responses;
 pub(crate) mod schemas;
 

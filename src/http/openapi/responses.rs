@@ -1,7 +1,7 @@
 //! The responses that many operations share.
 #![allow(dead_code, reason = "the types only exist for the API description")]
 
-use utoipa::ToResponse;
+use utoipa::{IntoResponses, ToResponse};
 
 use super::schemas::ProblemBody;
 
@@ -39,6 +39,34 @@ pub(crate) struct UnsupportedType(ProblemBody);
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Unavailable(ProblemBody);
+
+/// The errors of operations that need the token.
+#[derive(IntoResponses)]
+pub(crate) enum TokenErrors {
+    #[response(status = 400)]
+    BadRequest(#[ref_response] BadRequest),
+    #[response(status = 401)]
+    Unauthorized(#[ref_response] Unauthorized),
+    #[response(status = 503)]
+    Unavailable(#[ref_response] Unavailable),
+}
+
+/// The errors of operations that need the token and read a body.
+#[derive(IntoResponses)]
+pub(crate) enum BodyErrors {
+    #[response(status = 400)]
+    BadRequest(#[ref_response] BadRequest),
+    #[response(status = 401)]
+    Unauthorized(#[ref_response] Unauthorized),
+    #[response(status = 408)]
+    Stalled(#[ref_response] Stalled),
+    #[response(status = 413)]
+    TooLarge(#[ref_response] TooLarge),
+    #[response(status = 415)]
+    UnsupportedType(#[ref_response] UnsupportedType),
+    #[response(status = 503)]
+    Unavailable(#[ref_response] Unavailable),
+}
 
 /// A page for browsers.
 #[derive(ToResponse)]
