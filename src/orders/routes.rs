@@ -104,7 +104,7 @@ struct OrderJob {
     state: JobState,
 }
 
-/// Permit an order
+/// Place an order
 ///
 /// The response is sent once the order is durable. Repeating an order changes nothing.
 #[utoipa::path(
