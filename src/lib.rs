@@ -19,6 +19,7 @@ pub mod ids;
 pub mod images;
 pub mod job_payloads;
 pub mod jobs;
+mod lazy_span;
 pub mod leaderboard;
 pub mod lifecycle;
 pub mod orders;

@@ -13,6 +13,7 @@ use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::config::{Log, LogFormat};
+use crate::lazy_span::WithLazySpan;
 
 /// An error of the setup.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +39,13 @@ pub fn init(log: &Log) -> Result<(), TelemetryError> {
     // By default a failed write is reported on stderr, with a macro that panics when stderr is closed.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match log.format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).finish().try_init()?,
-        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).finish().try_init()?,
+        LogFormat::Text => {
+            lines.with_ansi(io::stderr().is_terminal()).map_event_format(WithLazySpan).finish().try_init()?
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            lines.map_event_format(WithLazySpan).finish().try_init()?
+        }
     }
     log_panics();
     Ok(())

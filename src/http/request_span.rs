@@ -1,21 +1,32 @@
 //! The outermost layer of every request: its id, its span, its access-log line, and its errors as problems.
 //!
-//! A span exists only while the request is polled: the subscriber keeps several hundred bytes for each open span, and
-//! held polls number in the tens of thousands.
+//! The span is created for events only: see [`crate::lazy_span`].
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use futures_util::TryFutureExt;
 use tracing::Span;
 
 use super::metrics::Route;
 use super::problem;
 use super::request_id::RequestId;
+use crate::lazy_span::{LazySpan, in_lazy_span};
+
+/// Completes the response to a request. Events that `response` logs are in the span of the request.
+pub(crate) fn serve(
+    pending: Pending,
+    response: impl Future<Output = Result<ServiceResponse<BoxBody>, Error>>,
+) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> {
+    let pending = Rc::new(pending);
+    in_lazy_span(Rc::clone(&pending) as Rc<dyn LazySpan>, response).map_ok(move |response| pending.complete(response))
+}
 
 /// A request that is not answered yet. Dropping it means that the client has disconnected, or that the server stops.
 #[derive(Debug)]
@@ -23,41 +34,35 @@ pub(crate) struct Pending {
     id: RequestId,
     method: &'static str,
     started: Instant,
-    access_log: bool,
+    /// False once the request has been logged.
+    access_log: Cell<bool>,
 }
 
-impl Pending {
-    /// With `access_log`, one line per request is logged.
-    pub(crate) fn new(request: &ServiceRequest, access_log: bool) -> Self {
-        let id = RequestId::of(request.headers());
-        Self { id, method: name(request.method()), started: Instant::now(), access_log }
-    }
-
-    /// Completes the response of the inner service.
-    ///
-    /// # Errors
-    /// When the inner service fails without a response.
-    pub(crate) async fn respond(
-        mut self,
-        response: impl Future<Output = Result<ServiceResponse<BoxBody>, Error>>,
-    ) -> Result<ServiceResponse<BoxBody>, Error> {
-        let mut response = pin!(response);
-        let response = poll_fn(|context| self.span().in_scope(|| response.as_mut().poll(context))).await?;
-        let mut response = self.log(response);
-        self.id.add_to(response.headers_mut());
-        self.access_log = false;
-        Ok(response)
-    }
-
+impl LazySpan for Pending {
     fn span(&self) -> Span {
         // Errors of the request carry the span at every log level.
         tracing::error_span!("request", method = self.method, request.id = %self.id)
+    }
+}
+
+impl Pending {
+    /// With `access_log`, one line is logged when the request ends.
+    pub(crate) fn new(request: &ServiceRequest, access_log: bool) -> Self {
+        let id = RequestId::of(request.headers());
+        Self { id, method: name(request.method()), started: Instant::now(), access_log: Cell::new(access_log) }
+    }
+
+    fn complete(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
+        let mut response = self.log(response);
+        self.id.add_to(response.headers_mut());
+        self.access_log.set(false);
+        response
     }
 
     /// Writes an error as a problem, and the access log.
     fn log(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
         let status = response.status();
-        if !(self.access_log || status.is_client_error() || status.is_server_error()) {
+        if !(self.access_log.get() || status.is_client_error() || status.is_server_error()) {
             return response;
         }
         let span = tracing::error_span!(
@@ -70,7 +75,7 @@ impl Pending {
         );
         span.in_scope(|| {
             let response = problem::with_problem(response, &self.id);
-            if self.access_log {
+            if self.access_log.get() {
                 tracing::info!("request finished");
             }
             response
@@ -80,7 +85,7 @@ impl Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if self.access_log {
+        if self.access_log.get() {
             let duration_ms = milliseconds(self.started.elapsed());
             self.span().in_scope(|| tracing::info!(duration_ms, "request aborted"));
         }

@@ -15,7 +15,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics;
-use super::request_span::Pending;
+use super::request_span::{self, Pending};
 use super::resource::not_found;
 use super::upgrade::{Upgrade, Websockets};
 
@@ -150,7 +150,7 @@ where
     App::new()
         .wrap_fn(move |request, next| {
             let pending = Pending::new(&request, access_log);
-            pending.respond(metrics::measured(next.call(request)))
+            request_span::serve(pending, metrics::measured(next.call(request)))
         })
         .configure(routes)
         .default_service(web::to(not_found))
