@@ -6,6 +6,7 @@
 //!
 //! - `address`: validation of the URL
 //! - `connection`: connecting and reconnecting; the only user of `rust_socketio`
+//! - `native-tls/`: a crate of its own, the TLS of `rust_socketio` on rustls
 //! - `event_queue`: the bounded queue between the connection and the view
 //! - `board`: a leaderboard as received
 //! - `json_lines`: events as JSON lines

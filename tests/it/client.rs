@@ -9,9 +9,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use crate::harness::app::App;
 use crate::harness::binary::{Ran, Workdir};
 use crate::harness::ports::free_address;
+use crate::harness::receiver::{AUTHORITY, NOBODY_S_AUTHORITY};
 use crate::harness::scripted_socket::{Peer, ScriptedSocket};
 use crate::harness::terminal::Terminal;
-use crate::harness::{until, within};
+use crate::harness::{tls_proxy, until, within};
 
 fn board(names: &[&str]) -> Value {
     names.iter().map(|name| json!({ "username": name, "score": 100 })).collect()
@@ -105,6 +106,29 @@ async fn a_score_is_printed_and_the_client_reconnects_to_a_restarted_server() {
         app.score(&url, "bo", 1).await;
         lines.until_board(&json!([{ "username": "ada", "score": 100 }, { "username": "bo", "score": 1 }])).await;
     }
+}
+
+#[tokio::test]
+async fn over_tls_the_client_follows_only_a_server_with_a_trusted_certificate() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 100).await;
+    let url = tls_proxy::in_front_of(server.url()).await;
+
+    let nobody_s = app.dir.write("authority.pem", NOBODY_S_AUTHORITY);
+    let no_authority = app.dir.write("empty.pem", "");
+    for (authority, expected) in [(nobody_s, "certificate"), (no_authority, "No CA certificates were loaded")] {
+        let mut command = client(&app.dir, &url);
+        command.env("SSL_CERT_FILE", authority);
+        let refused = tokio::task::spawn_blocking(move || Ran::of(&mut command)).await.unwrap();
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
+
+    let mut lines = Lines::of(client(&app.dir, &url).env("SSL_CERT_FILE", AUTHORITY));
+    lines.begins(&json!([{ "username": "ada", "score": 100 }])).await;
+    app.score(server.url(), "bo", 200.5).await;
+    lines.until_board(&json!([{ "username": "bo", "score": 200.5 }, { "username": "ada", "score": 100 }])).await;
 }
 
 #[tokio::test]

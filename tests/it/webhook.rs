@@ -12,10 +12,8 @@ use standardwebhooks::Webhook;
 use crate::harness::app::{App, Process, eventually, webhooks};
 use crate::harness::binary::Workdir;
 use crate::harness::ports::free_address;
-use crate::harness::receiver::{AUTHORITY, Answer, Delivery, Receiver, start_tls};
+use crate::harness::receiver::{AUTHORITY, Answer, Delivery, NOBODY_S_AUTHORITY, Receiver, start_tls};
 
-/// A certificate of another authority than the receiver's.
-const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../fixtures/tls/receiver.pem");
 const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 /// An installation with this webhook URL.

@@ -20,6 +20,8 @@ pub mod smtp;
 pub mod tcp;
 #[cfg(feature = "client")]
 pub mod terminal;
+#[cfg(feature = "client")]
+pub mod tls_proxy;
 pub mod websocket;
 pub mod wire;
 

@@ -20,8 +20,11 @@ use serde_json::Value;
 use super::app::eventually;
 use super::ports::listen;
 
-/// The file with the authority of [`start_tls`]'s certificate.
+/// The file with the authority of [`tls_config`]'s certificate.
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
+
+/// A certificate of another authority than that of [`tls_config`].
+pub const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../../fixtures/tls/receiver.pem");
 
 /// A response to a delivery.
 #[derive(Debug, Clone)]
@@ -157,14 +160,19 @@ async fn receive(request: HttpRequest, body: web::Payload, state: web::Data<Stat
     }
 }
 
-/// Starts a receiver behind TLS with a certificate of the authority in [`AUTHORITY`], which accepts every delivery, one
-/// connection at a time. Returns its port.
-pub fn start_tls() -> u16 {
+/// The configuration of a TLS server with a certificate of the authority in [`AUTHORITY`], valid for 127.0.0.1.
+pub fn tls_config() -> Arc<ServerConfig> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let certificate = CertificateDer::from_pem_slice(include_bytes!("../../fixtures/tls/receiver.pem")).unwrap();
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("../../fixtures/tls/receiver.key")).unwrap();
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
-    let config = Arc::new(config);
+    Arc::new(config)
+}
+
+/// Starts a receiver behind TLS with a certificate of the authority in [`AUTHORITY`], which accepts every delivery, one
+/// connection at a time. Returns its port.
+pub fn start_tls() -> u16 {
+    let config = tls_config();
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     // The thread ends with the test process.
