@@ -121,6 +121,26 @@ async fn drain<R: Recorder>(
     }
 }
 
+/// Removes those of the first messages that are recorded already, and returns the number of the others, which are the
+/// first messages then. `recorded` has an entry for each of the first messages, which `on_recorded` gets with it.
+pub(crate) fn remove_recorded<E, R>(
+    waiting: &mut VecDeque<Received<E>>,
+    recorded: Vec<Option<R>>,
+    mut on_recorded: impl FnMut(E, R),
+) -> usize {
+    let checked = recorded.len().min(waiting.len());
+    let mut others = Vec::new();
+    for (received, recorded) in waiting.drain(..checked).zip(recorded) {
+        match recorded {
+            Some(recorded) => on_recorded(received.event, recorded),
+            None => others.push(received),
+        }
+    }
+    let count = others.len();
+    others.into_iter().rev().for_each(|received| waiting.push_front(received));
+    count
+}
+
 /// Counts the messages that did not fit into the buffer until they are logged.
 #[derive(Default)]
 struct LostCounter {
@@ -148,5 +168,20 @@ impl LostCounter {
         if lost > 0 {
             tracing::error!(lost, "lost messages of other programs: the buffer is full");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_are_not_recorded_stay_in_their_order() {
+        let mut waiting: VecDeque<_> = ('a'..='e').map(|event| Received { event, at: Instant::now() }).collect();
+        let mut removed = Vec::new();
+        let others =
+            remove_recorded(&mut waiting, vec![None, Some(7), None, Some(8)], |event, row| removed.push((event, row)));
+        assert_eq!((others, removed), (2, vec![('b', 7), ('d', 8)]));
+        assert_eq!(waiting.iter().map(|received| received.event).collect::<String>(), "ace");
     }
 }

@@ -32,6 +32,7 @@ use connections::Connections;
 pub use connections::Connects;
 pub use error::BusError;
 pub use guarded_set::{Guarded, GuardedSet, Outcome, Reading, Transaction};
+pub(crate) use inbox::remove_recorded;
 pub use inbox::{Received, Recorder, record};
 use publisher::Publisher;
 use relay::{AddressLookup, Relay};

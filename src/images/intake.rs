@@ -101,9 +101,9 @@ impl Recorder for ImageRecorder {
     async fn record(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<(), Obstacle> {
         self.leave_to_servers(waiting).await;
         self.drop_missing_uploads(waiting).await;
-        let unknown = self.remove_known(waiting).await?;
-        if unknown > 0 {
-            self.record_first(unknown, waiting).await?;
+        let others = self.remove_recorded(waiting).await?;
+        if others > 0 {
+            self.record_first(others, waiting).await?;
         }
         self.wake.notify();
         Ok(())
@@ -124,7 +124,7 @@ impl ImageRecorder {
     /// Drops messages with uploads that do not exist: their jobs would wait forever.
     async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Received<ImageUploaded>>) {
         let files = self.state.files.clone();
-        let uploads = waiting.iter().map(|heard| heard.event.image_path.clone());
+        let uploads = waiting.iter().map(|received| received.event.image_path.clone());
         let uploads: Vec<ImagePath> = uploads.filter(|path| files.names_upload(path)).collect();
         if uploads.is_empty() {
             return;
@@ -134,17 +134,16 @@ impl ImageRecorder {
         });
         // If the check fails, they are recorded.
         let missing = checked.await.unwrap_or_default();
-        waiting.retain(|heard| !missing.contains(&heard.event.image_path));
+        waiting.retain(|received| !missing.contains(&received.event.image_path));
         if !missing.is_empty() {
             tracing::warn!(uploads = missing.len(), "dropped messages with uploads that do not exist");
         }
     }
 
     /// Removes those of the first messages that are already recorded, and returns the number of the others.
-    async fn remove_known(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<usize, DbError> {
-        let keys: Vec<_> = waiting.iter().take(distinct(waiting)).map(|heard| self.key(&heard.event)).collect();
-        let count = keys.len();
-        let known: Vec<Option<i64>> = self
+    async fn remove_recorded(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<usize, DbError> {
+        let keys: Vec<_> = waiting.iter().take(distinct(waiting)).map(|received| self.key(&received.event)).collect();
+        let recorded: Vec<Option<i64>> = self
             .state
             .database
             .read_soon(move |connection| {
@@ -152,16 +151,9 @@ impl ImageRecorder {
                 keys.into_iter().map(find).collect()
             })
             .await?;
-        let mut unknown = Vec::new();
-        for (heard, known) in waiting.drain(..count).zip(known) {
-            match known {
-                Some(image) => self.occurrences.matched(heard.event.user_id, heard.event.image_path, image),
-                None => unknown.push(heard),
-            }
-        }
-        let left = unknown.len();
-        unknown.into_iter().rev().for_each(|heard| waiting.push_front(heard));
-        Ok(left)
+        Ok(bus::remove_recorded(waiting, recorded, |ImageUploaded { user_id, image_path, .. }, image| {
+            self.occurrences.matched(user_id, image_path, image);
+        }))
     }
 
     /// Records up to `count` of the first messages, within the limits of uploads.
@@ -194,8 +186,8 @@ impl ImageRecorder {
                     .collect::<QueryResult<Vec<_>>>()
             })
             .await?;
-        for (heard, recorded) in waiting.drain(..recorded.len()).zip(recorded) {
-            self.settle(heard.event, recorded);
+        for (received, recorded) in waiting.drain(..recorded.len()).zip(recorded) {
+            self.settle(received.event, recorded);
         }
         Ok(())
     }
@@ -206,15 +198,7 @@ impl ImageRecorder {
         if free < required {
             return Err(Obstacle::DiskFull { free, required });
         }
-        let mut permits = Vec::with_capacity(count);
-        while permits.len() < count {
-            match self.state.queue_limit.acquire().await? {
-                Ok(permit) => permits.push(permit),
-                Err(full) if permits.is_empty() => return Err(full.into()),
-                Err(_) => break,
-            }
-        }
-        Ok(permits)
+        Ok(self.state.queue_limit.acquire_up_to(count).await??)
     }
 
     /// The content of a message, and the image of the previous message with this content.

@@ -109,6 +109,19 @@ impl QueueLimit {
         Ok(self.try_acquire(Instant::now(), true).unwrap_or(Err(full)))
     }
 
+    /// Acquires at least one permit and at most `count`: fewer if the limit is reached.
+    pub(crate) async fn acquire_up_to(&self, count: usize) -> Result<Result<Vec<Permit>, QueueFull>, DbError> {
+        let mut permits = Vec::with_capacity(count);
+        while permits.len() < count {
+            match self.acquire().await? {
+                Ok(permit) => permits.push(permit),
+                Err(full) if permits.is_empty() => return Ok(Err(full)),
+                Err(_) => break,
+            }
+        }
+        Ok(Ok(permits))
+    }
+
     /// Decides by the last count. `None` if it is too old, or, unless `is_new`, too close to the limit.
     fn try_acquire(&self, now: Instant, is_new: bool) -> Option<Result<Permit, QueueFull>> {
         let mut count = lock(&self.count);

@@ -11,7 +11,7 @@ use super::store::{self, Acceptance, Placement};
 use crate::bus::{self, Received, Recorder};
 use crate::db::DbError;
 use crate::events::OrderPlaced;
-use crate::jobs::{Permit, QueueFull};
+use crate::jobs::QueueFull;
 
 /// The maximum number of messages per write.
 const BATCH: usize = 128;
@@ -47,9 +47,9 @@ impl Recorder for OrderRecorder {
     }
 
     async fn record(&mut self, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<(), Obstacle> {
-        let unknown = self.remove_known(waiting).await?;
-        if unknown > 0 {
-            self.record_first(unknown, waiting).await?;
+        let others = self.remove_recorded(waiting).await?;
+        if others > 0 {
+            self.record_first(others, waiting).await?;
         }
         self.state.wake.notify();
         Ok(())
@@ -59,10 +59,9 @@ impl Recorder for OrderRecorder {
 impl OrderRecorder {
     /// Removes those of the first messages whose orders have rows, and returns the number of the others. Most messages
     /// have rows: they are our own.
-    async fn remove_known(&self, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<usize, DbError> {
-        let events: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|heard| heard.event.clone()).collect();
-        let count = events.len();
-        let known: Vec<Option<Acceptance>> = self
+    async fn remove_recorded(&self, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<usize, DbError> {
+        let events: Vec<OrderPlaced> = waiting.iter().take(BATCH).map(|received| received.event.clone()).collect();
+        let recorded: Vec<Option<Acceptance>> = self
             .state
             .database
             .read_soon(move |connection| {
@@ -72,27 +71,21 @@ impl OrderRecorder {
                 events.iter().map(find).collect()
             })
             .await?;
-        let mut unknown = Vec::new();
-        for (heard, known) in waiting.drain(..count).zip(known) {
-            match known {
-                Some(accepted) => report(&heard.event, accepted),
-                None => unknown.push(heard),
-            }
-        }
-        let left = unknown.len();
-        unknown.into_iter().rev().for_each(|heard| waiting.push_front(heard));
-        Ok(left)
+        Ok(bus::remove_recorded(waiting, recorded, |event, accepted| report(&event, accepted)))
     }
 
     /// Records up to `count` of the first messages, within the queue limit.
     async fn record_first(&self, count: usize, waiting: &mut VecDeque<Received<OrderPlaced>>) -> Result<(), Obstacle> {
         // Held until the rows are written.
-        let permits = self.acquire(count).await?;
-        let count = if self.state.webhook { permits.len() } else { count };
+        let permits = match self.state.webhook {
+            true => Some(self.state.queue_limit.acquire_up_to(count).await??),
+            false => None,
+        };
+        let count = permits.as_ref().map_or(count, Vec::len);
         let placements: Vec<Placement> = waiting
             .iter()
             .take(count)
-            .map(|heard| heard.event.clone())
+            .map(|received| received.event.clone())
             .map(|OrderPlaced { order_id, customer_id }| self.state.placement(order_id, customer_id, None))
             .collect();
         let accepted: Vec<Acceptance> = self
@@ -100,23 +93,10 @@ impl OrderRecorder {
             .database
             .write(move |connection| placements.iter().map(|placement| store::accept(connection, placement)).collect())
             .await?;
-        for (heard, accepted) in waiting.drain(..accepted.len()).zip(accepted) {
-            report(&heard.event, accepted);
+        for (received, accepted) in waiting.drain(..accepted.len()).zip(accepted) {
+            report(&received.event, accepted);
         }
         Ok(())
-    }
-
-    /// Acquires permits for new webhook jobs, at least one; none without a webhook.
-    async fn acquire(&self, count: usize) -> Result<Vec<Permit>, Obstacle> {
-        let mut permits = Vec::new();
-        while self.state.webhook && permits.len() < count {
-            match self.state.queue_limit.acquire().await? {
-                Ok(permit) => permits.push(permit),
-                Err(full) if permits.is_empty() => return Err(full.into()),
-                Err(_) => break,
-            }
-        }
-        Ok(permits)
     }
 }
 
