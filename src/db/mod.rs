@@ -7,7 +7,7 @@
 //! Writes are group-committed: writes that arrive while a transaction is being made durable share the next one, so the
 //! number of durable writes is not limited by the disk's flushes per second. Processes take turns at writing (`turn`).
 //!
-//! - `writer`, `writer_status`: the writer thread and its group commit
+//! - `writer`, `queued_write`, `group_commit`, `writer_status`: the writer thread and its group commit
 //! - `turn`: fair write locking between processes
 //! - `checkpoint`: the checkpoint thread
 //! - `reader`, `connection`, `location`: read connections, pragmas, the path of the file
@@ -18,10 +18,12 @@
 
 mod checkpoint;
 mod connection;
+mod group_commit;
 mod ids;
 mod inspect;
 mod location;
 mod migration;
+mod queued_write;
 pub(crate) mod read_models;
 mod reader;
 pub mod schema;
