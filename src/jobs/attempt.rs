@@ -9,14 +9,16 @@ use diesel::sqlite::SqliteConnection;
 use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::Span;
 
 use super::clock::Clock;
 use super::environment::EnvironmentLog;
 use super::history::AttemptOutcome;
 use super::settle::{self, GIVEN_UP, Settled};
-use super::{Failure, FailureKind, Handler, Job, Policy, claim};
+use super::{Failure, FailureKind, Handler, Job, Policy, Task, claim};
 use crate::backoff;
 use crate::db::{Database, DbError};
+use crate::ids::TraceParent;
 
 /// The longest delay between two attempts to write the end of a job.
 const WRITE_RETRY_CAP: Duration = Duration::from_secs(2);
@@ -150,4 +152,19 @@ impl<H: Handler> Attempt<H> {
             }
         }
     }
+}
+
+/// The span of an attempt, which ties its log lines to the job, and to the trace of the request that has enqueued it.
+pub(super) fn span<H: Handler>(job: &Job, trace: Option<&TraceParent>) -> Span {
+    let user = job.task::<H::Task>().ok().and_then(|task| task.user_id());
+    // Errors of the job carry the span at every log level.
+    tracing::error_span!(
+        "job",
+        job.id = %job.id,
+        kind = H::KIND.name,
+        attempt = job.attempts + 1,
+        user.id = user.map(|user| user.get()),
+        trace_id = trace.map(TraceParent::trace_id),
+        parent_span_id = trace.map(TraceParent::parent_span_id),
+    )
 }

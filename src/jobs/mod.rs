@@ -18,7 +18,7 @@
 //! - `status`: the status of a job, for the module that enqueued it
 //!
 //! Running jobs:
-//! - `runner`: the loop that claims, runs and settles the jobs of one [`Handler`]
+//! - `runner`, `running_jobs`: the loop that claims, runs and settles the jobs of one [`Handler`]
 //! - `attempt`: one attempt at one job
 //! - `claim`: claims due jobs under a lease, marks the start, releases jobs
 //! - `settle`: the end of an attempt, fenced by the lease token
@@ -46,6 +46,7 @@ mod pruning;
 mod queue_limit;
 mod rescue;
 mod runner;
+mod running_jobs;
 mod settle;
 mod state;
 mod status;

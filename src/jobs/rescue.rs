@@ -1,4 +1,4 @@
-//! Requeues the jobs of dead workers and of expired leases.
+//! Requeues the jobs of dead workers and of expired leases, and resigns a worker that shuts down.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -6,8 +6,8 @@ use diesel::sqlite::SqliteConnection;
 use super::claim;
 use super::history::AttemptOutcome;
 use super::settle::{GIVEN_UP, Settled, crash, fail, requeue};
-use super::{Failure, Handler, Job, JobState, Policy, WorkerId};
-use crate::db::{UnixMillis, schema::jobs};
+use super::{Failure, Handler, Job, JobState, Policy, WorkerId, WorkerLock};
+use crate::db::{Database, UnixMillis, schema::jobs};
 use crate::ids::JobId;
 
 /// The result of a rescue.
@@ -112,4 +112,17 @@ pub(super) fn idle_workers(connection: &mut SqliteConnection, workers: &[WorkerI
         }
     }
     Ok(idle)
+}
+
+/// Gives up the id of a worker that shuts down. If it still owns a job, the lock file stays for the next worker to find.
+pub(super) fn resign(database: &Database, lock: &WorkerLock) {
+    let own = std::slice::from_ref(lock.id());
+    match database.read_point(|connection| idle_workers(connection, own)) {
+        Ok(idle) if !idle.is_empty() => lock.resign(),
+        Ok(_) => lock.mark_orderly(),
+        Err(error) => {
+            tracing::warn!(error = %error, "cannot look up the jobs of this worker");
+            lock.mark_orderly();
+        }
+    }
 }

@@ -1,22 +1,20 @@
 //! The loop that claims jobs of one kind, runs them and settles them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, Span};
+use tracing::Instrument;
 
-use super::attempt::Attempt;
+use super::attempt::{self, Attempt};
 use super::claim::{self, Claimed};
 use super::clock::{Clock, ClockGuard, SystemClock};
 use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
+use super::running_jobs::RunningJobs;
 use super::worker_lock::DeadWorker;
-use super::{Handler, Job, Policy, Task, WakeSignal, WorkerId, WorkerLock, trace_of};
+use super::{Handler, Job, Policy, WakeSignal, WorkerId, WorkerLock, trace_of};
 use crate::db::{Database, DbError};
-use crate::ids::{JobId, TraceParent};
 
 /// Runs the jobs of one kind, several at once.
 pub struct Runner<H> {
@@ -27,9 +25,7 @@ pub struct Runner<H> {
     lock: Arc<WorkerLock>,
     wake: WakeSignal,
     shutdown: CancellationToken,
-    /// The job and lease token of each task. A job can occur twice, under a lost lease and under a new one.
-    running: HashMap<task::Id, (JobId, i64)>,
-    tasks: JoinSet<()>,
+    running: RunningJobs,
     /// Whether a rescued job runs alone, or waits until it can.
     exclusive: bool,
     clock: Arc<dyn Clock>,
@@ -64,8 +60,7 @@ impl<H: Handler> Runner<H> {
             lock,
             wake,
             shutdown,
-            running: HashMap::new(),
-            tasks: JoinSet::new(),
+            running: RunningJobs::new(H::KIND.name),
             exclusive: false,
             leases: ClockGuard::new(clock.clone(), policy.lease),
             environment: Arc::new(EnvironmentLog::new(H::KIND.name, clock.clone())),
@@ -121,10 +116,7 @@ impl<H: Handler> Runner<H> {
                     swept = true;
                     self.sweep().await
                 }
-                Some(ended) = self.tasks.join_next_with_id() => {
-                    self.forget(ended);
-                    self.claim().await
-                }
+                Some(()) = self.running.join_next() => self.claim().await,
                 () = wake.notified() => self.claim().await,
             };
             match step {
@@ -198,7 +190,6 @@ impl<H: Handler> Runner<H> {
     }
 
     fn spawn(&mut self, job: Job) {
-        let held = (job.id, job.lease_token);
         let attempt = Attempt {
             database: self.database.clone(),
             handler: self.handler.clone(),
@@ -208,38 +199,22 @@ impl<H: Handler> Runner<H> {
             shutdown: self.shutdown.clone(),
         };
         let trace = self.database.read_point(|connection| trace_of(connection, job.id)).ok().flatten();
-        let span = span::<H>(&job, trace.as_ref());
+        let span = attempt::span::<H>(&job, trace.as_ref());
+        let lease = (job.id, job.lease_token);
         let work = async move {
             if let Err(error) = attempt.run(job).await {
                 tracing::error!(error = %error, "the end of a job could not be written; its lease will expire");
             }
         };
-        let task = self.tasks.spawn(work.instrument(span));
-        self.running.insert(task.id(), held);
-    }
-
-    fn forget(&mut self, ended: Result<(task::Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
-            Err(error) => {
-                tracing::error!(kind = H::KIND.name, error = %error, "the task of a job panicked");
-                error.id()
-            }
-        };
-        self.running.remove(&id);
+        self.running.spawn(lease, work.instrument(span));
     }
 
     async fn heartbeat(&self) -> Result<(), DbError> {
         if self.running.is_empty() {
             return Ok(());
         }
-        let (running, policy, clock) = (self.held(), self.policy, self.clock.clone());
+        let (running, policy, clock) = (self.running.leases(), self.policy, self.clock.clone());
         self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, clock.wall())).await
-    }
-
-    /// The running jobs with their lease tokens.
-    fn held(&self) -> Vec<(JobId, i64)> {
-        self.running.values().copied().collect()
     }
 
     async fn rescue_dead_workers(&self) -> Result<(), DbError> {
@@ -276,7 +251,7 @@ impl<H: Handler> Runner<H> {
         if !self.database.read_point(|connection| rescue::is_expired(connection, H::KIND.name, at))? {
             return Ok(());
         }
-        let (own, policy, clock) = (self.held(), self.policy, self.clock.clone());
+        let (own, policy, clock) = (self.running.leases(), self.policy, self.clock.clone());
         let rescued = self
             .database
             .write(move |connection| {
@@ -302,11 +277,10 @@ impl<H: Handler> Runner<H> {
                 _ = heartbeat.tick() => if let Err(error) = self.heartbeat().await {
                     tracing::warn!(error = %error, "the heartbeat failed");
                 },
-                Some(ended) = self.tasks.join_next_with_id() => self.forget(ended),
+                Some(()) = self.running.join_next() => {}
             }
         }
-        self.tasks.shutdown().await;
-        for (id, lease_token) in std::mem::take(&mut self.running).into_values() {
+        for (id, lease_token) in self.running.abort().await {
             let released = self.database.write(move |connection| claim::release(connection, id, lease_token)).await;
             match released {
                 Ok(true) => tracing::info!(job.id = %id, "released a job that did not finish in time"),
@@ -314,34 +288,6 @@ impl<H: Handler> Runner<H> {
                 Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be released"),
             }
         }
-        self.resign();
+        rescue::resign(&self.database, &self.lock);
     }
-
-    /// Gives up the worker id. If it still owns a job, the lock file stays for the next worker to find.
-    fn resign(&self) {
-        let own = std::slice::from_ref(self.lock.id());
-        match self.database.read_point(|connection| rescue::idle_workers(connection, own)) {
-            Ok(idle) if !idle.is_empty() => self.lock.resign(),
-            Ok(_) => self.lock.mark_orderly(),
-            Err(error) => {
-                tracing::warn!(error = %error, "cannot look up the jobs of this worker");
-                self.lock.mark_orderly();
-            }
-        }
-    }
-}
-
-/// The span of an attempt, which ties its log lines to the job, and to the trace of the request that has enqueued it.
-fn span<H: Handler>(job: &Job, trace: Option<&TraceParent>) -> Span {
-    let user = job.task::<H::Task>().ok().and_then(|task| task.user_id());
-    // Errors of the job carry the span at every log level.
-    tracing::error_span!(
-        "job",
-        job.id = %job.id,
-        kind = H::KIND.name,
-        attempt = job.attempts + 1,
-        user.id = user.map(|user| user.get()),
-        trace_id = trace.map(TraceParent::trace_id),
-        parent_span_id = trace.map(TraceParent::parent_span_id),
-    )
 }
