@@ -12,7 +12,7 @@ use crate::http::openapi::schemas::{AnyObject, ProblemBody};
 use crate::ids::{Invalid, JobId, UserId};
 use crate::job_payloads::{KINDS, kind_by_name};
 use crate::jobs::operator::{Age, AttemptSummary, JobDetails, JobSummary};
-use crate::jobs::{JobState, Kind};
+use crate::jobs::{AttemptOutcome, JobState, Kind, WorkerId};
 
 pub(super) const STATES: &str = "queued, running, done, dead or cancelled";
 pub(super) const KIND_NAMES: &str = "thumbnail, webhook, warehouse or email";
@@ -171,30 +171,19 @@ pub(super) struct JobWithHistory {
 #[serde(rename_all = "camelCase")]
 struct JobAttempt {
     /// The id of the worker.
-    worker: String,
+    #[schema(value_type = String)]
+    worker: WorkerId,
     #[serde(serialize_with = "timestamp::serialize")]
     #[schema(value_type = String, format = "date-time")]
     started_at: UnixMillis,
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "timestamp::serialize_optional")]
     #[schema(value_type = String, format = "date-time")]
     ended_at: Option<UnixMillis>,
-    #[schema(value_type = AttemptOutcome, inline)]
-    outcome: String,
+    #[schema(inline)]
+    outcome: AttemptOutcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String)]
     error: Option<String>,
-}
-
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[allow(dead_code, reason = "the history stores names")]
-enum AttemptOutcome {
-    Running,
-    Done,
-    Failed,
-    Crashed,
-    Expired,
-    Cancelled,
 }
 
 /// The current state of the job.

@@ -205,7 +205,7 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
             let ended = attempt.ended_at.map(timestamp::text).unwrap_or_default();
             let error = attempt.error.clone().unwrap_or_default();
             let started = timestamp::text(attempt.started_at);
-            [started, ended, attempt.outcome.clone(), attempt.worker.clone(), error]
+            [started, ended, attempt.outcome.name().to_owned(), attempt.worker.to_string(), error]
         })
         .collect();
     let attempts = table(["STARTED", "ENDED", "OUTCOME", "WORKER", "ERROR"], &attempts);

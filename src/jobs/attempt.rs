@@ -13,9 +13,8 @@ use tracing::Span;
 
 use super::clock::Clock;
 use super::environment::EnvironmentLog;
-use super::history::AttemptOutcome;
 use super::settle::{self, GIVEN_UP, Settled};
-use super::{Failure, FailureKind, Handler, Job, Policy, Task, claim};
+use super::{AttemptOutcome, Failure, FailureKind, Handler, Job, Policy, Task, claim};
 use crate::backoff;
 use crate::db::{Database, DbError};
 use crate::ids::TraceParent;

@@ -103,7 +103,7 @@ fn lease(
     diesel::update(jobs::table.find(id))
         .set((
             jobs::state.eq(JobState::Running),
-            jobs::lease_owner.eq(owner.as_str()),
+            jobs::lease_owner.eq(owner),
             jobs::lease_until.eq(lease_end(policy, now)),
             jobs::lease_token.eq(jobs::lease_token + 1),
             jobs::started_at.eq(None::<UnixMillis>),
@@ -140,7 +140,7 @@ pub(super) fn release(connection: &mut SqliteConnection, id: JobId, lease_token:
     let rows = diesel::update(held(id, lease_token))
         .set((
             jobs::state.eq(JobState::Queued),
-            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_owner.eq(None::<WorkerId>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::started_at.eq(None::<UnixMillis>),
         ))

@@ -4,35 +4,10 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use diesel::sqlite::SqliteConnection;
 
+use super::AttemptOutcome;
 use super::claim::held;
 use crate::db::{UnixMillis, schema::job_attempts, schema::jobs};
 use crate::ids::JobId;
-
-/// The outcome of an attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum AttemptOutcome {
-    Done,
-    /// The handler returned an error or panicked.
-    Failed,
-    /// The worker died.
-    Crashed,
-    /// The lease expired.
-    Expired,
-    /// An operator cancelled the job.
-    Cancelled,
-}
-
-impl AttemptOutcome {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Failed => "failed",
-            Self::Crashed => "crashed",
-            Self::Expired => "expired",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
 
 /// Records the outcome of the attempt under this lease; call it before the lease is removed from the row. Writes
 /// nothing for an attempt that has not started or has lost its lease.
@@ -52,7 +27,7 @@ pub(super) fn record(
             jobs::lease_owner.assume_not_null(),
             jobs::started_at.assume_not_null(),
             now.into_sql::<BigInt>(),
-            outcome.name().into_sql::<Text>(),
+            outcome.into_sql::<Text>(),
             error.into_sql::<Nullable<Text>>(),
         ))
         .insert_into(job_attempts::table)

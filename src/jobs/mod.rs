@@ -23,9 +23,9 @@
 //! - `claim`: claims due jobs under a lease, marks the start, releases jobs
 //! - `settle`: the end of an attempt, fenced by the lease token
 //! - `rescue`: jobs of dead workers and of expired leases
-//! - `worker_lock`: file locks by which a dead worker on the same host is detected at once
+//! - `worker_id`, `worker_lock`: file locks by which a dead worker on the same host is detected at once
 //! - `environment`: failures of the environment
-//! - `history`: a row for each attempt
+//! - `history`, `attempt_outcome`: a row for each attempt
 //! - `clock`: detects that the wall clock was set
 //! - `wake`: the signal that wakes an idle runner
 //! - `pruning`: deletes old jobs
@@ -33,6 +33,7 @@
 //! [`operator`]: how operators inspect, retry and cancel jobs.
 
 mod attempt;
+mod attempt_outcome;
 mod claim;
 mod clock;
 mod environment;
@@ -53,10 +54,12 @@ mod status;
 mod task;
 mod trace;
 mod wake;
+mod worker_id;
 mod worker_lock;
 
 use std::time::Duration;
 
+pub use attempt_outcome::AttemptOutcome;
 pub use clock::{Clock, SystemClock};
 pub use failure::{Failure, FailureKind};
 pub use handler::Handler;
@@ -71,7 +74,8 @@ pub use task::{Origin, Task, enqueue};
 pub(crate) use task::{enqueue_as, withdraw};
 pub(crate) use trace::trace_of;
 pub use wake::WakeSignal;
-pub use worker_lock::{WorkerId, WorkerLock};
+pub use worker_id::WorkerId;
+pub use worker_lock::WorkerLock;
 
 /// A job is dead after this many crashes.
 pub const MAX_CRASHES: i32 = 5;

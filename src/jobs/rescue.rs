@@ -4,9 +4,8 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::claim;
-use super::history::AttemptOutcome;
 use super::settle::{GIVEN_UP, Settled, crash, fail, requeue};
-use super::{Failure, Handler, Job, JobState, Policy, WorkerId, WorkerLock};
+use super::{AttemptOutcome, Failure, Handler, Job, JobState, Policy, WorkerId, WorkerLock};
 use crate::db::{Database, UnixMillis, schema::jobs};
 use crate::ids::JobId;
 
@@ -45,7 +44,7 @@ pub(super) fn of_dead_workers<H: Handler>(
     let mut rescued = Rescued { requeued: 0, dead: Vec::new() };
     for (owner, in_order) in dead {
         let held = jobs::table
-            .filter(jobs::lease_owner.eq(owner.as_str()))
+            .filter(jobs::lease_owner.eq(owner))
             .filter(jobs::kind.eq(H::KIND.name))
             .filter(jobs::state.eq(JobState::Running))
             .select((Job::as_select(), jobs::started_at))
@@ -106,7 +105,7 @@ pub(super) fn of_expired_leases<H: Handler>(
 pub(super) fn idle_workers(connection: &mut SqliteConnection, workers: &[WorkerId]) -> QueryResult<Vec<WorkerId>> {
     let mut idle = Vec::new();
     for worker in workers {
-        let held = jobs::table.filter(jobs::lease_owner.eq(worker.as_str())).filter(jobs::state.eq(JobState::Running));
+        let held = jobs::table.filter(jobs::lease_owner.eq(worker)).filter(jobs::state.eq(JobState::Running));
         if !diesel::select(diesel::dsl::exists(held)).get_result::<bool>(connection)? {
             idle.push(worker.clone());
         }

@@ -6,8 +6,10 @@ use diesel::sqlite::SqliteConnection;
 
 use super::claim::{self, held};
 use super::environment;
-use super::history::{self, AttemptOutcome};
-use super::{DedupScope, Failure, FailureKind, Handler, Job, JobState, Kind, MAX_CRASHES, Policy};
+use super::history;
+use super::{
+    AttemptOutcome, DedupScope, Failure, FailureKind, Handler, Job, JobState, Kind, MAX_CRASHES, Policy, WorkerId,
+};
 use crate::backoff;
 use crate::db::{UnixMillis, schema::jobs};
 use crate::ids::JobId;
@@ -150,7 +152,7 @@ pub(super) fn requeue(
             jobs::state.eq(JobState::Queued),
             run_at.map(|run_at| jobs::run_at.eq(run_at)),
             jobs::error.eq(error),
-            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_owner.eq(None::<WorkerId>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::started_at.eq(None::<UnixMillis>),
         ))
@@ -176,7 +178,7 @@ fn write_end(
             jobs::state.eq(state),
             jobs::error.eq(error),
             jobs::note.eq(note),
-            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_owner.eq(None::<WorkerId>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::finished_at.eq(now),
         ))

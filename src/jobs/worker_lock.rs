@@ -6,34 +6,16 @@
 //! worker that finds it rescues them. A worker that shut down cleanly but could not release its jobs in the database
 //! renames its file: those jobs did not crash it.
 
-use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use uuid::Uuid;
+use super::WorkerId;
 
 const FOLDER: &str = "workers";
 const EXTENSION: &str = "lock";
 /// The extension of a worker that shut down cleanly while the database could not be written.
 const ENDED: &str = "ended";
-
-/// The id of a worker process, new at each start, so that a restarted worker is never taken for its predecessor.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct WorkerId(String);
-
-impl WorkerId {
-    /// The id as in `jobs.lease_owner` and in the name of the lock file.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WorkerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// The lock of this process. Dropping it marks the process as dead.
 #[derive(Debug)]
@@ -52,8 +34,8 @@ impl WorkerLock {
     pub fn acquire(folder: &Path) -> io::Result<Self> {
         let folder = folder.join(FOLDER);
         std::fs::create_dir_all(&folder)?;
-        let id = WorkerId(Uuid::now_v7().to_string());
-        let path = folder.join(&id.0).with_extension(EXTENSION);
+        let id = WorkerId::generate();
+        let path = folder.join(id.as_str()).with_extension(EXTENSION);
         // Locked before it gets its final name, so that no other worker finds it unlocked while this one is alive.
         let unnamed = folder.join(format!(".{id}.new"));
         let file = File::create_new(&unnamed)?;
@@ -93,13 +75,13 @@ impl WorkerLock {
     fn dead_worker(&self, path: &Path) -> Option<DeadWorker> {
         let stem = path.file_stem()?.to_str()?;
         let in_order = path.extension()? == ENDED;
-        if !in_order && path.extension()? != EXTENSION || stem == self.id.0 {
+        if !in_order && path.extension()? != EXTENSION || stem == self.id.as_str() {
             return None;
         }
         let file = File::open(path).ok()?;
         match file.try_lock() {
             Ok(()) => {
-                Some(DeadWorker { id: WorkerId(stem.to_owned()), in_order, path: path.to_owned(), _locked: file })
+                Some(DeadWorker { id: WorkerId::from_file_stem(stem), in_order, path: path.to_owned(), _locked: file })
             }
             Err(TryLockError::WouldBlock) => None,
             Err(TryLockError::Error(error)) => {

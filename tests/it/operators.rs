@@ -184,7 +184,7 @@ async fn the_result_of_a_job_that_was_cancelled_while_it_ran_is_dropped() {
     worker.stop().await;
     assert_eq!((lab.row(job).state.as_str(), lab.effects()), ("cancelled", 0));
     let shown = lab.database.read_point(|connection| m3a3::jobs::operator::show(connection, job)).unwrap().unwrap();
-    let outcomes: Vec<_> = shown.history.iter().map(|attempt| attempt.outcome.as_str()).collect();
+    let outcomes: Vec<_> = shown.history.iter().map(|attempt| attempt.outcome.name()).collect();
     assert_eq!(outcomes, ["cancelled"]);
 }
 

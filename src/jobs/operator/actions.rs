@@ -11,9 +11,9 @@ use crate::db::schema::jobs;
 use crate::db::{Database, DbError, UnixMillis, now};
 use crate::ids::JobId;
 use crate::jobs::environment;
-use crate::jobs::history::{self, AttemptOutcome};
+use crate::jobs::history;
 use crate::jobs::settle::free_dedup_key;
-use crate::jobs::{Job, JobState};
+use crate::jobs::{AttemptOutcome, Job, JobState, WorkerId};
 
 /// The user's message for a cancelled job.
 const CANCELLED_MESSAGE: &str = "This was cancelled.";
@@ -121,7 +121,7 @@ fn write_cancel(
         .set((
             jobs::state.eq(JobState::Cancelled),
             jobs::error.eq(CANCELLED_ERROR),
-            jobs::lease_owner.eq(None::<String>),
+            jobs::lease_owner.eq(None::<WorkerId>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::started_at.eq(None::<UnixMillis>),
             jobs::finished_at.eq(now),

@@ -11,7 +11,7 @@ use crate::db::schema::{job_attempts, jobs};
 use crate::db::{UnixMillis, timestamp};
 use crate::ids::{JobId, UserId};
 use crate::jobs::kind::stored_kinds;
-use crate::jobs::{JobState, Kind};
+use crate::jobs::{AttemptOutcome, JobState, Kind, WorkerId};
 
 /// Which jobs to list; each field that is set narrows the list.
 #[derive(Debug, Clone, Default)]
@@ -63,15 +63,15 @@ pub struct JobSummary {
 #[serde(rename_all = "camelCase")]
 pub struct AttemptSummary {
     /// The id of the worker.
-    pub worker: String,
+    pub worker: WorkerId,
     /// The time of the start.
     #[serde(serialize_with = "timestamp::serialize")]
     pub started_at: UnixMillis,
     /// The time of the end; `None` while it is running.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "timestamp::serialize_optional")]
     pub ended_at: Option<UnixMillis>,
-    /// `done`, `failed`, `crashed`, `expired`, `cancelled`, or `running`.
-    pub outcome: String,
+    /// The outcome.
+    pub outcome: AttemptOutcome,
     /// The error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -149,7 +149,7 @@ pub(crate) fn list(connection: &mut SqliteConnection, filter: &Filter, limit: i6
 
 /// Reads a job with its attempts; `None` if there is no such job.
 pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<JobDetails>> {
-    type Lease = (String, Option<String>, Option<UnixMillis>);
+    type Lease = (String, Option<WorkerId>, Option<UnixMillis>);
     let Some(job) = jobs::table.find(id).select(columns()).first::<JobSummary>(connection).optional()? else {
         return Ok(None);
     };
@@ -167,7 +167,13 @@ pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<
         ))
         .load(connection)?;
     if let (Some(worker), Some(started_at)) = (owner, started_at) {
-        history.push(AttemptSummary { worker, started_at, ended_at: None, outcome: "running".to_owned(), error: None });
+        history.push(AttemptSummary {
+            worker,
+            started_at,
+            ended_at: None,
+            outcome: AttemptOutcome::Running,
+            error: None,
+        });
     }
     let payload = serde_json::from_str(&payload).unwrap_or(serde_json::Value::String(payload));
     Ok(Some(JobDetails { job, payload, history }))
