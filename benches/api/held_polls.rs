@@ -1,4 +1,4 @@
-//! Held polls (`GET /status-live/{userId}`): memory per poll, and the time until all are answered.
+//! Long polls (`GET /status-live/{userId}`): memory per poll, and the time until all are answered.
 
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     for (at, polls) in bench.plan.held_polls.into_iter().enumerate() {
         for (whose, ids) in [("one user", vec![1; polls as usize]), ("a user each", (1..=polls).collect())] {
             let held = hold(bench, &format!("polls-{at}-{}", whose.len()), &ids)?;
-            let name = format!("{polls} held polls, {whose}");
+            let name = format!("{polls} long polls, {whose}");
             report.add(&format!("{name}: memory each"), "KiB", held.kib_each, Some(Target::AtMost(12.0)));
             let target = (at == 0).then_some(Target::AtMost(200.0));
             let answered = Some(millis(held.answered));

@@ -7,7 +7,7 @@ pub struct Plan {
     pub starts: usize,
     /// Users with rows, half of whom have a thumbnail.
     pub users: i64,
-    /// The numbers of held polls, one measurement each.
+    /// The numbers of long polls, one measurement each.
     pub held_polls: [i64; 2],
 }
 

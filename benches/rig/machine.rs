@@ -93,7 +93,7 @@ fn pin(_core: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Raises the limit of open files: every held poll is a socket in this process too.
+/// Raises the limit of open files: every long poll is a socket in this process too.
 pub fn raise_open_files() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // If it cannot be raised, opening a connection fails with a clear error.

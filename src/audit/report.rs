@@ -59,7 +59,7 @@ pub(crate) struct Checked {
     pub(crate) players: u64,
 }
 
-/// Stored files without a row that are no loss: an interrupted upload or job leaves them.
+/// Stored files without a row that are not a loss: an interrupted upload or job leaves them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Leftovers {
     pub(crate) originals: u64,

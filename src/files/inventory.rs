@@ -67,7 +67,7 @@ impl Inventory {
     /// The size of an original in bytes.
     ///
     /// # Errors
-    /// If it does not exist, is no file, or cannot be opened.
+    /// If it does not exist, is not a file, or cannot be opened.
     pub fn original_bytes(&self, path: &ImagePath) -> io::Result<u64> {
         bytes(&self.root.open_file(path.as_str())?)
     }

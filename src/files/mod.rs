@@ -91,7 +91,7 @@ impl Files {
     /// Opens an original of at most `max_bytes`.
     ///
     /// # Errors
-    /// If it is missing, outside of the root, no file, too large or unreadable.
+    /// If it is missing, outside of the root, not a file, too large or unreadable.
     pub fn open_original(&self, path: &ImagePath, max_bytes: u64) -> Result<Original, OpenError> {
         original::open_original(&self.root, path, max_bytes)
     }
@@ -183,7 +183,7 @@ impl Files {
     /// Opens a thumbnail of the replaced service, by its path below `uploads/thumbs/`.
     ///
     /// # Errors
-    /// If it does not exist, is no file, is outside of the root, or cannot be read.
+    /// If it does not exist, is not a file, is outside of the root, or cannot be read.
     pub fn open_replaced_thumbnail(&self, tail: &str) -> io::Result<File> {
         let path = ImagePath::new(&format!("{REPLACED_THUMBNAILS}/{tail}"))
             .map_err(|invalid| io::Error::new(io::ErrorKind::NotFound, invalid))?;
@@ -205,7 +205,7 @@ pub fn why_unusable(folder: &Path) -> Option<String> {
     let existing = folder.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
     let existing = if existing.as_os_str().is_empty() { Path::new(".") } else { existing };
     if !existing.is_dir() {
-        return Some(format!("{} is no folder", existing.display()));
+        return Some(format!("{} is not a folder", existing.display()));
     }
     let access = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
     let refused = rustix::fs::access(existing, access).err();

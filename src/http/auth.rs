@@ -69,7 +69,7 @@ fn admit(request: &ServiceRequest, auth: Option<&Auth>) -> Result<(), Problem> {
 
 fn proceed(admitted: Result<(), Problem>, request: ServiceRequest, next: Next<BoxBody>) -> Response {
     match admitted {
-        // Nothing is added to the route's own future, of which a held poll keeps one.
+        // Nothing is added to the route's own future, of which a long poll keeps one.
         Ok(()) => next.call(request),
         Err(problem) => ready(Ok(request.error_response(problem))).boxed_local(),
     }

@@ -48,7 +48,7 @@ fn policy(html: &str) -> HeaderValue {
         scripts = hashes(html, "<script>", "</script>"),
         styles = hashes(html, "<style>", "</style>"),
     );
-    // If the policy is no valid header value, nothing on the page may run.
+    // If the policy is not a valid header value, nothing on the page may run.
     HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
 }
 

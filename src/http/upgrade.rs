@@ -53,7 +53,7 @@ impl Upgrade {
     /// 400 with the violation.
     pub(crate) fn check(&self) -> Result<(), Problem> {
         ws::verify_handshake(self.head()).map_err(|error| {
-            let problem = Problem::new(StatusCode::BAD_REQUEST, format!("This is no websocket request: {error}."));
+            let problem = Problem::new(StatusCode::BAD_REQUEST, format!("This is not a websocket request: {error}."));
             match error {
                 HandshakeError::UnsupportedVersion | HandshakeError::NoVersionHeader => {
                     problem.with_header(header::SEC_WEBSOCKET_VERSION, "13")

@@ -25,7 +25,7 @@ impl EmailAddress {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no string with an address.
+    /// If it is not a string with an address.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         match value {
             Some(Value::String(text)) => text.parse(),

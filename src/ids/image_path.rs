@@ -62,7 +62,7 @@ impl ImagePath {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no string, or refused by [`ImagePath::new`].
+    /// If it is not a string, or refused by [`ImagePath::new`].
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         match value {
             Some(Value::String(text)) => Self::new(text),

@@ -29,7 +29,7 @@ impl OrderId {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no string, empty, longer than 255 characters, or contains control characters.
+    /// If it is not a string, empty, longer than 255 characters, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, MAX_CHARS, EXPECTED).map(Self)
     }
@@ -66,7 +66,7 @@ impl CustomerId {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no string, empty, longer than 255 characters, or contains control characters.
+    /// If it is not a string, empty, longer than 255 characters, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, MAX_CHARS, EXPECTED).map(Self)
     }

@@ -39,7 +39,7 @@ impl Score {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no number (strings are refused), or too large for a double.
+    /// If it is not a number (strings are refused), or too large for a double.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         let number = value.and_then(Value::as_f64).and_then(|number| Self::new(number).ok());
         number.ok_or_else(|| Invalid::json(value, Self::EXPECTED))

@@ -33,7 +33,7 @@ impl UserId {
     /// Validates a JSON value, or a missing field (`None`). Integers may be written in any way (`1`, `1.0`, `1e3`).
     ///
     /// # Errors
-    /// If it is no number (strings are refused), fractional or out of range.
+    /// If it is not a number (strings are refused), fractional or out of range.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         let number = match value {
             Some(Value::Number(number)) => number.as_i64().or_else(|| integer(number.as_f64()?)),

@@ -24,7 +24,7 @@ impl Username {
     /// Validates a JSON value, or a missing field (`None`).
     ///
     /// # Errors
-    /// If it is no string, empty or too long, or contains control characters.
+    /// If it is not a string, empty or too long, or contains control characters.
     pub fn from_json(value: Option<&Value>) -> Result<Self, Invalid> {
         text::from_json(value, Self::MAX_CHARS, Self::EXPECTED).map(Self)
     }

@@ -30,7 +30,7 @@ const FALLBACK_DELAY: Duration = Duration::from_secs(5);
 /// The delay between attempts to read the database at the start.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The part of a process in recording messages of other programs.
+/// Which messages of other programs a process records.
 #[derive(Clone)]
 pub(crate) enum Role {
     /// Records all messages: an API server.

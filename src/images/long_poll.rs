@@ -1,4 +1,4 @@
-//! Held polls: register a waiter, read the row, wait, and read the row again on every wake.
+//! Long polls: register a waiter, read the row, wait, and read the row again on every wake.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ const RECHECK_OVERLAP_MS: UnixMillis = 15_000;
 /// The pause between the shards when all waiters are woken, so that thousands do not read at once.
 const WAKE_ALL_PAUSE: Duration = Duration::from_millis(5);
 
-/// The held polls of a process; a clone shares them.
+/// The long polls of a process; a clone shares them.
 #[derive(Clone)]
 pub(crate) struct LongPolls {
     database: Database,
@@ -31,7 +31,7 @@ pub(crate) struct LongPolls {
 }
 
 impl LongPolls {
-    /// At `shutdown`, every held poll is answered at once.
+    /// At `shutdown`, every long poll is answered at once.
     pub(crate) fn new(database: Database, shutdown: CancellationToken) -> Self {
         Self { database, waiters: Arc::default(), shutdown }
     }
@@ -73,7 +73,7 @@ impl LongPolls {
         Ok(if status.is_final() { Some(status) } else { foreign })
     }
 
-    /// The number of held polls.
+    /// The number of long polls.
     pub(crate) fn held(&self) -> usize {
         self.waiters.count()
     }

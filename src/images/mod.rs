@@ -1,7 +1,7 @@
-//! Images: from the upload to the thumbnail, and to the held polls that wait for it.
+//! Images: from the upload to the thumbnail, and to the long polls that wait for it.
 //!
 //! Owns the tables `images`, `thumbnails` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
-//! other programs' messages become images) and `finished:{userId}` (a doorbell for held polls), publishes both. Never
+//! other programs' messages become images) and `finished:{userId}` (a doorbell for long polls), publishes both. Never
 //! answers from a message if there is a row.
 //!
 //! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`, `openapi`: the HTTP side

@@ -137,7 +137,7 @@ pub(super) async fn job_live(
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
 
-/// Frees the header fields of a request, a third of the memory of a held poll.
+/// Frees the header fields of a request, a third of the memory of a long poll.
 fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
     *request.headers_mut() = HeaderMap::new();
     request

@@ -60,7 +60,7 @@ impl Subject {
         }
     }
 
-    /// The response to a held poll whose time is over.
+    /// The response to a long poll whose time is over.
     pub(super) fn timeout_response(&self) -> HttpResponse {
         let body = StatusBody::pending("Request timed out. Please try again.");
         self.respond(StatusCode::REQUEST_TIMEOUT, body)
@@ -220,7 +220,7 @@ impl Status {
         }
     }
 
-    /// Whether a held poll ends with it.
+    /// Whether a long poll ends with it.
     pub(super) fn is_final(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Failed { .. })
     }

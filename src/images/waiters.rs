@@ -1,4 +1,4 @@
-//! The waiters of held polls, by user.
+//! The waiters of long polls, by user.
 //!
 //! A waiter registers first, then reads the row, then waits: every event after the registration wakes it, so that none is
 //! lost between the read and the wait. A wake carries no data, except the outcome of images that have no row here, from

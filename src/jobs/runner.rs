@@ -85,7 +85,7 @@ impl<H: Handler> Runner<H> {
     /// Runs until a shutdown is requested. Running jobs then get the drain time of the policy; the rest is released
     /// without counting an attempt. Waits for a database that fails.
     pub async fn run(self) {
-        // Ends with the shutdown alone, which is no error.
+        // Ends with the shutdown alone, which is not an error.
         let _ = self.work(false).await;
     }
 

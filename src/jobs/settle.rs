@@ -43,7 +43,8 @@ pub(super) fn complete<H: Handler>(
     Ok(Settled::Done(H::apply(connection, job, effect, now)?))
 }
 
-/// Counts a failed attempt: the job is queued again, or dead if the failure is permanent or was the last one allowed.
+/// Ends a failed attempt. A failure of the environment is not counted. Any other is: the job is queued again, or dead if
+/// the failure is permanent or was the last attempt allowed.
 ///
 /// `random` is uniform in `0.0..1.0`.
 pub(super) fn fail<H: Handler>(
@@ -137,7 +138,7 @@ fn kill<H: Handler>(
     Ok(Settled::Dead(H::on_dead(connection, job, message, now)?))
 }
 
-/// Queues a claimed job again; without a due time, at its old position.
+/// Queues a claimed job again, without counting anything; it keeps its position if there is no new due time.
 pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,

@@ -1,8 +1,8 @@
 //! A file lock for each worker process, by which a dead worker on the same host is detected at once.
 //!
 //! Owns the folder `workers` beside the database. The kernel releases the lock (flock) when its process ends, however
-//! it ends: a lock file that exists and can be locked means that its owner is dead. A missing file means nothing:
-//! without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its file, and the next
+//! it ends: a lock file that exists and can be locked means that its owner is dead. A missing file does not mean that
+//! the owner is dead: without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its file, and the next
 //! worker that finds it rescues them. A worker that shut down cleanly but could not release its jobs in the database
 //! renames its file: those jobs did not crash it.
 
@@ -17,7 +17,7 @@ const EXTENSION: &str = "lock";
 /// The extension of a worker that shut down cleanly while the database could not be written.
 const ENDED: &str = "ended";
 
-/// The lock of this process. Dropping it marks the process as dead.
+/// The lock of this process. Dropping it without [`WorkerLock::resign`] marks the process as dead.
 #[derive(Debug)]
 pub struct WorkerLock {
     id: WorkerId,
@@ -66,7 +66,7 @@ impl WorkerLock {
         }
     }
 
-    /// The dead workers: those whose lock could be taken. Blocks for a few file operations.
+    /// The dead workers: those whose lock can be taken. Does blocking file operations.
     pub(super) fn dead_workers(&self) -> Vec<DeadWorker> {
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return Vec::new() };
         entries.filter_map(|entry| self.dead_worker(&entry.ok()?.path())).collect()

@@ -96,7 +96,7 @@ mod tests {
         thread.close().await;
         // Read connections are opened on first use.
         std::fs::remove_dir_all(location.folder()).unwrap();
-        std::fs::write(location.folder(), "no folder").unwrap();
+        std::fs::write(location.folder(), "not a folder").unwrap();
         assert_eq!(signed(&database, &[("negative", 0.0), ("other", 1.0)]).await, ["0.0", "1.0"]);
     }
 }

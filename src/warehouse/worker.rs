@@ -15,7 +15,7 @@ use crate::job_payloads::WarehouseTask;
 use crate::jobs::{Failure, Handler, Job};
 use crate::thumbnail::{self, Limits};
 
-const NOT_STORED: &str = "The picture could not be stored in the warehouse.";
+const NOT_STORED: &str = "The image could not be stored in the warehouse.";
 
 /// Runs warehouse jobs.
 pub(crate) struct WarehouseWorker {

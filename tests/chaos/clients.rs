@@ -127,7 +127,7 @@ impl Clients {
         Some((answer["jobId"].as_str()?.to_owned(), answer["statusUrl"].as_str()?.to_owned()))
     }
 
-    /// Polls until the job has finished or a poll fails. The response to a held poll that times out is 408 with
+    /// Polls until the job has finished or a poll fails. The response to a long poll that times out is 408 with
     /// `pending`.
     async fn poll(self, at: usize, url: String) {
         while let Ok(response) = self.http.get(&url).send().await

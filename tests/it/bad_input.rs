@@ -98,7 +98,7 @@ async fn an_invalid_json_body_is_refused_by_the_name_of_the_field() {
         assert_refused(what, post_json(&app, url, body.to_owned()), 400, names).await;
     }
     let bytes = b"{\"userId\":1,\"imagePath\":\"\xff\"}".to_vec();
-    assert_refused("bytes that are no UTF-8", post_json(&app, url, bytes), 400, "JSON").await;
+    assert_refused("bytes that are not UTF-8", post_json(&app, url, bytes), 400, "JSON").await;
     assert_eq!(app.count("SELECT count(*) FROM jobs"), 0);
     app.assert_server_is_well(url).await;
     app.assert_no_job_is_left().await;
@@ -507,7 +507,7 @@ async fn a_head_that_is_hostile_is_answered_with_4xx_or_not_at_all() {
     }
     let key = [POST_JSON, b"Connection: close\r\nIdempotency-Key: \xff\r\nContent-Length: 2\r\n\r\n{}"].concat();
     let answer = raw_http::exchange(url, key).await.unwrap();
-    assert_raw_problem("a key that is no UTF-8", &answer, 400, "Idempotency-Key");
+    assert_raw_problem("a key that is not UTF-8", &answer, 400, "Idempotency-Key");
     app.assert_server_is_well(url).await;
     app.assert_no_job_is_left().await;
     assert!(up.stop().success());

@@ -149,7 +149,7 @@ async fn an_unusable_image_root_and_broken_templates_are_reported() {
     let app = App::new(&[]).await;
     app.dir.write("file", "x");
     let ran = run(app.command(&["doctor", "--set", "images.root=file/pictures"])).await;
-    assert_wrong(&ran, "image disk", "file is no folder");
+    assert_wrong(&ran, "image disk", "file is not a folder");
     app.dir.write("mails/order_confirmed.txt", "Subject: {{ oops\n\n");
     let ran = run(app.command(&["doctor", "--set", "email.templates=mails"])).await;
     assert_wrong(&ran, "mail templates", "order_confirmed.txt");
@@ -217,7 +217,7 @@ async fn overdue_and_dead_jobs_are_reported() {
     let (queue, dead) = (line(&ran, "queue"), line(&ran, "dead jobs"));
     assert!(queue.starts_with("note") && queue.contains("warehouse jobs wait"), "{queue}");
     assert!(dead.starts_with("note") && dead.contains("1 thumbnail") && dead.contains("jobs retry"), "{dead}");
-    assert_eq!(ran.code, Some(0), "an optional worker that is missing is no error: {}", ran.stdout);
+    assert_eq!(ran.code, Some(0), "an optional worker that is missing is not an error: {}", ran.stdout);
 }
 
 #[tokio::test]

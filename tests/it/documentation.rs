@@ -81,7 +81,7 @@ fn every_configuration_key_is_documented_with_its_default_and_its_variable() {
     }
     let is_key = |name: &&&str| name.contains('.') && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c));
     for name in rows(&document).keys().filter(is_key) {
-        assert!(keys.contains_key(*name), "docs/configuration.md documents {name}, which is no key");
+        assert!(keys.contains_key(*name), "docs/configuration.md documents {name}, which is not a key");
     }
 
     // Each variable really sets its key.
@@ -133,7 +133,7 @@ fn every_command_is_documented_with_its_flags() {
         let is_left_out = name == "m3a3 client" && !cfg!(feature = "client");
         assert!(
             commands.contains_key(name) || is_left_out,
-            "docs/operating.md documents `{name}`, which is no command"
+            "docs/operating.md documents `{name}`, which is not a command"
         );
     }
 }
@@ -198,7 +198,7 @@ async fn every_route_is_documented_with_an_example_and_its_errors() {
             let missing = |text: &str| undocumented_routes(text, part, &operations);
             let heading = format!("\n### `{name}`");
             assert_eq!(missing(&document.replace(&heading, "\n### `GET /elsewhere`")), [name.as_str()]);
-            // `GET /` is a route of either server, and the section of the other one is no part of this check.
+            // `GET /` is a route of either server, and the section of the other one is not part of this check.
             let bodies = sections(&document).into_iter().filter(|section| section.code == name).map(|own| own.body);
             for body in bodies {
                 let edited = |from: &str, to: &str| document.replace(body, &body.replace(from, to));
@@ -212,7 +212,7 @@ async fn every_route_is_documented_with_an_example_and_its_errors() {
         all.extend(operations.into_keys());
     }
     for Section { code, .. } in sections(&document) {
-        assert!(all.contains(code), "docs/api.md documents {code}, which is no route");
+        assert!(all.contains(code), "docs/api.md documents {code}, which is not a route");
     }
 }
 

@@ -209,7 +209,7 @@ async fn a_thumbnail_that_cannot_be_stored_is_stored_once_the_disk_works_again()
     let (serve, _worker) = (app.serve(), app.worker());
     let (thumbnails, away) = (app.dir.path().join("data/thumbnails"), app.dir.path().join("data/away"));
     std::fs::rename(&thumbnails, &away).unwrap();
-    app.dir.write("data/thumbnails", "no folder");
+    app.dir.write("data/thumbnails", "not a folder");
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
     one_job_is_delayed(&app).await;
     std::fs::remove_file(&thumbnails).unwrap();

@@ -1,4 +1,4 @@
-//! Held polls: all are answered, at once when the status is final, and no waiter is leaked.
+//! Long polls: all are answered, at once when the status is final, and no waiter is leaked.
 
 use std::time::Duration;
 

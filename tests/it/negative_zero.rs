@@ -102,7 +102,7 @@ async fn for_players_of_other_programs_the_sign_of_zero_is_that_of_redis() {
     app.redis.ask("ZADD leaderboard -0 theirs").await;
     post(&app, server.url(), "ours", "set", "1").await;
     post(&app, server.url(), "ours", "set", "-0").await;
-    // In this encoding, replacing zero by negative zero is no change.
+    // In this encoding, replacing zero by negative zero changes nothing.
     assert_eq!(post(&app, server.url(), "ours", "set", "0").await, "0");
     let kept = app.redis.ask("ZSCORE leaderboard theirs").await;
     let theirs = kept.lines().nth(1).unwrap();

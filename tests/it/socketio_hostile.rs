@@ -98,10 +98,10 @@ async fn an_invalid_websocket_request_is_rejected_without_a_101() {
     }
     let cases: [(&str, &str, &str, u16, &str); 5] = [
         ("/", "", "", 404, "no websocket"),
-        (WEBSOCKET, "AAECAwQFBgcICQoLDA0ODw==", "short", 400, "no websocket request"),
-        (WEBSOCKET, "Sec-WebSocket-Key", "X-Other", 400, "no websocket request"),
-        (WEBSOCKET, "Version: 13", "Version: 8", 400, "no websocket request"),
-        (WEBSOCKET, "Connection: Upgrade", "Connection: close", 400, "no websocket request"),
+        (WEBSOCKET, "AAECAwQFBgcICQoLDA0ODw==", "short", 400, "not a websocket request"),
+        (WEBSOCKET, "Sec-WebSocket-Key", "X-Other", 400, "not a websocket request"),
+        (WEBSOCKET, "Version: 13", "Version: 8", 400, "not a websocket request"),
+        (WEBSOCKET, "Connection: Upgrade", "Connection: close", 400, "not a websocket request"),
     ];
     for (target, from, to, status, names) in cases {
         let what = format!("{target} with {to:?} for {from:?}");

@@ -173,7 +173,7 @@ pub(crate) fn drain(config: &Config) -> Duration {
     config.shutdown.grace.mul_f64(0.8)
 }
 
-/// Raises the limit of open files to the maximum: every held poll and every socket needs one.
+/// Raises the limit of open files to the maximum: every long poll and every socket needs one.
 fn raise_open_files() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum

@@ -1,4 +1,4 @@
-//! Results on stdout, errors on stderr; a closed pipe on either is no panic.
+//! Results on stdout, errors on stderr; a closed pipe on either does not panic.
 
 pub(super) mod table;
 
@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
-/// Prints a result to stdout. A closed pipe is no error: the reader has seen enough.
+/// Prints a result to stdout. A closed pipe is not an error: the reader has seen enough.
 pub(crate) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

@@ -26,7 +26,7 @@ use prometheus_client::registry::Unit;
 const NONE: &str = "none";
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The bounds of the histogram, in microseconds: from a read by key to the longest held poll.
+/// The bounds of the histogram, in microseconds: from a read by key to the longest long poll.
 const BOUNDS_US: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000,
     60_000_000,

@@ -1,4 +1,4 @@
-//! Ages as people write them.
+//! The ages and times in the arguments of operators.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 use crate::db::UnixMillis;
 use crate::ids::Invalid;
 
-/// A span of time before now: `90s`, `2h`, `7d`, `1d 12h`, or ISO 8601 (`P7D`). A day has 24 hours.
+/// A duration, counted back from now: `90s`, `2h`, `7d`, `1d 12h`, or ISO 8601 (`P7D`). A day has 24 hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Age(Duration);
 

@@ -5,7 +5,7 @@
 //! - `hooks`: the effects of a retry or a cancellation outside of the row of the job, by kind
 //! - `backlog`: counts unfinished and dead jobs
 //! - `health`: expired leases, jobs that wait for their environment
-//! - `age`: ages as people write them
+//! - `age`: ages and times in arguments
 
 mod actions;
 mod age;

@@ -143,7 +143,7 @@ impl Description {
             }),
             "number" => value.is_number(),
             "array" => {
-                let Some(items) = value.as_array() else { return Some(format!("{value} is no array")) };
+                let Some(items) = value.as_array() else { return Some(format!("{value} is not an array")) };
                 return items.iter().find_map(|item| self.misfit(item, &schema["items"]));
             }
             "object" => return self.object_misfit(value, schema),
@@ -153,7 +153,7 @@ impl Description {
     }
 
     fn object_misfit(&self, value: &Value, schema: &Value) -> Option<String> {
-        let Some(object) = value.as_object() else { return Some(format!("{value} is no object")) };
+        let Some(object) = value.as_object() else { return Some(format!("{value} is not an object")) };
         let mut required = schema["required"].as_array().into_iter().flatten().map(|name| name.as_str().unwrap());
         if let Some(name) = required.find(|name| !object.contains_key(*name)) {
             return Some(format!("{value} has no {name}"));
