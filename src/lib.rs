@@ -7,7 +7,7 @@ pub mod bus;
 pub mod cli;
 #[cfg(feature = "client")]
 pub mod client;
-pub mod config;
+mod config;
 pub mod db;
 pub mod doctor;
 pub mod email;
@@ -24,7 +24,7 @@ pub mod leaderboard;
 pub mod lifecycle;
 pub mod orders;
 pub mod socketio;
-pub mod telemetry;
+mod telemetry;
 pub mod thumbnail;
 pub mod users;
 pub mod warehouse;

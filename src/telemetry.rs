@@ -17,7 +17,7 @@ use crate::lazy_span::WithLazySpan;
 
 /// An error of the setup.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// `log.level` is not a filter; the configuration checks that before.
     #[error("log.level is not a filter")]
     Level(#[from] ParseError),
@@ -34,7 +34,7 @@ const HTTP_PARSER: &str = "actix_http::h1::dispatcher";
 ///
 /// # Errors
 /// When it is called twice, or with an invalid filter.
-pub fn init(log: &Log) -> Result<(), TelemetryError> {
+pub(crate) fn init(log: &Log) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(format!("{HTTP_PARSER}=off,{}", log.level))?;
     // By default a failed write is reported on stderr, with a macro that panics when stderr is closed.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
@@ -66,7 +66,7 @@ fn log_panics() {
 }
 
 /// The message in the payload of a panic.
-pub fn panic_message(payload: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a message")
 }

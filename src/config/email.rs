@@ -14,21 +14,21 @@ use crate::job_payloads::MailPreferences;
 
 /// Outgoing mail.
 #[derive(Debug, Clone)]
-pub struct Email {
+pub(crate) struct Email {
     /// The kinds of mail that are sent.
-    pub notify: MailPreferences,
+    pub(crate) notify: MailPreferences,
     /// The mail server; `None` writes mail to files.
-    pub smtp_url: Option<SmtpUrl>,
+    pub(crate) smtp_url: Option<SmtpUrl>,
     /// The sender of every mail.
-    pub from: Mailbox,
+    pub(crate) from: Mailbox,
     /// The folder whose templates override the embedded ones.
-    pub templates: Option<PathBuf>,
+    pub(crate) templates: Option<PathBuf>,
     /// The timeout of sending one mail; more than 0, at most a minute.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// Mails sent concurrently by one worker process.
-    pub concurrency: NonZeroUsize,
+    pub(crate) concurrency: NonZeroUsize,
     /// The time limit of one job; more than 0.
-    pub time_limit: Duration,
+    pub(crate) time_limit: Duration,
 }
 
 impl Email {

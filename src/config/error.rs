@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 /// An invalid configuration. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// An unknown key.
     #[error("{origin} sets the unknown key {key}; did you mean {suggestion}?")]
     UnknownKey {

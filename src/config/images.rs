@@ -12,17 +12,17 @@ use crate::thumbnail::Output;
 
 /// Images and thumbnails.
 #[derive(Debug, Clone)]
-pub struct Images {
+pub(crate) struct Images {
     /// The folder of all images.
-    pub root: PathBuf,
+    pub(crate) root: PathBuf,
     /// Images with more pixels are refused; at least 1.
-    pub max_pixels: u64,
+    pub(crate) max_pixels: u64,
     /// Thumbnail jobs that one worker process runs concurrently.
-    pub concurrency: NonZeroUsize,
+    pub(crate) concurrency: NonZeroUsize,
     /// The time limit of one job; more than 0.
-    pub time_limit: Duration,
+    pub(crate) time_limit: Duration,
     /// The thumbnails to create for every image: at least one; the first is the `thumbnailUrl`.
-    pub variants: Vec<Variant>,
+    pub(crate) variants: Vec<Variant>,
 }
 
 impl Images {

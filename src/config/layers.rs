@@ -25,7 +25,7 @@ pub(super) type Variables = BTreeMap<String, String>;
 
 /// Settings of flags, the last layer.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides(Vec<Override>);
+pub(crate) struct Overrides(Vec<Override>);
 
 #[derive(Debug, Clone)]
 struct Override {
@@ -36,7 +36,7 @@ struct Override {
 
 impl Overrides {
     /// Sets a key to the value of `flag` (its name with the dashes). An empty value means unset.
-    pub fn set(&mut self, key: &str, value: &str, flag: &str) {
+    pub(crate) fn set(&mut self, key: &str, value: &str, flag: &str) {
         self.0.push(Override { key: key.to_owned(), value: value.to_owned(), flag: flag.to_owned() });
     }
 }

@@ -27,45 +27,46 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
-pub use self::email::Email;
-pub use self::error::ConfigError;
-pub use self::images::Images;
-pub use self::layers::Overrides;
+pub(crate) use self::email::Email;
+pub(crate) use self::error::ConfigError;
+pub(crate) use self::images::Images;
+pub(crate) use self::layers::Overrides;
 use self::layers::Variables;
-pub use self::reader::Entry;
+pub(crate) use self::reader::Entry;
 use self::reader::Reader;
-pub use self::secret::{Secret, SecretUrl, SigningSecret};
-pub use self::sections::{Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook};
-pub use self::smtp::{Login, SmtpUrl, TlsMode};
-pub use self::variants::Variant;
+pub(crate) use self::sections::{
+    Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
+};
+pub(crate) use self::smtp::{SmtpUrl, TlsMode};
+pub(crate) use self::variants::Variant;
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub(crate) struct Config {
     /// `[serve]`, the API server.
-    pub serve: Serve,
+    pub(crate) serve: Serve,
     /// `[game]`, the game server.
-    pub game: Game,
+    pub(crate) game: Game,
     /// `[redis]`.
-    pub redis: Redis,
+    pub(crate) redis: Redis,
     /// `[database]`.
-    pub database: Database,
+    pub(crate) database: Database,
     /// `[images]`, images and thumbnails.
-    pub images: Images,
+    pub(crate) images: Images,
     /// `[webhook]`, the purchase webhook.
-    pub webhook: Webhook,
+    pub(crate) webhook: Webhook,
     /// `[warehouse]`, assets and fulfilments.
-    pub warehouse: Warehouse,
+    pub(crate) warehouse: Warehouse,
     /// `[email]`, outgoing mail.
-    pub email: Email,
+    pub(crate) email: Email,
     /// `[jobs]`, the job engine.
-    pub jobs: Jobs,
+    pub(crate) jobs: Jobs,
     /// `[auth]`, tokens.
-    pub auth: Auth,
+    pub(crate) auth: Auth,
     /// `[log]`.
-    pub log: Log,
+    pub(crate) log: Log,
     /// `[shutdown]`.
-    pub shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
     entries: Vec<Entry>,
 }
 
@@ -74,7 +75,7 @@ impl Config {
     ///
     /// # Errors
     /// When a layer cannot be read, sets an unknown key, or sets an invalid value.
-    pub fn load(flags: &Overrides) -> Result<Self, ConfigError> {
+    pub(crate) fn load(flags: &Overrides) -> Result<Self, ConfigError> {
         Self::from_layers(&environment()?, &|path| std::fs::read_to_string(path), flags)
     }
 
@@ -105,7 +106,7 @@ impl Config {
     }
 
     /// Every key with its effective value and origin, secrets hidden, in the order of the sections.
-    pub fn entries(&self) -> &[Entry] {
+    pub(crate) fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
@@ -114,7 +115,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError::Anonymous`] for a public address without a token.
-    pub fn check_binding(&self, host: IpAddr) -> Result<(), ConfigError> {
+    pub(crate) fn check_binding(&self, host: IpAddr) -> Result<(), ConfigError> {
         let guarded = self.auth.token.is_some() || self.auth.allow_anonymous;
         if guarded || host.to_canonical().is_loopback() { Ok(()) } else { Err(ConfigError::Anonymous { host }) }
     }

@@ -13,13 +13,13 @@ use super::smtp::SmtpUrl;
 
 /// One key of the effective configuration, with secrets hidden.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The key, such as `serve.port`.
-    pub key: String,
+    pub(crate) key: String,
     /// The value; for a secret, only whether it is set.
-    pub value: toml::Value,
+    pub(crate) value: toml::Value,
     /// The layer that sets it, such as `environment: M3A3_SERVE__PORT`.
-    pub origin: String,
+    pub(crate) origin: String,
 }
 
 /// An invalid part of a text.

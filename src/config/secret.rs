@@ -12,7 +12,7 @@ const MASK: &str = "***";
 
 /// A token or a password, without `Display`; `Debug` prints only that it is set.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub(crate) struct Secret(String);
 
 impl Secret {
     pub(super) fn new(text: &str) -> Self {
@@ -20,7 +20,7 @@ impl Secret {
     }
 
     /// The secret itself, for the code that sends or compares it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -33,7 +33,7 @@ impl fmt::Debug for Secret {
 
 /// The key of a Standard Webhooks signature: the decoded bytes of `whsec_…`. `Debug` prints only that it is set.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SigningSecret(Vec<u8>);
+pub(crate) struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
     pub(super) const EXPECTED: &str = "whsec_ followed by the key in base64";
@@ -46,7 +46,7 @@ impl SigningSecret {
     }
 
     /// The key itself, for the code that signs.
-    pub fn expose(&self) -> &[u8] {
+    pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }
 }
@@ -59,7 +59,7 @@ impl fmt::Debug for SigningSecret {
 
 /// A URL that may hold a password, which is shown as `***`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(Url);
+pub(crate) struct SecretUrl(Url);
 
 impl SecretUrl {
     /// Parses a URL with one of these schemes.
@@ -69,12 +69,12 @@ impl SecretUrl {
     }
 
     /// The URL with its password.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.0.as_str()
     }
 
     /// The parsed URL with its password.
-    pub fn as_url(&self) -> &Url {
+    pub(crate) fn as_url(&self) -> &Url {
         &self.0
     }
 }

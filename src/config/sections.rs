@@ -18,19 +18,19 @@ const DAY_S: f64 = 86_400.0;
 
 /// `[serve]`, the API server.
 #[derive(Debug, Clone)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// The address to listen on.
-    pub host: IpAddr,
+    pub(crate) host: IpAddr,
     /// The port to listen on; 0 for any free port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The timeout of a long poll, 1 to 60 seconds.
-    pub long_poll_timeout: Duration,
+    pub(crate) long_poll_timeout: Duration,
     /// The maximum size of an upload in bytes, at least 1.
-    pub max_upload_bytes: u64,
+    pub(crate) max_upload_bytes: u64,
     /// Uploads are refused while fewer bytes are free on the disk of the image root.
-    pub min_free_bytes: u64,
+    pub(crate) min_free_bytes: u64,
     /// Threads that handle requests.
-    pub workers: NonZeroUsize,
+    pub(crate) workers: NonZeroUsize,
 }
 
 impl Serve {
@@ -46,22 +46,22 @@ impl Serve {
     }
 
     /// The address and port to listen on.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 }
 
 /// `[game]`, the game server.
 #[derive(Debug, Clone)]
-pub struct Game {
+pub(crate) struct Game {
     /// The address to listen on.
-    pub host: IpAddr,
+    pub(crate) host: IpAddr,
     /// The port to listen on; 0 for any free port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Leaderboard updates within this interval are merged into one broadcast; at least 1 ms.
-    pub broadcast_interval: Duration,
+    pub(crate) broadcast_interval: Duration,
     /// Threads that handle requests and sockets.
-    pub workers: NonZeroUsize,
+    pub(crate) workers: NonZeroUsize,
 }
 
 impl Game {
@@ -75,16 +75,16 @@ impl Game {
     }
 
     /// The address and port to listen on.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 }
 
 /// `[redis]`.
 #[derive(Debug, Clone)]
-pub struct Redis {
+pub(crate) struct Redis {
     /// The URL of Redis; `None` when it is not configured.
-    pub url: Option<SecretUrl>,
+    pub(crate) url: Option<SecretUrl>,
 }
 
 impl Redis {
@@ -98,9 +98,9 @@ impl Redis {
 
 /// `[database]`.
 #[derive(Debug, Clone)]
-pub struct Database {
+pub(crate) struct Database {
     /// The SQLite file, absolute or relative to the working directory; its folder need not exist.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl Database {
@@ -115,11 +115,11 @@ impl Database {
 
 /// `[warehouse]`, assets and fulfilments.
 #[derive(Debug, Clone)]
-pub struct Warehouse {
+pub(crate) struct Warehouse {
     /// Jobs that one worker process runs concurrently.
-    pub concurrency: NonZeroUsize,
+    pub(crate) concurrency: NonZeroUsize,
     /// The time limit of one job; more than 0.
-    pub time_limit: Duration,
+    pub(crate) time_limit: Duration,
 }
 
 impl Warehouse {
@@ -133,15 +133,15 @@ impl Warehouse {
 
 /// `[webhook]`, the purchase webhook.
 #[derive(Debug, Clone)]
-pub struct Webhook {
+pub(crate) struct Webhook {
     /// The URL that receives events, `http` or `https`; `None` disables the webhook.
-    pub url: Option<SecretUrl>,
+    pub(crate) url: Option<SecretUrl>,
     /// The value of `X-Webhook-Secret`.
-    pub secret: Option<Secret>,
+    pub(crate) secret: Option<Secret>,
     /// The key of the Standard Webhooks signature; `None` disables signing.
-    pub signing_secret: Option<SigningSecret>,
+    pub(crate) signing_secret: Option<SigningSecret>,
     /// The time limit of one delivery, after which it counts as a crash; more than 0.
-    pub time_limit: Duration,
+    pub(crate) time_limit: Duration,
 }
 
 impl Webhook {
@@ -157,21 +157,21 @@ impl Webhook {
 
 /// `[jobs]`, the job engine.
 #[derive(Debug, Clone)]
-pub struct Jobs {
+pub(crate) struct Jobs {
     /// How long a worker owns a job without a heartbeat; more than 0.
-    pub lease: Duration,
+    pub(crate) lease: Duration,
     /// How often a worker polls for jobs without a notification; more than 0.
-    pub sweep_interval: Duration,
+    pub(crate) sweep_interval: Duration,
     /// Failed attempts after which a job is dead; at least 1.
-    pub max_attempts: u32,
+    pub(crate) max_attempts: u32,
     /// The wait before the first retry; more than 0.
-    pub retry_base: Duration,
+    pub(crate) retry_base: Duration,
     /// Queued jobs of a kind above which new ones are refused; at least 1.
-    pub max_queued: u64,
+    pub(crate) max_queued: u64,
     /// Workers claim no job while fewer bytes are free.
-    pub min_free_bytes: u64,
+    pub(crate) min_free_bytes: u64,
     /// The retention of finished jobs; more than 0.
-    pub keep: Duration,
+    pub(crate) keep: Duration,
 }
 
 impl Jobs {
@@ -190,13 +190,13 @@ impl Jobs {
 
 /// `[auth]`, the tokens of clients.
 #[derive(Debug, Clone)]
-pub struct Auth {
+pub(crate) struct Auth {
     /// The token of the API; `None` disables authentication.
-    pub token: Option<Secret>,
+    pub(crate) token: Option<Secret>,
     /// The token of `/admin` and `/metrics`.
-    pub admin_token: Option<Secret>,
+    pub(crate) admin_token: Option<Secret>,
     /// Whether a public address may be used without a token.
-    pub allow_anonymous: bool,
+    pub(crate) allow_anonymous: bool,
 }
 
 impl Auth {
@@ -211,18 +211,18 @@ impl Auth {
 
 /// `[log]`.
 #[derive(Debug, Clone)]
-pub struct Log {
+pub(crate) struct Log {
     /// A valid filter in the syntax of [`EnvFilter`].
-    pub level: String,
+    pub(crate) level: String,
     /// The format of a line.
-    pub format: LogFormat,
+    pub(crate) format: LogFormat,
     /// Whether one line per request is logged.
-    pub requests: bool,
+    pub(crate) requests: bool,
 }
 
 /// The format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Human-readable text.
     Text,
     /// One JSON object per line.
@@ -248,9 +248,9 @@ impl Log {
 
 /// `[shutdown]`.
 #[derive(Debug, Clone)]
-pub struct Shutdown {
+pub(crate) struct Shutdown {
     /// How long work in progress may take to finish.
-    pub grace: Duration,
+    pub(crate) grace: Duration,
 }
 
 impl Shutdown {

@@ -6,7 +6,7 @@ use super::{Config, Entry};
 
 impl Config {
     /// The effective configuration as TOML, with the origin of each value as a comment. Secrets are hidden.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let mut lines = String::new();
         let mut section = "";
         for Entry { key, value, origin } in &self.entries {
@@ -22,7 +22,7 @@ impl Config {
     }
 
     /// The effective configuration as JSON: `{section: {name: {"value", "origin"}}}`. Secrets are hidden.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub(crate) fn to_json(&self) -> serde_json::Value {
         let mut sections = json!({});
         for Entry { key, value, origin } in &self.entries {
             let (table, name) = key.split_once('.').unwrap_or(("", key));

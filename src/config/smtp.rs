@@ -9,29 +9,29 @@ use super::secret::{Secret, SecretUrl};
 
 /// A mail server. `Debug` shows no password.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SmtpUrl {
+pub(crate) struct SmtpUrl {
     /// An ASCII host name, or an IP address without brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// The port; by default 465 for `smtps`, 587 with a login, otherwise 25.
-    pub port: u16,
+    pub(crate) port: u16,
     /// The credentials; `None` disables the login.
-    pub login: Option<Login>,
+    pub(crate) login: Option<Login>,
     /// When TLS starts.
-    pub tls: TlsMode,
+    pub(crate) tls: TlsMode,
 }
 
 /// The credentials at the mail server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// The username.
-    pub username: String,
+    pub(crate) username: String,
     /// The password.
-    pub password: Secret,
+    pub(crate) password: Secret,
 }
 
 /// When TLS starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
+pub(crate) enum TlsMode {
     /// Never.
     None,
     /// With STARTTLS, if the server offers it.

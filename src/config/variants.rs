@@ -18,11 +18,11 @@ const HAS_WEBP: bool = cfg!(feature = "libwebp");
 
 /// A thumbnail to create for every image.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Variant {
+pub(crate) struct Variant {
     /// 1 to 32 of a-z, 0-9, "-" and "_"; unique.
-    pub name: String,
+    pub(crate) name: String,
     /// The thumbnail; width and height are at most 4096 pixels.
-    pub spec: Spec,
+    pub(crate) spec: Spec,
 }
 
 impl Fit {
