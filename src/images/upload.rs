@@ -138,7 +138,9 @@ async fn probe(limits: thumbnail::Limits, upload: &mut Upload) -> Result<Format,
     probed.map(|probe| probe.format).map_err(|error| {
         let status = match error {
             thumbnail::Error::Read { .. } => return Problem::unavailable(error),
-            thumbnail::Error::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            thumbnail::Error::Unsupported(_) | thumbnail::Error::UnsupportedVariant { .. } => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             _ => StatusCode::BAD_REQUEST,
         };
         Problem::new(status, format!("image: {}", error.message()))

@@ -16,6 +16,14 @@ pub enum Error {
     /// An image of an unsupported format or variant; the name is one that uploaders know.
     #[error("{0} is not supported")]
     Unsupported(&'static str),
+    /// An unsupported variant of a supported format.
+    #[error("{name} is not supported")]
+    UnsupportedVariant {
+        /// The variant, as uploaders know it.
+        name: &'static str,
+        /// How to save the image instead: an imperative without a full stop.
+        remedy: &'static str,
+    },
     /// The header is truncated or inconsistent.
     #[error("bad header: {0}")]
     BadHeader(&'static str),
@@ -64,6 +72,7 @@ impl Error {
             Self::Empty
             | Self::NotAnImage
             | Self::Unsupported(_)
+            | Self::UnsupportedVariant { .. }
             | Self::BadHeader(_)
             | Self::TooWide { .. }
             | Self::TooManyPixels { .. } => true,

@@ -12,6 +12,7 @@ impl Error {
             Self::Empty => format!("The file is empty; send a {formats} image."),
             Self::NotAnImage => format!("The file is not an image; send a {formats} image."),
             Self::Unsupported(name) => format!("{name} is not supported; send a {formats} image."),
+            Self::UnsupportedVariant { name, remedy } => format!("{name} is not supported; {remedy}."),
             Self::BadHeader(_) => {
                 "The image's header is damaged or cut off; send the file again or export it again.".into()
             }
@@ -45,6 +46,7 @@ mod tests {
             Error::Empty,
             Error::NotAnImage,
             Error::Unsupported("AVIF"),
+            Error::UnsupportedVariant { name: "TIFF with LZMA compression", remedy: "save it with LZW" },
             Error::BadHeader("IHDR"),
             Error::TooWide { width: 70_000, height: 1 },
             Error::TooManyPixels { width: 50_000, height: 50_000, max_pixels: 100_000_000 },
