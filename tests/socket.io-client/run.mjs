@@ -1,110 +1,31 @@
 // The official Socket.IO client against m3a3: `npm ci`, then `node run.mjs PATH_OF_THE_BINARY`.
 //
-// Each test has an installation of its own in a temporary folder: `m3a3 up` with its embedded broker, on free ports.
-// Everything is awaited with a deadline. One wait is there by nature: a heartbeat shows only after its interval.
+// Each test has an installation of its own: `m3a3 up` with its embedded broker. Everything is awaited with a deadline.
+// One wait is there by nature: a heartbeat shows only after its interval.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import path from "node:path";
-import readline from "node:readline";
 import { describe, test } from "node:test";
 import { setTimeout as wait } from "node:timers/promises";
 import { io } from "socket.io-client";
 
+import { Installation, postScore as post, within } from "../node/installation.mjs";
+
 const BINARY = process.argv[2] && path.resolve(process.argv[2]);
 assert(BINARY, "usage: node run.mjs PATH_OF_THE_BINARY");
 
-// How long anything may take that is expected to happen.
-const DEADLINE_MS = 30_000;
 // Longer than a ping interval (25 s), and than most proxies and clients would wait for a server that is gone.
 const IDLE_MS = 35_000;
 
-async function within(what, promise) {
-  const abort = new AbortController();
-  const late = wait(DEADLINE_MS, undefined, { signal: abort.signal }).then(() => {
-    throw new Error(`not in time: ${what}`);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    abort.abort();
-    late.catch(() => {});
-  }
-}
-
-/** A process of the binary, and the lines that it prints at its start. */
-class Process {
-  constructor(folder, args) {
-    this.child = spawn(BINARY, args, { cwd: folder, env: {}, stdio: ["ignore", "pipe", "pipe"] });
-    this.stderr = "";
-    this.child.stderr.on("data", (text) => (this.stderr += text));
-    this.ended = new Promise((resolve) => this.child.on("exit", (code, signal) => resolve({ code, signal })));
-    this.lines = readline.createInterface({ input: this.child.stdout });
-  }
-
-  /** The URL in the first line that matches. */
-  async url(pattern) {
-    const found = new Promise((resolve, reject) => {
-      this.lines.on("line", (line) => {
-        const url = pattern.exec(line)?.[1];
-        if (url) resolve(url);
-      });
-      this.ended.then(() => reject(new Error(`it ended at once: ${this.stderr}`)));
-    });
-    return within("the server listens", found);
-  }
-
-  /** SIGTERM; it has to end well. */
-  async stop() {
-    this.child.kill("SIGTERM");
-    assert.deepEqual(await within("the process ends", this.ended), { code: 0, signal: null }, this.stderr);
-  }
-}
-
-/** A folder with processes in it, and clients of theirs; all end with the test. */
-class Installation {
-  static async make(t) {
-    const installation = new Installation();
-    installation.folder = await mkdtemp(path.join(tmpdir(), "m3a3-"));
-    installation.processes = [];
-    installation.sockets = [];
-    t.after(async () => {
-      installation.sockets.forEach((socket) => socket.close());
-      installation.processes.forEach((process) => process.child.kill("SIGKILL"));
-      await Promise.all(installation.processes.map((process) => process.ended));
-      await rm(installation.folder, { recursive: true, force: true });
-    });
-    return installation;
-  }
-
-  /** Starts everything in one process. */
-  async up(gamePort = "0") {
-    const process = this.start(["up", "--port", "0", "--game-port", gamePort]);
-    process.game = await process.url(/^ +game +(http\S+)$/);
-    return process;
-  }
-
-  /** Starts a further game server on the same database and broker. */
-  async gameServer() {
-    const process = this.start(["game-server", "--port", "0"]);
-    process.game = await process.url(/^listening on (http\S+)$/);
-    return process;
-  }
-
-  start(args) {
-    const process = new Process(this.folder, args);
-    this.processes.push(process);
-    return process;
-  }
-
-  /** A client as a page would have it: it reconnects by itself. */
-  client(url, options = {}) {
+/** Makes clients as a page would have them: they reconnect by themselves, and end with the test. */
+function clients(t) {
+  const sockets = [];
+  t.after(() => sockets.forEach((socket) => socket.close()));
+  return (url, options = {}) => {
     const socket = io(url, { forceNew: true, reconnectionDelay: 50, reconnectionDelayMax: 200, ...options });
-    this.sockets.push(socket);
+    sockets.push(socket);
     return socket;
-  }
+  };
 }
 
 /** The arguments of the next such event, or of the next of several, that is right. */
@@ -127,15 +48,6 @@ function told(socket, board) {
   return next(socket, ["current_leaderboard", "update_leaderboard"], (got) => JSON.stringify(got) === text);
 }
 
-async function post(url, username, score) {
-  const answer = await fetch(`${url}/score`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ username, score }),
-  });
-  assert.equal(answer.status, 200, await answer.text());
-}
-
 describe("the official client", { concurrency: true }, () => {
   for (const [name, transports, last] of [
     ["by websocket only", ["websocket"], "websocket"],
@@ -143,10 +55,11 @@ describe("the official client", { concurrency: true }, () => {
     ["by polling and an upgrade", undefined, "websocket"],
   ]) {
     test(`is greeted and gets updates ${name}`, async (t) => {
-      const installation = await Installation.make(t);
+      const installation = await Installation.make(t, BINARY);
+      const client = clients(t);
       const { game } = await installation.up();
       await post(game, "ada", 1);
-      const socket = installation.client(game, transports ? { transports } : {});
+      const socket = client(game, transports ? { transports } : {});
       const [board, ...others] = await next(socket, "current_leaderboard");
       assert.deepEqual([board, others], [[{ username: "ada", score: 1 }], []]);
       const { engine } = socket.io;
@@ -166,18 +79,19 @@ describe("the official client", { concurrency: true }, () => {
   }
 
   test("comes back after a restart and is greeted again", async (t) => {
-    const installation = await Installation.make(t);
+    const installation = await Installation.make(t, BINARY);
+    const client = clients(t);
     const first = await installation.up();
     await post(first.game, "ada", 1);
     const sockets = [["websocket"], ["polling"], ["polling", "websocket"]].map((transports) =>
-      installation.client(first.game, { transports }),
+      client(first.game, { transports }),
     );
     await Promise.all(sockets.map((socket) => next(socket, "current_leaderboard")));
     const disconnected = sockets.map((socket) => next(socket, "disconnect"));
     const again = sockets.map((socket) => next(socket, "current_leaderboard"));
     await first.stop();
     await Promise.all(disconnected);
-    const second = await installation.up(new URL(first.game).port);
+    const second = await installation.up("0", new URL(first.game).port);
     assert.equal(second.game, first.game);
     await Promise.all(again);
     // What Redis lost with the broker is filled in again from the database, and everyone is told.
@@ -189,10 +103,11 @@ describe("the official client", { concurrency: true }, () => {
   });
 
   test("is one of 200 that all get every final state", async (t) => {
-    const installation = await Installation.make(t);
+    const installation = await Installation.make(t, BINARY);
+    const client = clients(t);
     const { game } = await installation.up();
     const kinds = [{ transports: ["websocket"] }, { transports: ["websocket"] }, {}, { transports: ["polling"] }];
-    const sockets = Array.from({ length: 200 }, (_, number) => installation.client(game, kinds[number % kinds.length]));
+    const sockets = Array.from({ length: 200 }, (_, number) => client(game, kinds[number % kinds.length]));
     await Promise.all(sockets.map((socket) => next(socket, "current_leaderboard")));
     for (let round = 1; round <= 5; round += 1) {
       const last = round * 100;
@@ -206,9 +121,10 @@ describe("the official client", { concurrency: true }, () => {
   });
 
   test("stays connected while nothing happens", async (t) => {
-    const installation = await Installation.make(t);
+    const installation = await Installation.make(t, BINARY);
+    const client = clients(t);
     const { game } = await installation.up();
-    const sockets = [["websocket"], ["polling"]].map((transports) => installation.client(game, { transports }));
+    const sockets = [["websocket"], ["polling"]].map((transports) => client(game, { transports }));
     await Promise.all(sockets.map((socket) => next(socket, "current_leaderboard")));
     const ids = sockets.map((socket) => socket.id);
     const reasons = [];
@@ -225,9 +141,10 @@ describe("the official client", { concurrency: true }, () => {
   });
 
   test("hears of a score that another game server took", async (t) => {
-    const installation = await Installation.make(t);
+    const installation = await Installation.make(t, BINARY);
+    const client = clients(t);
     const servers = [await installation.up(), await installation.gameServer()];
-    const sockets = servers.map(({ game }) => installation.client(game));
+    const sockets = servers.map(({ game }) => client(game));
     await Promise.all(sockets.map((socket) => next(socket, "current_leaderboard")));
     for (const [score, { game }] of servers.entries()) {
       const board = [{ username: "ada", score }];
