@@ -12,6 +12,7 @@ import { setTimeout as wait } from "node:timers/promises";
 
 /** The longest time from an action to its expected effect. */
 export const DEADLINE_MS = 30_000;
+const POLL_INTERVAL_MS = 50;
 
 export async function within(what, promise, deadline = DEADLINE_MS) {
   const abort = new AbortController();
@@ -23,6 +24,15 @@ export async function within(what, promise, deadline = DEADLINE_MS) {
   } finally {
     abort.abort();
     late.catch(() => {});
+  }
+}
+
+/** Waits until a condition is true. If it is not in time, `shown()` says what is there instead. */
+export async function eventually(what, condition, shown = () => "", deadline = DEADLINE_MS) {
+  const end = Date.now() + deadline;
+  while (!(await condition())) {
+    if (Date.now() > end) assert.fail(`not in time: ${what}; there is:\n${await shown()}`);
+    await wait(POLL_INTERVAL_MS);
   }
 }
 

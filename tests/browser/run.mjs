@@ -1,0 +1,22 @@
+// The pages of both servers in a headless Chromium: `node run.mjs PATH_OF_THE_BINARY PROGRAM_OF_THE_BROWSER`.
+
+import assert from "node:assert/strict";
+import path from "node:path";
+import { after, before, describe } from "node:test";
+
+import { Browser } from "./devtools.mjs";
+import { docs } from "./docs.mjs";
+
+const [, , binary, program = "chromium"] = process.argv;
+assert(binary, "usage: node run.mjs PATH_OF_THE_BINARY [PROGRAM_OF_THE_BROWSER]");
+
+const context = { binary: path.resolve(binary) };
+
+before(async () => {
+  context.browser = await Browser.start(program);
+});
+after(() => context.browser.stop());
+
+describe("the pages", { concurrency: 4 }, () => {
+  [docs].forEach((tests) => tests(context));
+});
