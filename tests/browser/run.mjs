@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import path from "node:path";
 import { after, before, describe } from "node:test";
 
+import { board } from "./board.mjs";
 import { Browser } from "./devtools.mjs";
 import { docs } from "./docs.mjs";
 
@@ -18,5 +19,5 @@ before(async () => {
 after(() => context.browser.stop());
 
 describe("the pages", { concurrency: 4 }, () => {
-  [docs].forEach((tests) => tests(context));
+  [docs, board].forEach((tests) => tests(context));
 });

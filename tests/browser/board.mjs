@@ -1,0 +1,65 @@
+// The leaderboard page.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { eventually, Installation, postScore } from "../node/installation.mjs";
+
+/** The text beside the title, and the rows of the board. */
+const SHOWN = `[document.getElementById('state'), ...document.querySelectorAll('#board tr')].map((part) =>
+  part.id ? part.textContent : ['.rank', '.name', '.score'].map((cell) => part.querySelector(cell).textContent).join(' ')
+).join('; ')`;
+// The page reconnects after 20 s of silence.
+const SILENCE_DEADLINE_MS = 60_000;
+
+export function board(context) {
+  const setUp = async (t) => {
+    const installation = await Installation.make(t, context.binary);
+    const server = await installation.up();
+    await postScore(server.game, "ada", 1);
+    const page = await context.browser.page(t, server.game);
+    await page.until(`${SHOWN} === 'Live; 1 ada 1'`);
+    return { installation, server, page };
+  };
+
+  test("the board follows the scores", async (t) => {
+    const { server, page } = await setUp(t);
+    await postScore(server.game, "bo", 2.5);
+    await page.until(`${SHOWN} === 'Live; 1 bo 2.5; 2 ada 1'`);
+    await postScore(server.game, "ada", 30);
+    await page.until(`${SHOWN} === 'Live; 1 ada 30; 2 bo 2.5'`);
+    page.assertNoErrors();
+  });
+
+  test("the board says when the server is frozen, and is live when it continues", async (t) => {
+    const { server, page } = await setUp(t);
+    server.child.kill("SIGSTOP");
+    await page.until(`${SHOWN} === 'The server does not respond, reconnecting…; 1 ada 1'`, SILENCE_DEADLINE_MS);
+    server.child.kill("SIGCONT");
+    await postScore(server.game, "ada", 2);
+    await page.until(`${SHOWN} === 'Live; 1 ada 2'`, SILENCE_DEADLINE_MS);
+    page.assertNoErrors();
+  });
+
+  test("an idle board stays live on one connection", async (t) => {
+    const { server, page } = await setUp(t);
+    // Two heartbeats take longer than the page waits for one.
+    const chunks = page.chunks + 2;
+    await eventually("two heartbeats", () => page.chunks >= chunks, () => page.chunks, SILENCE_DEADLINE_MS);
+    assert.equal(await page.value(SHOWN), "Live; 1 ada 1");
+    assert.equal(page.requests.filter((request) => request.endsWith("/leaderboard-feed")).length, 1);
+    await postScore(server.game, "ada", 2);
+    await page.until(`${SHOWN} === 'Live; 1 ada 2'`);
+    page.assertNoErrors();
+  });
+
+  test("the board reconnects after a restart of the server", async (t) => {
+    const { installation, server, page } = await setUp(t);
+    await server.stop();
+    await page.until(`${SHOWN} === 'Connection lost, reconnecting…; 1 ada 1'`);
+    const { game } = await installation.up("0", new URL(server.game).port);
+    await page.until(`${SHOWN} === 'Live; 1 ada 1'`);
+    await postScore(game, "ada", 2);
+    await page.until(`${SHOWN} === 'Live; 1 ada 2'`);
+  });
+}
