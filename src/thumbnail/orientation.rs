@@ -4,9 +4,7 @@ use image::metadata::Orientation;
 
 /// The orientation in an EXIF block; none if the block is missing or malformed.
 pub(super) fn from_exif(exif: Option<&[u8]>) -> Orientation {
-    // Some programs write the prefix of JPEG's APP1 segment into WebP files.
-    let block = exif.map(|exif| exif.strip_prefix(b"Exif\0\0").unwrap_or(exif));
-    block.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
+    exif.and_then(Orientation::from_exif_chunk).unwrap_or(Orientation::NoTransforms)
 }
 
 /// Whether width and height are swapped.

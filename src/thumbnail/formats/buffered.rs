@@ -1,6 +1,7 @@
 //! Images that are decoded at once, by decoders of the `image` crate that do not emit rows.
 
 use image::ImageDecoder;
+use image::metadata::Orientation;
 
 use super::buffer;
 use super::codec::RowDecoder;
@@ -17,6 +18,12 @@ pub(super) struct BufferedImage {
 }
 
 impl BufferedImage {
+    /// Replaces the metadata that the decoder found.
+    pub(super) fn with_metadata(mut self, icc: Option<Vec<u8>>, orientation: Orientation) -> Self {
+        (self.header.icc, self.header.orientation) = (icc, orientation);
+        self
+    }
+
     fn checked(self) -> Result<Self, Error> {
         if self.bytes.len() != self.header.stride() * self.header.height {
             return Err(Error::corrupt("unexpected number of decoded samples"));

@@ -5,9 +5,9 @@ use webpx::{At, BitstreamFormat, Decoder, DecoderConfig, DecodingError};
 
 use super::super::buffer;
 use super::super::codec::RowDecoder;
+use super::metadata;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
-use crate::thumbnail::orientation;
 use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 /// Minimum number of decoded samples per thumbnail pixel in each direction; at two, the blur of the boxes is not
@@ -41,27 +41,12 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Option<Libweb
         model: if info.has_alpha { Model::Rgba } else { Model::Rgb },
         depth: Depth::U8,
         premultiplied: false,
-        icc: chunk(bytes, b"ICCP").map(<[u8]>::to_vec),
-        orientation: orientation::from_exif(chunk(bytes, b"EXIF")),
+        icc: metadata::profile(bytes).map(<[u8]>::to_vec),
+        orientation: metadata::orientation(bytes),
     };
     let can_shrink = info.format == BitstreamFormat::Lossless || !info.has_alpha;
     let plane = header.plane();
     Ok(Some(LibwebpDecoder { header, bytes, can_shrink, plane, limits: *limits }))
-}
-
-/// The payload of the first chunk of this name (RFC 9649, 2.3).
-fn chunk<'a>(bytes: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
-    let mut rest = bytes.get(12..)?;
-    loop {
-        let (header, after) = rest.split_first_chunk::<8>()?;
-        let [name @ .., a, b, c, d] = header;
-        let length = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).ok()?;
-        let payload = after.get(..length)?;
-        if name == wanted {
-            return Some(payload);
-        }
-        rest = after.get(length + (length & 1)..)?;
-    }
 }
 
 impl LibwebpDecoder<'_> {

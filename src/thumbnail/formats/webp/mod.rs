@@ -2,6 +2,9 @@
 
 #[cfg(feature = "libwebp")]
 mod libwebp;
+mod metadata;
+#[cfg(test)]
+mod metadata_tests;
 mod probe;
 #[cfg(all(test, feature = "libwebp"))]
 mod tests;
@@ -43,6 +46,7 @@ impl Codec for WebP {
             return Ok(Box::new(still));
         }
         let decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(decode_error)?;
-        Ok(Box::new(buffered::decode_all(decoder, size, limits)?))
+        let image = buffered::decode_all(decoder, size, limits)?;
+        Ok(Box::new(image.with_metadata(metadata::profile(bytes).map(<[u8]>::to_vec), metadata::orientation(bytes))))
     }
 }
