@@ -119,6 +119,18 @@ mod tests {
     }
 
     #[test]
+    fn an_rgb_profile_is_applied_to_grey() {
+        let mut linear = ColorProfile::new_srgb();
+        linear.cicp = None;
+        for curve in [&mut linear.red_trc, &mut linear.green_trc, &mut linear.blue_trc] {
+            *curve = Some(moxcms::ToneReprCurve::Lut(Vec::new()));
+        }
+        let linear = linear.encode().unwrap();
+        assert!(near(convert(&[0.214], Model::Grey, Some(&linear)), [127, 127, 127, 255]));
+        assert!(near(convert(&[0.214, 0.5], Model::GreyAlpha, Some(&linear)), [127, 127, 127, 128]));
+    }
+
+    #[test]
     fn a_broken_profile_or_one_of_another_model_is_ignored() {
         let grey = ColorProfile::new_gray_with_gamma(1.0).encode().unwrap();
         let p3 = ColorProfile::new_display_p3().encode().unwrap();

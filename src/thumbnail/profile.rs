@@ -2,9 +2,17 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, ToneReprCurve, TransformOptions, Xyzd};
+use moxcms::{ColorProfile, DataColorSpace, Layout, ParsingOptions, ToneReprCurve, TransformOptions, Xyzd};
 
 use super::raster::{Model, to_u8};
+
+/// The largest profile that is applied, just above what a JPEG can embed. Profiles of printers have up to 3 MB.
+const MAX_PROFILE_BYTES: usize = 17 << 20;
+
+/// Whether a profile can be read.
+pub(super) fn is_readable(icc: &[u8]) -> bool {
+    read(icc).is_some()
+}
 
 /// Whether the profile changes pixels of this model: not if it is broken, belongs to another model, or is sRGB, as in
 /// most photos.
@@ -18,15 +26,17 @@ const BITS: u32 = 10;
 /// Converts pixels from 0 to 1, without alpha. `None` if the profile cannot be applied.
 pub(super) fn convert(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[u8; 3]>> {
     let max = ((1 << BITS) - 1) as f32;
-    let (layout, channels) = match space(model) {
+    let profile = profile(model, icc)?;
+    let (layout, channels) = match profile.color_space {
         DataColorSpace::Gray => (Layout::Gray, 1),
         DataColorSpace::Cmyk => (Layout::Rgba, 4),
         _ => (Layout::Rgb, 3),
     };
-    let profile = profile(model, icc)?;
+    // Browsers apply RGB profiles to grey pixels, too.
+    let copies = if space(model) == DataColorSpace::Gray { channels } else { 1 };
     let pixels = samples.chunks_exact(model.channels());
-    let source: Vec<u16> =
-        pixels.flat_map(|pixel| &pixel[..channels]).map(|sample| (sample * max + 0.5) as u16).collect();
+    let colours = pixels.flat_map(|pixel| pixel[..channels / copies].iter().cycle().take(channels));
+    let source: Vec<u16> = colours.map(|sample| (sample * max + 0.5) as u16).collect();
     let mut target = vec![0_u16; source.len() / channels * 3];
     let converted = catch_unwind(AssertUnwindSafe(|| {
         let options = TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() };
@@ -47,8 +57,15 @@ fn space(model: Model) -> DataColorSpace {
 }
 
 fn profile(model: Model, icc: &[u8]) -> Option<ColorProfile> {
-    let read = catch_unwind(|| ColorProfile::new_from_slice(icc).ok()).ok().flatten();
-    read.filter(|profile| profile.color_space == space(model))
+    let (space, profile) = (space(model), read(icc)?);
+    let applies =
+        profile.color_space == space || space == DataColorSpace::Gray && profile.color_space == DataColorSpace::Rgb;
+    applies.then_some(profile)
+}
+
+fn read(icc: &[u8]) -> Option<ColorProfile> {
+    let options = ParsingOptions { max_profile_size: MAX_PROFILE_BYTES, ..ParsingOptions::default() };
+    catch_unwind(|| ColorProfile::new_from_slice_with_options(icc, options).ok()).ok().flatten()
 }
 
 /// Whether primaries and curves match sRGB within one level of 8 bits.

@@ -1,29 +1,32 @@
 //! PNG through the `png` crate, row by row, in memory for a few rows. Of an interlaced image, the needed pixels or the
 //! averages of boxes are buffered.
 
-use std::io::{BufRead, Seek};
+use std::io::{BufRead, Read, Seek};
 
 use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
 
 use super::super::buffer;
 use super::super::codec::RowDecoder;
 use super::adam7::{self, Boxes, Canvas};
+use super::{checksum, colour};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::orientation;
 use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
-/// Limit for the ICC profile, the EXIF block and the rows of the decoder together.
-const MAX_METADATA_BYTES: usize = 8 << 20;
+/// Limit for the ICC profile, compressed and not, the EXIF block and the rows of the decoder together.
+const MAX_METADATA_BYTES: usize = 32 << 20;
 
 /// Minimum number of box averages per thumbnail pixel in each direction; at two, the blur of the boxes is not visible
 /// after Lanczos.
 const MIN_SAMPLES_PER_PIXEL: f64 = 2.0;
 
 /// A PNG that is read up to its first pixel.
-pub(super) struct PngDecoder<F: BufRead + Seek> {
+pub(super) struct PngDecoder<F: BufRead + Seek, S: Read + Seek> {
     header: Header,
     reader: Reader<F>,
+    /// The same file, to read it again.
+    second: S,
     /// Sample type of the file.
     depth: Depth,
     /// The emitted plane; of an interlaced image, it can consist of box averages.
@@ -32,7 +35,11 @@ pub(super) struct PngDecoder<F: BufRead + Seek> {
 }
 
 /// Reads the chunks before the pixels.
-pub(super) fn open<F: BufRead + Seek>(file: F, limits: &Limits) -> Result<PngDecoder<F>, Error> {
+pub(super) fn open<F: BufRead + Seek, S: Read + Seek>(
+    file: F,
+    second: S,
+    limits: &Limits,
+) -> Result<PngDecoder<F, S>, Error> {
     let mut options = DecodeOptions::default();
     options.set_ignore_text_chunk(true);
     let mut decoder = Decoder::new_with_options(file, options);
@@ -48,11 +55,11 @@ pub(super) fn open<F: BufRead + Seek>(file: F, limits: &Limits) -> Result<PngDec
         model,
         depth,
         premultiplied: false,
-        icc: info.icc_profile.as_ref().map(|icc| icc.to_vec()),
+        icc: colour::profile(info),
         orientation: orientation::from_exif(info.exif_metadata.as_deref()),
     };
     let plane = header.plane();
-    Ok(PngDecoder { header, reader, depth, plane, limits: *limits })
+    Ok(PngDecoder { header, reader, second, depth, plane, limits: *limits })
 }
 
 fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
@@ -70,7 +77,7 @@ fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
     }
 }
 
-impl<F: BufRead + Seek> PngDecoder<F> {
+impl<F: BufRead + Seek, S: Read + Seek> PngDecoder<F, S> {
     /// Assembles the needed area of an interlaced image, or averages its boxes.
     fn interlaced(&mut self, area: Area, sink: &mut dyn Sink) -> Result<(), Error> {
         let Plane { width, height, x_step, channels, .. } = self.plane;
@@ -102,17 +109,32 @@ impl<F: BufRead + Seek> PngDecoder<F> {
 
     /// Reads all passes; a pixel has `pixel` bytes.
     fn passes(&mut self, pixel: usize, mut put: impl FnMut(adam7::Row, &[u8])) -> Result<(), Error> {
-        let mut rows = adam7::rows(self.header.width, self.header.height);
         let mut bytes = vec![0; self.header.width * pixel];
-        while self.reader.read_row(&mut bytes).map_err(decode_error)?.is_some() {
-            let row = rows.next().ok_or_else(|| Error::corrupt("too many rows"))?;
+        for row in adam7::rows(self.header.width, self.header.height) {
+            self.read_row(&mut bytes)?;
             put(row, &bytes[..row.pixels * pixel]);
         }
-        Ok(())
+        self.finish(&mut bytes)
+    }
+
+    fn read_row(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        let row = self.reader.read_row(bytes).map_err(decode_error)?;
+        row.map(|_| ()).ok_or_else(|| Error::corrupt("too few rows"))
+    }
+
+    /// Reads the rest of the image data and its checksum after the last row. The file may end before that; the chunks
+    /// that follow are not read.
+    fn finish(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        match self.reader.read_row(bytes).map_err(decode_error) {
+            Ok(None) | Err(Error::Truncated) => Ok(()),
+            Ok(Some(_)) => Err(Error::corrupt("too many rows")),
+            Err(Error::Corrupt { .. }) if checksum::rows_are_intact(&mut self.second, &self.limits) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }
 
-impl<F: BufRead + Seek> RowDecoder for PngDecoder<F> {
+impl<F: BufRead + Seek, S: Read + Seek> RowDecoder for PngDecoder<F, S> {
     fn header(&self) -> &Header {
         &self.header
     }
@@ -145,12 +167,12 @@ impl<F: BufRead + Seek> RowDecoder for PngDecoder<F> {
             return self.interlaced(area, sink);
         }
         let mut bytes = vec![0; row];
-        // The last call reads the rest of the compressed data and its checksum.
-        while self.reader.read_row(&mut bytes).map_err(decode_error)?.is_some() {
+        for _ in 0..self.header.height {
+            self.read_row(&mut bytes)?;
             to_native(&mut bytes, self.depth);
             sink.row(0, &bytes);
         }
-        Ok(())
+        self.finish(&mut bytes)
     }
 }
 

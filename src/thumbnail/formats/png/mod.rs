@@ -1,13 +1,19 @@
 //! PNG: every colour type and depth, interlaced or not.
 
 mod adam7;
+mod checksum;
+mod colour;
+#[cfg(test)]
+mod colour_tests;
 mod decoder;
 mod probe;
+mod shared_file;
 #[cfg(test)]
 mod tests;
-mod truncation;
 
 use std::io::{BufReader, Cursor};
+
+use shared_file::SharedFile;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, ReadSeek, RowDecoder};
 use crate::thumbnail::error::Error;
@@ -32,12 +38,8 @@ impl Codec for Png {
         probe::size(head)
     }
 
-    fn check(&self, bytes: &[u8]) -> Result<(), Error> {
-        truncation::check(Cursor::new(bytes))
-    }
-
     fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
-        Ok(Box::new(decoder::open(Cursor::new(bytes), limits)?))
+        Ok(Box::new(decoder::open(Cursor::new(bytes), Cursor::new(bytes), limits)?))
     }
 
     fn stream<'a>(
@@ -45,8 +47,7 @@ impl Codec for Png {
         file: &'a mut dyn ReadSeek,
         limits: &Limits,
     ) -> Result<Option<Box<dyn RowDecoder + 'a>>, Error> {
-        truncation::check(BufReader::new(&mut *file))?;
-        file.rewind().map_err(|source| Error::Read { source })?;
-        Ok(Some(Box::new(decoder::open(BufReader::with_capacity(READ_BYTES, file), limits)?)))
+        let file = SharedFile::new(file);
+        Ok(Some(Box::new(decoder::open(BufReader::with_capacity(READ_BYTES, file.clone()), file, limits)?)))
     }
 }

@@ -1,0 +1,147 @@
+//! The colour space of a PNG as an ICC profile (PNG specification, third edition, 4.3): cICP counts before iCCP, iCCP
+//! before sRGB, and sRGB before gAMA and cHRM. Chunks that cannot be applied are ignored. Where the specification leaves
+//! a choice, the result is that of Chromium.
+
+use moxcms::{
+    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, ToneReprCurve,
+    TransferCharacteristics, XyY, Xyzd,
+};
+use png::{BitDepth, CodingIndependentCodePoints, ColorType, Info, ScaledFloat, SourceChromaticities};
+
+use crate::thumbnail::profile;
+
+/// The profile of an image; `None` for sRGB.
+pub(super) fn profile(info: &Info) -> Option<Vec<u8>> {
+    if info.color_type == ColorType::Grayscale && info.bit_depth == BitDepth::One {
+        // Black and white have the same values in all colour spaces, but their mean has not.
+        return None;
+    }
+    if let Some(profile) = info.coding_independent_code_points.as_ref().and_then(from_code_points) {
+        return Some(profile);
+    }
+    if let Some(icc) = info.icc_profile.as_deref().filter(|icc| profile::is_readable(icc)) {
+        return Some(icc.to_vec());
+    }
+    if info.srgb.is_some() {
+        return None;
+    }
+    from_gamma(info.gama_chunk?, info.chrm_chunk.as_ref())
+}
+
+/// The profile of code points of ITU-T H.273; `None` for those that Chromium does not know.
+fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
+    let curve = transfer(points.transfer_function)?;
+    let color_primaries = match points.color_primaries {
+        known @ (1 | 4..=12 | 22) => CicpColorPrimaries::try_from(known).ok()?,
+        _ => return None,
+    };
+    if points.matrix_coefficients != 0 || !points.is_video_full_range_image {
+        return None;
+    }
+    let mut profile = ColorProfile::new_from_cicp(CicpProfile {
+        color_primaries,
+        transfer_characteristics: TransferCharacteristics::Srgb,
+        matrix_coefficients: MatrixCoefficients::Identity,
+        full_range: true,
+    });
+    if color_primaries == CicpColorPrimaries::Xyz {
+        // Primaries without luminance have no chromaticity to compute with.
+        let [red, green, blue] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(|[x, y, z]| Xyzd { x, y, z });
+        profile.update_rgb_colorimetry_triplet(XyY { x: 1.0 / 3.0, y: 1.0 / 3.0, yb: 1.0 }, red, green, blue);
+    }
+    with_curve(profile, curve)
+}
+
+/// The profile of a gamma, with the primaries of sRGB if the file states none. Primaries without a gamma are ignored.
+fn from_gamma(gamma: ScaledFloat, primaries: Option<&SourceChromaticities>) -> Option<Vec<u8>> {
+    /// Gamma of sRGB, approximately.
+    const SRGB_GAMMA: f64 = 1.0 / 2.2;
+    /// Relative difference up to which a gamma stands for sRGB, as in libpng.
+    const TOLERANCE: f64 = 0.05;
+    let gamma = f64::from(gamma.into_scaled()) / f64::from(ScaledFloat::SCALING);
+    let mut profile = ColorProfile::new_srgb();
+    match primaries {
+        Some(primaries) => set_primaries(&mut profile, primaries)?,
+        None if (gamma / SRGB_GAMMA - 1.0).abs() < TOLERANCE => return None,
+        None => {}
+    }
+    with_curve(profile, |value| value.powf(1.0 / gamma))
+}
+
+/// Sets the primaries and the white point; `None` if they are not a colour space.
+fn set_primaries(profile: &mut ColorProfile, chunk: &SourceChromaticities) -> Option<()> {
+    let point = |(x, y): (ScaledFloat, ScaledFloat)| Chromaticity { x: x.into_value(), y: y.into_value() };
+    let [white, red, green, blue] = [chunk.white, chunk.red, chunk.green, chunk.blue].map(point);
+    let within = |point: &Chromaticity| (0.0..=1.0).contains(&point.x) && (0.0..=1.0).contains(&point.y);
+    let area = (green.x - red.x) * (blue.y - red.y) - (blue.x - red.x) * (green.y - red.y);
+    if ![white, red, green, blue].iter().all(within) || white.y == 0.0 || area.abs() < 1e-4 {
+        return None;
+    }
+    let white = XyY { x: white.x.into(), y: white.y.into(), yb: 1.0 };
+    profile.update_rgb_colorimetry(white, ColorPrimaries { red, green, blue });
+    let colorants = [profile.red_colorant, profile.green_colorant, profile.blue_colorant];
+    colorants.iter().all(|colorant| (colorant.x + colorant.y + colorant.z).is_finite()).then_some(())
+}
+
+/// The encoded profile with a curve from values to light, both from 0 to 1.
+fn with_curve(mut profile: ColorProfile, curve: impl Fn(f64) -> f64) -> Option<Vec<u8>> {
+    /// As many values as the conversion distinguishes.
+    const ENTRIES: u16 = 1024;
+    let light = |entry: u16| curve(f64::from(entry) / f64::from(ENTRIES - 1)).clamp(0.0, 1.0);
+    let table: Vec<u16> = (0..ENTRIES).map(|entry| (light(entry) * 65_535.0).round() as u16).collect();
+    for trc in [&mut profile.red_trc, &mut profile.green_trc, &mut profile.blue_trc] {
+        *trc = Some(ToneReprCurve::Lut(table.clone()));
+    }
+    profile.cicp = None;
+    profile.encode().ok()
+}
+
+/// The curve of a transfer characteristic, from values to light.
+fn transfer(characteristic: u8) -> Option<fn(f64) -> f64> {
+    Some(match characteristic {
+        // Video is shown with the curve of displays (ITU-R BT.1886), not with the inverse of that of cameras.
+        1 | 6 | 11 | 14 | 15 => |value| value.powf(2.4),
+        4 => |value| value.powf(2.2),
+        5 => |value| value.powf(2.8),
+        7 => |value| if value < 0.0913 { value / 4.0 } else { ((value + 0.1115) / 1.1115).powf(1.0 / 0.45) },
+        8 => |value| value,
+        13 => |value| if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) },
+        16 => |value| tone_mapped(pq(value)),
+        17 => |value| value.powf(2.6) * 52.37 / 48.0,
+        18 => |value| tone_mapped(hlg(value)),
+        _ => return None,
+    })
+}
+
+/// Luminance of white in cd/m² (ITU-R BT.2408).
+const REFERENCE_WHITE: f64 = 203.0;
+
+/// Luminance in cd/m² that becomes the brightest white.
+const PEAK: f64 = 1000.0;
+
+/// The curve of perceptual quantisation (ITU-R BT.2100, table 4), relative to the reference white.
+fn pq(value: f64) -> f64 {
+    const M1: f64 = 1305.0 / 8192.0;
+    const M2: f64 = 2523.0 / 32.0;
+    const C1: f64 = 107.0 / 128.0;
+    const C2: f64 = 2413.0 / 128.0;
+    const C3: f64 = 2392.0 / 128.0;
+    let root = value.powf(1.0 / M2);
+    10_000.0 / REFERENCE_WHITE * ((root - C1).max(0.0) / (C2 - C3 * root)).powf(1.0 / M1)
+}
+
+/// Hybrid log-gamma on a display of [`PEAK`] (ITU-R BT.2100, table 5), relative to the reference white.
+fn hlg(value: f64) -> f64 {
+    const A: f64 = 0.178_832_77;
+    const B: f64 = 0.284_668_92;
+    const C: f64 = 0.559_910_73;
+    const SYSTEM_GAMMA: f64 = 1.2;
+    let scene = if value <= 0.5 { value * value / 3.0 } else { (((value - C) / A).exp() + B) / 12.0 };
+    PEAK / REFERENCE_WHITE * scene.powf(SYSTEM_GAMMA)
+}
+
+/// Compresses luminance relative to the reference white to the range from 0 to 1. Chromium halves it up to the
+/// reference white and compresses highlights, which these curves approximate.
+fn tone_mapped(luminance: f64) -> f64 {
+    if luminance <= 1.0 { luminance / 2.0 } else { 0.5 + 0.5 * luminance.ln() / (PEAK / REFERENCE_WHITE).ln() }
+}

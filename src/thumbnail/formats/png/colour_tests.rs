@@ -1,0 +1,196 @@
+//! Colour spaces of whole files. The expected values are those of Chromium 147, from `getImageData` of a canvas.
+
+use image::ImageFormat;
+use moxcms::{ColorProfile, ToneReprCurve};
+
+use crate::thumbnail::hostile_tests::png;
+use crate::thumbnail::limits::Limits;
+use crate::thumbnail::spec::{Output, Spec};
+use crate::thumbnail::variants;
+
+type Chunk<'a> = (&'a [u8; 4], &'a [u8]);
+
+const DISPLAY_P3: Chunk = (b"cICP", &[12, 13, 0, 1]);
+const LINEAR: Chunk = (b"gAMA", &100_000_u32.to_be_bytes());
+const SRGB: Chunk = (b"sRGB", &[0]);
+
+/// The chunk with these numbers.
+fn numbers(numbers: &[u32]) -> Vec<u8> {
+    numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+}
+
+/// Chromaticities of the white point and of primaries, in the order of cHRM.
+fn display_p3_primaries() -> Vec<u8> {
+    numbers(&[31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000])
+}
+
+/// iCCP with a profile that swaps red and green.
+fn swapping_profile() -> Vec<u8> {
+    let mut profile = ColorProfile::new_srgb();
+    profile.cicp = None;
+    std::mem::swap(&mut profile.red_colorant, &mut profile.green_colorant);
+    iccp(&profile.encode().unwrap())
+}
+
+/// The data of an iCCP chunk, in stored (uncompressed) deflate blocks.
+fn iccp(profile: &[u8]) -> Vec<u8> {
+    let mut data = b"name\0\0x\x01".to_vec();
+    let blocks = profile.chunks(65_535).count();
+    for (at, block) in profile.chunks(65_535).enumerate() {
+        let length = block.len() as u16;
+        data.push(u8::from(at + 1 == blocks));
+        data.extend([&length.to_le_bytes()[..], &(!length).to_le_bytes(), block].concat());
+    }
+    let (mut low, mut high) = (1_u32, 0_u32);
+    for &byte in profile {
+        low = (low + u32::from(byte)) % 65_521;
+        high = (high + low) % 65_521;
+    }
+    data.extend((high << 16 | low).to_be_bytes());
+    data
+}
+
+/// The thumbnail's colour of an image of one colour with these chunks before its pixels.
+fn shown_as(color_type: u8, pixel: &[u8], chunks: &[Chunk]) -> [u8; 3] {
+    let header = [&numbers(&[8, 8])[..], &[8, color_type, 0, 0, 0]].concat();
+    let row = [&[0][..], &pixel.repeat(8)].concat().repeat(8);
+    let length = row.len() as u16;
+    // One stored deflate block, and a checksum that is not verified.
+    let data = [b"x\x01\x01", &length.to_le_bytes()[..], &(!length).to_le_bytes(), &row, &[0; 4]].concat();
+    let all = [&[(b"IHDR", &header[..])], chunks, &[(b"IDAT", &data), (b"IEND", b"")]].concat();
+    let spec = Spec { width: 8, height: 8, output: Output::Png, ..Spec::default() };
+    let made = variants(&png(&all), &[spec], &Limits { max_pixels: 100 }).unwrap();
+    let image = image::load_from_memory_with_format(&made[0].bytes, ImageFormat::Png).unwrap().to_rgb8();
+    image.get_pixel(4, 4).0
+}
+
+fn rgb(pixel: [u8; 3], chunks: &[Chunk]) -> [u8; 3] {
+    shown_as(2, &pixel, chunks)
+}
+
+fn near(left: [u8; 3], right: [u8; 3]) -> bool {
+    left.iter().zip(right).all(|(&left, right)| left.abs_diff(right) <= 3)
+}
+
+const PIXEL: [u8; 3] = [220, 40, 40];
+
+#[test]
+fn a_colour_chunk_counts_before_those_that_follow_in_the_order_of_the_specification() {
+    let swapping = swapping_profile();
+    let swapping: Chunk = (b"iCCP", &swapping);
+    let (p3, swapped, linear) = ([240, 0, 21], [40, 220, 40], [239, 110, 110]);
+    for (chunks, expected) in [
+        (&[][..], PIXEL),
+        (&[DISPLAY_P3], p3),
+        (&[swapping], swapped),
+        (&[SRGB], PIXEL),
+        (&[LINEAR], linear),
+        (&[DISPLAY_P3, swapping], p3),
+        (&[swapping, DISPLAY_P3], p3),
+        (&[SRGB, DISPLAY_P3], p3),
+        (&[LINEAR, DISPLAY_P3], p3),
+        (&[swapping, SRGB], swapped),
+        (&[SRGB, swapping], swapped),
+        (&[LINEAR, swapping], swapped),
+        (&[SRGB, LINEAR], PIXEL),
+        (&[LINEAR, SRGB], PIXEL),
+    ] {
+        let names: Vec<_> = chunks.iter().map(|(name, _)| String::from_utf8_lossy(&name[..])).collect();
+        assert!(near(rgb(PIXEL, chunks), expected), "{names:?}: {:?}", rgb(PIXEL, chunks));
+    }
+}
+
+#[test]
+fn colour_chunks_that_cannot_be_applied_are_ignored() {
+    let swapping = swapping_profile();
+    let swapping: Chunk = (b"iCCP", &swapping);
+    // Reserved or unspecified primaries, a logarithmic curve, and the narrow range.
+    for unknown in [[3, 13, 0, 1], [200, 13, 0, 1], [2, 2, 0, 1], [12, 2, 0, 1], [1, 9, 0, 1], [12, 13, 0, 0]] {
+        assert!(near(rgb(PIXEL, &[(b"cICP", &unknown)]), PIXEL), "{unknown:?}");
+        assert!(near(rgb(PIXEL, &[(b"cICP", &unknown), swapping]), [40, 220, 40]), "{unknown:?}");
+        assert!(near(rgb(PIXEL, &[(b"cICP", &unknown), LINEAR]), [239, 110, 110]), "{unknown:?}");
+    }
+    let broken = iccp(&[b'x'; 200]);
+    assert!(near(rgb(PIXEL, &[(b"iCCP", &broken), LINEAR]), [239, 110, 110]));
+    assert!(near(rgb(PIXEL, &[(b"iCCP", &broken), SRGB, LINEAR]), PIXEL));
+}
+
+#[test]
+fn gamma_is_applied_unless_it_stands_for_srgb() {
+    let grey = |gamma: u32, value: u8| shown_as(0, &[value], &[(b"gAMA", &gamma.to_be_bytes())])[0];
+    for gamma in [43_500, 45_455, 47_500, 0] {
+        assert_eq!([15, 120, 240].map(|value| grey(gamma, value)), [15, 120, 240], "{gamma}");
+    }
+    for (gamma, expected) in [(100_000, [69, 183, 248]), (20_000, [0, 42, 223])] {
+        let is = [15, 120, 240].map(|value| grey(gamma, value));
+        assert!(is.iter().zip(expected).all(|(is, expected)| is.abs_diff(expected) <= 2), "{gamma}: {is:?}");
+    }
+}
+
+#[test]
+fn primaries_are_applied_with_a_gamma_only() {
+    let primaries = display_p3_primaries();
+    let primaries: Chunk = (b"cHRM", &primaries);
+    assert_eq!(rgb(PIXEL, &[primaries]), PIXEL);
+    let linear = rgb(PIXEL, &[primaries, LINEAR]);
+    assert!(near(linear, [255, 101, 107]), "{linear:?}");
+    for invalid in [numbers(&[0; 8]), numbers(&[31_270, 32_900, 64_000, 33_000, 64_000, 33_000, 64_000, 33_000])] {
+        assert_eq!(rgb(PIXEL, &[(b"cHRM", &invalid), LINEAR]), PIXEL);
+    }
+}
+
+#[test]
+fn code_points_have_the_curves_and_primaries_of_chromium() {
+    for (transfer, expected) in [
+        (1, [4, 113, 239]),
+        (4, [9, 119, 240]),
+        (5, [1, 98, 237]),
+        (7, [32, 134, 242]),
+        (8, [69, 183, 248]),
+        (13, [15, 120, 240]),
+        (17, [2, 109, 247]),
+    ] {
+        let is = [15, 120, 240].map(|value| shown_as(0, &[value], &[(b"cICP", &[1, transfer, 0, 1])])[0]);
+        assert!(near(is, expected), "{transfer}: {is:?}");
+    }
+    for (primaries, pixel, expected) in
+        [(9, [120, 0, 0], [229, 0, 0]), (9, [0, 120, 0], [0, 193, 0]), (10, [255; 3], [255; 3])]
+    {
+        let is = rgb(pixel, &[(b"cICP", &[primaries, 8, 0, 1])]);
+        assert!(near(is, expected), "{primaries}: {is:?}");
+    }
+}
+
+#[test]
+fn high_dynamic_range_is_compressed() {
+    for (transfer, expected) in [(16, [0, 42, 114, 193, 255]), (18, [2, 52, 92, 122, 243])] {
+        let is = [15, 75, 120, 150, 240].map(|value| shown_as(0, &[value], &[(b"cICP", &[9, transfer, 0, 1])])[0]);
+        assert!(is.iter().zip(expected).all(|(is, expected)| is.abs_diff(expected) <= 4), "{transfer}: {is:?}");
+    }
+}
+
+#[test]
+fn black_and_white_are_averaged_without_a_gamma() {
+    let header = [&numbers(&[8, 8])[..], &[1, 0, 0, 0, 0]].concat();
+    let rows = [0, 0b0101_0101, 0, 0b1010_1010].repeat(4);
+    let data = [b"x\x01\x01\x10\0\xef\xff", &rows[..], &[0; 4]].concat();
+    let file = png(&[(b"IHDR", &header), LINEAR, (b"IDAT", &data), (b"IEND", b"")]);
+    let spec = Spec { width: 2, height: 2, output: Output::Png, ..Spec::default() };
+    let made = variants(&file, &[spec], &Limits { max_pixels: 100 }).unwrap();
+    let mean = image::load_from_memory(&made[0].bytes).unwrap().to_luma8().get_pixel(0, 0).0[0];
+    assert!(mean.abs_diff(128) < 8, "{mean}");
+}
+
+#[test]
+fn a_large_profile_is_applied() {
+    let mut profile = ColorProfile::new_srgb();
+    profile.cicp = None;
+    for trc in [&mut profile.red_trc, &mut profile.green_trc, &mut profile.blue_trc] {
+        *trc = Some(ToneReprCurve::Lut(vec![0, 65_535]));
+    }
+    let mut profile = profile.encode().unwrap();
+    profile.resize(12 << 20, 0);
+    let size = (profile.len() as u32).to_be_bytes();
+    profile[..4].copy_from_slice(&size);
+    assert!(near(rgb(PIXEL, &[(b"iCCP", &iccp(&profile))]), [239, 110, 110]));
+}
