@@ -106,9 +106,22 @@ fn a_decompression_bomb_is_rejected_by_its_header() {
 
 #[test]
 fn unsupported_variants_are_rejected_by_their_header() {
-    for marker in [0xc3, 0xc5, 0xc9, 0xca] {
-        assert!(matches!(both(&jpeg_header(marker, 8, 8)), Error::Unsupported(_)));
+    for (marker, variant) in [
+        (0xc3, "Lossless JPEG"),
+        (0xc5, "Hierarchical JPEG"),
+        (0xc9, "JPEG with arithmetic coding"),
+        (0xca, "JPEG with arithmetic coding"),
+        (0xcb, "Lossless JPEG"),
+        (0xde, "Hierarchical JPEG"),
+        (0xf7, "JPEG-LS"),
+    ] {
+        let comment = [&b"\xff\xd8\xff\xfe\0\x04ab"[..], &jpeg_header(marker, 8, 8)[2..]].concat();
+        assert!(both(&comment).message().starts_with(&format!("{variant} is not supported; save it as ")), "{variant}");
     }
+    let mut deep = jpeg_header(0xc1, 8, 8);
+    deep[6] = 12;
+    let message = "12-bit JPEG is not supported; save it as JPEG with 8 bits per channel.";
+    assert_eq!(both(&deep).message(), message);
     let palette = fixtures().into_iter().find(|(name, _)| name == "palette.tiff").unwrap().1;
     assert!(matches!(both(&palette), Error::Unsupported("TIFF with a palette")));
 }

@@ -19,11 +19,10 @@
 //!
 //! # Rejected images
 //! All pixels of the first frame must be present and valid, in every format: there are no partial thumbnails. A
-//! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG must have
-//! their end marker (EOI, IEND), and WebP the length that its header states. A JPEG without EOI is rejected even if it
-//! is otherwise complete, because only EOI distinguishes it from a progressive one without its last scans. A JPEG that
-//! is shrunk while decoding must consist of valid codes, except for progressive scans that contribute nothing to the
-//! decoded size: these are not read. A GIF must be complete up to the end of its first frame, a TIFF in its first page,
+//! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG need no end
+//! marker (EOI, IEND) if all pixels are present; a progressive JPEG without EOI must have all bits of its coefficients.
+//! WebP must have the length that its header states. A JPEG that is shrunk while decoding must consist of valid codes,
+//! except for progressive scans that contribute nothing to the decoded size: these are not read. A GIF must be complete up to the end of its first frame, a TIFF in its first page,
 //! a BMP in its pixels. Trailing bytes are ignored.
 //!
 //! # Memory

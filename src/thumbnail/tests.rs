@@ -119,6 +119,45 @@ fn an_embedded_profile_is_applied_and_not_copied() {
     assert!(!thumbnail.bytes.windows(11).any(|window| window == b"ICC_PROFILE"));
 }
 
+/// The JPEG with a profile in as many segments as it takes.
+fn with_profile(jpeg: &[u8], profile: &[u8], copies: usize) -> Vec<u8> {
+    let chunks: Vec<&[u8]> = profile.chunks(65_519).collect();
+    let segment = |(at, chunk): (usize, &&[u8])| {
+        let length = (chunk.len() as u16 + 16).to_be_bytes();
+        [b"\xff\xe2", &length[..], b"ICC_PROFILE\0", &[at as u8 + 1, chunks.len() as u8], chunk].concat()
+    };
+    let segments: Vec<u8> = chunks.iter().enumerate().flat_map(segment).collect();
+    [&jpeg[..2], &segments.repeat(copies), &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_profile_that_is_large_or_stored_twice_is_applied() {
+    let small = moxcms::ColorProfile::new_display_p3().encode().unwrap();
+    let jpeg = encoded(&RgbImage::from_pixel(64, 64, Rgb([204, 102, 77])).into(), ImageFormat::Jpeg);
+    for (bytes, copies) in [(small.len(), 1), (small.len(), 2), (5 << 20, 1), (5 << 20, 2), (255 * 65_519, 1)] {
+        let mut profile = small.clone();
+        profile.resize(bytes, 0);
+        profile[..4].copy_from_slice(&(bytes as u32).to_be_bytes());
+        let thumbnail = thumbnail(&with_profile(&jpeg, &profile, copies), &LIMITS).unwrap();
+        let middle = on_white(&thumbnail).get_pixel(150, 150).0;
+        let applied = middle.iter().zip([219, 94, 68]).all(|(is, expected)| is.abs_diff(expected) <= 3);
+        assert!(applied, "{copies} of {bytes} bytes: {middle:?}");
+    }
+}
+
+#[test]
+fn cmyk_is_inverted_with_and_without_an_adobe_segment() {
+    for name in ["cmyk.jpg", "cmyk-icc.jpg"] {
+        let bytes = fixture(name);
+        let adobe = bytes.windows(2).position(|window| window == b"\xff\xee").unwrap();
+        let without = [&bytes[..adobe], &bytes[adobe + 16..]].concat();
+        assert_eq!(thumbnail(&without, &LIMITS).unwrap(), thumbnail(&bytes, &LIMITS).unwrap(), "{name}");
+        // A JFIF segment or other component ids change nothing.
+        let jfif = [&without[..2], b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0", &without[2..]].concat();
+        assert_eq!(thumbnail(&jfif, &LIMITS).unwrap(), thumbnail(&bytes, &LIMITS).unwrap(), "{name}");
+    }
+}
+
 #[test]
 fn transparent_pixels_contribute_no_colour() {
     let image =

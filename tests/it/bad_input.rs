@@ -189,6 +189,12 @@ async fn an_upload_without_a_valid_image_header_is_refused() {
         ("a text", b"This is not a picture, it is a text.\n".to_vec(), 400, "image: The file is not an image; "),
         ("one byte", vec![0xff], 400, "image: The file is not an image; "),
         ("a page", b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>".to_vec(), 415, "image: SVG"),
+        (
+            "arithmetic coding",
+            include_bytes!("../fixtures/jpeg/arithmetic.jpg").to_vec(),
+            415,
+            "image: JPEG with arithmetic coding is not supported; save it as",
+        ),
         ("nothing but a signature", b"\x89PNG\r\n\x1a\n".to_vec(), 400, "image: The image's header is damaged"),
         ("half a header", png_header(10, 10)[..20].to_vec(), 400, "image: The image's header is damaged"),
         ("no width", png_header(0, 10), 400, "image: The image's header is damaged"),

@@ -34,11 +34,19 @@ impl BitReaderState {
         Ok(BitReader { bytes: source.bytes_from(base)?, base, position: BitPosition { offset: 0, ..self.position } })
     }
 
-    /// File offset from which to search for the next marker: all bytes before it are consumed.
-    pub(super) fn file_offset(&self) -> usize {
-        let unread = self.position.count.saturating_sub(self.position.padding) as usize / 8;
-        // A stuffed byte counts as one instead of two, so the search may start inside the segment, which is harmless.
-        (self.base + self.position.offset).saturating_sub(unread)
+    /// File offset of the first byte that is not loaded. No marker precedes it.
+    pub(super) fn loaded_end(&self) -> usize {
+        self.base + self.position.offset
+    }
+
+    /// File offset behind the last byte of which bits are consumed.
+    pub(super) fn consumed_end(&self, source: &mut Source) -> Result<usize, Error> {
+        let (end, unread) = (self.loaded_end(), self.position.count.saturating_sub(self.position.padding) as usize / 8);
+        // Each of the unread bytes can be followed by a stuffed zero.
+        let start = end.saturating_sub(2 * unread);
+        let loaded = source.bytes_from(start)?.get(..end - start).unwrap_or_default();
+        let before_last = |bytes: &[u8]| bytes.len() - if bytes.ends_with(&[0xff, 0]) { 2 } else { bytes.len().min(1) };
+        Ok(start + (0..unread).fold(loaded.len(), |at, _| before_last(&loaded[..at])))
     }
 }
 
@@ -226,11 +234,6 @@ impl BitReader<'_> {
             position: BitPosition { offset: self.position.offset + fill + 1, ..BitPosition::START },
             ..self
         })
-    }
-
-    /// Whether the file ends here.
-    pub(super) fn exhausted(&self) -> bool {
-        self.bytes.len() - self.position.offset.min(self.bytes.len()) < 2
     }
 }
 

@@ -5,7 +5,7 @@ use super::app_segments::Metadata;
 use super::frame::Frame;
 use super::segments::{Scan, SegmentReader};
 use super::source::Source;
-use super::{progressive, sequential};
+use super::{ending, progressive, sequential};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::orientation;
@@ -52,33 +52,45 @@ impl<'a> JpegDecoder<'a> {
         Ok(Self { source, limits: *limits, header, frame, segments, first_scan })
     }
 
-    /// Each component must have exactly one scan, its own or one of several components.
+    /// Each component has one scan, its own or one of several components. When all are decoded, the image is complete.
     fn decode_sequential(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        let mut done = [false; 4];
-        let mut next = Some(self.first_scan.clone());
-        while let Some(scan) = next {
+        let mut remaining: Vec<usize> = (0..self.frame.components.len()).collect();
+        let mut scan = self.first_scan.clone();
+        loop {
             for component in scan.components() {
-                if std::mem::replace(&mut done[component.index], true) {
-                    return Err(Error::corrupt("two scans of one component"));
-                }
+                let found = remaining.iter().position(|&index| index == component.index);
+                remaining.swap_remove(found.ok_or_else(|| Error::corrupt("two scans of one component"))?);
             }
             let end = sequential::decode(&mut self.source, &self.frame, &scan, needed, sink)?;
-            self.segments.resume_at(end);
-            next = self.segments.next_scan(&mut self.source)?;
+            if remaining.is_empty() {
+                return ending::check(&mut self.source, &end);
+            }
+            self.segments.resume_at(end.loaded_end());
+            let next = self.segments.next_scan(&mut self.source)?;
+            scan = next.ok_or_else(|| Error::corrupt("a component without a scan"))?;
         }
-        let all = done[..self.frame.components.len()].iter().all(|&done| done);
-        if all { Ok(()) } else { Err(Error::corrupt("a component without a scan")) }
     }
 
+    /// All scans are listed before they are decoded, so that those of no use can be skipped. Without EOI, nothing but
+    /// the coefficients shows whether scans are missing, and the last one must be decoded to its end.
     fn decode_progressive(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let mut scans = vec![self.first_scan.clone()];
-        while let Some(scan) = self.segments.next_scan(&mut self.source)? {
-            if scans.len() == MAX_SCANS {
-                return Err(Error::corrupt("too many scans"));
+        let has_eoi = loop {
+            match self.segments.next_scan(&mut self.source) {
+                Ok(Some(_)) if scans.len() == MAX_SCANS => return Err(Error::corrupt("too many scans")),
+                Ok(Some(scan)) => scans.push(scan),
+                Ok(None) => break true,
+                Err(error) if error.is_of_storage() || !progressive::is_complete(&self.frame, &scans) => {
+                    return Err(error);
+                }
+                Err(_) => break false,
             }
-            scans.push(scan);
+        };
+        let last = progressive::decode(&mut self.source, &self.frame, &scans, !has_eoi, needed, &self.limits, sink)?;
+        match last {
+            Some(end) if !has_eoi => ending::check(&mut self.source, &end),
+            _ => Ok(()),
         }
-        progressive::decode(&mut self.source, &self.frame, &scans, needed, &self.limits, sink)
     }
 }
 
@@ -102,7 +114,7 @@ impl RowDecoder for JpegDecoder<'_> {
 }
 
 /// Colour model of the components: from the Adobe segment, else from JFIF, else from the component ids, like libjpeg.
-/// Adobe software stores CMYK inverted.
+/// Adobe software stores CMYK inverted, and other decoders take all CMYK for inverted, with an Adobe segment or without.
 fn model(frame: &Frame, metadata: &Metadata) -> Model {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
     match (frame.components.len(), metadata.adobe) {
@@ -110,8 +122,7 @@ fn model(frame: &Frame, metadata: &Metadata) -> Model {
         (3, Some(0)) if !metadata.jfif => Model::Rgb,
         (3, None) if !metadata.jfif && ids == *b"RGB" => Model::Rgb,
         (3, _) => Model::YCbCr,
-        (_, None) => Model::Cmyk { inverted: false },
-        (_, Some(0)) => Model::Cmyk { inverted: true },
+        (_, None | Some(0)) => Model::Cmyk { inverted: true },
         _ => Model::Ycck,
     }
 }

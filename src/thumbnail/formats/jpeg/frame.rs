@@ -1,5 +1,6 @@
 //! Frame header (ITU-T T.81, B.2.2), and the geometry of its components (A.1, A.2) at the decoded size.
 
+use super::variants;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::raster::{Goal, Plane};
 
@@ -30,9 +31,10 @@ pub(super) struct Component {
 impl Frame {
     pub(super) fn new(payload: &[u8], progressive: bool) -> Result<Self, Error> {
         const BAD: Error = Error::BadHeader("a bad frame header");
-        let (&[8, h1, h0, w1, w0, count], specs) = payload.split_first_chunk::<6>().ok_or(BAD)? else {
-            return Err(Error::Unsupported("JPEG with more than 8 bits per channel"));
-        };
+        let (&[precision, h1, h0, w1, w0, count], specs) = payload.split_first_chunk::<6>().ok_or(BAD)?;
+        if precision != 8 {
+            return Err(variants::unsupported_precision(precision));
+        }
         let (width, height) = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
         let specs = specs.as_chunks::<3>().0.get(..count.into()).filter(|_| matches!(count, 1 | 3 | 4)).ok_or(BAD)?;
         let components: Vec<Component> = specs

@@ -11,8 +11,11 @@
 
 mod app_segments;
 mod bit_reader;
+#[cfg(test)]
+mod damage_tests;
 mod decoder;
 mod default_tables;
+mod ending;
 mod frame;
 mod huffman;
 mod idct;
@@ -25,6 +28,7 @@ mod sequential;
 mod source;
 #[cfg(test)]
 mod tests;
+mod variants;
 
 use std::io::SeekFrom;
 

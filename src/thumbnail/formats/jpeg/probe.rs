@@ -2,6 +2,7 @@
 
 use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
+use super::variants;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::raster::Size;
 
@@ -14,17 +15,18 @@ pub(crate) fn size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
     loop {
         let marker = next_marker(reader)?;
         match marker {
-            0x01 | 0xd0..=0xd7 | SOI => continue,
+            ..0xc0 | 0xd0..=0xd7 | SOI => continue,
             EOI | SOS => return Err(Error::BadHeader("a JPEG without a frame header")),
             _ => {}
         }
-        let length = u16::from_be_bytes(read(reader)?);
-        let payload = length.checked_sub(2).ok_or(Error::BadHeader("a segment length below 2"))?;
+        if let Some(error) = variants::unsupported(marker) {
+            return Err(error);
+        }
+        // The length includes itself. libjpeg takes a smaller one for an empty segment, too.
+        let length = u16::from_be_bytes(read(reader)?).max(2);
         match marker {
             0xc0..=0xc2 => return frame_size(reader),
-            0xc3 | 0xc5..=0xc7 => return Err(Error::Unsupported("Lossless or hierarchical JPEG")),
-            0xc9..=0xcb | 0xcd..=0xcf => return Err(Error::Unsupported("Arithmetic-coded JPEG")),
-            _ => reader.seek_relative(payload.into()).map_err(header_error)?,
+            _ => reader.seek_relative(i64::from(length) - 2).map_err(header_error)?,
         }
     }
 }
@@ -47,13 +49,13 @@ fn next_marker(reader: &mut dyn BufReadSeek) -> Result<u8, Error> {
 fn frame_size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
     let [precision] = read(reader)?;
     if precision != 8 {
-        return Err(Error::Unsupported("JPEG with more than 8 bits per channel"));
+        return Err(variants::unsupported_precision(precision));
     }
     let height = u16::from_be_bytes(read(reader)?).into();
     let width = u16::from_be_bytes(read(reader)?).into();
     let [components] = read(reader)?;
     if !matches!(components, 1 | 3 | 4) {
-        return Err(Error::Unsupported("JPEG with two or more than four channels"));
+        return Err(variants::unsupported_components());
     }
     for _ in 0..components {
         let [_id, factors, _quantisers] = read(reader)?;

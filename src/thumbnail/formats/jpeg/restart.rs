@@ -1,7 +1,14 @@
 //! Restart intervals (ITU-T T.81, E.2.4): numbered markers between MCUs that reset the decoder.
 
-use super::bit_reader::BitReader;
+use super::bit_reader::{BitReader, BitReaderState};
+use super::source::Source;
 use crate::thumbnail::error::Error;
+
+/// RST0, the first of eight restart markers.
+const RST0: u8 = 0xd0;
+
+/// SOF0, the first marker that is in use; lower ones are reserved.
+const SOF0: u8 = 0xc0;
 
 /// Counts the MCUs of a scan between restart markers.
 pub(super) struct RestartCounter {
@@ -10,11 +17,13 @@ pub(super) struct RestartCounter {
     remaining: usize,
     /// Number of the next marker.
     next_marker: u8,
+    /// The column of the MCU behind a marker that does not follow immediately.
+    stopped_at: Option<usize>,
 }
 
 impl RestartCounter {
     pub(super) fn new(interval: usize) -> Self {
-        Self { interval, remaining: interval, next_marker: 0 }
+        Self { interval, remaining: interval, next_marker: 0, stopped_at: None }
     }
 
     /// Counts the next MCU and returns whether a marker must precede it.
@@ -28,15 +37,52 @@ impl RestartCounter {
         due
     }
 
-    /// Skips the marker, which must have the right number and follow immediately.
+    /// Skips the marker, if it has the right number and follows immediately. Otherwise the caller stops before the MCU
+    /// in this column and calls [`resync`](Self::resync).
     #[cold]
     #[inline(never)]
-    pub(super) fn skip_marker<'a>(&mut self, bits: BitReader<'a>) -> Result<BitReader<'a>, Error> {
-        let after = bits.after_marker(0xd0 + self.next_marker);
+    pub(super) fn skip_marker<'a>(&mut self, bits: BitReader<'a>, column: usize) -> Option<BitReader<'a>> {
+        let after = bits.after_marker(RST0 + self.next_marker);
+        match after {
+            Some(_) => self.next_marker = (self.next_marker + 1) % 8,
+            None => self.stopped_at = Some(column),
+        }
+        after
+    }
+
+    pub(super) fn has_stopped(&self) -> bool {
+        self.stopped_at.is_some()
+    }
+
+    /// The column before which the caller stopped, if it did.
+    pub(super) fn take_stop(&mut self) -> Option<usize> {
+        self.stopped_at.take()
+    }
+
+    /// Finds the marker behind stray bytes, which some webcams and scanners write, and starts the interval. Accepts the
+    /// markers for which libjpeg continues without losing an MCU (`jpeg_resync_to_restart`): it skips reserved markers
+    /// and the two previous restart markers, takes the two next ones for a sign that an interval is missing, and any
+    /// other for the expected one.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn resync(&mut self, state: &BitReaderState, source: &mut Source) -> Result<BitReaderState, Error> {
+        let mut offset = state.loaded_end();
+        loop {
+            let marker = source.next_marker(&mut offset)?;
+            let ahead = match marker {
+                ..SOF0 => continue,
+                RST0..=0xd7 => (marker - RST0).wrapping_sub(self.next_marker) % 8,
+                _ => return Err(Error::corrupt("a missing restart marker")),
+            };
+            match ahead {
+                6 | 7 => {}
+                1 | 2 => return Err(Error::corrupt("a missing restart interval")),
+                _ => break,
+            }
+        }
+        // The MCU behind the marker is counted again.
+        self.remaining = self.interval;
         self.next_marker = (self.next_marker + 1) % 8;
-        after.ok_or_else(|| match bits.overran() || bits.exhausted() {
-            true => Error::Truncated,
-            false => Error::corrupt("misplaced restart marker"),
-        })
+        Ok(BitReaderState::new(offset))
     }
 }

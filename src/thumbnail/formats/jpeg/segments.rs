@@ -7,6 +7,7 @@ use super::default_tables;
 use super::frame::Frame;
 use super::huffman::HuffmanSpec;
 use super::source::Source;
+use super::variants;
 use crate::thumbnail::error::Error;
 
 /// Quantisers in zigzag order.
@@ -68,9 +69,15 @@ impl Scan {
     pub(super) fn components(&self) -> &[ComponentSelector] {
         &self.components[..self.count]
     }
+
+    /// Whether a component of the frame is in this scan.
+    pub(super) fn has_component(&self, index: usize) -> bool {
+        self.components().iter().any(|component| component.index == index)
+    }
 }
 
 const DHT: u8 = 0xc4;
+const DAC: u8 = 0xcc;
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;
 const SOS: u8 = 0xda;
@@ -102,8 +109,9 @@ impl SegmentReader {
     /// Reads up to the data of the next scan; `None` at the EOI marker.
     pub(super) fn next_scan(&mut self, source: &mut Source) -> Result<Option<Scan>, Error> {
         loop {
-            let marker = self.next_marker(source)?;
-            if matches!(marker, 0x01 | 0xd0..=SOI) {
+            let marker = source.next_marker(&mut self.offset)?;
+            // Reserved markers are stray bytes in the data of a scan.
+            if matches!(marker, ..0xc0 | 0xd0..=SOI) {
                 continue;
             }
             if marker == EOI {
@@ -117,36 +125,10 @@ impl SegmentReader {
                 DRI => self.tables.restart_interval = restart_interval(payload)?,
                 0xc0..=0xc2 if self.frame.is_some() => return Err(Error::corrupt("two frames")),
                 0xc0..=0xc2 => self.frame = Some(Frame::new(payload, marker == 0xc2)?),
-                0xc3 | 0xc5..=0xcf => return Err(Error::Unsupported("This variant of JPEG")),
+                // Conditioning of arithmetic coding has no effect on Huffman coding.
+                DAC => {}
+                _ if let Some(error) = variants::unsupported(marker) => return Err(error),
                 _ => self.metadata.read(marker, payload),
-            }
-        }
-    }
-
-    /// Finds the next marker and returns its second byte. Skips everything before it, such as the rest of a scan's data
-    /// (B.1.1.2: in data, 0xff is followed by 0 or a restart marker; a fill byte is followed by another 0xff).
-    fn next_marker(&mut self, source: &mut Source) -> Result<u8, Error> {
-        loop {
-            let rest = source.bytes_from(self.offset)?;
-            let Some(found) = memchr::memchr(0xff, rest) else {
-                if rest.is_empty() {
-                    return Err(Error::Truncated);
-                }
-                self.offset += rest.len();
-                continue;
-            };
-            self.offset += found + 1;
-            let next = match rest.get(found + 1) {
-                Some(&next) => next,
-                None => *source.bytes_from(self.offset)?.first().ok_or(Error::Truncated)?,
-            };
-            match next {
-                0xff => {}
-                0x00 => self.offset += 1,
-                marker => {
-                    self.offset += 1;
-                    return Ok(marker);
-                }
             }
         }
     }
@@ -155,10 +137,8 @@ impl SegmentReader {
     fn payload<'s>(&mut self, source: &'s mut Source) -> Result<&'s [u8], Error> {
         let rest = source.bytes_from(self.offset)?;
         let &[high, low, ..] = rest else { return Err(Error::Truncated) };
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        if length < 2 {
-            return Err(Error::corrupt("a segment length below 2"));
-        }
+        // The length includes itself. libjpeg takes a smaller one for an empty segment, too.
+        let length = usize::from(u16::from_be_bytes([high, low])).max(2);
         self.offset += length;
         rest.get(2..length).ok_or(Error::Truncated)
     }
@@ -204,8 +184,10 @@ impl SegmentReader {
         let &[start, end, approx, ..] = rest else { return Err(Error::corrupt(BAD)) };
         let mut components = [ComponentSelector::default(); 4];
         for (at, &[id, tables]) in selectors.as_chunks::<2>().0.iter().enumerate() {
-            let index = frame.components.iter().position(|component| component.id == id);
-            let index = index.filter(|&index| !components[..at.min(4)].iter().any(|other| other.index == index));
+            // Some files have the same id for several components; they follow one another, as in libjpeg-turbo.
+            let used = |index: usize| components[..at.min(4)].iter().any(|other| other.index == index);
+            let matching = frame.components.iter().enumerate().filter(|(_, component)| component.id == id);
+            let index = matching.map(|(index, _)| index).find(|&index| !used(index));
             let (index, selector) = index.zip(components.get_mut(at)).ok_or_else(|| Error::corrupt(BAD))?;
             *selector = ComponentSelector { index, dc_table: (tables >> 4).into(), ac_table: (tables & 15).into() };
         }

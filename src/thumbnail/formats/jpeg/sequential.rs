@@ -54,14 +54,14 @@ struct ComponentDecoder<'t> {
     mcu_row: McuRow,
 }
 
-/// Decodes the scan and emits the planes of its components; returns the offset where its data ends.
+/// Decodes the scan and emits the planes of its components; returns where its data ends.
 pub(super) fn decode(
     source: &mut Source,
     frame: &Frame,
     scan: &Scan,
     needed: &[Area],
     sink: &mut dyn Sink,
-) -> Result<usize, Error> {
+) -> Result<BitReaderState, Error> {
     let decoders = Decoders::new(scan)?;
     let (columns, rows) = match scan.components() {
         [single] => (frame.components[single.index].columns, frame.components[single.index].rows),
@@ -86,14 +86,38 @@ pub(super) fn decode(
     for row in 0..rows {
         for batch in batches(columns, components.iter().map(|one| one.horizontal * one.vertical).sum()) {
             let bits = state.resume(source)?;
+            let end = batch.end;
             state = decode_mcus(bits, &mut components, batch, row, &mut restarts)?.suspend()?;
+            if restarts.has_stopped() {
+                state = decode_rest(source, state, &mut components, end, row, &mut restarts)?;
+            }
         }
         components.iter_mut().for_each(|component| component.mcu_row.emit(sink));
     }
-    Ok(state.file_offset())
+    Ok(state)
 }
 
-/// Decodes some MCUs of a row.
+/// Decodes the MCUs of a row from a restart marker on that does not follow immediately. Rare, and therefore separate from
+/// the hot loop.
+#[cold]
+#[inline(never)]
+fn decode_rest(
+    source: &mut Source,
+    mut state: BitReaderState,
+    components: &mut [ComponentDecoder],
+    end: usize,
+    row: usize,
+    restarts: &mut RestartCounter,
+) -> Result<BitReaderState, Error> {
+    while let Some(column) = restarts.take_stop() {
+        state = restarts.resync(&state, source)?;
+        state = decode_mcus(state.resume(source)?, components, column..end, row, restarts)?.suspend()?;
+    }
+    Ok(state)
+}
+
+/// Decodes some MCUs of a row, as far as restart markers follow immediately.
+#[inline(always)]
 fn decode_mcus<'a>(
     mut bits: BitReader<'a>,
     components: &mut [ComponentDecoder],
@@ -103,8 +127,9 @@ fn decode_mcus<'a>(
 ) -> Result<BitReader<'a>, Error> {
     for column in columns {
         if restarts.due() {
-            bits = restarts.skip_marker(bits)?;
             components.iter_mut().for_each(|component| component.dc_pred = 0);
+            let Some(after) = restarts.skip_marker(bits, column) else { break };
+            bits = after;
         }
         for component in &mut *components {
             for y in 0..component.vertical {

@@ -42,6 +42,37 @@ impl<'a> Source<'a> {
     }
 }
 
+impl Source<'_> {
+    /// Finds the next marker from a file offset on, moves the offset behind it, and returns its second byte. Everything
+    /// before it is skipped (B.1.1.2: in data, 0xff is followed by 0 or a restart marker; a fill byte is followed by
+    /// another 0xff).
+    pub(super) fn next_marker(&mut self, offset: &mut usize) -> Result<u8, Error> {
+        loop {
+            let rest = self.bytes_from(*offset)?;
+            let Some(found) = memchr::memchr(0xff, rest) else {
+                if rest.is_empty() {
+                    return Err(Error::Truncated);
+                }
+                *offset += rest.len();
+                continue;
+            };
+            *offset += found + 1;
+            let next = match rest.get(found + 1) {
+                Some(&next) => next,
+                None => *self.bytes_from(*offset)?.first().ok_or(Error::Truncated)?,
+            };
+            match next {
+                0xff => {}
+                0x00 => *offset += 1,
+                marker => {
+                    *offset += 1;
+                    return Ok(marker);
+                }
+            }
+        }
+    }
+}
+
 impl SlidingBuffer<'_> {
     fn bytes_from(&mut self, offset: usize) -> io::Result<&[u8]> {
         let within = offset.checked_sub(self.start).filter(|&within| within <= self.bytes.len());

@@ -10,9 +10,9 @@ use super::super::source::Source;
 use super::coefficients::{AcBlock, Coefficients};
 use crate::thumbnail::error::Error;
 
-/// Decodes an AC scan.
+/// Decodes an AC scan; returns where its data ends.
 #[inline(never)]
-pub(super) fn decode(source: &mut Source, component: &mut Coefficients, scan: &Scan) -> Result<(), Error> {
+pub(super) fn decode(source: &mut Source, component: &mut Coefficients, scan: &Scan) -> Result<BitReaderState, Error> {
     let decoder = AcDecoder::new(scan.tables.ac(scan.components()[0].ac_table)?)?;
     let range = scan.spectral_start..=scan.spectral_end;
     let (columns, rows) = component.size;
@@ -21,24 +21,30 @@ pub(super) fn decode(source: &mut Source, component: &mut Coefficients, scan: &S
     // EOBRUN: the number of following blocks that have ended already.
     let mut eob_run = 0;
     for row in 0..rows {
-        for batch in batches(columns, 1) {
-            let mut bits = state.resume(source)?;
-            for column in batch {
-                if restarts.due() {
-                    bits = restarts.skip_marker(bits)?;
-                    eob_run = 0;
+        for mut batch in batches(columns, 1) {
+            loop {
+                let mut bits = state.resume(source)?;
+                for column in batch.clone() {
+                    if restarts.due() {
+                        eob_run = 0;
+                        let Some(after) = restarts.skip_marker(bits, column) else { break };
+                        bits = after;
+                    }
+                    let Some(mut block) = component.ac_block(column, row) else { return Err(undefined_table()) };
+                    let done = match scan.approx_high {
+                        0 => first(&mut bits, &decoder, &mut block, range.clone(), scan.approx_low, &mut eob_run),
+                        _ => refine(&mut bits, &decoder, &mut block, range.clone(), scan.approx_low, &mut eob_run),
+                    };
+                    done.ok_or_else(|| bits.invalid_code())?;
                 }
-                let Some(mut block) = component.ac_block(column, row) else { return Err(undefined_table()) };
-                let done = match scan.approx_high {
-                    0 => first(&mut bits, &decoder, &mut block, range.clone(), scan.approx_low, &mut eob_run),
-                    _ => refine(&mut bits, &decoder, &mut block, range.clone(), scan.approx_low, &mut eob_run),
-                };
-                done.ok_or_else(|| bits.invalid_code())?;
+                state = bits.suspend()?;
+                let Some(column) = restarts.take_stop() else { break };
+                state = restarts.resync(&state, source)?;
+                batch.start = column;
             }
-            state = bits.suspend()?;
         }
     }
-    Ok(())
+    Ok(state)
 }
 
 /// Number of blocks that end here: this one and those of the end-of-band run (table G.1).

@@ -35,9 +35,10 @@ impl Coefficients {
         plans.into_iter().map(StoragePlan::allocate).collect()
     }
 
-    /// Allocates the masks for AC scans in the buffer of another component; none if only DC coefficients are stored.
-    pub(super) fn begin_ac(&mut self, mut masks: Vec<u64>) -> Result<(), Error> {
-        let blocks = if self.count == 1 { 0 } else { self.size.0 * self.size.1 };
+    /// Allocates the masks for AC scans in the buffer of another component; if only DC coefficients are stored, on
+    /// request.
+    pub(super) fn begin_ac(&mut self, mut masks: Vec<u64>, always: bool) -> Result<(), Error> {
+        let blocks = if self.count == 1 && !always { 0 } else { self.size.0 * self.size.1 };
         masks.clear();
         masks.try_reserve_exact(blocks).map_err(|_| Error::TooMuchMemory)?;
         masks.resize(blocks, 0);
@@ -80,7 +81,7 @@ impl Coefficients {
         ordered
     }
 
-    /// A block for an AC scan; `None` if only DC coefficients are stored.
+    /// A block for an AC scan; `None` without masks.
     #[inline(always)]
     pub(super) fn ac_block(&mut self, column: usize, row: usize) -> Option<AcBlock<'_>> {
         let start = self.start(column, row);

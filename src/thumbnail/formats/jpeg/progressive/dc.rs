@@ -24,13 +24,13 @@ struct ComponentState<'c> {
     dc_pred: i32,
 }
 
-/// Decodes a DC scan.
+/// Decodes a DC scan; returns where its data ends.
 pub(super) fn decode(
     source: &mut Source,
     frame: &Frame,
     coefficients: &mut [Coefficients],
     scan: &Scan,
-) -> Result<(), Error> {
+) -> Result<BitReaderState, Error> {
     let mut coefficients: Vec<Option<&mut Coefficients>> = coefficients.iter_mut().map(Some).collect();
     let mut decoders: [Option<DcDecoder>; 4] = [const { None }; 4];
     let mut components = Vec::new();
@@ -52,19 +52,24 @@ pub(super) fn decode(
     let mut state = BitReaderState::new(scan.start);
     let mut restarts = RestartCounter::new(scan.tables.restart_interval);
     for row in 0..rows {
-        for batch in batches(columns, components.iter().map(|one| one.horizontal * one.vertical).sum()) {
-            let bits = state.resume(source)?;
-            let bits = match scan.approx_high {
-                0 => first(bits, &mut components, &decoders, (batch, row), scan.approx_low, &mut restarts)?,
-                _ => refine(bits, &mut components, (batch, row), scan.approx_low, &mut restarts)?,
-            };
-            state = bits.suspend()?;
+        for mut batch in batches(columns, components.iter().map(|one| one.horizontal * one.vertical).sum()) {
+            loop {
+                let (bits, place) = (state.resume(source)?, (batch.clone(), row));
+                let bits = match scan.approx_high {
+                    0 => first(bits, &mut components, &decoders, place, scan.approx_low, &mut restarts)?,
+                    _ => refine(bits, &mut components, place, scan.approx_low, &mut restarts)?,
+                };
+                state = bits.suspend()?;
+                let Some(column) = restarts.take_stop() else { break };
+                state = restarts.resync(&state, source)?;
+                batch.start = column;
+            }
         }
     }
-    Ok(())
+    Ok(state)
 }
 
-/// Some MCUs of a row in the first scan.
+/// Some MCUs of a row in the first scan, as far as restart markers follow immediately.
 fn first<'a>(
     mut bits: BitReader<'a>,
     components: &mut [ComponentState],
@@ -75,8 +80,9 @@ fn first<'a>(
 ) -> Result<BitReader<'a>, Error> {
     for column in columns {
         if restarts.due() {
-            bits = restarts.skip_marker(bits)?;
             components.iter_mut().for_each(|component| component.dc_pred = 0);
+            let Some(after) = restarts.skip_marker(bits, column) else { break };
+            bits = after;
         }
         for component in &mut *components {
             let Some(decoder) = &decoders[component.table] else { return Err(undefined_table()) };
@@ -96,7 +102,7 @@ fn first<'a>(
     Ok(bits)
 }
 
-/// Some MCUs of a row in a refinement scan.
+/// Some MCUs of a row in a refinement scan, like [`first`].
 fn refine<'a>(
     mut bits: BitReader<'a>,
     components: &mut [ComponentState],
@@ -106,7 +112,8 @@ fn refine<'a>(
 ) -> Result<BitReader<'a>, Error> {
     for column in columns {
         if restarts.due() {
-            bits = restarts.skip_marker(bits)?;
+            let Some(after) = restarts.skip_marker(bits, column) else { break };
+            bits = after;
         }
         for component in &mut *components {
             for y in 0..component.vertical {

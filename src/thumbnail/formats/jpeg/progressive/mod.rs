@@ -7,6 +7,7 @@ mod dc;
 
 use coefficients::Coefficients;
 
+use super::bit_reader::BitReaderState;
 use super::frame::Frame;
 use super::mcu_row::McuRow;
 use super::segments::{Scan, undefined_table};
@@ -15,21 +16,39 @@ use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::raster::{Area, Sink};
 
-/// Decodes the scans and emits the planes.
+/// Whether the scans have all bits of all coefficients. Files of encoders do; others may lack scans.
+pub(super) fn is_complete(frame: &Frame, scans: &[Scan]) -> bool {
+    (0..frame.components.len()).all(|index| {
+        let mut exact = 0_u64;
+        for scan in scans.iter().filter(|scan| scan.has_component(index)) {
+            let coefficients = u64::MAX << scan.spectral_start & u64::MAX >> (63 - scan.spectral_end);
+            exact = if scan.approx_low == 0 { exact | coefficients } else { exact & !coefficients };
+        }
+        exact == u64::MAX
+    })
+}
+
+/// Decodes the scans and emits the planes. Returns where the data of the last scan ends, which is decoded only if it is
+/// needed or `to_the_end` is set.
 pub(super) fn decode(
     source: &mut Source,
     frame: &Frame,
     scans: &[Scan],
+    to_the_end: bool,
     needed: &[Area],
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<(), Error> {
+) -> Result<Option<BitReaderState>, Error> {
     let mut components = Coefficients::allocate(frame, needed, limits)?;
-    let needed_scans = needed_ac_scans(&components, scans);
-    let mut has_dc = [false; 4];
+    // Refining a coefficient requires to know the previous scans of its component.
+    let whole =
+        scans.last().filter(|last| to_the_end && last.spectral_start > 0).map(|last| last.components()[0].index);
+    let needed_scans = needed_ac_scans(&components, scans, whole);
+    let (mut has_dc, mut end, last_start) = ([false; 4], None, scans.last().map(|scan| scan.start));
     for scan in scans.iter().filter(|scan| scan.spectral_start == 0) {
         scan.components().iter().for_each(|component| has_dc[component.index] = true);
-        dc::decode(source, frame, &mut components, scan)?;
+        let scan_end = dc::decode(source, frame, &mut components, scan)?;
+        end = Some(scan_end).filter(|_| Some(scan.start) == last_start);
     }
     if !has_dc[..components.len()].iter().all(|&has_dc| has_dc) {
         return Err(Error::corrupt("a component without a scan"));
@@ -37,25 +56,28 @@ pub(super) fn decode(
     // An AC scan has a single component, so the bit masks that AC scans need exist for one component at a time.
     let mut masks = Vec::new();
     for (index, mut coefficients) in components.into_iter().enumerate() {
-        let has_component = |scan: &Scan| scan.components().iter().any(|component| component.index == index);
-        coefficients.begin_ac(masks)?;
+        coefficients.begin_ac(masks, whole == Some(index))?;
         for (scan, &needed) in scans.iter().zip(&needed_scans) {
-            if needed && scan.spectral_start > 0 && has_component(scan) {
-                ac::decode(source, &mut coefficients, scan)?;
+            if needed && scan.spectral_start > 0 && scan.has_component(index) {
+                let scan_end = ac::decode(source, &mut coefficients, scan)?;
+                end = Some(scan_end).filter(|_| Some(scan.start) == last_start).or(end);
             }
         }
         masks = coefficients.end_ac();
-        let first = scans.iter().find(|scan| has_component(scan)).ok_or_else(undefined_table)?;
+        let first = scans.iter().find(|scan| scan.has_component(index)).ok_or_else(undefined_table)?;
         let quantisers = first.tables.quantisers(frame.components[index].quantisers)?;
         emit(frame, index, &coefficients, quantisers, &needed[index], sink);
     }
-    Ok(())
+    Ok(end)
 }
 
 /// Selects the AC scans that are needed: those with stored coefficients. A later scan may refine them together with
 /// other coefficients; decoding it requires to know which of those are non-zero, so the scans of those are needed too.
-fn needed_ac_scans(components: &[Coefficients], scans: &[Scan]) -> Vec<bool> {
-    let mut last_needed: Vec<usize> = components.iter().map(|component| component.frequencies.last).collect();
+/// Of the component `whole`, all scans are needed.
+fn needed_ac_scans(components: &[Coefficients], scans: &[Scan], whole: Option<usize>) -> Vec<bool> {
+    let last =
+        |(index, component): (_, &Coefficients)| if whole == Some(index) { 63 } else { component.frequencies.last };
+    let mut last_needed: Vec<usize> = components.iter().enumerate().map(last).collect();
     let mut needed: Vec<bool> = scans
         .iter()
         .rev()
