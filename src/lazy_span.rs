@@ -32,6 +32,11 @@ pub(crate) fn in_lazy_span<F: Future>(span: Rc<dyn LazySpan>, future: F) -> impl
     CURRENT.scope(span, future)
 }
 
+/// Logs the events of `work` within the span.
+pub(crate) fn within_lazy_span<R>(span: Rc<dyn LazySpan>, work: impl FnOnce() -> R) -> R {
+    CURRENT.sync_scope(span, work)
+}
+
 /// Formats an event within the lazy span of the task, if there is one.
 #[derive(Debug)]
 pub(crate) struct WithLazySpan<F>(pub(crate) F);

@@ -7,17 +7,17 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use actix_web::Error;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::{Error, HttpRequest};
 use futures_util::TryFutureExt;
 use tracing::Span;
 
 use super::metrics::Route;
 use super::problem;
 use super::request_id::RequestId;
-use crate::lazy_span::{LazySpan, in_lazy_span};
+use crate::lazy_span::{LazySpan, in_lazy_span, within_lazy_span};
 
 /// Completes the response to a request. Events that `response` logs are in the span of the request.
 pub(crate) fn serve(
@@ -65,15 +65,14 @@ impl Pending {
         if !(self.access_log.get() || status.is_client_error() || status.is_server_error()) {
             return response;
         }
-        let span = tracing::error_span!(
-            "request",
-            method = self.method,
-            route = response.request().app_data::<Route>().map(Route::pattern),
-            status = status.as_u16(),
-            duration_ms = milliseconds(self.started.elapsed()),
-            request.id = %self.id
-        );
-        span.in_scope(|| {
+        let answered = Answered {
+            id: self.id.clone(),
+            method: self.method,
+            request: response.request().clone(),
+            status: status.as_u16(),
+            duration: self.started.elapsed(),
+        };
+        within_lazy_span(Rc::new(answered), || {
             let response = problem::with_problem(response, &self.id);
             if self.access_log.get() {
                 tracing::info!("request finished");
@@ -89,6 +88,29 @@ impl Drop for Pending {
             let duration_ms = milliseconds(self.started.elapsed());
             self.span().in_scope(|| tracing::info!(duration_ms, "request aborted"));
         }
+    }
+}
+
+/// A request that is answered.
+#[derive(Debug)]
+struct Answered {
+    id: RequestId,
+    method: &'static str,
+    request: HttpRequest,
+    status: u16,
+    duration: Duration,
+}
+
+impl LazySpan for Answered {
+    fn span(&self) -> Span {
+        tracing::error_span!(
+            "request",
+            method = self.method,
+            route = self.request.app_data::<Route>().map(Route::pattern),
+            status = self.status,
+            duration_ms = milliseconds(self.duration),
+            request.id = %self.id
+        )
     }
 }
 
