@@ -21,7 +21,8 @@ pub(super) fn to_srgb(pixels: Resized, model: Model, icc: Option<&[u8]>) -> Srgb
 /// Reverts storage encodings: YCbCr becomes RGB, YCCK and inverted CMYK become CMYK.
 fn decode_storage(samples: &mut [f32], model: Model) {
     match model {
-        Model::Grey | Model::GreyAlpha | Model::Rgb | Model::Rgba | Model::Cmyk { inverted: false } => {}
+        Model::Grey | Model::GreyAlpha | Model::Rgb | Model::Rgba => {}
+        Model::Cmyk { inverted: false } | Model::CmykAlpha => {}
         Model::Cmyk { inverted: true } => samples.iter_mut().for_each(|sample| *sample = 1.0 - *sample),
         Model::YCbCr => samples.as_chunks_mut::<3>().0.iter_mut().for_each(|pixel| *pixel = from_ycbcr(*pixel)),
         Model::Ycck => {
@@ -48,7 +49,7 @@ fn by_default(samples: &[f32], model: Model) -> Vec<[u8; 3]> {
     match model {
         Model::Grey | Model::GreyAlpha => pixels.map(|pixel| [to_u8(pixel[0]); 3]).collect(),
         Model::Rgb | Model::Rgba | Model::YCbCr => pixels.map(|pixel| [0, 1, 2].map(|at| to_u8(pixel[at]))).collect(),
-        Model::Cmyk { .. } | Model::Ycck => {
+        Model::Cmyk { .. } | Model::CmykAlpha | Model::Ycck => {
             pixels.map(|ink| printed([ink[0], ink[1], ink[2], ink[3]]).map(to_u8)).collect()
         }
     }

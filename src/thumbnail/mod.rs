@@ -29,7 +29,7 @@
 //! A few megabytes: rows are processed one by one, and of a progressive JPEG only the needed coefficients are stored.
 //! JPEG and PNG files are read in parts, others are loaded ([`variants_of_file`]). The pixels of these are buffered,
 //! within [`Limits::max_bytes`]: interlaced GIF (one byte per pixel), WebP that is lossless, animated, or lossy with
-//! alpha, TIFF pages with a single strip, and BMP with run-length encoding. Images that exceed the limit are rejected.
+//! alpha, TIFF pages with a single tile, and BMP with run-length encoding. Images that exceed the limit are rejected.
 //! A panic of a decoder is caught and becomes [`Error::Corrupt`].
 
 #[doc(hidden)]

@@ -52,7 +52,7 @@ fn space(model: Model) -> DataColorSpace {
     match model {
         Model::Grey | Model::GreyAlpha => DataColorSpace::Gray,
         Model::Rgb | Model::Rgba | Model::YCbCr => DataColorSpace::Rgb,
-        Model::Cmyk { .. } | Model::Ycck => DataColorSpace::Cmyk,
+        Model::Cmyk { .. } | Model::CmykAlpha | Model::Ycck => DataColorSpace::Cmyk,
     }
 }
 

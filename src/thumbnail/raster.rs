@@ -26,6 +26,8 @@ pub(crate) enum Model {
     Cmyk {
         inverted: bool,
     },
+    /// [`Cmyk`](Self::Cmyk) that is not inverted, with alpha.
+    CmykAlpha,
     /// Adobe's YCCK: inverted CMYK, with the complement of CMY stored as YCbCr.
     Ycck,
 }
@@ -37,12 +39,13 @@ impl Model {
             Self::GreyAlpha => 2,
             Self::Rgb | Self::YCbCr => 3,
             Self::Rgba | Self::Cmyk { .. } | Self::Ycck => 4,
+            Self::CmykAlpha => 5,
         }
     }
 
     /// Whether the last channel is alpha.
     pub(crate) fn has_alpha(self) -> bool {
-        matches!(self, Self::GreyAlpha | Self::Rgba)
+        matches!(self, Self::GreyAlpha | Self::Rgba | Self::CmykAlpha)
     }
 }
 

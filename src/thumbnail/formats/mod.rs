@@ -55,7 +55,7 @@ registry! {
     WebP => webp::WebP;
     /// The first frame.
     Gif => gif::Gif;
-    /// Grey of 1 to 16 bits; RGB, CMYK, YCbCr of 8 or 16 bits, or 32-bit floats; strips, tiles, planes; the first page.
+    /// The first page; most colours, depths and compressions, see `docs/formats.md`.
     Tiff => tiff::Tiff;
     /// Windows and OS/2 bitmaps.
     Bmp => bmp::Bmp;

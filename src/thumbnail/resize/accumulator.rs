@@ -160,7 +160,8 @@ fn means<T: Copy + Into<f32>>(sums: &[T], channels: usize, box_size: usize, scal
         1 => means_of::<1, T>(sums, box_size, scale, line),
         2 => means_of::<2, T>(sums, box_size, scale, line),
         3 => means_of::<3, T>(sums, box_size, scale, line),
-        _ => means_of::<4, T>(sums, box_size, scale, line),
+        4 => means_of::<4, T>(sums, box_size, scale, line),
+        _ => means_of::<5, T>(sums, box_size, scale, line),
     }
 }
 
@@ -200,6 +201,7 @@ impl Layout {
         match (self.multiply, channels) {
             (true, 2) => multiply::<2>(line),
             (true, 4) => multiply::<4>(line),
+            (true, 5) => multiply::<5>(line),
             _ => {}
         }
     }

@@ -120,7 +120,8 @@ impl Resizer {
             1 => self.interleave_channels::<1>(sum),
             2 => self.interleave_channels::<2>(sum),
             3 => self.interleave_channels::<3>(sum),
-            _ => self.interleave_channels::<4>(sum),
+            4 => self.interleave_channels::<4>(sum),
+            _ => self.interleave_channels::<5>(sum),
         }
         self.pending += 1;
         if self.pending == rows_per_pass(self.channels) {
@@ -141,7 +142,8 @@ impl Resizer {
             1 => self.resize_rows::<1, { rows_per_pass(1) }>(),
             2 => self.resize_rows::<2, { 2 * rows_per_pass(2) }>(),
             3 => self.resize_rows::<3, { 3 * rows_per_pass(3) }>(),
-            _ => self.resize_rows::<4, { 4 * rows_per_pass(4) }>(),
+            4 => self.resize_rows::<4, { 4 * rows_per_pass(4) }>(),
+            _ => self.resize_rows::<5, { 5 * rows_per_pass(5) }>(),
         }
         self.written += self.pending;
         self.pending = 0;

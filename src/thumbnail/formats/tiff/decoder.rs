@@ -1,68 +1,62 @@
-//! TIFF through the `tiff` crate, band by band, without colour conversion, so that CMYK reaches its ICC profile. A page
-//! with a single strip is buffered.
+//! Decodes the first page row by row. Only tiles are buffered: those that are beside each other.
 
-use std::borrow::Cow;
 use std::io::Cursor;
 
 use image::metadata::Orientation;
-use tiff::decoder::{Decoder, Limits as TiffLimits};
-use tiff::tags::{CompressionMethod, ExtraSamples, SampleFormat, Tag};
-use tiff::{ColorType, TiffError};
 
+use super::super::buffer;
 use super::super::codec::RowDecoder;
-use super::super::jpeg;
-use super::bands::Bands;
-use super::error::decode_error;
-use super::workarounds;
+use super::chunks::Chunks;
+use super::colours::Converter;
+use super::directory::{Directory, tag};
+use super::page::Page;
+use super::rows::{ChunkReader, RowReader};
+use super::samples::{Samples, Unpacker, unpacked};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink};
 
-/// Limit for the value of a tag in memory, where each byte of a profile takes 32.
-const MAX_VALUE_BYTES: usize = 128 << 20;
+/// The largest profile that is used; those of printers have up to 3 MB.
+const MAX_PROFILE_BYTES: u64 = 16 << 20;
+
+/// More than the tables of JPEG can take.
+const MAX_TABLES_BYTES: u64 = 256 << 10;
 
 /// A TIFF whose first directory is read.
 pub(super) struct TiffDecoder<'a> {
     header: Header,
-    decoder: Decoder<Cursor<Cow<'a, [u8]>>>,
-    bands: Bands,
-    limits: Limits,
+    reader: ChunkReader<'a>,
+    unpacker: Unpacker,
+    converter: Converter,
 }
 
 /// Reads the first directory.
 pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'a>, Error> {
-    let mut decoder = Decoder::new(Cursor::new(bytes)).map_err(decode_error)?;
-    let (width, height) = decoder.dimensions().map_err(decode_error)?;
-    let format = pixel_format(&mut decoder)?;
-    let (chunk_width, chunk_height) = decoder.chunk_dimensions();
-    let bands = Bands {
-        page: (width as usize, height as usize),
-        chunk: (chunk_width as usize, chunk_height as usize),
-        planes: decoder.image_buffer_layout().map_err(decode_error)?.planes,
-        bits: format.bits.into(),
-        channels: format.model.channels(),
+    let mut file = Cursor::new(bytes);
+    let directory = Directory::read(&mut file)?;
+    let page = Page::read(&directory, &mut file)?;
+    let chunks = Chunks::read(bytes, &directory, &page)?;
+    let jpeg_tables = directory.bytes(&mut file, tag::JPEG_TABLES, MAX_TABLES_BYTES)?.unwrap_or_default();
+    // A malformed profile is ignored. One beyond the end of the file means that the file is truncated.
+    let icc = match directory.bytes(&mut file, tag::ICC_PROFILE, MAX_PROFILE_BYTES) {
+        Err(Error::Truncated) => return Err(Error::Truncated),
+        other => other.ok().flatten(),
     };
-    if chunk_width == 0 || chunk_height == 0 || ![1, bands.channels].contains(&bands.planes) {
-        return Err(Error::corrupt("empty strips or tiles"));
-    }
-    let rest = limits.max_bytes().checked_sub(bands.bytes()).ok_or(Error::TooMuchMemory)?;
-    let mut bounds = TiffLimits::default();
-    bounds.decoding_buffer_size = MAX_VALUE_BYTES;
-    bounds.intermediate_buffer_size = usize::try_from(rest).unwrap_or(usize::MAX);
-    bounds.ifd_value_size = MAX_VALUE_BYTES;
-    decoder = decoder.with_limits(bounds.clone());
-    check_jpegs(bytes, &mut decoder)?;
+    let orientation = directory.integer_of(tag::ORIENTATION).and_then(|value| u8::try_from(value).ok());
+    let converter = Converter::new(bytes, &directory, &page, icc.is_some())?;
     let header = Header {
-        width: width as usize,
-        height: height as usize,
-        model: format.model,
-        depth: format.depth,
-        icc: icc(&mut decoder)?,
-        orientation: orientation(&mut decoder),
-        premultiplied: premultiplied(&mut decoder),
+        width: page.width,
+        height: page.height,
+        model: converter.model,
+        depth: converter.depth,
+        // The colours of Lab are converted without it.
+        icc: icc.filter(|_| !page.photometric.is_lab()),
+        orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms),
+        premultiplied: page.premultiplied,
     };
-    let decoder = Decoder::new(Cursor::new(workarounds::patched(bytes, &mut decoder)?)).map_err(decode_error)?;
-    Ok(TiffDecoder { header, decoder: decoder.with_limits(bounds), bands, limits: *limits })
+    let unpacker = Unpacker::new(&page);
+    let reader = ChunkReader { page, chunks, jpeg_tables, limits: *limits };
+    Ok(TiffDecoder { header, reader, unpacker, converter })
 }
 
 impl RowDecoder for TiffDecoder<'_> {
@@ -74,96 +68,150 @@ impl RowDecoder for TiffDecoder<'_> {
         vec![self.header.plane()]
     }
 
-    fn decode(&mut self, _: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        let bits = self.bands.bits;
-        let mut expanded = vec![0; if bits < 8 { self.header.width } else { 0 }];
-        self.bands.read(&mut self.decoder, &self.limits, |row| {
-            if bits < 8 {
-                expand(row, bits, &mut expanded);
-                sink.row(0, &expanded);
-            } else {
-                sink.row(0, row);
+    fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
+        if let Some(range) = self.converter.wide_range() {
+            let mut largest = Largest(0.0);
+            self.decode_rows(None, &mut largest)?;
+            if largest.0 > MAX_OF_UNIT_RANGE {
+                self.converter.set_range(range);
             }
-        })
+        }
+        self.decode_rows(needed.first(), sink)
     }
 }
 
-struct PixelFormat {
-    model: Model,
-    depth: Depth,
-    bits: u8,
+/// A strip or tile, of all channels or of one.
+struct PlaneRows<'a> {
+    /// The channels that are used: the index among those that are stored here, and among those that are used.
+    channels: Vec<(usize, usize)>,
+    rows: Box<dyn RowReader + 'a>,
 }
 
-fn pixel_format(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<PixelFormat, Error> {
-    const UNKNOWN: Error = Error::Unsupported("TIFF of this colour type");
-    let (model, bits) = match decoder.colortype().map_err(decode_error)? {
-        ColorType::Gray(bits) => (Model::Grey, bits),
-        ColorType::GrayA(bits) => (Model::GreyAlpha, bits),
-        ColorType::Multiband { bit_depth, num_samples: 2 } => (Model::GreyAlpha, bit_depth),
-        ColorType::RGB(bits) => (Model::Rgb, bits),
-        ColorType::RGBA(bits) => (Model::Rgba, bits),
-        ColorType::YCbCr(bits) => (Model::YCbCr, bits),
-        ColorType::CMYK(bits) => (Model::Cmyk { inverted: false }, bits),
-        _ => return Err(UNKNOWN),
-    };
-    let formats = decoder.find_tag_unsigned_vec::<u16>(Tag::SampleFormat).map_err(decode_error)?.unwrap_or_default();
-    let all = |format: SampleFormat| formats.iter().all(|&found| found == format.to_u16());
-    let depth = match bits {
-        1 | 2 | 4 if model == Model::Grey && all(SampleFormat::Uint) => Depth::U8,
-        8 if all(SampleFormat::Uint) => Depth::U8,
-        16 if all(SampleFormat::Uint) => Depth::U16,
-        32 if !formats.is_empty() && all(SampleFormat::IEEEFP) => Depth::F32,
-        _ => return Err(UNKNOWN),
-    };
-    Ok(PixelFormat { model, depth, bits })
+/// Floats up to this are of the range from 0 to 1; resampling causes some overshoot.
+const MAX_OF_UNIT_RANGE: f32 = 2.0;
+
+/// The largest of the floats of all rows.
+struct Largest(f32);
+
+impl Sink for Largest {
+    fn row(&mut self, _: usize, bytes: &[u8]) {
+        let numbers = bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+        self.0 = numbers.filter(|number| number.is_finite()).fold(self.0, f32::max);
+    }
 }
 
-/// Rejects an embedded JPEG that is larger than its strip or tile: its decoder would allocate for the larger size. A
-/// frame header among the shared tables would bypass this check and is rejected too.
-fn check_jpegs(bytes: &[u8], decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<(), Error> {
-    if decoder.find_tag_unsigned(Tag::Compression).map_err(decode_error)?
-        != Some(CompressionMethod::ModernJPEG.to_u16())
-    {
-        return Ok(());
+impl<'a> TiffDecoder<'a> {
+    fn decode_rows(&mut self, needed: Option<&Area>, sink: &mut dyn Sink) -> Result<(), Error> {
+        let page = &self.reader.page;
+        let raw = buffer::zeroed(page.chunk_row_bytes() as u64, &self.reader.limits)?;
+        let bands = 0..page.chunks_down();
+        if page.tiled { self.decode_tiles(bands, raw, sink) } else { self.decode_strips(bands, raw, needed, sink) }
     }
-    let tables = decoder.get_tag_u8_vec(Tag::JPEGTables).unwrap_or_default();
-    if jpeg::probe::size(&mut Cursor::new(tables)).is_ok() {
-        return Err(Error::corrupt("a frame header among the JPEG tables"));
+
+    fn decode_strips(
+        &mut self,
+        bands: std::ops::Range<usize>,
+        mut raw: Vec<u8>,
+        needed: Option<&Area>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let page = self.reader.page.clone();
+        let direct = self.is_direct();
+        let (mut samples, mut row) = (self.samples(if direct { 0 } else { 1 })?, Vec::new());
+        for band in bands {
+            let mut planes = self.planes(band, 0)?;
+            for y in band * page.chunk.1..page.height.min((band + 1).saturating_mul(page.chunk.1)) {
+                let is_needed = needed.is_none_or(|area| area.rows.contains(&y));
+                for PlaneRows { channels, rows } in &mut planes {
+                    rows.read_row(&mut raw)?;
+                    if is_needed {
+                        self.unpacker.unpredict(&mut raw);
+                        if !direct {
+                            self.place(&raw, channels, &mut samples, 0, page.width);
+                        }
+                    }
+                }
+                match direct {
+                    true => sink.row(0, &raw),
+                    false => {
+                        if is_needed {
+                            self.converter.convert(&samples, 0, page.width, &mut row);
+                        }
+                        sink.row(0, &row);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
-    let (width, height) = decoder.chunk_dimensions();
-    for chunk in workarounds::chunks(bytes, decoder)? {
-        let jpeg = jpeg::probe::size(&mut Cursor::new(&bytes[chunk]))?;
-        if jpeg.width > width || jpeg.height > height {
-            return Err(Error::corrupt("a JPEG larger than its strip or tile"));
+
+    fn decode_tiles(
+        &mut self,
+        bands: std::ops::Range<usize>,
+        mut raw: Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Error> {
+        let page = self.reader.page.clone();
+        let mut samples = self.samples(page.chunk.1.min(page.height))?;
+        let mut row = Vec::new();
+        for band in bands {
+            let rows = page.chunk.1.min(page.height - band * page.chunk.1);
+            for x in 0..page.chunks_across() {
+                let left = x * page.chunk.0;
+                for PlaneRows { channels, rows: mut tile } in self.planes(band, x)? {
+                    for y in 0..rows {
+                        tile.read_row(&mut raw)?;
+                        self.unpacker.unpredict(&mut raw);
+                        let width = page.chunk.0.min(page.width - left);
+                        self.place(&raw, &channels, &mut samples, y * page.width + left, width);
+                    }
+                }
+            }
+            for y in 0..rows {
+                self.converter.convert(&samples, y * page.width, page.width, &mut row);
+                sink.row(0, &row);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an unpacked row of a strip is a row of pixels.
+    fn is_direct(&self) -> bool {
+        let page = &self.reader.page;
+        let bytes = self.header.model.channels() * self.header.depth.bytes();
+        let is_whole = page.used_channels().eq(0..page.channels) && page.bits / 8 * page.channels == bytes;
+        !page.planar && !page.tiled && is_whole && page.bits % 8 == 0 && self.converter.keeps() && !page.is_clamped()
+    }
+
+    /// A buffer for the used channels of so many rows.
+    fn samples(&self, rows: usize) -> Result<Samples, Error> {
+        let page = &self.reader.page;
+        let (depth, _) = unpacked(page);
+        let count = page.width * rows * page.used_channels().count();
+        let bytes = (count * depth.bytes() + page.chunk_row_bytes()) as u64;
+        if bytes > self.reader.limits.max_bytes() {
+            return Err(Error::TooMuchMemory);
+        }
+        Ok(Samples::zeroed(depth, count))
+    }
+
+    /// The strips or tiles at a place of the page.
+    fn planes(&self, band: usize, x: usize) -> Result<Vec<PlaneRows<'a>>, Error> {
+        let page = &self.reader.page;
+        let chunk = |plane: usize| self.reader.rows((plane * page.chunks_down() + band) * page.chunks_across() + x);
+        if page.planar {
+            let planes = page.used_channels().enumerate();
+            return planes.map(|(to, plane)| Ok(PlaneRows { channels: vec![(0, to)], rows: chunk(plane)? })).collect();
+        }
+        let channels = page.used_channels().enumerate().map(|(to, from)| (from, to)).collect();
+        Ok(vec![PlaneRows { channels, rows: chunk(0)? }])
+    }
+
+    /// Writes the used channels of a row to the samples, from a pixel on.
+    fn place(&self, raw: &[u8], channels: &[(usize, usize)], samples: &mut Samples, first: usize, width: usize) {
+        let step = self.reader.page.used_channels().count();
+        for &(from, to) in channels {
+            self.unpacker.place(raw, from, samples, first * step + to, step, width);
         }
     }
-    Ok(())
-}
-
-/// Expands samples of 1, 2 or 4 bits to bytes of the full range.
-fn expand(packed: &[u8], bits: usize, bytes: &mut [u8]) {
-    let max = (1_u8 << bits) - 1;
-    for (x, byte) in bytes.iter_mut().enumerate() {
-        let bit = x * bits;
-        *byte = (packed[bit / 8] >> (8 - bits - bit % 8) & max) * (255 / max);
-    }
-}
-
-/// Ignores a malformed profile. A profile beyond the end of the file means that the file is truncated.
-fn icc(decoder: &mut Decoder<Cursor<&[u8]>>) -> Result<Option<Vec<u8>>, Error> {
-    match decoder.get_tag_u8_vec(Tag::IccProfile) {
-        Err(TiffError::IoError(source)) => Err(Error::decoder_io(source)),
-        other => Ok(other.ok()),
-    }
-}
-
-fn orientation(decoder: &mut Decoder<Cursor<&[u8]>>) -> Orientation {
-    let value = decoder.find_tag_unsigned::<u8>(Tag::Orientation).ok().flatten();
-    value.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
-}
-
-/// Whether colours are multiplied by alpha (TIFF 6.0, section 18).
-fn premultiplied(decoder: &mut Decoder<Cursor<&[u8]>>) -> bool {
-    let extra = decoder.find_tag_unsigned_vec::<u16>(Tag::ExtraSamples).ok().flatten().unwrap_or_default();
-    extra.first() == Some(&ExtraSamples::AssociatedAlpha.to_u16())
 }

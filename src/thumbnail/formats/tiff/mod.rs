@@ -1,17 +1,36 @@
 //! TIFF and BigTIFF: the first page.
+//!
+//! [`page`] has the properties of a page and rejects what is not supported, [`rows`] unpacks strips and tiles,
+//! [`samples`] undoes predictors and packing, and [`colours`] converts to the colour models of the pipeline. CMYK is
+//! not converted, so that it reaches its ICC profile.
 
-mod bands;
+mod ccitt;
+mod chunks;
+mod colours;
 mod decoder;
-mod error;
-mod probe;
+mod directory;
+mod embedded;
+mod lzw;
+mod packbits;
+mod page;
+mod rows;
+mod samples;
+mod subsampled;
 #[cfg(test)]
 mod tests;
-mod workarounds;
+mod variant;
+
+use std::io::SeekFrom;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
+use super::header::header_error;
+use super::jpeg;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::raster::Size;
+use directory::{Directory, tag};
+use page::Page;
+use variant::{Compression, unsupported};
 
 pub(super) struct Tiff;
 
@@ -26,10 +45,40 @@ impl Codec for Tiff {
     }
 
     fn probe(&self, _: &[u8], file: &mut dyn BufReadSeek) -> Result<Size, Error> {
-        probe::size(file)
+        let directory = Directory::read(file)?;
+        let page = Page::read(&directory, file).map_err(header_truncated)?;
+        if page.compression == Compression::Jpeg {
+            check_jpeg(&directory, &page, file)?;
+        }
+        let side = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+        Ok(Size { width: side(page.width), height: side(page.height) })
     }
 
     fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
         Ok(Box::new(decoder::open(bytes, limits)?))
+    }
+}
+
+/// Values beyond the end of the file belong to the header.
+fn header_truncated(error: Error) -> Error {
+    match error {
+        Error::Truncated => Error::BadHeader("truncated"),
+        other => other,
+    }
+}
+
+/// Rejects variants of JPEG that the first strip or tile shows; damage is found when it is decoded.
+fn check_jpeg(directory: &Directory, page: &Page, file: &mut dyn BufReadSeek) -> Result<(), Error> {
+    const SOI_BYTES: u64 = 2;
+    let offsets = if page.tiled && directory.has(tag::TILE_OFFSETS) { tag::TILE_OFFSETS } else { tag::STRIP_OFFSETS };
+    let Ok(Some(start)) = directory.first_integer(file, offsets) else { return Ok(()) };
+    let Some(after) = start.checked_add(SOI_BYTES) else { return Ok(()) };
+    file.seek(SeekFrom::Start(after)).map_err(header_error)?;
+    match jpeg::probe::size(file) {
+        Err(Error::Unsupported(_) | Error::UnsupportedVariant { .. }) => {
+            Err(unsupported("TIFF with lossless, arithmetic-coded or 12-bit JPEG data"))
+        }
+        Err(error @ Error::Read { .. }) => Err(error),
+        _ => Ok(()),
     }
 }

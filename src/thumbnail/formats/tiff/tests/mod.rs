@@ -1,9 +1,13 @@
-//! TIFF: strips, tiles, planes, and the workarounds.
+//! TIFF: strips, tiles, planes, fill order.
 
-use std::io::Cursor;
+mod file;
+mod variants;
+
+use std::io::{Cursor, Read};
 
 use super::super::image_adapter::layout;
 use super::super::test_support::{by_image, fixtures, rows};
+use super::lzw::LzwReader;
 use crate::thumbnail::{Limits, Spec};
 
 #[test]
@@ -107,7 +111,7 @@ fn the_bits_are_reversed_for_a_fill_order_of_lowest_bit_first() {
 #[test]
 fn strips_that_all_span_the_whole_file_are_rejected() {
     let planes = [1, 2, 3].map(|colour| vec![colour; 20 * 37]);
-    let mut file = written(&planes, (20, 37), (20, 1), (1, 2), |chunk, _| chunk.to_vec());
+    let mut file = written(&planes, (20, 37), (20, 1), (32773, 2), |chunk, _| chunk.to_vec());
     let (strips, end) = (3 * 37, file.len() as u32);
     let offsets = 8 + strips * 20;
     for strip in 0..strips {
@@ -147,6 +151,31 @@ fn lzw_tiles_can_extend_beyond_the_page() {
         };
         let (samples, ..) = rows(&written(&planes, size, (16, 16), (5, 1), compressed), 1.0);
         assert!(samples == expected, "{width}");
+    }
+}
+
+#[test]
+fn lzw_of_one_colour_is_decoded_at_every_row_length() {
+    for (width, height) in (1..40).flat_map(|width| [1, 2, 5, 29, 63].map(|height| (width, height))) {
+        let planes = [99, 7, 200].map(|colour| vec![colour; width * height]);
+        let (expected, ..) = rows(&planar_tiff(&planes, (width, height), (width, height)), 1.0);
+        let compressed = |chunk: &[u8], _| lzw_of_one_colour(chunk);
+        let (samples, ..) = rows(&written(&planes, (width, height), (width, height), (5, 1), compressed), 1.0);
+        assert!(samples == expected, "{width}x{height}");
+    }
+}
+
+#[test]
+fn both_variants_of_lzw_are_decoded_with_codes_of_every_width() {
+    let noise = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8 & if at % 3000 < 1000 { 255 } else { 3 };
+    let bytes: Vec<u8> = (0..60_000).map(noise).collect();
+    for old in [false, true] {
+        for row in [1, 7, 5000, 60_000] {
+            let mut reader = LzwReader::new(file::lzw(&bytes, old).into());
+            let mut decoded = vec![0; bytes.len()];
+            decoded.chunks_mut(row).for_each(|row| reader.read_exact(row).unwrap());
+            assert!(decoded == bytes, "old {old}, rows of {row} bytes");
+        }
     }
 }
 

@@ -1,0 +1,205 @@
+//! Black and white in the codes of fax machines: modified Huffman (TIFF 6.0, section 10), ITU-T T.4 and T.6.
+
+mod bit_reader;
+mod codes;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use bit_reader::BitReader;
+use codes::{MAX_CODE_BITS, RUN_TABLES};
+
+use super::rows::RowReader;
+use super::variant::Ccitt;
+use crate::thumbnail::error::Error;
+
+/// Decodes a strip or tile, row by row. In a row, 1 is black.
+pub(super) struct CcittReader<'a> {
+    bits: BitReader<'a>,
+    coding: Ccitt,
+    width: usize,
+    /// The columns where the colour changes, from white on, in the current and in the previous row.
+    changes: Vec<usize>,
+    reference: Vec<usize>,
+    /// Whether an end marker was found: the remaining rows are white.
+    ended: bool,
+}
+
+/// The codes of two-dimensional rows (ITU-T T.4, table 4).
+enum Mode {
+    Pass,
+    Horizontal,
+    Vertical(isize),
+}
+
+impl<'a> CcittReader<'a> {
+    pub(super) fn new(bytes: Cow<'a, [u8]>, coding: Ccitt, width: usize) -> Self {
+        let bits = BitReader::new(bytes);
+        Self { bits, coding, width, changes: Vec::new(), reference: Vec::new(), ended: false }
+    }
+
+    fn decode_row(&mut self) -> Result<(), Error> {
+        std::mem::swap(&mut self.changes, &mut self.reference);
+        self.changes.clear();
+        match self.coding {
+            Ccitt::Rle { word_aligned } => {
+                self.bits.align(if word_aligned { 16 } else { 8 });
+                self.one_dimensional_row()
+            }
+            Ccitt::Group3 { two_dimensional } => {
+                // A second end of line is the beginning of the return to control.
+                let mut one_dimensional = true;
+                let mut ends = 0;
+                while self.bits.skip_end_of_line() {
+                    ends += 1;
+                    one_dimensional = !two_dimensional || self.bits.take(1) == 1;
+                }
+                if ends > 1 && self.bits.is_at_end() || ends >= 5 {
+                    self.ended = true;
+                    return Ok(());
+                }
+                if one_dimensional { self.one_dimensional_row() } else { self.two_dimensional_row() }
+            }
+            Ccitt::Group4 => {
+                if self.bits.skip_end_of_line() {
+                    self.ended = true;
+                    return Ok(());
+                }
+                self.two_dimensional_row()
+            }
+        }
+    }
+
+    fn one_dimensional_row(&mut self) -> Result<(), Error> {
+        let (mut column, mut black) = (0, false);
+        while column < self.width {
+            column += self.run(black)?;
+            self.change_at(column);
+            black = !black;
+        }
+        Ok(())
+    }
+
+    fn two_dimensional_row(&mut self) -> Result<(), Error> {
+        let (mut column, mut black, mut at) = (0, false, 0);
+        while column < self.width {
+            at = self.next_reference(at, column, black);
+            let [this, next] = [at, at + 1].map(|at| self.reference.get(at).copied().unwrap_or(self.width));
+            match self.mode()? {
+                Mode::Pass => column = next,
+                Mode::Horizontal => {
+                    for black in [black, !black] {
+                        column += self.run(black)?;
+                        self.change_at(column);
+                    }
+                }
+                Mode::Vertical(offset) => {
+                    let change = this.checked_add_signed(offset).filter(|&change| change >= column);
+                    column = change.ok_or_else(|| Error::corrupt("a change of colour before the last one"))?;
+                    self.change_at(column);
+                    black = !black;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index of the first change in the reference row that is right of the column and to the other colour. At the
+    /// left edge, it can be the first pixel. `at` is a previous result.
+    fn next_reference(&self, at: usize, column: usize, black: bool) -> usize {
+        // A vertical offset can lead back over up to two changes.
+        let mut at = at.saturating_sub(2);
+        at += usize::from((at % 2 == 1) != black);
+        let is_left = |&change: &usize| change <= column && (column > 0 || !self.changes.is_empty());
+        while self.reference.get(at).is_some_and(is_left) {
+            at += 2;
+        }
+        at
+    }
+
+    /// Two changes at one column are none.
+    fn change_at(&mut self, column: usize) {
+        match self.changes.last() {
+            Some(&last) if last == column => _ = self.changes.pop(),
+            _ => self.changes.push(column),
+        }
+    }
+
+    /// The length of a run: any number of codes for multiples of 64, and one below.
+    fn run(&mut self, black: bool) -> Result<usize, Error> {
+        let table = &RUN_TABLES[usize::from(black)];
+        let mut sum = 0;
+        loop {
+            let code = table[self.bits.peek(MAX_CODE_BITS) as usize];
+            if code.bits == 0 {
+                return Err(self.invalid_code());
+            }
+            self.bits.skip(code.bits.into())?;
+            sum += usize::from(code.run);
+            if code.run < 64 {
+                return Ok(sum);
+            }
+            if sum > self.width {
+                return Err(Error::corrupt("a run beyond the end of its row"));
+            }
+        }
+    }
+
+    fn mode(&mut self) -> Result<Mode, Error> {
+        const LONGEST: u32 = 7;
+        let code = self.bits.peek(LONGEST);
+        let (mode, bits) = match code {
+            0b100_0000..=0b111_1111 => (Mode::Vertical(0), 1),
+            0b011_0000..=0b011_1111 => (Mode::Vertical(1), 3),
+            0b010_0000..=0b010_1111 => (Mode::Vertical(-1), 3),
+            0b001_0000..=0b001_1111 => (Mode::Horizontal, 3),
+            0b000_1000..=0b000_1111 => (Mode::Pass, 4),
+            0b000_0110..=0b000_0111 => (Mode::Vertical(2), 6),
+            0b000_0100..=0b000_0101 => (Mode::Vertical(-2), 6),
+            0b000_0011 => (Mode::Vertical(3), 7),
+            0b000_0010 => (Mode::Vertical(-3), 7),
+            _ => return Err(self.invalid_code()),
+        };
+        self.bits.skip(bits)?;
+        Ok(mode)
+    }
+
+    fn invalid_code(&self) -> Error {
+        if self.bits.is_at_end() { Error::Truncated } else { Error::corrupt("an invalid CCITT code") }
+    }
+
+    /// Sets the bits of black pixels.
+    fn paint(&self, row: &mut [u8]) {
+        row.fill(0);
+        for run in self.changes.chunks(2) {
+            let (start, end) = (run[0].min(self.width), run.get(1).map_or(self.width, |&end| end.min(self.width)));
+            let (first, last) = (start / 8, end / 8);
+            let (head, tail) = (0xff_u8 >> (start % 8), !(0xff_u8 >> (end % 8)));
+            if first == last {
+                if let Some(byte) = row.get_mut(first) {
+                    *byte |= head & tail;
+                }
+                continue;
+            }
+            row[first] |= head;
+            row[first + 1..last].fill(0xff);
+            if let Some(byte) = row.get_mut(last) {
+                *byte |= tail;
+            }
+        }
+    }
+}
+
+impl RowReader for CcittReader<'_> {
+    fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error> {
+        if !self.ended {
+            self.decode_row()?;
+        }
+        if self.ended {
+            self.changes.clear();
+        }
+        self.paint(row);
+        Ok(())
+    }
+}
