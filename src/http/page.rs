@@ -7,26 +7,24 @@ use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, Resource};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::resource::file;
 
 /// A resource that serves the page. It needs no token, since a page contains no data.
-pub(crate) fn page(path: &str, html: &'static str) -> Resource {
-    let (etag, policy) = (etag(html), policy(html));
+pub(crate) fn page(path: &str, html: impl Into<String>) -> Resource {
+    let html = html.into();
+    let (etag, policy, html) = (etag(&html), policy(&html), Bytes::from(html));
     file(path, move |request: HttpRequest| {
-        let response = respond(&request, html, &etag, &policy);
+        let response = respond(&request, &html, &etag, &policy);
         async { response }
     })
 }
 
-/// The page, or 304 if the browser has it (RFC 9110, section 13.1.2).
-fn respond(request: &HttpRequest, html: &'static str, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
-    let unchanged = match request.get_header::<IfNoneMatch>() {
-        Some(IfNoneMatch::Any) => true,
-        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
-        None => false,
-    };
+/// The page, or 304 if the browser has it.
+fn respond(request: &HttpRequest, html: &Bytes, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
+    let unchanged = has_current(request, etag);
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header(header::ETag(etag.clone()))
@@ -34,11 +32,21 @@ fn respond(request: &HttpRequest, html: &'static str, etag: &EntityTag, policy: 
         .insert_header((header::CONTENT_SECURITY_POLICY, policy.clone()))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"));
-    if unchanged { response.finish() } else { response.content_type("text/html; charset=utf-8").body(html) }
+    if unchanged { response.finish() } else { response.content_type("text/html; charset=utf-8").body(html.clone()) }
 }
 
-fn etag(html: &str) -> EntityTag {
-    EntityTag::new_strong(BASE64_STANDARD.encode(Sha256::digest(html)))
+/// Whether the client has the content with this tag (RFC 9110, section 13.1.2).
+pub(crate) fn has_current(request: &HttpRequest, etag: &EntityTag) -> bool {
+    match request.get_header::<IfNoneMatch>() {
+        Some(IfNoneMatch::Any) => true,
+        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
+        None => false,
+    }
+}
+
+/// The tag of a content that is embedded or in memory.
+pub(crate) fn etag(content: impl AsRef<[u8]>) -> EntityTag {
+    EntityTag::new_strong(BASE64_STANDARD.encode(Sha256::digest(content)))
 }
 
 fn policy(html: &str) -> HeaderValue {

@@ -39,11 +39,16 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
             .default_service(web::to(not_found));
         services
             .app_data(web::Data::new(state.auth.clone()))
+            .service(page("/", upload_page(state.limits.max_upload_bytes)))
             .app_data(web::Data::new(state))
-            .service(page("/", include_str!("page.html")))
             .service(file("/thumbnails/{name}", thumbnails::get))
             .service(guarded);
     }
+}
+
+/// The page knows the limit, so that it need not send a file to have it refused.
+fn upload_page(max_upload_bytes: u64) -> String {
+    include_str!("page.html").replace("{max_upload_bytes}", &max_upload_bytes.to_string())
 }
 
 /// Get the status of a user's thumbnail

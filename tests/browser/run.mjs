@@ -7,6 +7,7 @@ import { after, before, describe } from "node:test";
 import { board } from "./board.mjs";
 import { Browser } from "./devtools.mjs";
 import { docs } from "./docs.mjs";
+import { upload } from "./upload.mjs";
 
 const [, , binary, program = "chromium"] = process.argv;
 assert(binary, "usage: node run.mjs PATH_OF_THE_BINARY [PROGRAM_OF_THE_BROWSER]");
@@ -19,5 +20,5 @@ before(async () => {
 after(() => context.browser.stop());
 
 describe("the pages", { concurrency: 4 }, () => {
-  [docs, board].forEach((tests) => tests(context));
+  [docs, upload, board].forEach((tests) => tests(context));
 });
