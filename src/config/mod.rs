@@ -7,9 +7,10 @@
 //! - `layers`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
 //! - `sections`, `images`, `email`: the sections
-//! - `secret`, `smtp`, `database_file`, `variants`: values with a syntax of their own
+//! - `secret`, `smtp`, `database_file`, `browser_client`, `variants`: values with a syntax of their own
 //! - `show`: the effective configuration as text
 
+mod browser_client;
 mod database_file;
 mod email;
 mod error;
@@ -27,6 +28,7 @@ use std::io;
 use std::net::IpAddr;
 use std::path::Path;
 
+pub(crate) use self::browser_client::BrowserClient;
 pub(crate) use self::email::Email;
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::images::Images;

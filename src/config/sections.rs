@@ -9,6 +9,7 @@ use std::time::Duration;
 use config::ValueKind;
 use tracing_subscriber::EnvFilter;
 
+use super::browser_client::BrowserClient;
 use super::database_file;
 use super::error::ConfigError;
 use super::reader::Reader;
@@ -62,6 +63,8 @@ pub(crate) struct Game {
     pub(crate) broadcast_interval: Duration,
     /// Threads that handle requests and sockets.
     pub(crate) workers: NonZeroUsize,
+    /// The source of the Socket.IO client for browsers.
+    pub(crate) socketio_client: BrowserClient,
 }
 
 impl Game {
@@ -71,6 +74,10 @@ impl Game {
             port: from.integer("game.port", 0..=65535)?,
             broadcast_interval: from.milliseconds("game.broadcast_interval_ms", 1..=60_000)?,
             workers: or_one_per_core(from, "game.workers")?,
+            socketio_client: from.value("game.socketio_client", BrowserClient::EXPECTED, |value| match value {
+                ValueKind::String(text) => BrowserClient::parse(text),
+                _ => None,
+            })?,
         })
     }
 

@@ -213,6 +213,11 @@ fn an_invalid_value_error_names_its_origin_and_the_allowed_values() {
             "serve.port (config/production.toml): got \"80\", expected a whole number from 0 to 65535",
         ),
         (
+            sources().flag("game.socketio_client", "https://cdn.example/4"),
+            "game.socketio_client (--set): got \"https://cdn.example/4\", expected a URL that begins with http:// or \
+             https:// and ends with /, a folder, or \"none\"",
+        ),
+        (
             sources().profile("serve.port = [80]"),
             "serve.port (config/production.toml): got an array or a date, expected a whole number from 0 to 65535",
         ),

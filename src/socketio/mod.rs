@@ -1,8 +1,8 @@
 //! Socket.IO v4 on `/socket.io/`: the bridge from actix-web to socketioxide.
 //!
-//! Owns this path, the sessions and their connections. Consumes updates, and sends them to every socket. Packets of
-//! clients are read, limited in size and dropped, because no event is expected from them. Never interprets an event,
-//! and never buffers more for a client than the latest update.
+//! Owns this path, with the client for browsers below it, the sessions and their connections. Consumes updates, and
+//! sends them to every socket. Packets of clients are read, limited in size and dropped, because no event is expected
+//! from them. Never interprets an event, and never buffers more for a client than the latest update.
 //!
 //! Polling requests are passed on as ordinary requests. A websocket leaves actix-web with its 101 response: the raw
 //! connection is passed to engineioxide, so that no frame is copied. Each socket is handled by the thread that accepted
@@ -12,6 +12,7 @@
 //! previous one. So a slow client skips intermediate updates but always receives the latest, and does not delay other
 //! clients.
 
+mod browser_client;
 mod error;
 mod handshake;
 mod polling;
@@ -28,6 +29,7 @@ use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
 use crate::http::{Upgrade, Websockets};
+pub(crate) use browser_client::BrowserClient;
 use handshake::PATHS;
 use session::SessionAcceptor;
 pub use sockets::{Settings, Socket, Sockets};

@@ -1,4 +1,6 @@
 // The pages of both servers in a headless Chromium: `node run.mjs PATH_OF_THE_BINARY PROGRAM_OF_THE_BROWSER`.
+//
+// The official Socket.IO client is that of ../socket.io-client, after `npm ci`.
 
 import assert from "node:assert/strict";
 import path from "node:path";
@@ -7,6 +9,7 @@ import { after, before, describe } from "node:test";
 import { board } from "./board.mjs";
 import { Browser } from "./devtools.mjs";
 import { docs } from "./docs.mjs";
+import { socketioClient } from "./socketio_client.mjs";
 import { upload } from "./upload.mjs";
 
 const [, , binary, program = "chromium"] = process.argv;
@@ -20,5 +23,5 @@ before(async () => {
 after(() => context.browser.stop());
 
 describe("the pages", { concurrency: 4 }, () => {
-  [docs, upload, board].forEach((tests) => tests(context));
+  [docs, upload, board, socketioClient].forEach((tests) => tests(context));
 });

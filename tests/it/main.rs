@@ -8,6 +8,7 @@ mod audit;
 mod auth;
 mod bad_input;
 mod broker_conformance;
+mod browser_client;
 mod bus;
 mod capacity;
 mod cli;

@@ -11,7 +11,7 @@ use super::job_policy;
 use super::metrics::{admin_auth, redis_and_jobs};
 use super::readiness;
 use super::runtime::{Runtime, auth, drain};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::db::Location;
 use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
@@ -21,7 +21,7 @@ use crate::jobs::{Runner, WakeSignal};
 use crate::leaderboard::{self, Broadcast, Scoring};
 use crate::lifecycle::Running;
 use crate::orders::{self, Receiver, WebhookWorker};
-use crate::socketio::Sockets;
+use crate::socketio::{BrowserClient, Sockets};
 
 /// Webhook deliveries at the same time, so that a receiver that hangs delays only some of them.
 const MAX_CONCURRENT_WEBHOOKS: usize = 8;
@@ -52,6 +52,7 @@ pub(crate) fn start(
     let readiness = readiness(runtime, config, &board.scoring);
     let orders = start_orders(runtime, config, workers)?;
     let polled = sockets.clone();
+    let browser_client = browser_client(config)?;
     let metrics = metrics(runtime, &board, &sockets);
     let admin_auth = admin_auth(config);
     let description = OpenApi::new("m3a3 game server", [leaderboard::openapi(), orders::openapi()])?;
@@ -63,12 +64,23 @@ pub(crate) fn start(
             .configure(leaderboard::routes(board.clone()))
             .configure(orders::routes(orders.clone()));
         polled.routes(services);
+        browser_client.routes(services);
     };
     let drain = drain(config).min(MAX_HTTP_DRAIN);
     let settings = server::Settings { workers: config.game.workers, drain, access_log: config.log.requests };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
+}
+
+fn browser_client(config: &Config) -> anyhow::Result<BrowserClient> {
+    match &config.game.socketio_client {
+        config::BrowserClient::None => Ok(BrowserClient::none()),
+        config::BrowserClient::Redirect(url) => Ok(BrowserClient::redirect(url.clone())),
+        config::BrowserClient::Folder(folder) => {
+            BrowserClient::read(folder).context("game.socketio_client: cannot read the Socket.IO client")
+        }
+    }
 }
 
 /// The common checks, and whether Redis accepts scores.
