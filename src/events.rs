@@ -4,6 +4,8 @@
 //! of truth, which is the database row. Messages of other programs are parsed leniently (unknown fields are ignored,
 //! `jobId` may be missing) and validated strictly: an invalid value makes the message [`Malformed`].
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use crate::ids::{CustomerId, ImagePath, Invalid, JobId, OrderId, UserId};
@@ -15,6 +17,15 @@ pub enum Topic {
     Channel(&'static str),
     /// All channels with this prefix, which contains no glob characters.
     Prefix(&'static str),
+}
+
+impl fmt::Display for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Channel(name) => f.write_str(name),
+            Self::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
 }
 
 /// The channels with a fixed name, unlike `finished:{userId}`.

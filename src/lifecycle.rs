@@ -6,6 +6,7 @@
 //! send it to a whole process group; a SIGINT after it counts as the first.
 
 use std::error::Error;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -99,7 +100,7 @@ pub enum LifecycleError {
         message: String,
     },
     /// Some roles did not drain within the grace period.
-    #[error("not finished within the grace period of {grace:?}: {}", names.join(", "))]
+    #[error("not finished within the grace period of {} s: {}", grace.as_secs_f64(), names.join(", "))]
     Unfinished {
         /// The roles.
         names: Vec<&'static str>,
@@ -126,6 +127,16 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: the terminal was closed.
     HangUp,
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
+        })
+    }
 }
 
 /// The source of signals.
@@ -256,9 +267,9 @@ pub async fn supervise(
     tokio::select! {
         signal = signals.next() => {
             interrupts += u32::from(signal == Signal::Interrupt);
-            tracing::info!(?signal, ?grace, "received a signal, draining");
+            tracing::info!(%signal, grace_s = grace.as_secs_f64(), "received a signal, draining");
         }
-        () = shutdown.requested() => tracing::info!(?grace, "shutting down, draining"),
+        () = shutdown.requested() => tracing::info!(grace_s = grace.as_secs_f64(), "shutting down, draining"),
         Some((name, end)) = roles.next() => {
             let requested = shutdown.is_requested();
             outcome = end.and_then(|()| if requested { Ok(()) } else { Err(LifecycleError::Ended(name)) });
@@ -282,7 +293,7 @@ pub async fn supervise(
                 if interrupts >= 2 {
                     return outcome.and(Err(LifecycleError::Aborted { names: roles.abort() }));
                 }
-                tracing::info!(?signal, "still draining");
+                tracing::info!(%signal, "still draining");
             }
             () = sleep_until(deadline) => {
                 return outcome.and(Err(LifecycleError::Unfinished { names: roles.abort(), grace }));

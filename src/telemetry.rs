@@ -9,10 +9,10 @@ use std::panic::{self, PanicHookInfo};
 
 use tracing::Level;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::filter::{LevelFilter, ParseError};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-use crate::config::{Log, LogFormat};
+use crate::config::{Log, LogFilter, LogFormat};
 use crate::lazy_span::WithLazySpan;
 
 /// An error of the setup.
@@ -30,12 +30,15 @@ pub(crate) enum TelemetryError {
 /// it.
 const HTTP_PARSER: &str = "actix_http::h1::dispatcher";
 
+/// Logs several lines at `info` for each server that starts or stops.
+const HTTP_SERVER: &str = "actix_server";
+
 /// Logs events to stderr, and each panic of any thread as one `error` event.
 ///
 /// # Errors
 /// When it is called twice, or with an invalid filter.
 pub(crate) fn init(log: &Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(format!("{HTTP_PARSER}=off,{}", log.level))?;
+    let filter = EnvFilter::try_new(directives(&log.level))?;
     // By default a failed write is reported on stderr, with a macro that panics when stderr is closed.
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match log.format {
@@ -49,6 +52,16 @@ pub(crate) fn init(log: &Log) -> Result<(), TelemetryError> {
     }
     log_panics();
     Ok(())
+}
+
+/// The filter with the exceptions for noisy libraries. A directive of the filter that names one of them comes later,
+/// and overrides its exception.
+fn directives(filter: &LogFilter) -> String {
+    let server = match filter.base() {
+        LevelFilter::INFO => format!("{HTTP_SERVER}=warn,"),
+        _ => String::new(),
+    };
+    format!("{HTTP_PARSER}=off,{server}{filter}")
 }
 
 /// Logs every panic as an `error` event. Where the filter hides it, the previous hook prints the panic.
@@ -77,6 +90,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::config::{Config, Overrides};
 
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -88,6 +102,39 @@ mod tests {
 
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
+        }
+    }
+
+    fn filter(text: &str) -> LogFilter {
+        let mut overrides = Overrides::default();
+        overrides.set("log.level", text, "--log-level");
+        Config::load(&overrides).unwrap().log.level
+    }
+
+    #[test]
+    fn the_http_server_logs_its_warnings_only_unless_the_filter_names_it_or_asks_for_more() {
+        let lines = |text: &str| {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let filter = EnvFilter::new(directives(&filter(text)));
+            let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone());
+            tracing::subscriber::with_default(subscriber.finish(), || {
+                tracing::info!(target: "actix_server::builder", "starting 2 workers");
+                tracing::warn!(target: "actix_server::accept", "cannot accept");
+                tracing::error!(target: "actix_http::h1::dispatcher", "malformed request");
+            });
+            String::from_utf8(lines.0.lock().unwrap().clone()).unwrap().lines().count()
+        };
+        for (text, count) in [
+            ("info", 1),
+            ("error", 0),
+            ("off", 0),
+            ("debug", 2),
+            ("info,actix_server=info", 2),
+            ("info,actix_http=warn", 1),
+            ("info,actix_http::h1::dispatcher=error", 2),
+        ] {
+            assert_eq!(lines(text), count, "{text}");
         }
     }
 

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::error::BusError;
+use super::reason::reason;
 
 /// The event buffer for a client whose connects and errors are read, but not its messages.
 pub(super) const FEW_EVENTS: usize = 64;
@@ -61,7 +62,7 @@ pub(super) fn config(url: &str) -> Result<Config, BusError> {
     if scheme != "unix" && !SCHEMES.iter().any(|known| scheme.starts_with(known)) {
         return Err(BusError::Url("its scheme is none of redis, rediss and redis+unix".to_owned()));
     }
-    let mut config = Config::from_url(url).map_err(|error| BusError::Url(error.details().to_owned()))?;
+    let mut config = Config::from_url(url).map_err(|error| BusError::Url(reason(&error).into_owned()))?;
     let is_unsupported =
         |text: &String| text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '\''));
     // The library sends the credentials in an inline command, which would split them.
@@ -116,7 +117,7 @@ fn build(config: &Config, reconnect: Option<ReconnectPolicy>, events: usize) -> 
         performance.default_command_timeout = Duration::from_secs(2);
         performance.broadcast_channel_capacity = events;
     });
-    builder.build().map_err(|error| BusError::Url(error.details().to_owned()))
+    builder.build().map_err(|error| BusError::Url(reason(&error).into_owned()))
 }
 
 /// Connects once, and returns the error if that fails.
@@ -129,14 +130,14 @@ pub(super) async fn connection_error(config: &Config) -> Option<String> {
     });
     let client = match builder.build() {
         Ok(client) => client,
-        Err(error) => return Some(error.details().to_owned()),
+        Err(error) => return Some(reason(&error).into_owned()),
     };
     let connected = timeout(PROBE_TIMEOUT * 2, client.init()).await;
     // The client may hang.
     let _ = timeout(CLOSE_TIMEOUT, client.quit()).await;
     match connected {
         Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(error.details().to_owned()),
+        Ok(Err(error)) => Some(reason(&error).into_owned()),
         Err(_) => Some("it does not answer".to_owned()),
     }
 }
@@ -230,25 +231,25 @@ impl ConnectionLog {
             return;
         }
         self.last = Some((error.kind().clone(), now));
-        let (purpose, address, reason) = (self.purpose, &self.address, error.details());
+        let (purpose, address, reason) = (self.purpose, &self.address, reason(error));
         if *error.kind() == ErrorKind::Auth {
             tracing::error!(
-                redis.connection = purpose, redis.address = %address, error = reason,
+                redis.connection = purpose, redis.address = %address, error = &*reason,
                 "Redis rejects the user or the password, retrying"
             );
         } else {
             tracing::warn!(
-                redis.connection = purpose, redis.address = %address, error = reason,
+                redis.connection = purpose, redis.address = %address, error = &*reason,
                 "Redis is unreachable, retrying"
             );
         }
     }
 
     fn gave_up(&self, error: Option<Error>) {
-        let reason = error.as_ref().map_or("", Error::details);
+        let reason = error.as_ref().map(reason).unwrap_or_default();
         let (purpose, address) = (self.purpose, &self.address);
         tracing::warn!(
-            redis.connection = purpose, redis.address = %address, error = reason,
+            redis.connection = purpose, redis.address = %address, error = &*reason,
             "the Redis client has stopped and is restarted"
         );
     }

@@ -5,6 +5,8 @@ use std::io;
 
 use fred::error::ErrorKind;
 
+use super::reason::reason;
+
 /// A failed operation of the bus.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
@@ -39,19 +41,19 @@ impl BusError {
 
     /// An error of the client library.
     pub(super) fn client(error: fred::error::Error) -> Self {
-        Self::Command(error.into())
+        Self::Command(reason(&error).into())
     }
 
     /// The error of a command.
     pub(super) fn command(error: fred::error::Error) -> Self {
         match error.kind() {
             // Temporary: Redis is loading its data.
-            ErrorKind::Unknown if error.details().starts_with("LOADING") => Self::Command(error.into()),
+            ErrorKind::Unknown if error.details().starts_with("LOADING") => Self::Command(reason(&error).into()),
             // The library has kinds of its own for only a few error replies.
             ErrorKind::InvalidArgument | ErrorKind::InvalidCommand | ErrorKind::Unknown => {
                 Self::Refused(error.details().to_owned())
             }
-            _ => Self::Command(error.into()),
+            _ => Self::client(error),
         }
     }
 

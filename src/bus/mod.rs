@@ -13,6 +13,7 @@ mod error;
 mod guarded_set;
 mod inbox;
 mod publisher;
+mod reason;
 mod relay;
 mod sorted_set;
 mod subscription;

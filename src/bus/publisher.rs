@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionState;
+use super::reason::reason;
 use super::throttle::Throttle;
 
 /// The most queued messages.
@@ -82,6 +83,10 @@ impl Default for DropCounter {
 
 impl DropCounter {
     fn count(&self, messages: usize, reason: &str) {
+        // An empty batch: the queue is closed.
+        if messages == 0 {
+            return;
+        }
         let messages = u64::try_from(messages).unwrap_or(u64::MAX);
         let total = self.total.fetch_add(messages, Ordering::Relaxed).saturating_add(messages);
         if self.throttle.admits(Instant::now()) {
@@ -142,7 +147,7 @@ impl SendTask {
         let sent = self.pipeline(batch).await;
         self.stalled = sent.is_err();
         if let Err(error) = sent {
-            self.drops.count(count, error.details());
+            self.drops.count(count, &reason(&error));
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::ConnectionState;
+use super::reason::reason;
 use super::throttle::Throttle;
 use crate::events::{Event, Topic};
 
@@ -58,7 +59,7 @@ impl<E: Event> Subscription<E> {
                 Ok(Delivery::Message(message)) => message,
                 Ok(Delivery::Resync) => return Some(Signal::Resync),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(topic = ?E::TOPIC, missed, "subscriber is too slow, messages were lost");
+                    tracing::warn!(topic = %E::TOPIC, missed, "subscriber is too slow, messages were lost");
                     return Some(Signal::Resync);
                 }
                 Err(RecvError::Closed) => return None,
@@ -209,7 +210,7 @@ impl Fanout {
             return true;
         }
         if let Err(error) = subscribe(client, &inactive).await {
-            tracing::debug!(error = error.details(), "Redis did not confirm the subscriptions");
+            tracing::debug!(error = &*reason(&error), "Redis did not confirm the subscriptions");
             return false;
         }
         self.each_route(|topic, route| {

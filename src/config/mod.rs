@@ -7,7 +7,7 @@
 //! - `layers`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
 //! - `sections`, `images`, `email`: the sections
-//! - `secret`, `smtp`, `database_file`, `browser_client`, `variants`: values with a syntax of their own
+//! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
 //! - `show`: the effective configuration as text
 
 mod browser_client;
@@ -17,6 +17,7 @@ mod error;
 mod images;
 mod layers;
 mod legacy_env;
+mod log_filter;
 mod reader;
 mod secret;
 mod sections;
@@ -34,6 +35,7 @@ pub(crate) use self::error::ConfigError;
 pub(crate) use self::images::Images;
 pub(crate) use self::layers::Overrides;
 use self::layers::Variables;
+pub(crate) use self::log_filter::LogFilter;
 pub(crate) use self::reader::Entry;
 use self::reader::Reader;
 pub(crate) use self::sections::{

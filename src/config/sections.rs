@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use config::ValueKind;
-use tracing_subscriber::EnvFilter;
 
 use super::browser_client::BrowserClient;
 use super::database_file;
 use super::error::ConfigError;
+use super::log_filter::LogFilter;
 use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
 
@@ -219,8 +219,8 @@ impl Auth {
 /// `[log]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    /// A valid filter in the syntax of [`EnvFilter`].
-    pub(crate) level: String,
+    /// The events that are logged.
+    pub(crate) level: LogFilter,
     /// The format of a line.
     pub(crate) format: LogFormat,
     /// Whether one line per request is logged.
@@ -238,15 +238,13 @@ pub(crate) enum LogFormat {
 
 impl Log {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        const LEVEL: &str = "error, warn, info, debug, trace or off, also per module such as \"info,m3a3::jobs=debug\"";
-        let filter = |text: &str| EnvFilter::try_new(text).is_ok().then(|| text.to_owned());
         let format = |text: &str| match text {
             "text" => Some(LogFormat::Text),
             "json" => Some(LogFormat::Json),
             _ => None,
         };
         Ok(Self {
-            level: required(from, "log.level", LEVEL, filter)?,
+            level: from.parts("log.level", LogFilter::EXPECTED, LogFilter::parse)?,
             format: required(from, "log.format", "\"text\" or \"json\"", format)?,
             requests: from.bool("log.requests")?,
         })

@@ -76,7 +76,7 @@ impl Turns {
             Err(TryLockError::WouldBlock) => {
                 if !no_wait {
                     tracing::warn!(
-                        waited = ?self.timeout,
+                        waited_s = self.timeout.as_secs_f64(),
                         "another process keeps its turn to write; it may be stopped"
                     );
                     self.no_wait_until = Some(Instant::now() + TIMEOUT_PAUSE);

@@ -213,7 +213,7 @@ impl ImageRecorder {
             Recorded::AlreadyRecorded(image) => *image,
         };
         if let Recorded::New(Receipt { job_id, user_id, path, .. }) = recorded {
-            tracing::info!(job.id = %job_id, user.id = %user_id, "recorded another program's image");
+            tracing::info!(job.id = %job_id, user.id = user_id.get(), "recorded another program's image");
             // Workers received the message before the image had its row.
             self.state.bus.publish(&ImageUploaded { user_id, image_path: path, job_id: Some(job_id) });
         }

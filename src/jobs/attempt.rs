@@ -44,7 +44,7 @@ impl<H: Handler> Attempt<H> {
         let started = self.clock.monotonic();
         let running = AssertUnwindSafe(self.run_handler(&job)).catch_unwind();
         let result = timeout(self.policy.time_limit, running).await;
-        let duration_ms = self.clock.monotonic().saturating_sub(started).as_millis();
+        let duration_ms = self.clock.monotonic().saturating_sub(started).as_micros() as f64 / 1e3;
         let settled = match result {
             Ok(Ok(Ok(effect))) => self.complete(job, effect).await?,
             Ok(Ok(Err(failure))) => self.fail(job, failure).await?,
@@ -122,9 +122,9 @@ impl<H: Handler> Attempt<H> {
     /// Settles a job whose attempt exceeded the time limit. A blocking thread of the attempt runs on; its result is
     /// dropped.
     async fn time_out(&self, job: Job) -> Result<Settled<H::Event>, DbError> {
-        let limit = self.policy.time_limit;
-        tracing::error!(?limit, "attempt exceeded its time limit; it counts as a crash");
-        let error = format!("it took longer than {limit:?}");
+        let limit_s = self.policy.time_limit.as_secs_f64();
+        tracing::error!(limit_s, "attempt exceeded its time limit; it counts as a crash");
+        let error = format!("it took longer than {limit_s} s");
         self.persist(|| {
             let (job, error, clock) = (job.clone(), error.clone(), self.clock.clone());
             move |connection| settle::crash::<H>(connection, &job, &error, clock.wall())

@@ -69,7 +69,7 @@ impl ClockGuard {
         if u128::from(step_ms.unsigned_abs()) > tolerance.as_millis() {
             tracing::warn!(
                 step_ms,
-                suspension = ?self.suspension,
+                suspension_s = self.suspension.as_secs_f64(),
                 "the clock was set; no lease or job expires until the suspension is over"
             );
             self.suspend();

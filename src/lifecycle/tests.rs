@@ -63,7 +63,7 @@ async fn roles_that_do_not_drain_within_the_grace_period_are_named_and_aborted()
     let handle = stuck.task.abort_handle();
     let supervision = Supervision::start(vec![drains("api server", &shutdown), stuck], &shutdown, LONG);
     supervision.send(Signal::Terminate).await;
-    assert_eq!(supervision.error().await, "not finished within the grace period of 3600s: thumbnail worker");
+    assert_eq!(supervision.error().await, "not finished within the grace period of 3600 s: thumbnail worker");
     while !handle.is_finished() {
         tokio::task::yield_now().await;
     }

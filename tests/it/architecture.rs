@@ -105,6 +105,58 @@ fn only_the_bus_talks_to_redis_and_only_files_opens_files_of_clients() {
     }
 }
 
+#[test]
+fn no_event_has_a_field_in_debug_format() {
+    for file in sources() {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for event in events(&text) {
+            assert_eq!(debug_fields(event), [""; 0], "{}: {event}", file.display());
+        }
+    }
+}
+
+#[test]
+fn fields_in_debug_format_are_found_in_each_form() {
+    let text = "tracing::info!(?signal, took = ?self.took(), %id, n, \"why?\"); error_span!(\"job\", kind = ?kind)";
+    let found: Vec<_> = events(text).into_iter().map(debug_fields).collect();
+    assert_eq!(found, [vec!["?signal", "= ?self"], vec!["= ?kind"]]);
+}
+
+/// The arguments of each macro of tracing.
+fn events(text: &str) -> Vec<&str> {
+    let macros = ["trace", "debug", "info", "warn", "error"].iter().flat_map(|level| {
+        let starts = [format!("tracing::{level}!("), format!("{level}_span!(")];
+        starts
+            .into_iter()
+            .flat_map(|start| text.match_indices(&start).map(|(at, _)| at + start.len()).collect::<Vec<_>>())
+    });
+    let mut macros: Vec<_> = macros.collect();
+    macros.sort_unstable();
+    macros.into_iter().map(|at| arguments(&text[at..])).collect()
+}
+
+/// The text up to the parenthesis that closes it.
+fn arguments(text: &str) -> &str {
+    let mut depth = 1;
+    let end = text.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    &text[..end.expect("a closing parenthesis")]
+}
+
+/// The fields that `?` formats with `Debug`, outside of texts.
+fn debug_fields(event: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let code = event.split('"').step_by(2);
+    for part in code.flat_map(|code| code.split(',')).map(str::trim) {
+        let at = if part.starts_with('?') { Some(0) } else { part.find("= ?") };
+        let end = |rest: &str| rest.find(|c: char| !(c.is_alphanumeric() || "_?= ".contains(c))).unwrap_or(rest.len());
+        fields.extend(at.map(|at| &part[at..at + end(&part[at..])]));
+    }
+    fields
+}
+
 /// Every source file except the crate's root.
 pub fn sources() -> Vec<PathBuf> {
     let mut folders = vec![PathBuf::from(SRC)];

@@ -30,6 +30,7 @@ mod kills;
 mod leaderboard_feed;
 mod leaderboard_outage;
 mod leaderboard_sockets;
+mod logs;
 mod long_polling;
 mod messages;
 mod metrics;

@@ -179,7 +179,7 @@ fn raise_open_files() {
     if current != maximum
         && let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
-        tracing::warn!(error = %error, ?current, "cannot raise the limit of open files");
+        tracing::warn!(error = %error, current, "cannot raise the limit of open files");
     }
 }
 
