@@ -1,5 +1,6 @@
 #![doc = include_str!("../docs/architecture.md")]
 
+mod address_file;
 pub mod admin;
 pub mod audit;
 mod backoff;

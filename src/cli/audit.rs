@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::composition::data_access::{with_database, with_redis};
+use super::help;
 use super::output;
 use super::output::table::table;
 use super::subcommand::{Launcher, Subcommand};
@@ -19,14 +20,14 @@ Examples:
   m3a3 audit
   m3a3 audit --format json
 
-Compares images with their files and thumbnails, files with their rows, jobs with their images and
-orders, and the scores in the database with the board in Redis. Changes nothing and reads in small
-batches, so it can run at any time, also beside running servers and workers.
+Compares images with their files and thumbnails, files with their rows, jobs with their images and orders, and the \
+scores in the database with the board in Redis. Changes nothing and reads in small batches, so it can run at any \
+time, also beside running servers and workers.
 Exit codes: 0 nothing is missing, 1 something is missing, 2 usage or configuration error.";
 
 /// List missing rows, files and scores
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Audit {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -7,14 +7,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::output;
+use super::composition::server_address;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
+use super::{help, output};
+use crate::address_file::Server;
 use crate::client::{self, Address, EventQueue};
 use crate::lifecycle::Signals;
 use crate::telemetry::{self, panic_message};
@@ -28,18 +30,17 @@ Examples:
   m3a3 client --url https://game.example.org
   m3a3 client | jq -r '.leaderboard[0].username // empty'
 
-Without a terminal it prints one JSON object per line. \"event\" is \"connected\", \"current_leaderboard\"
-(at the start of each connection), \"update_leaderboard\" (on every change) or \"disconnected\";
-\"leaderboard\" holds the players. Fails if the server is unreachable at the start; reconnects without
-a limit later.";
+Without a terminal it prints one JSON object per line. \"event\" is \"connected\", \"current_leaderboard\" (at the \
+start of each connection), \"update_leaderboard\" (on every change) or \"disconnected\"; \"leaderboard\" holds the \
+players. Fails if the server is unreachable at the start; reconnects without a limit later.";
 
 /// Watch the leaderboard live
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Client {
-    /// URL of the game server
-    #[arg(long, value_name = "URL", default_value = "http://localhost:3011")]
-    url: Address,
+    /// URL of the game server [default: the one that runs on the same data, else http://localhost and game.port]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    url: Option<Address>,
     /// Output format [default: table on a terminal, otherwise json]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -57,6 +58,10 @@ impl Subcommand for Client {
     fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
         let config = launcher.load_config()?;
         let is_terminal = io::stdout().is_terminal();
+        let url = match self.url {
+            Some(url) => url,
+            None => server_address::current(&config, Server::Game)?.parse().map_err(anyhow::Error::msg)?,
+        };
         match (self.format, is_terminal) {
             (Some(Format::Table), false) => {
                 output::print_error("--format table requires a terminal, and stdout is not one; use --format json");
@@ -64,12 +69,12 @@ impl Subcommand for Client {
             }
             (Some(Format::Table) | None, true) => {
                 // No logging: log lines would overwrite the table.
-                let address = self.url.clone();
-                block_on(watch(self.url, move |feed, stop| client::show_table(address, feed, stop)))
+                let address = url.clone();
+                block_on(watch(url, move |feed, stop| client::show_table(address, feed, stop)))
             }
             (Some(Format::Json), _) | (None, false) => {
                 telemetry::init(&config.log)?;
-                block_on(watch(self.url, |feed, _| client::print_json_lines(feed, io::stdout())))
+                block_on(watch(url, |feed, _| client::print_json_lines(feed, io::stdout())))
             }
         }
     }

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use super::output;
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
 
 /// Show the configuration
 #[derive(clap::Subcommand)]
@@ -21,7 +21,7 @@ Examples:
 
 /// Print every setting and its origin, with secrets hidden
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Show {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Toml)]

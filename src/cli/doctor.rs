@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::composition::redis_address;
-use super::output;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
+use super::{help, output};
 use crate::config::{Config, ConfigError};
 use crate::doctor::{self, Finding, Severity};
 use crate::email;
@@ -17,13 +17,12 @@ Examples:
   m3a3 doctor
   m3a3 doctor --database-url data/m3a3.db --redis-url redis://127.0.0.1:6379
 
-Prints one line per check: ok, note or WRONG, the result, and how to fix it. Changes nothing, so it
-can run at any time, also beside running servers and workers. Exit codes: 0 no check is WRONG, 1 at
-least one is.";
+Prints one line per check: ok, note or WRONG, the result, and how to fix it. Changes nothing, so it can run at any \
+time, also beside running servers and workers. Exit codes: 0 no check is WRONG, 1 at least one is.";
 
 /// Check configuration, database, Redis, disk and queues
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Doctor {}
 
 impl Subcommand for Doctor {

@@ -3,17 +3,18 @@
 use std::process::ExitCode;
 
 use anyhow::bail;
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
+use super::arguments::{job_kind, job_state};
 use super::composition::data_access::{with_database, with_redis};
 use super::composition::job_registry::job_kinds;
+use super::help;
 use super::output;
 use super::output::table::table;
 use super::subcommand::{Launcher, Subcommand};
 use crate::config::Config;
 use crate::db::{Database, DbError, UnixMillis, now, timestamp};
 use crate::ids::{JobId, UserId};
-use crate::job_payloads::kind_by_name;
 use crate::jobs::operator::{self, Age, Filter, Intervention, JobDetails, JobSummary};
 use crate::jobs::{JobState, Kind};
 
@@ -25,12 +26,11 @@ Examples:
   m3a3 jobs retry --state dead --kind webhook
   m3a3 jobs purge --older-than 7d
 
-They work on the database; no server or worker needs to run. The API server has the same under
-/admin/jobs.";
+They work on the database; no server or worker needs to run. The API server has the same under /admin/jobs.";
 
 /// Inspect and manage jobs
 #[derive(clap::Subcommand)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) enum Jobs {
     List(List),
     Show(Show),
@@ -42,19 +42,20 @@ pub(super) enum Jobs {
 /// List jobs, newest first
 #[derive(Args)]
 pub(super) struct List {
-    /// Only jobs in this state: queued, running, done, dead or cancelled
-    #[arg(long, value_parser = state)]
+    /// Only jobs in this state
+    #[arg(long, value_parser = job_state(&JobState::ALL))]
     state: Option<JobState>,
-    /// Only jobs of this kind: thumbnail, webhook, warehouse or email
-    #[arg(long, value_parser = kind)]
+    /// Only jobs of this kind
+    #[arg(long, value_parser = job_kind())]
     kind: Option<Kind>,
     /// Only jobs of this user
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other)]
     user: Option<UserId>,
     /// Only jobs created since a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, value_parser = since)]
     since: Option<UnixMillis>,
     /// Maximum number of jobs
+    #[arg(value_hint = ValueHint::Other)]
     #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(1..))]
     limit: i64,
     /// Output format
@@ -66,6 +67,7 @@ pub(super) struct List {
 #[derive(Args)]
 pub(super) struct Show {
     /// Job id
+    #[arg(value_hint = ValueHint::Other)]
     id: JobId,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -76,13 +78,14 @@ pub(super) struct Show {
 #[derive(Args)]
 pub(super) struct Retry {
     /// Job ids
+    #[arg(value_hint = ValueHint::Other)]
     #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
     ids: Vec<JobId>,
-    /// All jobs in this state: dead or cancelled
-    #[arg(long, value_parser = ended)]
+    /// All jobs in this state
+    #[arg(long, value_parser = job_state(&RETRIABLE))]
     state: Option<JobState>,
-    /// With --state, only thumbnail, webhook, warehouse or email jobs
-    #[arg(long, value_parser = kind, requires = "state")]
+    /// With --state, only jobs of this kind
+    #[arg(long, value_parser = job_kind(), requires = "state")]
     kind: Option<Kind>,
 }
 
@@ -90,7 +93,7 @@ pub(super) struct Retry {
 #[derive(Args)]
 pub(super) struct Cancel {
     /// Job ids
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", value_hint = ValueHint::Other, required = true)]
     ids: Vec<JobId>,
 }
 
@@ -98,7 +101,7 @@ pub(super) struct Cancel {
 #[derive(Args)]
 pub(super) struct Purge {
     /// Minimum age, such as 90s, 2h or 7d
-    #[arg(long, value_name = "AGE")]
+    #[arg(long, value_name = "AGE", value_hint = ValueHint::Other)]
     older_than: Age,
 }
 
@@ -110,18 +113,8 @@ enum Format {
     Json,
 }
 
-fn state(text: &str) -> Result<JobState, &'static str> {
-    JobState::by_name(text).ok_or("expected queued, running, done, dead or cancelled")
-}
-
-fn ended(text: &str) -> Result<JobState, &'static str> {
-    let ended = JobState::by_name(text).filter(|state| matches!(state, JobState::Dead | JobState::Cancelled));
-    ended.ok_or("expected dead or cancelled")
-}
-
-fn kind(text: &str) -> Result<Kind, &'static str> {
-    kind_by_name(text).ok_or("expected thumbnail, webhook, warehouse or email")
-}
+/// The states that can be retried.
+const RETRIABLE: [JobState; 2] = [JobState::Dead, JobState::Cancelled];
 
 fn since(text: &str) -> Result<UnixMillis, &'static str> {
     operator::since(text, now()).ok_or("expected a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d")

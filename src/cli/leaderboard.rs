@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueHint};
 use tokio::time::timeout;
 
 use super::composition::data_access::{with_database, with_redis};
@@ -39,7 +39,7 @@ pub(super) struct Refill {
 #[derive(Args)]
 pub(super) struct Remove {
     /// Player name
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", value_hint = ValueHint::Other)]
     name: String,
 }
 

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::output;
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
 use crate::db::{Location, migrate};
 
 const EXAMPLES: &str = "\
@@ -13,12 +13,12 @@ Examples:
   m3a3 migrate
   m3a3 migrate --database-url file:./dev.db
 
-Every server and worker does this at its start. An existing users table of the replaced Node service
-is kept with all its rows.";
+Every server and worker does this at its start. An existing users table of the replaced Node service is kept with \
+all its rows.";
 
 /// Update the database schema
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Migrate {}
 
 impl Subcommand for Migrate {

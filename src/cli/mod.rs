@@ -7,8 +7,10 @@
 //! - `subcommand`, `system`: the trait of all subcommands, the runtime
 //! - `composition`: the servers, workers and resources that subcommands are built from
 //! - `remote`: requests to an API server
+//! - `arguments`, `help`: values that shells complete, examples below the help
 //! - `output`: results, errors and tables
 
+mod arguments;
 mod audit;
 #[cfg(feature = "client")]
 mod client;
@@ -17,6 +19,7 @@ mod composition;
 mod config;
 mod doctor;
 mod game_server;
+mod help;
 mod jobs;
 mod leaderboard;
 mod migrate;
@@ -33,8 +36,9 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueHint};
 
+use self::arguments::{LOG_FORMATS, LOG_LEVELS};
 use self::subcommand::Subcommand;
 use crate::config::{ConfigError, Overrides};
 
@@ -56,19 +60,19 @@ Examples:
   m3a3 config show                          print every setting and its origin
   m3a3 completions bash > m3a3.bash         generate shell completions
 
-Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
-serve.port) and flags; later ones override earlier ones.
+Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets serve.port) and \
+flags; later ones override earlier ones.
 Exit codes: 0 success, 1 failure, 2 usage or configuration error.";
 
 /// The examples, without those of a subcommand that this build does not include.
 fn examples() -> String {
     let lines = EXAMPLES.lines().filter(|line| cfg!(feature = "client") || !line.contains("m3a3 client"));
-    lines.collect::<Vec<_>>().join("\n")
+    help::laid_out(&lines.collect::<Vec<_>>().join("\n"))
 }
 
 /// Image uploads, thumbnails, leaderboards and orders, with durable background jobs
 #[derive(Parser)]
-#[command(name = "m3a3", version, after_help = examples(), max_term_width = 100)]
+#[command(name = "m3a3", version, after_help = examples(), max_term_width = help::MAX_WIDTH)]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -105,19 +109,19 @@ enum Command {
 #[command(next_help_heading = "Configuration")]
 struct Settings {
     /// SQLite file [database.url]
-    #[arg(long, global = true, value_name = "PATH")]
+    #[arg(long, global = true, value_name = "PATH", value_hint = ValueHint::FilePath)]
     database_url: Option<String>,
     /// URL of Redis [redis.url]
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL", value_hint = ValueHint::Url)]
     redis_url: Option<String>,
-    /// Log level: error, warn, info, debug, trace or off, also per module [log.level]
-    #[arg(long, global = true, value_name = "FILTER")]
+    /// Log level, also per module, such as info,m3a3::jobs=debug [log.level]
+    #[arg(long, global = true, value_name = "FILTER", value_parser = LOG_LEVELS)]
     log_level: Option<String>,
-    /// Log format: text or json [log.format]
-    #[arg(long, global = true, value_name = "FORMAT")]
+    /// Log format [log.format]
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = LOG_FORMATS)]
     log_format: Option<String>,
     /// Set any key, such as serve.port=8080; can be repeated
-    #[arg(long, global = true, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    #[arg(long, global = true, value_name = "KEY=VALUE", value_hint = ValueHint::Other, value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
 

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
-use super::composition::api_server;
 use super::composition::runtime::Runtime;
-use super::output;
+use super::composition::{api_server, server_address};
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
+use crate::address_file::Server;
 use crate::config::{Config, Overrides};
 use crate::jobs::WakeSignal;
 
@@ -17,12 +18,12 @@ Examples:
   m3a3 serve --port 8080
   M3A3_AUTH__TOKEN=secret m3a3 serve --host 0.0.0.0
 
-Prints `listening on URL` once it accepts connections. `m3a3 worker thumbnail` creates the
-thumbnails; it needs the same database and image root. Redis carries the notifications between them.";
+Prints `listening on URL` once it accepts connections. `m3a3 worker thumbnail` creates the thumbnails; it needs the \
+same database and image root. Redis carries the notifications between them.";
 
 /// Run the API server: uploads, statuses, thumbnails
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Serve {
     #[command(flatten)]
     address: Address,
@@ -32,10 +33,10 @@ pub(super) struct Serve {
 #[derive(Args)]
 pub(super) struct Address {
     /// Address to listen on [serve.host]
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::Hostname)]
     host: Option<String>,
     /// Port to listen on, 0 for any free port [serve.port]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_hint = ValueHint::Other)]
     port: Option<String>,
 }
 
@@ -67,6 +68,7 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     api_server::start_image_intake(&mut runtime, config, images.clone(), WakeSignal::new())?;
     let address = api_server::start(&mut runtime, config, images, listener)?;
     runtime.try_redis().await;
+    let _address = server_address::publish(config, Server::Api, address);
     output::print(&format!("listening on http://{address}\n"))?;
     runtime.run().await?;
     Ok(ExitCode::SUCCESS)

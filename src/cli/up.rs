@@ -1,16 +1,18 @@
 //! `m3a3 up`: all servers and workers in one process, without external services.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::composition::embedded_redis::EmbeddedRedis;
 use super::composition::runtime::Runtime;
 use super::composition::workers::{self, Kind};
-use super::composition::{api_server, game_server};
-use super::output;
+use super::composition::{api_server, game_server, server_address};
 use super::serve::Address;
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
+use crate::address_file::Server;
 use crate::config::{Config, Overrides};
 use crate::events::Finished;
 
@@ -20,17 +22,17 @@ Examples:
   m3a3 up --port 8080
   m3a3 up --redis-url redis://127.0.0.1:6379
 
-Without a configured Redis it runs an embedded broker, for this process and for other m3a3 commands
-on the same data. The broker keeps nothing when it stops; no data depends on it.";
+Without a configured Redis it runs an embedded broker, for this process and for other m3a3 commands on the same \
+data. The broker keeps nothing when it stops; no data depends on it.";
 
 /// Run everything in one process: API server, game server, all workers, Redis if none is configured
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Up {
     #[command(flatten)]
     address: Address,
     /// Port of the game server, 0 for any free port [game.port]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_hint = ValueHint::Other)]
     game_port: Option<String>,
 }
 
@@ -49,7 +51,7 @@ impl Subcommand for Up {
 
 async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = api_server::listen(config)?;
-    let game_listener = game_server::listen(config)?;
+    let game_listener = game_server::listen(config, "--game-port chooses another port")?;
     let embedded = EmbeddedRedis::start_if_needed(config).await?;
     let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     let images = runtime.images(config)?;
@@ -59,7 +61,9 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     let api = api_server::start(&mut runtime, config, images, listener)?;
     let game = game_server::start(&mut runtime, config, game_listener, workers.wake)?;
     runtime.try_redis().await;
-    output::print(&greeting(config, &format!("http://{api}"), &format!("http://{game}")))?;
+    let _addresses = [(Server::Api, api), (Server::Game, game)]
+        .map(|(server, address)| server_address::publish(config, server, address));
+    output::print(&greeting(config, api, game))?;
     let ended = runtime.run().await;
     if let Some(broker) = embedded {
         broker.stop().await?;
@@ -68,14 +72,20 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn greeting(config: &Config, url: &str, game_url: &str) -> String {
+fn greeting(config: &Config, api: SocketAddr, game: SocketAddr) -> String {
+    let (url, game_url) = (server_address::local_url(api), server_address::local_url(game));
     let redis = if config.redis.url.is_some() { "external" } else { "embedded" };
     let mail = match &config.email.smtp_url {
         Some(server) => format!("sent by {}", server.host),
         None => format!("in files below {}", config.images.root.join("outbox").display()),
     };
+    // The token itself is a secret.
+    let (with_token, header) = match config.auth.token {
+        Some(_) => (", with the token in $M3A3_AUTH__TOKEN", " -H \"Authorization: Bearer $M3A3_AUTH__TOKEN\""),
+        None => ("", ""),
+    };
     format!(
-        "listening on {url}\n\
+        "listening on http://{api}\n\
          \n\
          m3a3 {version} is up; Ctrl-C stops it.\n\
          \n  API         {url}\
@@ -90,10 +100,10 @@ fn greeting(config: &Config, url: &str, game_url: &str) -> String {
          \n  {url}/     upload images\
          \n  {game_url}/     watch the leaderboard\n\
          \n\
-         Or try:\n\
-         \n  curl -F userId=1 -F image=@photo.jpg {url}/enqueue\
-         \n  curl {url}/status-live/1\
-         \n  curl --json '{{\"username\": \"ada\", \"score\": 42}}' {game_url}/score\n\n",
+         Or try{with_token}:\n\
+         \n  curl{header} -F userId=1 -F image=@photo.jpg {url}/enqueue\
+         \n  curl{header} {url}/status-live/1\
+         \n  curl{header} --json '{{\"username\": \"ada\", \"score\": 42}}' {game_url}/score\n\n",
         version = env!("CARGO_PKG_VERSION"),
         concurrency = config.images.concurrency,
         database = config.database.path.display(),

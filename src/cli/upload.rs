@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::{Args, value_parser};
+use clap::{Args, ValueHint, value_parser};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::multipart::{Form, Part};
@@ -18,10 +18,10 @@ use tokio::fs::File;
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use super::output;
 use super::remote::api::{self, Api, ApiResponse, Server};
 use super::remote::retry::{Attempt, Backoff};
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
 use crate::config::{Config, Overrides};
 use crate::ids::UserId;
 
@@ -42,23 +42,24 @@ Examples:
   m3a3 upload *.jpg --user 1 --wait
   m3a3 upload photo.jpg --user 1 --wait | jq -r .thumbnailUrl
 
-Shows progress on a terminal, otherwise prints one JSON object per file, in the order of the files.
-Continues after a failed file, and exits with 1 at the end.";
+Shows progress on a terminal, otherwise prints one JSON object per file, in the order of the files. Continues after \
+a failed file, and exits with 1 at the end.";
 
 /// Upload images of a user
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Upload {
     /// Image files
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
     files: Vec<PathBuf>,
     /// User id
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_hint = ValueHint::Other)]
     user: UserId,
     /// Wait for the thumbnails and print their URLs
     #[arg(long)]
     wait: bool,
     /// Maximum attempts when the server is unreachable or overloaded
+    #[arg(value_hint = ValueHint::Other)]
     #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..))]
     attempts: u32,
     #[command(flatten)]

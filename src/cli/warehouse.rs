@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::composition::data_access::with_database;
+use super::help;
 use super::output;
 use super::output::table::table;
 use super::subcommand::{Launcher, Subcommand};
@@ -25,7 +26,7 @@ pub(super) enum Warehouse {
 
 /// Print totals of assets, space saved by deduplication, and orders per day
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct ReportCommand {
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -2,12 +2,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, ValueHint};
 
 use super::composition::runtime::Runtime;
 use super::composition::workers::{self, Kind};
-use super::output;
 use super::subcommand::{Launcher, Subcommand};
+use super::{help, output};
 use crate::config::{Config, Overrides};
 
 const EXAMPLES: &str = "\
@@ -17,20 +17,19 @@ Examples:
   m3a3 worker all
   m3a3 worker warehouse --once              run the due jobs and exit, for cron
 
-Any number of workers can share one database and image root. When a worker is killed, another
-worker, or the next one to start, takes over its jobs. Jobs that are enqueued while no worker runs
-wait for the next one.";
+Any number of workers can share one database and image root. When a worker is killed, another worker, or the next \
+one to start, takes over its jobs. Jobs that are enqueued while no worker runs wait for the next one.";
 
 /// Run background jobs
 #[derive(Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Worker {
     /// Kind of jobs to run
     #[arg(value_enum, value_name = "NAME")]
     name: Name,
     /// Number of concurrent jobs, 0 for one per core [images.concurrency, warehouse.concurrency,
     /// email.concurrency]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_hint = ValueHint::Other)]
     concurrency: Option<String>,
     /// Run the due jobs, then exit; retries that are due later are left for the next run
     #[arg(long)]

@@ -28,7 +28,8 @@ pub enum JobState {
 }
 
 impl JobState {
-    const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Cancelled];
+    /// All states.
+    pub(crate) const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Done, Self::Dead, Self::Cancelled];
 
     /// The name in the database and in JSON.
     pub fn name(self) -> &'static str {

@@ -2,6 +2,9 @@
 
 use std::process::Stdio;
 
+use clap::CommandFactory;
+use m3a3::cli::Cli;
+
 use crate::harness::binary::{Ran, Workdir};
 
 /// A pipe whose reader is closed.
@@ -129,6 +132,98 @@ fn the_version_is_that_of_the_package() {
     assert_eq!(Workdir::new().run(&["--version"]).stdout, format!("m3a3 {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+/// Every command with a help of its own, by its arguments.
+fn command_paths(command: &clap::Command, path: &[String]) -> Vec<Vec<String>> {
+    let below = command
+        .get_subcommands()
+        .flat_map(|below| command_paths(below, &[path, &[below.get_name().to_owned()]].concat()));
+    [path.to_vec()].into_iter().chain(below).collect()
+}
+
+/// The lines of a paragraph that end although the first word of the next line fits.
+fn broken_too_early(help: &str, width: usize) -> Vec<String> {
+    let lines: Vec<_> = help.lines().collect();
+    let is_text = |line: &str| !line.is_empty() && !line.starts_with(' ') && !line.ends_with(':');
+    let early = lines.windows(2).filter(|pair| {
+        let word = pair[1].split(' ').next().unwrap();
+        is_text(pair[0])
+            && is_text(pair[1])
+            && !pair[1].starts_with("Exit codes:")
+            && pair[0].len() + 1 + word.len() <= width
+    });
+    early.map(|pair| pair.join("\n")).collect()
+}
+
+#[test]
+fn help_is_wrapped_once_at_every_width() {
+    let twice = "The API server has the same under\n/admin/jobs. More\n";
+    assert_eq!(broken_too_early(twice, 80).len(), 1);
+    assert_eq!(broken_too_early(twice, 40).len(), 0);
+
+    let workdir = Workdir::new();
+    for path in command_paths(&Cli::command(), &[]) {
+        for columns in [60, 80, 120, 200] {
+            let width = columns.min(100);
+            let mut command = workdir.command(&[]);
+            let ran = Ran::of(command.args(&path).arg("--help").env("COLUMNS", columns.to_string()));
+            assert_eq!(ran.code, Some(0), "{path:?}");
+            let examples = ran.stdout.rfind("\n\nExamples:").unwrap_or(ran.stdout.len());
+            assert_eq!(broken_too_early(&ran.stdout[examples..], width), [""; 0], "{path:?} at {columns}");
+            for line in ran.stdout.lines() {
+                assert!(line.chars().count() <= width, "{path:?} at {columns}: {line}");
+            }
+            // A comment is beside its example or below it, never in part.
+            let below = ran.stdout[examples..].lines().filter(|line| line.starts_with("      ")).count();
+            let beside = ran.stdout[examples..].lines().filter(|line| line.trim().contains("   ")).count();
+            assert!(below == 0 || beside == 0, "{path:?} at {columns}: {}", ran.stdout);
+        }
+    }
+}
+
+/// The completions that bash offers for the last word.
+fn completions(workdir: &Workdir, words: &[&str]) -> Vec<String> {
+    let script = workdir.run(&["completions", "bash"]).stdout;
+    let words: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
+    let last = words.len() - 1;
+    let ask = format!(
+        "{script}\nCOMP_WORDS=({})\nCOMP_CWORD={last}\n_m3a3 m3a3 {} {}\nprintf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        words.join(" "),
+        words[last],
+        words[last - 1],
+    );
+    let mut bash = std::process::Command::new("bash");
+    let ran = Ran::of(bash.args(["--norc", "-c", &ask]).env_clear().current_dir(workdir.path()));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    ran.stdout.lines().filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_the_values_of_arguments() {
+    let workdir = Workdir::new();
+    workdir.write("one photo.jpg", "");
+    workdir.write("other.db", "");
+    for (words, expected) in [
+        (&["m3a3", "jobs", "list", "--state", ""][..], &["queued", "running", "done", "dead", "cancelled"][..]),
+        (&["m3a3", "jobs", "retry", "--state", ""], &["dead", "cancelled"]),
+        (&["m3a3", "jobs", "list", "--kind", "w"], &["webhook", "warehouse"]),
+        (&["m3a3", "jobs", "list", "--format", ""], &["table", "json"]),
+        (&["m3a3", "serve", "--log-level", ""], &["error", "warn", "info", "debug", "trace", "off"]),
+        (&["m3a3", "--log-format", "j"], &["json"]),
+        (&["m3a3", "worker", "t"], &["thumbnail"]),
+        (&["m3a3", "completions", "f"], &["fish"]),
+        (&["m3a3", "upload", ""], &["one photo.jpg", "other.db"]),
+        (&["m3a3", "upload", "--user", "1", "one"], &["one photo.jpg"]),
+        (&["m3a3", "upload", "x.jpg", "--wa"], &["--wait"]),
+        (&["m3a3", "doctor", "--database-url", "ot"], &["other.db"]),
+    ] {
+        let mut completed = completions(&workdir, words);
+        let mut expected: Vec<_> = expected.iter().map(|word| (*word).to_owned()).collect();
+        completed.sort();
+        expected.sort();
+        assert_eq!(completed, expected, "{words:?}");
+    }
+}
+
 #[cfg(feature = "client")]
 #[test]
 fn help_starts_with_a_summary_and_ends_with_examples() {
@@ -163,27 +258,27 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
     Configuration:
           --database-url <PATH>  SQLite file [database.url]
           --redis-url <URL>      URL of Redis [redis.url]
-          --log-level <FILTER>   Log level: error, warn, info, debug, trace or off, also per module
-                                 [log.level]
-          --log-format <FORMAT>  Log format: text or json [log.format]
+          --log-level <FILTER>   Log level, also per module, such as info,m3a3::jobs=debug [log.level]
+                                 [possible values: error, warn, info, debug, trace, off]
+          --log-format <FORMAT>  Log format [log.format] [possible values: text, json]
           --set <KEY=VALUE>      Set any key, such as serve.port=8080; can be repeated
 
     Examples:
-      m3a3 up                                   run everything in one process
-      m3a3 serve                                run the API server
-      m3a3 game-server                          run the leaderboard and orders
-      m3a3 worker thumbnail                     run one worker; start as many as needed
-      m3a3 worker all                           run every worker in one process
-      m3a3 upload photo.jpg --user 1 --wait     upload an image, print its thumbnail's URL
-      m3a3 status 1                             print the thumbnail status of user 1
-      m3a3 client                               watch the leaderboard
-      m3a3 jobs list --state dead               list dead jobs and their errors
-      m3a3 leaderboard refill                   send every score to Redis again
-      m3a3 warehouse report                     print totals of the warehouse
-      m3a3 doctor                               find problems and how to fix them
-      m3a3 audit                                list missing rows, files and scores
-      m3a3 config show                          print every setting and its origin
-      m3a3 completions bash > m3a3.bash         generate shell completions
+      m3a3 up                                 run everything in one process
+      m3a3 serve                              run the API server
+      m3a3 game-server                        run the leaderboard and orders
+      m3a3 worker thumbnail                   run one worker; start as many as needed
+      m3a3 worker all                         run every worker in one process
+      m3a3 upload photo.jpg --user 1 --wait   upload an image, print its thumbnail's URL
+      m3a3 status 1                           print the thumbnail status of user 1
+      m3a3 client                             watch the leaderboard
+      m3a3 jobs list --state dead             list dead jobs and their errors
+      m3a3 leaderboard refill                 send every score to Redis again
+      m3a3 warehouse report                   print totals of the warehouse
+      m3a3 doctor                             find problems and how to fix them
+      m3a3 audit                              list missing rows, files and scores
+      m3a3 config show                        print every setting and its origin
+      m3a3 completions bash > m3a3.bash       generate shell completions
 
     Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets
     serve.port) and flags; later ones override earlier ones.

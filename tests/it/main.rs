@@ -45,6 +45,7 @@ mod pages;
 mod readiness;
 mod replaced_service;
 mod request_ids;
+mod same_folder;
 mod score_batches;
 mod score_kills;
 mod scores;

@@ -2,7 +2,7 @@
 //!
 //! Owns the listener, the connections, and, in memory only, the keys and subscriptions. It implements RESP2 and RESP3
 //! like Redis 7.0, so that the bus uses it like any Redis. It rejects other commands with the errors of Redis. It never
-//! writes to disk, except for [`BrokerFile`]: when the process ends, the keys and undelivered messages are lost.
+//! writes to disk: when the process ends, the keys and undelivered messages are lost.
 //!
 //! - Connection: AUTH, CLIENT ID, CLIENT SETNAME, HELLO, PING, QUIT, SELECT
 //! - Keys: DEL, FLUSHALL, GET, SET, TYPE
@@ -11,7 +11,6 @@
 //! - Transactions: DISCARD, EXEC, MULTI, UNWATCH, WATCH
 //! - Server: INFO
 
-mod broker_file;
 mod command_error;
 mod commands;
 mod connection;
@@ -36,7 +35,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use broker_file::{BrokerFile, discover};
 use commands::Store;
 use subscribers::ClientId;
 

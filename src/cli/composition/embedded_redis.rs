@@ -9,7 +9,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::bus::embedded::{Broker, BrokerFile, discover};
+use crate::address_file::{AddressFile, Server, discover};
+use crate::bus::embedded::Broker;
 use crate::config::Config;
 use crate::db::Location;
 
@@ -19,14 +20,14 @@ pub(crate) struct EmbeddedRedis {
     task: JoinHandle<()>,
     shutdown: CancellationToken,
     /// Other commands on the same data read the broker's address from this file.
-    _file: BrokerFile,
+    _file: AddressFile,
 }
 
 impl EmbeddedRedis {
     /// Starts a broker, unless Redis is configured or another `m3a3 up` on the same data has a broker already.
     pub(crate) async fn start_if_needed(config: &Config) -> anyhow::Result<Option<Self>> {
         let location = Location::new(&config.database.path);
-        if config.redis.url.is_some() || discover(location.folder()).is_some() {
+        if config.redis.url.is_some() || discover(location.folder(), Server::Broker).is_some() {
             return Ok(None);
         }
         let listener =
@@ -35,7 +36,7 @@ impl EmbeddedRedis {
         let url = format!("redis://:{password}@{}", listener.local_addr()?);
         let folder = location.folder();
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create the folder {}", folder.display()))?;
-        let file = BrokerFile::publish(folder, &url)
+        let file = AddressFile::publish(folder, Server::Broker, &url)
             .with_context(|| format!("cannot write the broker's address below {}", folder.display()))?;
         let shutdown = CancellationToken::new();
         let task = Broker::start(listener, password, shutdown.clone());

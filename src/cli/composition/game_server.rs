@@ -30,11 +30,12 @@ const MAX_CONCURRENT_WEBHOOKS: usize = 8;
 /// does belongs to a client that has stopped sending or reading.
 const MAX_HTTP_DRAIN: Duration = Duration::from_secs(3);
 
-/// Opens the game server's listener; a public address requires a token or `auth.allow_anonymous`.
-pub(crate) fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+/// Opens the game server's listener; a public address requires a token or `auth.allow_anonymous`. `hint` names the
+/// flags that choose another address.
+pub(crate) fn listen(config: &Config, hint: &str) -> anyhow::Result<TcpListener> {
     config.check_binding(config.game.host)?;
     let address = config.game.address();
-    server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running?)"))
+    server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running? {hint})"))
 }
 
 /// Starts the game server's roles, and returns the address that it listens on. `workers` wakes the workers of this

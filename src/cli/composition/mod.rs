@@ -1,8 +1,8 @@
 //! The parts that subcommands are built from: servers, workers, and the resources of a process.
 //!
-//! Each file builds one part from the configuration. Owns `api-server.lock` ([`api_presence`]) and the broker's address
-//! file ([`embedded_redis`]) in the data directory. Consumes the configuration and the interfaces of all domains. Never
-//! parses arguments and never prints.
+//! Each file builds one part from the configuration. Owns `api-server.lock` ([`api_presence`]) and the address files of
+//! the broker ([`embedded_redis`]) and of the servers ([`server_address`]) in the data directory. Consumes the
+//! configuration and the interfaces of all domains. Never parses arguments and never prints.
 
 pub(super) mod api_presence;
 pub(super) mod api_server;
@@ -15,5 +15,6 @@ pub(super) mod metrics;
 pub(super) mod readiness;
 pub(super) mod redis_address;
 pub(super) mod runtime;
+pub(super) mod server_address;
 pub(super) mod thumbnails;
 pub(super) mod workers;

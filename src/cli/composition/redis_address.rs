@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::bus::embedded::discover;
+use crate::address_file::{Server, discover};
 use crate::config::Config;
 use crate::db::Location;
 
@@ -13,7 +13,7 @@ const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 /// else [`DEFAULT_REDIS`].
 pub(crate) fn current(config: &Config) -> String {
     let configured = config.redis.url.as_ref().map(|url| url.expose().to_owned());
-    let found = || discover(Location::new(&config.database.path).folder());
+    let found = || discover(Location::new(&config.database.path).folder(), Server::Broker);
     configured.or_else(found).unwrap_or_else(|| DEFAULT_REDIS.to_owned())
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn current(config: &Config) -> String {
 /// broker was found, only a broker is accepted: another Redis would not share its channels.
 pub(crate) fn lookup(folder: PathBuf) -> impl Fn() -> Option<String> + Send + Sync {
     let had_broker = AtomicBool::new(false);
-    move || match discover(&folder) {
+    move || match discover(&folder, Server::Broker) {
         Some(url) => {
             had_broker.store(true, Ordering::Relaxed);
             Some(url)

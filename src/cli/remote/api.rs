@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Args;
+use clap::{Args, ValueHint};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
 use super::retry::Attempt;
+use crate::address_file;
+use crate::cli::composition::server_address;
 use crate::cli::output;
 use crate::config::{Config, Overrides};
 use crate::http::client;
@@ -16,11 +18,11 @@ use crate::http::client;
 /// The server's URL and token.
 #[derive(Args)]
 pub(crate) struct Server {
-    /// URL of the server [default: http://localhost and serve.port]
-    #[arg(long, value_name = "URL", value_parser = base_url)]
+    /// URL of the server [default: the one that runs on the same data, else http://localhost and serve.port]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base_url)]
     url: Option<Url>,
     /// Token of the server [auth.token]; flags are visible to other users, so prefer M3A3_AUTH__TOKEN
-    #[arg(long, value_name = "TOKEN")]
+    #[arg(long, value_name = "TOKEN", value_hint = ValueHint::Other)]
     token: Option<String>,
 }
 
@@ -34,14 +36,20 @@ impl Server {
     pub(crate) fn api(&self, config: &Config) -> anyhow::Result<Api> {
         let base = match &self.url {
             Some(url) => url.clone(),
-            None => Url::parse(&format!("http://localhost:{}/", config.serve.port))?,
+            None => Url::parse(&server_address::current(config, address_file::Server::Api)?)?,
         };
         Api::new(base, config)
     }
 }
 
+/// Parses seconds, which may have decimals.
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or("expected a number of seconds, 0 or more")
+}
+
 /// Parses the `http` or `https` URL that the routes are relative to.
-fn base_url(text: &str) -> Result<Url, &'static str> {
+pub(crate) fn base_url(text: &str) -> Result<Url, &'static str> {
     const EXPECTED: &str = "expected a URL such as http://localhost:3010";
     let mut url = Url::parse(text).map_err(|_| EXPECTED)?;
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
@@ -60,7 +68,7 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    fn new(base: Url, config: &Config) -> anyhow::Result<Self> {
+    pub(crate) fn new(base: Url, config: &Config) -> anyhow::Result<Self> {
         let mut client = client::builder(&base).connect_timeout(Duration::from_secs(10));
         if let Some(token) = &config.auth.token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))?;
@@ -131,7 +139,11 @@ impl ApiResponse {
     pub(crate) fn message(&self) -> String {
         let message =
             ["detail", "message", "title"].iter().find_map(|name| self.text(name).filter(|text| !text.is_empty()));
-        message.map_or_else(|| format!("the server responded with {}", self.status), ToOwned::to_owned)
+        let message = message.map_or_else(|| format!("the server responded with {}", self.status), ToOwned::to_owned);
+        match self.status {
+            StatusCode::UNAUTHORIZED => format!("{message} (pass auth.token in M3A3_AUTH__TOKEN, or --token)"),
+            _ => message,
+        }
     }
 }
 
@@ -164,8 +176,20 @@ mod tests {
     fn a_problem_is_shown_by_its_detail_and_a_bare_status_by_its_name() {
         let problem = json!({ "title": "Bad Request", "detail": "image: got nothing", "message": "x" });
         assert_eq!(response(400, problem).message(), "image: got nothing");
+        assert_eq!(
+            response(401, json!({ "detail": "No token." })).message(),
+            "No token. (pass auth.token in M3A3_AUTH__TOKEN, or --token)"
+        );
         assert_eq!(response(404, json!({ "message": "User not found" })).message(), "User not found");
         assert_eq!(response(502, Value::Null).message(), "the server responded with 502 Bad Gateway");
+    }
+
+    #[test]
+    fn seconds_may_have_decimals_and_are_never_negative() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for bad in ["", "-1", "NaN", "inf", "1e30", "1s"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,0 +1,104 @@
+//! The URLs of the API server and the game server, for commands on the same data.
+//!
+//! Owns their address files in the data directory.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::bail;
+
+use crate::address_file::{AddressFile, Server, discover};
+use crate::config::Config;
+use crate::db::Location;
+
+/// Publishes the URL of a server that accepts connections. A failure is logged: only commands without `--url` need it.
+pub(crate) fn publish(config: &Config, server: Server, address: SocketAddr) -> Option<AddressFile> {
+    let location = Location::new(&config.database.path);
+    AddressFile::publish(location.folder(), server, &local_url(address))
+        .inspect_err(|error| {
+            let folder = location.folder().display();
+            tracing::warn!(%folder, %error, "cannot write the address of a server; commands do not find it");
+        })
+        .ok()
+}
+
+/// The URL of a listener for a client on this machine.
+pub(crate) fn local_url(address: SocketAddr) -> String {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, address.port()))
+}
+
+/// The URL of a server for a command without `--url`: the port that a flag or the environment sets, else that of a
+/// running server on the same data, else the configured port. `.env` and `config/*.toml` come last, since the running
+/// server has read them too, and its flags override them.
+pub(crate) fn current(config: &Config, server: Server) -> anyhow::Result<String> {
+    let (key, port, command) = match server {
+        Server::Game => ("game.port", config.game.port, "m3a3 game-server"),
+        Server::Api | Server::Broker => ("serve.port", config.serve.port, "m3a3 serve"),
+    };
+    let configured = format!("http://localhost:{port}");
+    let is_explicit = config
+        .entries()
+        .iter()
+        .any(|entry| entry.key == key && ["environment", "--"].iter().any(|origin| entry.origin.starts_with(origin)));
+    if is_explicit && port != 0 {
+        return Ok(configured);
+    }
+    let folder = Location::new(&config.database.path).folder().to_owned();
+    match discover(&folder, server) {
+        Some(url) => Ok(url),
+        None if port != 0 => Ok(configured),
+        None => bail!(
+            "{key} is 0, and no server runs on the data in {} (start `m3a3 up` or `{command}`, or pass --url)",
+            folder.display()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Overrides;
+
+    fn config(folder: &std::path::Path, port: Option<&str>) -> Config {
+        let mut overrides = Overrides::default();
+        overrides.set("database.url", folder.join("m3a3.db").to_str().unwrap(), "--database-url");
+        if let Some(port) = port {
+            overrides.set("serve.port", port, "--set");
+        }
+        Config::load(&overrides).unwrap()
+    }
+
+    #[test]
+    fn the_running_server_comes_before_a_default_port_and_after_an_explicit_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let current = |port| current(&config(folder.path(), port), Server::Api);
+        assert_eq!(current(None).unwrap(), "http://localhost:3010");
+        assert!(
+            current(Some("0")).unwrap_err().to_string().ends_with("(start `m3a3 up` or `m3a3 serve`, or pass --url)")
+        );
+
+        let published = publish(&config(folder.path(), None), Server::Api, "0.0.0.0:7".parse().unwrap());
+        assert!(published.is_some());
+        assert_eq!(current(None).unwrap(), "http://127.0.0.1:7");
+        assert_eq!(current(Some("0")).unwrap(), "http://127.0.0.1:7");
+        assert_eq!(current(Some("3012")).unwrap(), "http://localhost:3012");
+        drop(published);
+        assert_eq!(current(None).unwrap(), "http://localhost:3010");
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_at_the_loopback_address() {
+        for (address, url) in [
+            ("127.0.0.1:1", "http://127.0.0.1:1"),
+            ("0.0.0.0:1", "http://127.0.0.1:1"),
+            ("[::]:1", "http://[::1]:1"),
+            ("192.0.2.1:80", "http://192.0.2.1:80"),
+        ] {
+            assert_eq!(local_url(address.parse().unwrap()), url);
+        }
+    }
+}
