@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::composition::certificates::{self, Setting};
 use super::composition::redis_address;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
@@ -39,6 +40,7 @@ async fn examine(config: Result<Config, ConfigError>) -> anyhow::Result<ExitCode
             let mut findings = vec![configured(&config)];
             findings.extend(doctor::check(&config, &redis_address::current(&config)).await);
             findings.push(templates(&config));
+            findings.push(certificates(&config));
             findings
         }
     };
@@ -52,6 +54,22 @@ fn templates(config: &Config) -> Finding {
     match email::check(&config.email) {
         Ok(()) => Finding::ok("mail templates", "all are valid"),
         Err(error) => Finding::error("mail templates", output::join(&error), "fix the template, or email.templates"),
+    }
+}
+
+/// The CA certificates, if a setting uses TLS.
+fn certificates(config: &Config) -> Finding {
+    let users: Vec<_> = Setting::ALL.into_iter().filter(|setting| setting.uses_tls(config)).map(Setting::key).collect();
+    if users.is_empty() {
+        return Finding::ok("certificates", "no setting uses TLS");
+    }
+    let users = users.join(", ");
+    match certificates::missing() {
+        None => Finding::ok("certificates", format!("installed, for {users}")),
+        Some(error) => {
+            let detail = format!("{users} cannot be used without CA certificates: {error}");
+            Finding::error("certificates", detail, certificates::ADVICE)
+        }
     }
 }
 

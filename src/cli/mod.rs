@@ -19,6 +19,7 @@ mod composition;
 mod config;
 mod doctor;
 mod game_server;
+mod healthcheck;
 mod help;
 mod jobs;
 mod leaderboard;
@@ -55,6 +56,7 @@ Examples:
   m3a3 jobs list --state dead               list dead jobs and their errors
   m3a3 leaderboard refill                   send every score to Redis again
   m3a3 warehouse report                     print totals of the warehouse
+  m3a3 healthcheck                          exit with 0 if the API server is ready
   m3a3 doctor                               find problems and how to fix them
   m3a3 audit                                list missing rows, files and scores
   m3a3 config show                          print every setting and its origin
@@ -96,6 +98,7 @@ enum Command {
     Leaderboard(leaderboard::Leaderboard),
     #[command(subcommand)]
     Warehouse(warehouse::Warehouse),
+    Healthcheck(healthcheck::Healthcheck),
     Doctor(doctor::Doctor),
     Audit(audit::Audit),
     #[command(subcommand)]
@@ -174,6 +177,7 @@ impl Cli {
             Command::Jobs(command) => command.launch(overrides),
             Command::Leaderboard(command) => command.launch(overrides),
             Command::Warehouse(command) => command.launch(overrides),
+            Command::Healthcheck(command) => command.launch(overrides),
             Command::Doctor(command) => command.launch(overrides),
             Command::Audit(command) => command.launch(overrides),
             Command::Config(command) => command.launch(overrides),

@@ -22,6 +22,14 @@ pub(crate) fn builder(server: &Url) -> ClientBuilder {
     client
 }
 
+/// Checks that the servers of `https` URLs can be verified.
+///
+/// # Errors
+/// On a machine without CA certificates.
+pub(crate) fn check_certificates() -> Result<(), reqwest::Error> {
+    reqwest::Client::builder().build().map(drop)
+}
+
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();

@@ -210,6 +210,7 @@ fn bash_completes_the_values_of_arguments() {
         (&["m3a3", "serve", "--log-level", ""], &["error", "warn", "info", "debug", "trace", "off"]),
         (&["m3a3", "--log-format", "j"], &["json"]),
         (&["m3a3", "worker", "t"], &["thumbnail"]),
+        (&["m3a3", "healthcheck", "g"], &["game"]),
         (&["m3a3", "completions", "f"], &["fish"]),
         (&["m3a3", "upload", ""], &["one photo.jpg", "other.db"]),
         (&["m3a3", "upload", "--user", "1", "one"], &["one photo.jpg"]),
@@ -244,6 +245,7 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
       jobs         Inspect and manage jobs
       leaderboard  Refill the leaderboard in Redis, remove players
       warehouse    Report on the warehouse
+      healthcheck  Check whether a server is ready
       doctor       Check configuration, database, Redis, disk and queues
       audit        List missing rows, files and scores
       config       Show the configuration
@@ -275,6 +277,7 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
       m3a3 jobs list --state dead             list dead jobs and their errors
       m3a3 leaderboard refill                 send every score to Redis again
       m3a3 warehouse report                   print totals of the warehouse
+      m3a3 healthcheck                        exit with 0 if the API server is ready
       m3a3 doctor                             find problems and how to fix them
       m3a3 audit                              list missing rows, files and scores
       m3a3 config show                        print every setting and its origin

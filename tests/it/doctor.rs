@@ -4,7 +4,7 @@ use std::process::Command;
 
 use diesel::RunQueryDsl;
 
-use crate::harness::app::{App, eventually};
+use crate::harness::app::{App, Process, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::{jpeg, truncated_jpeg};
 use crate::harness::redis::TestRedis;
@@ -26,7 +26,7 @@ fn assert_wrong(ran: &Ran, subject: &str, detail: &str) {
     assert_eq!(ran.code, Some(1), "{}", ran.stdout);
 }
 
-async fn healthy() -> (App, crate::harness::app::Process) {
+async fn healthy() -> (App, Process) {
     let app = App::new(&[]).await;
     let up = app.up();
     app.until(up.url(), "ready").await;
@@ -65,6 +65,7 @@ async fn every_check_passes_beside_a_running_installation() {
         "database disk",
         "originals",
         "mail templates",
+        "certificates",
     ];
     for subject in subjects {
         assert!(line(&ran, subject).starts_with("ok "), "{}", line(&ran, subject));
@@ -153,6 +154,40 @@ async fn an_unusable_image_root_and_broken_templates_are_reported() {
     app.dir.write("mails/order_confirmed.txt", "Subject: {{ oops\n\n");
     let ran = run(app.command(&["doctor", "--set", "email.templates=mails"])).await;
     assert_wrong(&ran, "mail templates", "order_confirmed.txt");
+}
+
+#[tokio::test]
+async fn missing_ca_certificates_are_reported_if_a_setting_uses_tls() {
+    let app = App::new(&[]).await;
+    let empty = app.dir.write("certificates/none.txt", "");
+    let doctor = async |settings: &[&str]| {
+        let mut command = app.command(&["doctor"]);
+        command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+        command.env("SSL_CERT_DIR", empty.parent().unwrap()).env("SSL_CERT_FILE", &empty);
+        run(command).await
+    };
+    assert!(line(&doctor(&[]).await, "certificates").starts_with("ok"));
+    let ran = doctor(&["webhook.url=https://shop.example", "email.smtp_url=smtp://mail.example"]).await;
+    assert_wrong(&ran, "certificates", "webhook.url, email.smtp_url cannot be used without CA certificates: ");
+    assert!(line(&ran, "certificates").contains("SSL_CERT_FILE"), "{}", ran.stdout);
+
+    for (command, setting) in
+        [("game-server", "webhook.url=https://shop.example"), ("worker", "email.smtp_url=smtps://mail.example")]
+    {
+        let mut command = app.command(&[command]);
+        if setting.starts_with("email") {
+            command.arg("email");
+        }
+        command.args(["--set", setting, "--set", "log.format=json"]);
+        command.env("SSL_CERT_DIR", empty.parent().unwrap()).env("SSL_CERT_FILE", &empty);
+        let mut process = Process::start(&mut command);
+        assert!(process.stop().success());
+        let log = process.stderr();
+        let key = setting.split('=').next().unwrap();
+        let reported = log.lines().filter(|line| line.contains("TLS cannot be used without CA certificates"));
+        let reported: Vec<_> = reported.collect();
+        assert!(reported.len() == 1 && reported[0].contains(&format!("\"setting\":\"{key}\"")), "{log}");
+    }
 }
 
 #[tokio::test]

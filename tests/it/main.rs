@@ -14,6 +14,7 @@ mod capacity;
 mod cli;
 #[cfg(feature = "client")]
 mod client;
+mod compose;
 mod database;
 mod doctor;
 mod documentation;
@@ -21,6 +22,7 @@ mod email;
 mod first_second;
 mod game_server;
 mod harness;
+mod healthcheck;
 mod idempotency;
 mod job_environment;
 mod job_leases;

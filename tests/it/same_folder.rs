@@ -33,6 +33,9 @@ async fn commands_find_the_ports_of_a_running_up_and_of_no_other() {
     let thumbnail = ran.json_lines()[0]["thumbnailUrl"].as_str().unwrap().to_owned();
     assert!(thumbnail.starts_with(up.url()), "{thumbnail}");
     assert_eq!(run(app.dir.command(&["status", "7"])).await.code, Some(0));
+    let api = run(app.dir.command(&["healthcheck"])).await;
+    assert_eq!((api.code, api.stdout), (Some(0), format!("API server at {}: ready\n", up.url())));
+    assert_eq!(run(app.dir.command(&["healthcheck", "game"])).await.code, Some(0));
 
     // A flag and a variable of the command itself win.
     let (mut flag, mut variable) = (app.dir.command(&["status", "7"]), app.dir.command(&["status", "7"]));
@@ -54,6 +57,17 @@ async fn commands_find_the_ports_of_a_running_up_and_of_no_other() {
         ran.stderr
     );
 
+    // A server that stops removes its file, and no later one's.
+    let mut serve = start(&app, &["serve"]);
+    let second = start(&app, &["serve"]);
+    eventually("the second server is found", || async {
+        let ran = run(app.dir.command(&["healthcheck"])).await;
+        ran.stdout.contains(second.url()).then_some(())
+    })
+    .await;
+    assert!(serve.stop().success());
+    assert!(run(app.dir.command(&["healthcheck"])).await.stdout.contains(second.url()));
+    drop(second);
 }
 
 #[cfg(feature = "client")]

@@ -7,6 +7,7 @@ use actix_web::web;
 use anyhow::Context;
 use futures_util::FutureExt;
 
+use super::certificates::{self, Setting};
 use super::job_policy;
 use super::metrics::{admin_auth, redis_and_jobs};
 use super::readiness;
@@ -127,6 +128,7 @@ fn start_orders(runtime: &mut Runtime, config: &Config, workers: WakeSignal) -> 
     match receiver {
         None => tracing::info!("webhook.url is not set; purchases are not reported"),
         Some(receiver) => {
+            certificates::report_missing(config, Setting::Webhook);
             let runner = Runner::new(
                 runtime.database.clone(),
                 WebhookWorker::new(runtime.database.clone(), receiver),

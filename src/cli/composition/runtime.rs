@@ -9,6 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::{self, Setting};
 use super::redis_address;
 use crate::bus::{Bus, BusTask};
 use crate::config::Config;
@@ -47,6 +48,7 @@ impl Runtime {
     pub(crate) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
         let signals = Signals::install()?;
         raise_open_files();
+        certificates::report_missing(config, Setting::Redis);
         let location = Location::new(&config.database.path);
         let (database, writer) = Database::open(&location)?;
         let bus_shutdown = CancellationToken::new();

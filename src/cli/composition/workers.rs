@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
+use super::certificates::{self, Setting};
 use super::runtime::Runtime;
 use super::{api_presence, job_policy, thumbnails};
 use crate::bus::Bus;
@@ -61,12 +62,15 @@ impl Kind {
                 job_policy::local(config, config.warehouse.time_limit),
                 config.warehouse.concurrency.get(),
             ),
-            Self::Email => builder.prepare(
-                "email worker",
-                EmailWorker::new(&config.email, runtime.database.clone(), images.files.clone())?,
-                job_policy::remote(config, config.email.time_limit),
-                config.email.concurrency.get(),
-            ),
+            Self::Email => {
+                certificates::report_missing(config, Setting::Mail);
+                builder.prepare(
+                    "email worker",
+                    EmailWorker::new(&config.email, runtime.database.clone(), images.files.clone())?,
+                    job_policy::remote(config, config.email.time_limit),
+                    config.email.concurrency.get(),
+                )
+            }
         }
     }
 }
