@@ -22,15 +22,16 @@
 //! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG need no end
 //! marker (EOI, IEND) if all pixels are present; a progressive JPEG without EOI must have all bits of its coefficients.
 //! WebP must have the length that its header states. A JPEG that is shrunk while decoding must consist of valid codes,
-//! except for progressive scans that contribute nothing to the decoded size: these are not read. A GIF must be complete up to the end of its first frame, a TIFF in its first page,
-//! a BMP in its pixels. Trailing bytes are ignored.
+//! except for progressive scans that contribute nothing to the decoded size: these are not read. A GIF must
+//! be complete up to the last pixel of its first frame, a TIFF in its first page, a BMP in its pixels. Trailing bytes are
+//! ignored.
 //!
 //! # Memory
 //! A few megabytes: rows are processed one by one, and of a progressive JPEG only the needed coefficients are stored.
 //! JPEG and PNG files are read in parts, others are loaded ([`variants_of_file`]). The pixels of these are buffered,
 //! within [`Limits::max_bytes`]: interlaced GIF (one byte per pixel), WebP that is lossless, animated, or lossy with
-//! alpha, TIFF pages with a single tile, and BMP with run-length encoding. Images that exceed the limit are rejected.
-//! A panic of a decoder is caught and becomes [`Error::Corrupt`].
+//! alpha, and TIFF pages with a single tile. Images that exceed the limit are rejected. A panic of a decoder is caught
+//! and becomes [`Error::Corrupt`].
 
 #[doc(hidden)]
 pub mod bench_hooks;

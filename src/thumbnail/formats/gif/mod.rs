@@ -1,10 +1,10 @@
 //! GIF: the first frame.
 
 mod decoder;
-mod probe;
+mod frame;
+mod lzw;
 #[cfg(test)]
 mod tests;
-mod truncation;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
 use crate::thumbnail::error::Error;
@@ -22,12 +22,8 @@ impl Codec for Gif {
         matches!(head, [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..])
     }
 
-    fn probe(&self, head: &[u8], _: &mut dyn BufReadSeek) -> Result<Size, Error> {
-        probe::size(head)
-    }
-
-    fn check(&self, bytes: &[u8]) -> Result<(), Error> {
-        truncation::complete(bytes).ok_or(Error::Truncated)
+    fn probe(&self, _: &[u8], file: &mut dyn BufReadSeek) -> Result<Size, Error> {
+        frame::first(file).map(|frame| frame.screen)
     }
 
     fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
