@@ -1,6 +1,6 @@
 //! Limits that bound the cost of an image.
 
-/// Maximum width and height in pixels, as JPEG, GIF and the BMP decoder have it.
+/// Maximum width and height in pixels, as JPEG and GIF have it.
 pub const MAX_SIDE: u32 = 65_535;
 
 /// Limits for an image.

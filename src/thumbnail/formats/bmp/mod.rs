@@ -1,20 +1,23 @@
 //! Windows and OS/2 bitmaps.
 
 mod decoder;
-mod probe;
+#[cfg(test)]
+mod drawing;
+mod headers;
+mod masks;
+mod palette;
+mod runs;
 #[cfg(test)]
 mod tests;
+mod uncompressed;
 
-use std::io::Cursor;
-
-use image::codecs::bmp::BmpDecoder;
-
-use super::buffered;
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
-use super::image_adapter::decode_error;
+use super::jpeg::Jpeg;
+use super::png::Png;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::raster::Size;
+use headers::{Coding, Headers};
 
 pub(super) struct Bmp;
 
@@ -23,21 +26,36 @@ impl Codec for Bmp {
         FormatInfo { name: "BMP", extension: "bmp", media_type: "image/bmp" }
     }
 
-    /// Many texts start with "BM", so the information header must have a known size.
     fn sniff(&self, head: &[u8]) -> bool {
-        let information = head.get(14..18);
-        head.starts_with(b"BM") && matches!(information, Some([12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]))
+        headers::sniff(head)
     }
 
     fn probe(&self, head: &[u8], _: &mut dyn BufReadSeek) -> Result<Size, Error> {
-        probe::size(head)
+        headers::read(head).map(|headers| headers.size)
+    }
+
+    fn check(&self, bytes: &[u8]) -> Result<(), Error> {
+        match embedded(bytes, &headers::read(bytes)?) {
+            Some((codec, file)) => codec.check(file),
+            None => Ok(()),
+        }
     }
 
     fn open<'a>(&self, bytes: &'a [u8], size: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
-        if let Some(uncompressed) = decoder::open(bytes)? {
-            return Ok(Box::new(uncompressed));
+        let headers = headers::read(bytes)?;
+        match embedded(bytes, &headers) {
+            Some((codec, file)) => codec.open(file, size, limits),
+            None => Ok(Box::new(decoder::open(bytes, &headers)?)),
         }
-        let compressed = BmpDecoder::new(Cursor::new(bytes)).map_err(decode_error)?;
-        Ok(Box::new(buffered::decode_all(compressed, size, limits)?))
     }
+}
+
+/// The file that a bitmap for printers contains instead of pixels.
+fn embedded<'a>(bytes: &'a [u8], headers: &Headers) -> Option<(&'static dyn Codec, &'a [u8])> {
+    let codec: &'static dyn Codec = match headers.coding {
+        Coding::Jpeg => &Jpeg,
+        Coding::Png => &Png,
+        Coding::Uncompressed | Coding::Runs => return None,
+    };
+    Some((codec, bytes.get(headers.pixels..).unwrap_or_default()))
 }
