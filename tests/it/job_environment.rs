@@ -232,7 +232,7 @@ async fn an_attempt_that_exceeds_the_time_limit_counts_as_a_crash() {
     assert!(matches!(lab.event().await, Event::Dead(dead, _) if dead == id));
     let row = lab.row(id);
     assert_eq!(row.counts(), ("dead", 0, MAX_CRASHES));
-    assert!(row.error.unwrap().contains("longer than 50ms"));
+    assert!(row.error.unwrap().contains("longer than 0.05 s"));
     worker.stop().await;
 }
 

@@ -180,7 +180,12 @@ impl<'a> TiffDecoder<'a> {
         let page = &self.reader.page;
         let bytes = self.header.model.channels() * self.header.depth.bytes();
         let is_whole = page.used_channels().eq(0..page.channels) && page.bits / 8 * page.channels == bytes;
-        !page.planar && !page.tiled && is_whole && page.bits % 8 == 0 && self.converter.keeps() && !page.is_clamped()
+        !page.planar
+            && !page.tiled
+            && is_whole
+            && page.bits.is_multiple_of(8)
+            && self.converter.keeps()
+            && !page.is_clamped()
     }
 
     /// A buffer for the used channels of so many rows.

@@ -101,7 +101,7 @@ fn encoded(rows: &[Vec<bool>], coding: Ccitt, fill: bool, end: bool) -> Vec<u8> 
                 encoder.one_dimensional(row);
             }
             Ccitt::Group3 { two_dimensional } => {
-                while fill && (encoder.bits.len() + END_OF_LINE.len()) % 8 != 0 {
+                while fill && !(encoder.bits.len() + END_OF_LINE.len()).is_multiple_of(8) {
                     encoder.push("0");
                 }
                 encoder.push(END_OF_LINE);

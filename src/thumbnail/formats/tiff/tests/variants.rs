@@ -154,7 +154,7 @@ fn channels_of_any_number_of_bits_are_scaled_to_the_full_range() {
         for (channels, photometric) in [(1, 1), (1, 0), (3, 2), (4, 5), (4, 2)] {
             let max = (1_u32 << bits) - 1;
             let mut file = File::new(SIZE.0, SIZE.1, channels, photometric);
-            file.samples.iter_mut().for_each(|sample| *sample = *sample * 37 & max);
+            file.samples.iter_mut().for_each(|sample| *sample = (*sample * 37) & max);
             for (tiled, chunk, planar) in
                 [(false, (SIZE.0, 10), false), (true, (16, 16), false), (false, (SIZE.0, 4), true)]
             {
@@ -231,7 +231,7 @@ fn palettes_of_every_depth_become_colours() {
             let colour = |index: u32, plane: u32| (index * 7919 + plane * 77) % 255 * if narrow { 1 } else { 256 };
             let map: Vec<u32> = (0..3).flat_map(|plane| (0..count).map(move |index| colour(index, plane))).collect();
             let mut file = File::new(SIZE.0, SIZE.1, 1, 3);
-            file.samples.iter_mut().for_each(|sample| *sample = *sample * 31 & (count - 1));
+            file.samples.iter_mut().for_each(|sample| *sample = (*sample * 31) & (count - 1));
             for (tiled, chunk) in [(false, (SIZE.0, 5)), (true, (32, 16))] {
                 let file = File {
                     bits,
@@ -317,7 +317,7 @@ fn subsampled_ycbcr_without_jpeg_repeats_chroma() {
 
 #[test]
 fn lab_of_8_and_16_bits_becomes_srgb() {
-    // L*, a*, b* of D50, and sRGB (by Bruce Lindbloom's equations).
+    // L*, a*, b* of D50 in whole numbers, and sRGB (by Bruce Lindbloom's equations).
     let colours = [
         ([100.0, 0.0, 0.0], [255, 255, 255]),
         ([0.0, 0.0, 0.0], [0, 0, 0]),
@@ -340,7 +340,7 @@ fn lab_of_8_and_16_bits_becomes_srgb() {
             assert_eq!((header.model, header.depth), (Model::Rgb, Depth::U16));
             let is = u16s(&samples)[..3].iter().map(|sample| sample / 257).collect::<Vec<u16>>();
             assert!(
-                is.iter().zip(expected).all(|(&is, expected)| is.abs_diff(expected) <= 10),
+                is.iter().zip(expected).all(|(&is, expected)| is.abs_diff(expected) <= 15),
                 "{photometric} {bits}: {is:?} instead of {expected:?}"
             );
         }
