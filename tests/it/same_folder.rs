@@ -3,8 +3,6 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use serde_json::json;
-
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::jpeg;
@@ -77,7 +75,7 @@ async fn the_client_finds_the_game_server_of_a_running_up() {
     let _up = start(&app, &["up"]);
     eventually("it is published", || async { app.dir.path().join("data/game.url").exists().then_some(()) }).await;
     let client = Process::start(&mut app.dir.command(&["client"]));
-    assert_eq!(client.first_line, json!({ "event": "connected" }).to_string());
+    assert_eq!(client.first_line, serde_json::json!({ "event": "connected" }).to_string());
 }
 
 /// The output of `m3a3 up` until its last example.
