@@ -17,7 +17,7 @@ const EXTENSION: &str = "lock";
 /// The extension of a worker that shut down cleanly while the database could not be written.
 const ENDED: &str = "ended";
 
-/// The lock of this process. Dropping it without [`WorkerLock::resign`] marks the process as dead.
+/// The lock of this process. Dropping it without `resign` marks the process as dead.
 #[derive(Debug)]
 pub struct WorkerLock {
     id: WorkerId,
