@@ -19,10 +19,32 @@ pub(crate) const MAX_JSON_BYTES: usize = 2 << 20;
 /// Longer names belong to no field.
 const MAX_FIELD_NAME: usize = 64;
 
+/// The byte-order mark of UTF-8, which some programs of Windows put before every text.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The media type of a body, in lower case and without parameters; empty when none is given.
-pub(crate) fn media_type(request: &HttpRequest) -> String {
+///
+/// # Errors
+/// 415 for a compressed body.
+pub(crate) fn media_type(request: &HttpRequest) -> Result<String, Problem> {
+    refuse_compression(request)?;
     let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+    Ok(value.split(';').next().unwrap_or("").trim().to_ascii_lowercase())
+}
+
+/// 415 for any content coding, with the only one that is accepted (RFC 9110, section 12.5.3).
+fn refuse_compression(request: &HttpRequest) -> Result<(), Problem> {
+    for value in request.headers().get_all(header::CONTENT_ENCODING) {
+        let codings = String::from_utf8_lossy(value.as_bytes());
+        let mut codings = codings.split(',').map(str::trim);
+        if let Some(coding) = codings.find(|coding| !(coding.is_empty() || coding.eq_ignore_ascii_case("identity"))) {
+            let coding: String = coding.chars().take(60).collect();
+            let detail = format!("Content-Encoding: got {coding:?}, expected a body that is not compressed.");
+            let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail);
+            return Err(problem.with_header(header::ACCEPT_ENCODING, "identity"));
+        }
+    }
+    Ok(())
 }
 
 /// A field of a JSON body: its value, or why it is invalid. Deserializing it never fails, so that all wrong fields of a
@@ -75,6 +97,7 @@ pub(crate) async fn json<T: DeserializeOwned>(payload: web::Payload) -> Result<T
 
 /// Parses the JSON before the request type is deserialized: the last one of duplicate fields counts, as in JavaScript.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let mut json = serde_json::Deserializer::from_slice(body);
     let parsed = serde_path_to_error::deserialize::<_, Value>(&mut json);
     let value = parsed.map_err(|error| malformed(field_at(error.path()), error.inner()))?;
@@ -127,9 +150,9 @@ pub(crate) async fn read_to_end(mut payload: web::Payload, max_bytes: usize, nam
     Ok(body.freeze())
 }
 
-/// Refuses bodies of other media types than JSON, with 415.
+/// Refuses compressed bodies, and those of other media types than JSON, with 415.
 pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
-    let media_type = media_type(request);
+    let media_type = media_type(request)?;
     match media_type.as_str() {
         "application/json" => Ok(()),
         _ => Err(unsupported(&media_type, &["application/json"])),
@@ -192,8 +215,39 @@ mod tests {
                 detail(bad)
             );
         }
-        for bad in ["", "{", r#"{"score":1,}"#, r#"{"score":1,"user"#, r#"{"":x}"#, "\u{feff}{}", "{'score':1}"] {
+        for bad in [
+            "",
+            "{",
+            r#"{"score":1,}"#,
+            r#"{"score":1,"user"#,
+            r#"{"":x}"#,
+            "\u{feff}",
+            "\u{feff}\u{feff}{}",
+            "{'score':1}",
+        ] {
             assert!(detail(bad).starts_with("The body is not valid JSON"), "{}", detail(bad));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(parse::<Value>("\u{feff}{\"a\":1}".as_bytes()).unwrap()["a"], 1);
+    }
+
+    #[test]
+    fn compressed_bodies_are_refused() {
+        let status = |coding: &'static [u8]| {
+            let coding = header::HeaderValue::from_bytes(coding).unwrap();
+            let request = TestRequest::default().insert_header((header::CONTENT_ENCODING, coding)).to_http_request();
+            media_type(&request).err().map(|problem| (problem.status_code().as_u16(), problem.to_string()))
+        };
+        for accepted in [&b""[..], b"identity", b"Identity, identity"] {
+            assert_eq!(status(accepted), None);
+        }
+        for refused in [&b"gzip"[..], b"br", b"identity, zstd", b"aws-chunked", b"\xff"] {
+            let (status, detail) = status(refused).unwrap();
+            assert_eq!(status, 415);
+            assert!(detail.starts_with("Content-Encoding: got "), "{detail}");
         }
     }
 

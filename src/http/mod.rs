@@ -9,6 +9,7 @@ pub(crate) mod body;
 pub(crate) mod client;
 pub(crate) mod health;
 pub(crate) mod metrics;
+pub(crate) mod multipart;
 pub(crate) mod openapi;
 pub(crate) mod pace;
 pub(crate) mod page;

@@ -101,7 +101,7 @@ pub(super) async fn post(
     let key = idempotency_key(&request)?;
     // Held until the row is written.
     let _permit = admit(&state).await?;
-    let mut submission = match body::media_type(&request).as_str() {
+    let mut submission = match body::media_type(&request)?.as_str() {
         "application/json" => by_path(&state, key, payload).await?,
         "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),

@@ -1,12 +1,11 @@
-//! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. The image is streamed to the
-//! disk and never entirely in memory.
+//! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. Other text fields are ignored,
+//! since forms of web frameworks have some of their own. The image is streamed to the disk and never entirely in memory.
 
-use actix_multipart::{Field, Multipart, MultipartError};
 use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
@@ -14,6 +13,7 @@ use super::{Limits, State, enqueue::disk_full};
 use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::Problem;
 use crate::http::body::zip_errors;
+use crate::http::multipart::{Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
@@ -72,25 +72,29 @@ async fn read_form(
         return Err(too_large(max_bytes));
     }
     let mut reservation = Some(files.reserve(length, limits.min_free_bytes).map_err(not_written)?);
-    let mut pace = Pace::default();
-    let mut form = Multipart::new(request.headers(), limited(payload, max_form_bytes, pace.received()));
+    let pace = Pace::default();
+    let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let source = limited(payload, max_form_bytes, pace.received());
+    let mut form = Body { form: Multipart::new(content_type, source).map_err(malformed)?, pace };
     let (mut user_id, mut image) = (None, None);
-    while let Some(field) = pace.with_stall_timeout(form.next()).await? {
-        let field = field.map_err(malformed)?;
-        let name = field.name().unwrap_or("").to_owned();
-        match (name.as_str(), reservation.take()) {
-            ("image", Some(reserved)) => image = Some(read_image(files, limits, field, reserved, &mut pace).await?),
-            ("userId", unused) if user_id.is_none() => {
-                reservation = unused;
-                user_id = Some(read_user_id(field, &mut pace).await?);
+    while let Some(part) = form.next_part().await? {
+        let first = form.chunk().await?;
+        if first.is_none() && part.file_name.as_deref() == Some("") {
+            // A file input of a page without a chosen file.
+            continue;
+        }
+        match part.name.as_str() {
+            "image" => match reservation.take() {
+                Some(reserved) => image = Some(read_image(files, limits, &part, first, &mut form, reserved).await?),
+                None => return Err(Problem::repeated_field("image")),
+            },
+            "userId" if user_id.is_none() => user_id = Some(read_user_id(first, &mut form).await?),
+            "userId" => return Err(Problem::repeated_field("userId")),
+            name if part.file_name.is_some() => {
+                let got = format!("a file in the field {:?}", name.chars().take(60).collect::<String>());
+                return Err(Problem::field("form", &Invalid { got, expected: "one file, in the field \"image\"" }));
             }
-            ("userId" | "image", _) => {
-                return Err(Problem::repeated_field(&name));
-            }
-            _ => {
-                let got = format!("the unknown field {:?}", name.chars().take(60).collect::<String>());
-                return Err(Problem::field("form", &Invalid { got, expected: "the fields \"userId\" and \"image\"" }));
-            }
+            _ => while form.chunk().await?.is_some() {},
         }
     }
     let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
@@ -99,33 +103,62 @@ async fn read_form(
     Ok(Form { user_id, image })
 }
 
-async fn read_user_id(mut field: Field, pace: &mut Pace) -> Result<Result<UserId, Invalid>, Problem> {
-    let mut text = Vec::new();
-    while let Some(chunk) = pace.with_stall_timeout(field.try_next()).await?.map_err(malformed)? {
+/// A form whose client must keep a pace.
+struct Body<S> {
+    form: Multipart<S>,
+    pace: Pace,
+}
+
+impl<S> Body<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    async fn next_part(&mut self) -> Result<Option<Part>, Problem> {
+        self.pace.with_stall_timeout(self.form.next_part()).await?.map_err(malformed)
+    }
+
+    async fn chunk(&mut self) -> Result<Option<Bytes>, Problem> {
+        self.pace.with_stall_timeout(self.form.chunk()).await?.map_err(malformed)
+    }
+}
+
+async fn read_user_id<S>(first: Option<Bytes>, form: &mut Body<S>) -> Result<Result<UserId, Invalid>, Problem>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    let (mut text, mut next) = (Vec::new(), first);
+    while let Some(chunk) = next {
         if text.len() + chunk.len() > MAX_USER_ID_BYTES {
             let got = format!("more than {MAX_USER_ID_BYTES} bytes");
             return Ok(Err(Invalid { got, expected: EXPECTED_USER }));
         }
         text.extend_from_slice(&chunk);
+        next = form.chunk().await?;
     }
     Ok(String::from_utf8_lossy(&text).trim().parse())
 }
 
-async fn read_image(
+async fn read_image<S>(
     files: &Files,
     limits: &Limits,
-    mut field: Field,
+    part: &Part,
+    first: Option<Bytes>,
+    form: &mut Body<S>,
     reservation: Reservation,
-    pace: &mut Pace,
-) -> Result<ImageField, Problem> {
+) -> Result<ImageField, Problem>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
     let max_bytes = limits.max_upload_bytes;
-    let name = field.content_disposition().and_then(|disposition| disposition.get_filename()).map(sanitize);
+    let name = part.file_name.as_deref().map(sanitize);
     let mut upload = files.begin_upload(reservation).await.map_err(not_written)?;
-    while let Some(chunk) = pace.with_stall_timeout(field.try_next()).await?.map_err(malformed)? {
+    let mut next = first;
+    while let Some(chunk) = next {
         if upload.received() + chunk.len() as u64 > max_bytes {
             return Err(too_large(max_bytes));
         }
         upload.write(chunk).await.map_err(not_written)?;
+        next = form.chunk().await?;
     }
     let format = probe(limits.decoder(), &mut upload).await?;
     let stored = upload.store(format.extension()).await.map_err(not_written)?;
@@ -184,7 +217,7 @@ fn too_large(max_bytes: u64) -> Problem {
 
 fn malformed(error: MultipartError) -> Problem {
     if matches!(error, MultipartError::Payload(PayloadError::Overflow)) {
-        let detail = "image: got a form that is larger than the limit of an image and its userId";
+        let detail = "image: got a form that is larger than the limit of an image and its other fields";
         return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
     }
     Problem::new(StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}."))

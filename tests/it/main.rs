@@ -20,6 +20,7 @@ mod doctor;
 mod documentation;
 mod email;
 mod first_second;
+mod forms;
 mod game_server;
 mod harness;
 mod healthcheck;

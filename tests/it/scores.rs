@@ -237,7 +237,7 @@ async fn an_invalid_score_is_rejected_with_the_name_of_the_field_and_changes_not
         (r#"[{"username":"a","score":1}]"#, 400, "not an object"),
         (r#"{"username":"a","#, 400, "not valid JSON"),
         ("", 400, "not valid JSON"),
-        ("\u{feff}{}", 400, "not valid JSON"),
+        ("\u{feff}{}", 400, "username: got nothing"),
     ];
     for (body, status, names) in cases {
         let request = app.http.post(format!("{url}/score")).header("content-type", "application/json");
