@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::openapi::OPERATIONS;
-use super::resource::file;
+use super::resource::get;
 
 /// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,10 +89,7 @@ enum AliveStatus {
 /// `/healthz` and `/readyz`.
 pub(crate) fn routes(readiness: Readiness) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
-        services
-            .app_data(web::Data::new(readiness))
-            .service(file("/healthz", healthz))
-            .service(file("/readyz", readyz));
+        services.app_data(web::Data::new(readiness)).service(get("/healthz", healthz)).service(get("/readyz", readyz));
     }
 }
 

@@ -10,13 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::resource::file;
+use super::resource::get;
 
 /// A resource that serves the page. It needs no token, since a page contains no data.
 pub(crate) fn page(path: &str, html: impl Into<String>) -> Resource {
     let html = html.into();
     let (etag, policy, html) = (etag(&html), policy(&html), Bytes::from(html));
-    file(path, move |request: HttpRequest| {
+    get(path, move |request: HttpRequest| {
         let response = respond(&request, &html, &etag, &policy);
         async { response }
     })

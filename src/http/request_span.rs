@@ -17,6 +17,7 @@ use tracing::Span;
 use super::metrics::Route;
 use super::problem;
 use super::request_id::RequestId;
+use super::response::fit_stream;
 use crate::lazy_span::{LazySpan, in_lazy_span, within_lazy_span};
 
 /// Completes the response to a request. Events that `response` logs are in the span of the request.
@@ -53,7 +54,7 @@ impl Pending {
     }
 
     fn complete(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
-        let mut response = self.log(response);
+        let mut response = fit_stream(self.log(response));
         self.id.add_to(response.headers_mut());
         self.access_log.set(false);
         response

@@ -5,19 +5,8 @@ use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
 use super::Problem;
 use super::metrics::Route;
 
-/// A resource for GET.
+/// A resource for GET, and for HEAD, whose response is the same without its body.
 pub(crate) fn get<H, A>(path: &str, handler: H) -> Resource
-where
-    H: Handler<A>,
-    A: FromRequest + 'static,
-    H::Output: Responder + 'static,
-{
-    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET")) };
-    resource(path).route(web::get().to(handler)).default_service(web::to(other))
-}
-
-/// A resource for GET and HEAD.
-pub(crate) fn file<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
@@ -38,7 +27,7 @@ where
     resource(path).route(web::post().to(handler)).default_service(web::to(other))
 }
 
-/// A resource for GET and PUT.
+/// A resource for GET, HEAD and PUT.
 pub(crate) fn get_put<H, A, P, B>(path: &str, handler: H, putter: P) -> Resource
 where
     H: Handler<A>,
@@ -48,8 +37,9 @@ where
     B: FromRequest + 'static,
     P::Output: Responder + 'static,
 {
-    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, PUT")) };
-    resource(path).route(web::get().to(handler)).route(web::put().to(putter)).default_service(web::to(other))
+    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD, PUT")) };
+    let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
+    reading.route(web::put().to(putter)).default_service(web::to(other))
 }
 
 fn resource(path: &str) -> Resource {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix_web::dev::{Service, ServiceRequest};
+use actix_web::http::Method;
 use actix_web::http::header::HeaderMap;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -13,7 +14,7 @@ use super::{State, enqueue, gallery, store, thumbnails};
 use crate::http::openapi::params::{JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
-use crate::http::resource::{file, get, not_found, post};
+use crate::http::resource::{get, not_found, post};
 use crate::http::{Problem, Query, auth, path};
 use crate::ids::JobId;
 
@@ -35,13 +36,13 @@ pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
             .service(get("/jobs/{job_id}", job))
             .service(get("/jobs/{job_id}/live", job_live).wrap_fn(|request, held| held.call(without_headers(request))))
             .service(get("/users/{user_id}/images", gallery::get))
-            .service(file("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
+            .service(get("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
             .default_service(web::to(not_found));
         services
             .app_data(web::Data::new(state.auth.clone()))
             .service(page("/", upload_page(state.limits.max_upload_bytes)))
             .app_data(web::Data::new(state))
-            .service(file("/thumbnails/{name}", thumbnails::get))
+            .service(get("/thumbnails/{name}", thumbnails::get))
             .service(guarded);
     }
 }
@@ -156,9 +157,10 @@ fn find_job(state: &State, text: &str) -> Result<Subject, Problem> {
     }
 }
 
-/// The query's `timeout` in seconds, or the default.
+/// The query's `timeout` in seconds, or the default. HEAD is not held.
 fn timeout(request: &HttpRequest, default: Duration) -> Result<Duration, Problem> {
-    let seconds =
-        Query::read(request)?.integer("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
-    Ok(seconds.map_or(default, Duration::from_secs))
+    let query = Query::read(request)?;
+    let seconds = query.integer("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
+    let is_held = request.method() != Method::HEAD;
+    Ok(if is_held { seconds.map_or(default, Duration::from_secs) } else { Duration::ZERO })
 }

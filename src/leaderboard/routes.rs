@@ -16,6 +16,8 @@ use crate::db::Database;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, auth};
+/// How long browsers may remember that the feed may be read, in seconds.
+const PREFLIGHT_S: usize = 7200;
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]
@@ -47,7 +49,9 @@ impl State {
 /// The routes. Reading the board requires no token: it is public, and an `EventSource` cannot send one.
 pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
-        let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET"]);
+        // Clients that follow the feed by `fetch` send headers of their own, such as `Last-Event-ID`. None has an effect.
+        let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET", "HEAD"]);
+        let cors = cors.allow_any_header().max_age(PREFLIGHT_S);
         services
             .app_data(web::Data::new(View::new(&state.bus, state.database)))
             .app_data(web::Data::new(state.scoring))

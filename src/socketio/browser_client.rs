@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::http::Problem;
 use crate::http::page::{etag, has_current};
-use crate::http::resource::{file, not_found};
+use crate::http::resource::{self, not_found};
 
 /// The files in the folder `dist` of the npm package. The first one is required.
 const NAMES: [&str; 8] = [
@@ -97,7 +97,7 @@ impl BrowserClient {
     /// Adds the route, for every origin. It needs no token, as `/socket.io/` itself.
     pub(crate) fn routes(&self, services: &mut web::ServiceConfig) {
         let cors = Cors::default().allow_any_origin().send_wildcard().allow_any_method().allow_any_header();
-        services.app_data(web::Data::new(self.clone())).service(file("/socket.io/{name}", get).wrap(cors));
+        services.app_data(web::Data::new(self.clone())).service(resource::get("/socket.io/{name}", get).wrap(cors));
     }
 }
 

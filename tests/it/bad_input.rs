@@ -393,10 +393,10 @@ async fn a_wrong_method_is_refused_with_405_and_the_right_ones() {
     let live = format!("{job}/live");
     for (path, allowed) in [
         ("/enqueue", "POST"),
-        ("/status/1", "GET"),
-        ("/status-live/1", "GET"),
-        (job.as_str(), "GET"),
-        (live.as_str(), "GET"),
+        ("/status/1", "GET, HEAD"),
+        ("/status-live/1", "GET, HEAD"),
+        (job.as_str(), "GET, HEAD"),
+        (live.as_str(), "GET, HEAD"),
         ("/thumbnails/x.jpg", "GET, HEAD"),
         ("/uploads/thumbs/x.jpg", "GET, HEAD"),
         ("/healthz", "GET, HEAD"),

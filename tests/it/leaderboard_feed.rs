@@ -1,6 +1,7 @@
 //! The board as server-sent events.
 
 use diesel::prelude::*;
+use reqwest::Method;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
@@ -135,9 +136,18 @@ async fn other_origins_may_read_only_the_feed() {
     let get = |path: &str| app.http.get(format!("{url}{path}")).header("origin", "https://example.org").send();
     let feed = get("/leaderboard-feed").await.unwrap();
     assert_eq!(feed.headers()["access-control-allow-origin"], "*");
+    for headers in ["last-event-id", "Accept, Cache-Control, Last-Event-ID", "content-type", "authorization,x-own"] {
+        let preflight = app.http.request(Method::OPTIONS, format!("{url}/leaderboard-feed"));
+        let preflight =
+            preflight.header("origin", "https://example.org").header("access-control-request-method", "GET");
+        let allowed = preflight.header("access-control-request-headers", headers).send().await.unwrap();
+        assert_eq!(allowed.status(), 200, "{headers}");
+        assert_eq!(allowed.headers()["access-control-allow-origin"], "*");
+        assert_eq!(allowed.headers()["access-control-allow-headers"], headers);
+    }
     let page = get("/leaderboard").await.unwrap();
     assert!(!page.headers().contains_key("access-control-allow-origin"));
-    assert_refused("POST", app.http.post(format!("{url}/leaderboard-feed")), 405, "GET").await;
+    assert_refused("POST", app.http.post(format!("{url}/leaderboard-feed")), 405, "GET, HEAD").await;
 }
 
 #[tokio::test]

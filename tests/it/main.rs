@@ -24,6 +24,7 @@ mod forms;
 mod game_server;
 mod harness;
 mod healthcheck;
+mod http_methods;
 mod idempotency;
 mod job_environment;
 mod job_leases;

@@ -239,7 +239,6 @@ fn routes(module: &str) -> BTreeSet<String> {
         let text = std::fs::read_to_string(file).unwrap();
         for (function, method) in [
             ("get(\"/", "get"),
-            ("file(\"/", "get"),
             ("page(\"/", "get"),
             ("post(\"/", "post"),
             ("get_put(\"/", "get"),

@@ -55,6 +55,6 @@ async fn invalid_names_and_addresses_are_refused_by_field_and_change_nothing() {
     let text = app.http.put(format!("{}/users/7", serve.url())).body("{}");
     assert_refused("no JSON", text, 415, "Content-Type").await;
     let deleted = app.http.delete(format!("{}/users/7", serve.url()));
-    assert_refused("a method", deleted, 405, "GET, PUT").await;
+    assert_refused("a method", deleted, 405, "GET, HEAD, PUT").await;
     assert_eq!(app.count("SELECT count(*) FROM users"), 0);
 }

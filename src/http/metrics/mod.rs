@@ -22,8 +22,7 @@ use prometheus_client::registry::Registry;
 
 use super::openapi::OPERATIONS;
 use super::openapi::responses::Unauthorized;
-use super::resource::file;
-use super::{AdminAuth, Problem, auth};
+use super::{AdminAuth, Problem, auth, resource};
 use requests::Requests;
 pub(crate) use requests::{Route, measured};
 
@@ -150,7 +149,7 @@ pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web:
             .app_data(Arc::clone(&metrics.requests))
             .app_data(web::Data::new(metrics))
             .app_data(Route::none())
-            .service(file("/metrics", get).app_data(web::Data::new(auth)).wrap(from_fn(auth::require_admin)));
+            .service(resource::get("/metrics", get).app_data(web::Data::new(auth)).wrap(from_fn(auth::require_admin)));
     }
 }
 

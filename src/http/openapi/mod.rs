@@ -15,13 +15,13 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{InfoBuilder, OpenApi as Description, Ref};
 
 use super::page::page;
-use super::resource::file;
-use super::{health, metrics};
+use super::{health, metrics, resource};
 use responses::{BadRequest, NotFound, Page, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
 use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
-                     every path may return 405 for a method that it does not support and 500 for an internal error.";
+                     every path may return 405 for a method that it does not support and 500 for an internal error. \
+                     HEAD works wherever GET does.";
 
 /// The description of a server; a clone shares it.
 #[derive(Clone)]
@@ -81,7 +81,7 @@ pub(crate) fn routes(description: OpenApi) -> impl FnOnce(&mut web::ServiceConfi
     move |services| {
         services
             .app_data(web::Data::new(description))
-            .service(file("/openapi.json", get))
+            .service(resource::get("/openapi.json", get))
             .service(page("/docs", include_str!("../docs.html")));
     }
 }

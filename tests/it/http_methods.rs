@@ -1,0 +1,106 @@
+//! HEAD, and streams of HTTP/1.0 clients.
+
+use reqwest::Method;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::harness::app::App;
+use crate::harness::openapi::Description;
+use crate::harness::pictures::jpeg;
+use crate::harness::raw_http;
+
+#[tokio::test]
+async fn head_is_answered_as_get_without_a_body_on_every_route() {
+    let app = App::new(&[]).await;
+    let (serve, game) = (app.up(), app.ready_game_server().await);
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    let done = app.outcome(serve.url(), &accepted).await;
+    app.score(game.url(), "ada", 1).await;
+    app.place_order(game.url(), "A-1001", "u").await;
+    // Lists of jobs must not change between the two requests.
+    app.assert_none_is_left_of(&["thumbnail", "warehouse", "email"]).await;
+    let own = ["statusUrl"].map(|name| accepted[name].as_str().unwrap().to_owned());
+    let thumbnail = done["thumbnailUrl"].as_str().unwrap().to_owned();
+    for (url, paths) in [
+        (serve.url(), [&own[0], &thumbnail]),
+        (game.url(), [&"/orders/A-1001".to_owned(), &"/leaderboard/ada".to_owned()]),
+    ] {
+        let description = Description::of(&app, url).await;
+        let examples = description.operations().into_keys().map(|name| description.example(&name));
+        let reading = examples.filter(|(method, _)| *method == Method::GET).map(|(_, url)| url);
+        for target in reading.chain(paths.map(|path| format!("{url}{path}"))) {
+            if target.ends_with("/metrics") || target.ends_with("/live") || target.contains("/status-live/") {
+                // The metrics change, and polls are held; HEAD is answered at once.
+                assert!(app.http.head(&target).send().await.unwrap().status().as_u16() < 409, "{target}");
+                continue;
+            }
+            let [get, head] = [Method::GET, Method::HEAD].map(|method| app.http.request(method, &target).send());
+            let (get, head) = (get.await.unwrap(), head.await.unwrap());
+            assert_eq!(head.status(), get.status(), "{target}");
+            for name in ["content-type", "content-length", "etag", "cache-control", "transfer-encoding"] {
+                let is_stream = target.ends_with("/leaderboard-feed") && name == "transfer-encoding";
+                assert!(head.headers().get(name) == get.headers().get(name) || is_stream, "{target}: {name}");
+            }
+            assert_eq!(head.bytes().await.unwrap(), "", "{target}");
+        }
+    }
+    for (target, status) in [("/enqueue", 405), ("/nothing", 404)] {
+        assert_eq!(app.http.head(format!("{}{target}", serve.url())).send().await.unwrap().status(), status);
+    }
+}
+
+#[tokio::test]
+async fn head_of_a_long_poll_is_answered_at_once() {
+    let app = App::new(&["serve.long_poll_timeout_s=60"]).await;
+    let serve = app.serve();
+    let job = app.upload(serve.url(), 1, &jpeg(1)).await["statusUrl"].as_str().unwrap().to_owned();
+    for path in ["/status-live/1".to_owned(), "/status-live/2?timeout=60".to_owned(), format!("{job}/live")] {
+        let request = app.http.head(format!("{}{path}", serve.url())).timeout(std::time::Duration::from_secs(20));
+        assert_eq!(request.send().await.unwrap().status(), 408, "{path}");
+    }
+    let _worker = app.worker();
+    app.assert_no_job_is_left().await;
+    assert_eq!(app.http.head(format!("{}/status-live/1", serve.url())).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn head_of_the_feed_is_answered_at_once_and_leaves_the_connection_usable() {
+    let app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let head = "HEAD /leaderboard-feed HTTP/1.1\r\nHost: x\r\n\r\n";
+    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let answer = raw_http::exchange(server.url(), format!("{head}{head}{last}")).await.unwrap();
+    assert_eq!(answer.status, 200);
+    assert!(answer.head.contains("content-type: text/event-stream"), "{}", answer.head);
+    let rest = String::from_utf8(answer.body).unwrap();
+    assert!(rest.starts_with("HTTP/1.1 200 OK") && rest.ends_with("{\"status\":\"ok\"}"), "{rest}");
+    assert_eq!(rest.matches("HTTP/1.1 200 OK").count(), 2, "{rest}");
+}
+
+#[tokio::test]
+async fn the_feed_of_an_http_1_0_client_has_no_chunks_and_ends_with_the_connection() {
+    let app = App::new(&[]).await;
+    let mut server = app.ready_game_server().await;
+    app.score(server.url(), "ada", 1).await;
+    for connection in ["", "Connection: keep-alive\r\n"] {
+        let mut stream = raw_http::connect(server.url()).await;
+        let request = format!("GET /leaderboard-feed HTTP/1.0\r\nHost: x\r\n{connection}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut received = Vec::new();
+        while !received.ends_with(b"}]\n\n") {
+            assert!(stream.read_buf(&mut received).await.unwrap() > 0, "the stream has ended");
+        }
+        let text = String::from_utf8(received).unwrap();
+        let (head, events) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 OK"), "{head}");
+        for name in ["transfer-encoding", "content-length", "connection: keep-alive"] {
+            assert!(!head.to_ascii_lowercase().contains(name), "{head}");
+        }
+        let board = "data: [{\"username\":\"ada\",\"score\":1}]\n\n";
+        assert!(events.starts_with("retry: 2000\n\nid: ") && events.ends_with(board), "{events}");
+        if connection.is_empty() {
+            continue;
+        }
+        assert!(server.stop().success());
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+}
