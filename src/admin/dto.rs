@@ -50,6 +50,7 @@ impl PartialSchema for JobKind {
 impl ToSchema for JobKind {}
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RetryRequest {
     #[serde(default)]
     #[schema(value_type = RetriedState, inline, required = true)]
@@ -95,7 +96,7 @@ impl FromJson for Option<Kind> {
 }
 
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct PurgeRequest {
     /// The minimum age of the jobs.
     #[serde(default)]

@@ -14,7 +14,7 @@ use crate::http::openapi::params::JobIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::resource::{get, post};
 use crate::http::response::uncached;
-use crate::http::{Problem, Query, auth, body, path};
+use crate::http::{NoQuery, Problem, Query, auth, body, path};
 use crate::ids::JobId;
 use crate::job_payloads::kind_by_name;
 use crate::jobs::JobState;
@@ -68,7 +68,7 @@ struct Routes;
     )
 )]
 async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let query = Query::read(&request)?;
+    let query = Query::read(&request, &["state", "kind", "user", "since", "limit", "before"])?;
     let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 1000")?.unwrap_or(PAGE);
     let filter = Filter {
         state: query.parsed("state", STATES, JobState::by_name)?,
@@ -96,7 +96,7 @@ async fn list(state: web::Data<State>, request: HttpRequest) -> Result<HttpRespo
         TokenErrors
     )
 )]
-async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn show(_: NoQuery, state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     Ok(uncached(StatusCode::OK, &JobWithHistory::from(find(&state, path::parse("jobId", &id)?)?)))
 }
 
@@ -117,7 +117,7 @@ async fn show(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResp
         TokenErrors
     )
 )]
-async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn retry(_: NoQuery, state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let (id, hooks) = (path::parse("jobId", &id)?, state.hooks.clone());
     let outcome = state.database.write(move |connection| operator::retry(connection, &hooks, id, now())).await?;
     job_response(&state, id, outcome, "tried again")
@@ -140,7 +140,7 @@ async fn retry(state: web::Data<State>, id: web::Path<String>) -> Result<HttpRes
         TokenErrors
     )
 )]
-async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn cancel(_: NoQuery, state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id = path::parse("jobId", &id)?;
     let outcome = operator::cancel(&state.database, &state.hooks, id).await?;
     job_response(&state, id, outcome, "cancelled")
@@ -160,6 +160,7 @@ async fn cancel(state: web::Data<State>, id: web::Path<String>) -> Result<HttpRe
     )
 )]
 async fn retry_all(
+    _: NoQuery,
     state: web::Data<State>,
     request: HttpRequest,
     payload: web::Payload,
@@ -187,7 +188,12 @@ async fn retry_all(
         BodyErrors
     )
 )]
-async fn purge(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn purge(
+    _: NoQuery,
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
     let PurgeRequest { older_than } = body::json(payload).await?;
     let age = older_than.into_result().map_err(|invalid| Problem::field("olderThan", &invalid))?;

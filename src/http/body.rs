@@ -11,6 +11,7 @@ use serde_path_to_error::{Path, Segment};
 
 use super::Problem;
 use super::pace::Pace;
+use super::unknown_fields::{Recording, UnknownFields};
 use crate::ids::{CustomerId, EmailAddress, Invalid, OrderId, Score, UserId, Username};
 
 /// The largest JSON body; above the longest field, so that a field that is too long is refused by its name.
@@ -106,7 +107,13 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         let detail = "The body is JSON, but not an object such as {\"key\": 1}.";
         return Err(Problem::new(StatusCode::BAD_REQUEST, detail));
     }
-    serde_path_to_error::deserialize(value).map_err(|error| {
+    let mut fields = UnknownFields::default();
+    let request = serde_path_to_error::deserialize(Recording::new(value, &mut fields));
+    if !fields.unknown.is_empty() {
+        let unknown: Vec<&str> = fields.unknown.iter().map(String::as_str).collect();
+        return Err(Problem::unknown_fields("field", &unknown, fields.known));
+    }
+    request.map_err(|error| {
         let field = field_at(error.path()).unwrap_or("The body");
         Problem::new(StatusCode::BAD_REQUEST, format!("{field}: got a value of another type."))
     })
@@ -227,6 +234,28 @@ mod tests {
         ] {
             assert!(detail(bad).starts_with("The body is not valid JSON"), "{}", detail(bad));
         }
+    }
+
+    #[test]
+    fn unknown_fields_are_refused_by_name_with_the_known_ones() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        #[allow(dead_code, reason = "only its fields' names matter")]
+        struct Request {
+            #[serde(default)]
+            user_id: u64,
+            #[serde(default)]
+            e_mail: String,
+        }
+        let detail = |body: &str| parse::<Request>(body.as_bytes()).unwrap_err().to_string();
+        assert!(parse::<Request>(br#"{"userId":1}"#).is_ok());
+        assert_eq!(
+            detail(r#"{"userId":"x","mail":1,"user_id":2}"#),
+            "mail: got an unknown field, expected \"userId\" or \"eMail\"; \
+             user_id: got an unknown field, expected \"userId\" or \"eMail\""
+        );
+        assert_eq!(detail(r#"{"userId":"x"}"#), "userId: got a value of another type.");
+        assert!(detail(&format!("{{\"{}\":1}}", "x".repeat(1 << 20))).len() < 200);
     }
 
     #[test]

@@ -22,9 +22,10 @@ pub(crate) mod resource;
 pub(crate) mod response;
 pub mod server;
 pub(crate) mod trace_parent;
+mod unknown_fields;
 pub(crate) mod upgrade;
 
 pub(crate) use auth::{AdminAuth, Auth};
 pub(crate) use problem::Problem;
-pub(crate) use query::Query;
+pub(crate) use query::{NoQuery, Query};
 pub use upgrade::{Upgrade, Websockets};

@@ -55,6 +55,33 @@ impl Problem {
         problem
     }
 
+    /// 400: fields, or parameters of the query, that do not exist. Names the first ones.
+    pub(crate) fn unknown_fields(kind: &str, unknown: &[&str], known: &[&str]) -> Self {
+        const MAX_NAMED: usize = 5;
+        const MAX_NAME_CHARS: usize = 40;
+        let known: Vec<String> = known.iter().map(|name| format!("{name:?}")).collect();
+        let expected = match known.split_last() {
+            None => "none".to_owned(),
+            Some((last, [])) => format!("only {last}"),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        };
+        let errors: Vec<FieldError> = unknown
+            .iter()
+            .take(MAX_NAMED)
+            .map(|name| FieldError {
+                field: name.escape_debug().take(MAX_NAME_CHARS).collect(),
+                got: format!("an unknown {kind}"),
+                expected: expected.clone(),
+            })
+            .collect();
+        let described =
+            |FieldError { field, got, expected }: &FieldError| format!("{field}: got {got}, expected {expected}");
+        let detail = errors.iter().map(described).collect::<Vec<_>>().join("; ");
+        let mut problem = Self::new(StatusCode::BAD_REQUEST, detail);
+        problem.0.errors = errors;
+        problem
+    }
+
     /// 400: a field occurs more than once.
     pub(crate) fn repeated_field(name: &str) -> Self {
         let mut problem = Self::new(StatusCode::BAD_REQUEST, format!("{name}: given twice"));

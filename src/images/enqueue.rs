@@ -17,12 +17,12 @@ use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Problem, body};
+use crate::http::{NoQuery, Problem, body};
 use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;
 
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = UploadByPath)]
 pub(super) struct PathRequest {
     /// Relative to `images.root`. The job waits for a file that does not exist yet.
@@ -95,6 +95,7 @@ enum ReceivedMessage {
 )]
 pub(super) async fn post(
     state: web::Data<State>,
+    _: NoQuery,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {

@@ -34,7 +34,7 @@ struct PageQuery {
 
 impl PageQuery {
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let query = Query::read(request)?;
+        let query = Query::read(request, &["limit", "before"])?;
         let limit = query.integer("limit", 1..=MAX_PAGE, "a whole number from 1 to 500")?.unwrap_or(PAGE);
         let before = query.integer("before", 1..=i64::MAX as u64, "the last imageId of the previous page")?;
         Ok(Self {

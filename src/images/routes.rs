@@ -15,7 +15,7 @@ use crate::http::openapi::params::{JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
 use crate::http::resource::{get, not_found, post};
-use crate::http::{Problem, Query, auth, path};
+use crate::http::{NoQuery, Problem, Query, auth, path};
 use crate::ids::JobId;
 
 const MAX_TIMEOUT_S: u64 = 60;
@@ -68,7 +68,11 @@ fn upload_page(max_upload_bytes: u64) -> String {
         TokenErrors
     )
 )]
-pub(super) async fn status(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn status(
+    _: NoQuery,
+    state: web::Data<State>,
+    user: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let subject = Subject::User(path::parse("userId", &user)?);
     Ok(subject.response(subject.status(&state.database)?))
 }
@@ -113,7 +117,7 @@ pub(super) async fn status_live(
         TokenErrors
     )
 )]
-pub(super) async fn job(state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn job(_: NoQuery, state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &job)?;
     Ok(subject.response(subject.status(&state.database)?))
 }
@@ -159,7 +163,7 @@ fn find_job(state: &State, text: &str) -> Result<Subject, Problem> {
 
 /// The query's `timeout` in seconds, or the default. HEAD is not held.
 fn timeout(request: &HttpRequest, default: Duration) -> Result<Duration, Problem> {
-    let query = Query::read(request)?;
+    let query = Query::read(request, &["timeout"])?;
     let seconds = query.integer("timeout", 1..=MAX_TIMEOUT_S, "a whole number of seconds from 1 to 60")?;
     let is_held = request.method() != Method::HEAD;
     Ok(if is_held { seconds.map_or(default, Duration::from_secs) } else { Duration::ZERO })

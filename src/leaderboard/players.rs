@@ -9,7 +9,7 @@ use super::openapi::TAG;
 use super::view::View;
 use crate::bus::Member;
 use crate::http::openapi::responses::{BadRequest, NotFound, Unavailable};
-use crate::http::{Problem, Query, path};
+use crate::http::{NoQuery, Problem, Query, path};
 use crate::ids::{Score, Username};
 
 /// Players per page.
@@ -32,7 +32,7 @@ struct PageQuery {
 
 impl PageQuery {
     fn read(request: &HttpRequest) -> Result<Self, Problem> {
-        let query = Query::read(request)?;
+        let query = Query::read(request, &["offset", "limit"])?;
         let offset = query.integer("offset", 0..=u64::MAX >> 1, "a whole number from 0")?.unwrap_or(0);
         let limit = query.integer("limit", 1..=MAX_LIMIT, "a whole number from 1 to 1000")?.unwrap_or(DEFAULT_LIMIT);
         Ok(Self { offset, limit })
@@ -109,7 +109,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
         (status = 503, response = Unavailable)
     )
 )]
-pub(super) async fn get(view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(_: NoQuery, view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let name: Username = path::parse("username", &name)?;
     let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));

@@ -12,10 +12,11 @@ use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::{BodyErrors, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
-use crate::http::{Problem, body};
+use crate::http::{NoQuery, Problem, body};
 use crate::ids::{Invalid, Score, Username};
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = ScoreRequest)]
 struct ScoreRequest {
     #[serde(default)]
@@ -103,6 +104,7 @@ enum SeedMessage {
     )
 )]
 pub(super) async fn score(
+    _: NoQuery,
     scoring: web::Data<Scoring>,
     request: HttpRequest,
     payload: web::Payload,

@@ -17,7 +17,7 @@ use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
 use crate::http::response::uncached;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Problem, auth, body, path};
+use crate::http::{NoQuery, Problem, auth, body, path};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};
 
@@ -44,7 +44,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 struct Routes;
 
 #[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = Order)]
 struct OrderRequest {
     #[serde(default)]
@@ -125,7 +125,12 @@ struct OrderJob {
         BodyErrors
     )
 )]
-async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn place(
+    _: NoQuery,
+    state: web::Data<State>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     body::require_json(&request)?;
     let OrderRequest { order_id, user_id } = body::json(payload).await?;
     let (order_id, customer_id) =
@@ -163,7 +168,7 @@ async fn place(state: web::Data<State>, request: HttpRequest, payload: web::Payl
         TokenErrors
     )
 )]
-async fn order(state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn order(_: NoQuery, state: web::Data<State>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     let id: OrderId = path::parse("orderId", &id)?;
     let found = state.database.read_point(|connection| {
         let Some(order) = store::find(connection, &id)? else { return Ok(None) };

@@ -13,7 +13,7 @@ use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::resource::get_put;
 use crate::http::response::uncached;
-use crate::http::{Problem, auth, body, path};
+use crate::http::{NoQuery, Problem, auth, body, path};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
 const TAG: &str = "Users";
@@ -38,6 +38,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 struct Routes;
 
 #[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = UserChange)]
 struct UserRequest {
     #[serde(default)]
@@ -92,7 +93,7 @@ impl UserResponse {
         TokenErrors
     )
 )]
-async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn user(_: NoQuery, state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
     match state.database.read_point(|connection| super::contact(connection, user))? {
         Some(contact) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, contact))),
@@ -118,6 +119,7 @@ async fn user(state: web::Data<State>, user: web::Path<String>) -> Result<HttpRe
     )
 )]
 async fn put(
+    _: NoQuery,
     state: web::Data<State>,
     user: web::Path<String>,
     request: HttpRequest,

@@ -1,4 +1,4 @@
-//! HEAD, and streams of HTTP/1.0 clients.
+//! HEAD, streams of HTTP/1.0 clients, and query parameters.
 
 use reqwest::Method;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use crate::harness::app::App;
 use crate::harness::openapi::Description;
 use crate::harness::pictures::jpeg;
+use crate::harness::problem::assert_refused;
 use crate::harness::raw_http;
 
 #[tokio::test]
@@ -102,5 +103,50 @@ async fn the_feed_of_an_http_1_0_client_has_no_chunks_and_ends_with_the_connecti
         }
         assert!(server.stop().success());
         assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn unknown_query_parameters_are_refused_except_those_that_clients_add() {
+    let app = App::new(&[]).await;
+    let (serve, game) = (app.serve(), app.ready_game_server().await);
+    let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
+    app.score(game.url(), "ada", 1).await;
+    app.place_order(game.url(), "o", "u").await;
+    let status = accepted["statusUrl"].as_str().unwrap();
+    let strict = [
+        (serve.url(), "/status/1"),
+        (serve.url(), status),
+        (serve.url(), "/users/1"),
+        (serve.url(), "/users/1/images"),
+        (serve.url(), "/admin/jobs"),
+        (game.url(), "/leaderboard"),
+        (game.url(), "/leaderboard/ada"),
+        (game.url(), "/orders/o"),
+    ];
+    for (url, path) in strict {
+        let get = |query: &str| app.http.get(format!("{url}{path}?{query}"));
+        assert_refused(path, get("Limit=1"), 400, "Limit: got an unknown parameter, expected").await;
+        for query in ["_=1764271800", "t=1", "1764271800", "utm_source=mail&gclid=x&fbclid=y"] {
+            assert_eq!(get(query).send().await.unwrap().status(), 200, "{path}?{query}");
+        }
+    }
+    let live = app.http.get(format!("{}/status-live/1?wait=1", serve.url()));
+    assert_refused("a poll", live, 400, "wait: got an unknown parameter, expected only \"timeout\"").await;
+    for (url, path) in [(game.url(), "/score"), (game.url(), "/place_order"), (serve.url(), "/enqueue")] {
+        let post = app.http.post(format!("{url}{path}?mode=best")).json(&serde_json::json!({}));
+        assert_refused(path, post, 400, "mode: got an unknown parameter, expected none").await;
+    }
+    for (url, path) in [
+        (serve.url(), "/"),
+        (serve.url(), "/docs"),
+        (serve.url(), "/openapi.json"),
+        (serve.url(), "/healthz"),
+        (serve.url(), "/readyz"),
+        (serve.url(), "/metrics"),
+        (game.url(), "/leaderboard-feed"),
+    ] {
+        let any = app.http.get(format!("{url}{path}?any=1"));
+        assert_eq!(any.send().await.unwrap().status(), 200, "{path}");
     }
 }

@@ -242,7 +242,7 @@ async fn an_invalid_body_is_refused_by_the_name_of_the_field_and_changes_nothing
         ("{\"orderId\":\"o\",\"userId\":\"\"}", "userId: got the string \"\""),
         ("{\"orderId\":\"a\\nb\",\"userId\":\"u\"}", "orderId: got the string"),
         ("{\"orderId\":\"a\\u0000b\",\"userId\":\"u\"}", "orderId: got the string"),
-        ("{\"orderid\":\"o\",\"userId\":\"u\"}", "orderId: got nothing"),
+        ("{\"orderid\":\"o\",\"userId\":\"u\"}", "orderid: got an unknown field, expected \"orderId\" or \"userId\""),
         (&long, "orderId: got a string of 1048576 bytes"),
         (&long_user, "userId: got a string of 1048576 bytes"),
         (&a_little_long, "orderId: got a string of 512 bytes"),

@@ -50,6 +50,13 @@ async fn invalid_names_and_addresses_are_refused_by_field_and_change_nothing() {
         body[field] = bad.clone();
         assert_refused(field, send("7", body), 400, field).await;
     }
+    assert_refused(
+        "mail",
+        send("7", json!({ "mail": "ok@example.org" })),
+        400,
+        "mail: got an unknown field, expected \"email\"",
+    )
+    .await;
     assert_refused("a user", send("0", json!({})), 400, "userId").await;
     assert_refused("an array", send("7", json!([])), 400, "object").await;
     let text = app.http.put(format!("{}/users/7", serve.url())).body("{}");
