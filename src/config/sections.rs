@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use config::ValueKind;
+use reqwest::Url;
 
 use super::browser_client::BrowserClient;
 use super::database_file;
@@ -16,6 +17,7 @@ use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
 
 const DAY_S: f64 = 86_400.0;
+const PUBLIC_URL: &str = "an http or https URL without a query, such as \"https://example.org/images\"";
 
 /// `[serve]`, the API server.
 #[derive(Debug, Clone)]
@@ -32,6 +34,8 @@ pub(crate) struct Serve {
     pub(crate) min_free_bytes: u64,
     /// Threads that handle requests.
     pub(crate) workers: NonZeroUsize,
+    /// The URL of the API server for clients, without a slash at the end; `None` when links are paths.
+    pub(crate) public_url: Option<String>,
 }
 
 impl Serve {
@@ -43,6 +47,7 @@ impl Serve {
             max_upload_bytes: from.integer("serve.max_upload_bytes", 1..=1 << 40)?,
             min_free_bytes: from.integer("serve.min_free_bytes", 0..=1 << 60)?,
             workers: or_one_per_core(from, "serve.workers")?,
+            public_url: from.text("serve.public_url", PUBLIC_URL, public_url)?,
         })
     }
 
@@ -272,6 +277,13 @@ pub(super) fn required<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, ConfigError> {
     from.text(key, expected, parse)?.ok_or_else(|| ConfigError::NoDefault { key: key.to_owned() })
+}
+
+/// A URL for links, in its canonical form without a slash at the end.
+fn public_url(text: &str) -> Option<String> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    (is_bare && url.fragment().is_none()).then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
 fn host(from: &mut Reader, key: &str) -> Result<IpAddr, ConfigError> {

@@ -92,6 +92,22 @@ fn the_defaults_are_those_of_the_contract() {
     assert_eq!((config.jobs.lease.as_secs(), config.jobs.sweep_interval.as_secs()), (30, 1));
     assert_eq!((config.jobs.max_attempts, config.jobs.retry_base.as_secs()), (5, 1));
     assert_eq!(config.log.format, LogFormat::Text);
+    assert_eq!(config.serve.public_url, None);
+}
+
+#[test]
+fn a_public_url_has_no_slash_at_its_end_and_no_query() {
+    let load = |url: &str| sources().env("M3A3_SERVE__PUBLIC_URL", url).load().map(|config| config.serve.public_url);
+    for (text, url) in [
+        ("https://example.org", "https://example.org"),
+        ("http://example.org:8080/", "http://example.org:8080"),
+        ("https://example.org/a b/", "https://example.org/a%20b"),
+    ] {
+        assert_eq!(load(text).unwrap().as_deref(), Some(url));
+    }
+    for bad in ["/images", "example.org", "ftp://example.org", "https://example.org/?a", "https://u:p@example.org"] {
+        assert!(load(bad).unwrap_err().to_string().starts_with("serve.public_url"), "{bad}");
+    }
 }
 
 #[test]

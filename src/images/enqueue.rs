@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::State;
 use super::idempotency::IdempotencyKey;
+use super::links::Links;
 use super::openapi::{IdempotencyParams, TAG, UploadForm};
 use super::store::{self, Acceptance, Receipt, Submission};
 use super::upload;
@@ -94,8 +95,8 @@ enum ReceivedMessage {
     )
 )]
 pub(super) async fn post(
-    state: web::Data<State>,
     _: NoQuery,
+    state: web::Data<State>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -125,9 +126,9 @@ pub(super) async fn post(
                 image_path: receipt.path.clone(),
                 job_id: Some(receipt.job_id),
             });
-            Ok(received(&receipt))
+            Ok(received(&receipt, &state.links))
         }
-        Acceptance::AlreadyAccepted(receipt) => Ok(received(&receipt)),
+        Acceptance::AlreadyAccepted(receipt) => Ok(received(&receipt, &state.links)),
         Acceptance::Conflict => {
             let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
@@ -150,12 +151,12 @@ pub(super) fn disk_full(cause: String) -> Problem {
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause)
 }
 
-fn received(receipt: &Receipt) -> HttpResponse {
+fn received(receipt: &Receipt, links: &Links) -> HttpResponse {
     HttpResponse::Ok().json(AcceptedImage {
         image_path: receipt.path.clone(),
         job_id: receipt.job_id,
         message: ReceivedMessage::Received,
-        status_url: format!("/jobs/{}", receipt.job_id),
+        status_url: links.to(format!("/jobs/{}", receipt.job_id)),
         user_id: receipt.user_id,
     })
 }

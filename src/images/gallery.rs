@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::State;
+use super::links::Links;
 use super::openapi::{ImageFormat, ImageStatus};
 use super::variants::{self, Size, Variant, Variants};
 use crate::db::read_models::{self, ImageEntry};
@@ -48,7 +49,7 @@ impl PageQuery {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Gallery {
     images: Vec<GalleryImage>,
-    /// The path of the next page.
+    /// The next page: a path on this server, or a URL below `serve.public_url`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, example = "/users/1/images?before=7&limit=50")]
     next: Option<String>,
@@ -146,14 +147,15 @@ pub(super) async fn get(
     images.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     let next =
         images.last().filter(|_| more).map(|last| format!("/users/{user}/images?before={}&limit={limit}", last.id));
+    let next = next.map(|next| state.links.to(next));
     let variants_of = |image: &ImageEntry| variants.get(&image.id).map_or(&[][..], Vec::as_slice);
-    let images = images.into_iter().map(|image| GalleryImage::new(variants_of(&image), image)).collect();
+    let images = images.into_iter().map(|image| GalleryImage::new(variants_of(&image), image, &state.links)).collect();
     let gallery = Gallery { images, next, user_id: user };
     Ok(uncached(StatusCode::OK, &gallery))
 }
 
 impl GalleryImage {
-    fn new(variants: &[Variant], image: ImageEntry) -> Self {
+    fn new(variants: &[Variant], image: ImageEntry, links: &Links) -> Self {
         let asset = image.asset.as_ref();
         Self {
             bytes: asset.map(|asset| asset.bytes),
@@ -168,9 +170,9 @@ impl GalleryImage {
             sha256: asset.map(|asset| asset.sha256.clone()),
             status: image.state,
             thumbnail: variants.first().map(Variant::size),
-            thumbnail_url: image.thumbnail_url,
+            thumbnail_url: image.thumbnail_url.map(|url| links.to(url)),
             uploaded_at: timestamp::text(image.created_at),
-            variants: Variants::new(variants),
+            variants: Variants::new(variants, links),
             width: asset.map(|asset| asset.width),
         }
     }

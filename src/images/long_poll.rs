@@ -8,6 +8,7 @@ use actix_web::HttpResponse;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::links::Links;
 use super::status::{Status, Subject};
 use super::store;
 use super::waiters::{Waiter, Waiters};
@@ -27,13 +28,14 @@ const WAKE_ALL_PAUSE: Duration = Duration::from_millis(5);
 pub(crate) struct LongPolls {
     database: Database,
     waiters: Arc<Waiters>,
+    links: Links,
     shutdown: CancellationToken,
 }
 
 impl LongPolls {
     /// At `shutdown`, every long poll is answered at once.
-    pub(crate) fn new(database: Database, shutdown: CancellationToken) -> Self {
-        Self { database, waiters: Arc::default(), shutdown }
+    pub(crate) fn new(database: Database, links: Links, shutdown: CancellationToken) -> Self {
+        Self { database, waiters: Arc::default(), links, shutdown }
     }
 
     /// Holds a poll until the status is final or `timeout` has passed. The waiter is registered by the call itself, not by
@@ -50,7 +52,7 @@ impl LongPolls {
         async move {
             loop {
                 if let Some(status) = self.final_status(subject, &waiter)? {
-                    return Ok(subject.response(status));
+                    return Ok(subject.response(status, &self.links));
                 }
                 tokio::select! {
                     biased;

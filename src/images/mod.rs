@@ -5,6 +5,7 @@
 //! answers from a message if there is a row.
 //!
 //! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`, `openapi`: the HTTP side
+//! - `links`: links in responses
 //! - `waiters`, `long_poll`: requests that are held until a thumbnail is finished
 //! - `intake`, `occurrences`: messages of other programs
 //! - `worker`: the thumbnail job
@@ -15,6 +16,7 @@ mod enqueue;
 mod gallery;
 mod idempotency;
 mod intake;
+mod links;
 mod long_poll;
 mod occurrences;
 mod openapi;
@@ -38,6 +40,7 @@ use crate::job_payloads::MailPreferences;
 use crate::jobs::QueueLimit;
 
 pub(crate) use intake::{Role, listen};
+pub(crate) use links::Links;
 pub(crate) use long_poll::LongPolls;
 pub(crate) use openapi::openapi;
 pub(crate) use orphans::keep_removing_orphans;
@@ -56,6 +59,7 @@ pub(crate) struct State {
     /// The mail that users get; an image keeps the setting under which it was accepted.
     pub(crate) mail: MailPreferences,
     pub(crate) long_polls: LongPolls,
+    pub(crate) links: Links,
     pub(crate) auth: Auth,
 }
 

@@ -74,7 +74,7 @@ pub(super) async fn status(
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = Subject::User(path::parse("userId", &user)?);
-    Ok(subject.response(subject.status(&state.database)?))
+    Ok(subject.response(subject.status(&state.database)?, &state.links))
 }
 
 /// Wait for a user's thumbnail
@@ -119,7 +119,7 @@ pub(super) async fn status_live(
 )]
 pub(super) async fn job(_: NoQuery, state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &job)?;
-    Ok(subject.response(subject.status(&state.database)?))
+    Ok(subject.response(subject.status(&state.database)?, &state.links))
 }
 
 /// Wait for a job

@@ -7,6 +7,7 @@ use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::links::Links;
 use super::store::{self, ImageState};
 use super::variants::{self, Variant, Variants};
 use crate::db::{Database, DbError};
@@ -53,8 +54,8 @@ impl Subject {
     }
 
     /// The response with this status.
-    pub(super) fn response(&self, status: Status) -> HttpResponse {
-        match status.into_body() {
+    pub(super) fn response(&self, status: Status, links: &Links) -> HttpResponse {
+        match status.into_body(links) {
             Some(body) => self.respond(StatusCode::OK, body),
             None => uncached(StatusCode::NOT_FOUND, &UnknownUser::new()),
         }
@@ -89,7 +90,7 @@ pub(super) enum StatusBody {
 pub(super) struct Done {
     #[schema(inline)]
     status: DoneTag,
-    /// A path on this server.
+    /// A path on this server, or a URL below `serve.public_url`.
     #[schema(example = "/thumbnails/9f86d0….jpg")]
     thumbnail_url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -208,10 +209,10 @@ impl Status {
     }
 
     /// The body for a known user or job.
-    fn into_body(self) -> Option<StatusBody> {
+    fn into_body(self, links: &Links) -> Option<StatusBody> {
         match self {
             Self::Done { thumbnail_url, variants } => {
-                let variants = Variants::new(&variants);
+                let (thumbnail_url, variants) = (links.to(thumbnail_url), Variants::new(&variants, links));
                 Some(StatusBody::Done(Done { status: DoneTag::Done, thumbnail_url, variants }))
             }
             Self::Pending => Some(StatusBody::pending("Thumbnail is still being generated.")),

@@ -7,6 +7,7 @@ use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::links::Links;
 use crate::db::UnixMillis;
 use crate::db::schema::thumbnails;
 use crate::files::ThumbnailName;
@@ -80,7 +81,7 @@ pub(super) struct VariantInfo {
     bytes: i64,
     #[schema(minimum = 1, example = 300)]
     height: i32,
-    /// A path on this server.
+    /// A path on this server, or a URL below `serve.public_url`.
     #[schema(example = "/thumbnails/9f86d0….jpg")]
     url: String,
     #[schema(minimum = 1, example = 300)]
@@ -100,10 +101,10 @@ pub(super) struct Size {
 
 impl Variants {
     /// `None` if there are none.
-    pub(super) fn new(variants: &[Variant]) -> Option<Self> {
+    pub(super) fn new(variants: &[Variant], links: &Links) -> Option<Self> {
         let info = |variant: &Variant| {
             let Variant { bytes, height, width, .. } = *variant;
-            (variant.variant.clone(), VariantInfo { bytes, height, url: variant.url(), width })
+            (variant.variant.clone(), VariantInfo { bytes, height, url: links.to(variant.url()), width })
         };
         (!variants.is_empty()).then(|| Self(variants.iter().map(info).collect()))
     }

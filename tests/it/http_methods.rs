@@ -150,3 +150,41 @@ async fn unknown_query_parameters_are_refused_except_those_that_clients_add() {
         assert_eq!(any.send().await.unwrap().status(), 200, "{path}");
     }
 }
+
+#[tokio::test]
+async fn links_begin_with_the_public_url_and_pages_have_relative_ones() {
+    let app = App::new(&["serve.public_url=https://shop.example/images/"]).await;
+    let up = app.up();
+    let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
+    let base = "https://shop.example/images";
+    let job = accepted["jobId"].as_str().unwrap();
+    assert_eq!(accepted["statusUrl"], format!("{base}/jobs/{job}"));
+    app.assert_no_job_is_left().await;
+    app.upload(up.url(), 1, &jpeg(2)).await;
+    app.assert_no_job_is_left().await;
+    let (_, status) = app.get(up.url(), "/status/1").await;
+    let (_, page) = app.get(up.url(), "/users/1/images?limit=1").await;
+    let links = [
+        &status["thumbnailUrl"],
+        &status["variants"]["thumb"]["url"],
+        &page["images"][0]["thumbnailUrl"],
+        &page["images"][0]["variants"]["thumb"]["url"],
+        &page["next"],
+        &app.get(up.url(), &format!("/jobs/{job}/live")).await.1["thumbnailUrl"],
+    ];
+    for link in links {
+        let path = link.as_str().unwrap().strip_prefix(base).unwrap_or_else(|| panic!("{link}"));
+        assert_eq!(app.http.get(format!("{}{path}", up.url())).send().await.unwrap().status(), 200, "{path}");
+    }
+    assert_eq!(app.get(up.url(), "/openapi.json").await.1["servers"][0]["url"], base);
+    let game = app.game_server();
+    for url in [up.url(), game.url()] {
+        for path in ["/", "/docs"] {
+            let page = app.http.get(format!("{url}{path}")).send().await.unwrap().text().await.unwrap();
+            for absolute in ["href=\"/", "fetch('/", "fetch(`/", "src=\"/", "'POST', '/", "EventSource('/", "statusUrl"]
+            {
+                assert!(!page.contains(absolute), "{url}{path} has {absolute}");
+            }
+        }
+    }
+}

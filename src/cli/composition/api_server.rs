@@ -75,7 +75,11 @@ pub(crate) fn start(
             future::ready(missing.into_iter().collect()).boxed()
         });
     let admin_auth = admin_auth(config);
-    let description = OpenApi::new("m3a3 API server", [images::openapi(), users::openapi(), admin::openapi()])?;
+    let description = OpenApi::new(
+        "m3a3 API server",
+        config.serve.public_url.as_deref(),
+        [images::openapi(), users::openapi(), admin::openapi()],
+    )?;
     let bus = state.bus.clone();
     let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };

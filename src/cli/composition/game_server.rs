@@ -57,7 +57,7 @@ pub(crate) fn start(
     let browser_client = browser_client(config)?;
     let metrics = metrics(runtime, &board, &sockets);
     let admin_auth = admin_auth(config);
-    let description = OpenApi::new("m3a3 game server", [leaderboard::openapi(), orders::openapi()])?;
+    let description = OpenApi::new("m3a3 game server", None, [leaderboard::openapi(), orders::openapi()])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services
             .configure(health::routes(readiness.clone()))

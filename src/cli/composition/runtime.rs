@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::Files;
 use crate::http::Auth;
-use crate::images::{self, Limits, LongPolls};
+use crate::images::{self, Limits, Links, LongPolls};
 use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
 use crate::jobs::{self, QueueLimit, SystemClock, WakeSignal};
 use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
@@ -89,13 +89,15 @@ impl Runtime {
             long_poll_timeout: config.serve.long_poll_timeout,
             min_free_bytes: config.serve.min_free_bytes,
         };
+        let links = Links::new(config.serve.public_url.as_deref());
         Ok(images::State {
             database: self.database.clone(),
             bus: self.bus.clone(),
             files,
             limits,
             queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
-            long_polls: LongPolls::new(self.database.clone(), self.shutdown.token()),
+            long_polls: LongPolls::new(self.database.clone(), links.clone(), self.shutdown.token()),
+            links,
             auth: auth(config),
             mail: config.email.notify.clone(),
         })

@@ -78,9 +78,10 @@ impl Api {
         Ok(Self { base, client: client.build().context("cannot set up an HTTP client")? })
     }
 
-    /// Resolves a path: one that the server has sent, or a route without its leading slash.
+    /// Resolves a route, or a link that the server has sent: a URL, or a path below the base URL, of whose path a server
+    /// behind a reverse proxy need not know.
     pub(crate) fn url(&self, path: &str) -> anyhow::Result<Url> {
-        self.base.join(path).with_context(|| format!("invalid path {path:?}"))
+        self.base.join(path.trim_start_matches('/')).with_context(|| format!("invalid path {path:?}"))
     }
 
     pub(crate) fn get(&self, url: &Url) -> RequestBuilder {

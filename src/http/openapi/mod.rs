@@ -12,7 +12,7 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{InfoBuilder, OpenApi as Description, Ref};
+use utoipa::openapi::{InfoBuilder, OpenApi as Description, Ref, Server};
 
 use super::page::page;
 use super::{health, metrics, resource};
@@ -28,14 +28,20 @@ const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong
 pub(crate) struct OpenApi(Bytes);
 
 impl OpenApi {
-    /// Merges the descriptions of the domains with that of the routes of every server.
+    /// Merges the descriptions of the domains with that of the routes of every server. Without a public URL, paths are
+    /// those of the host that serves the description.
     ///
     /// # Errors
     /// If it cannot be serialized.
-    pub(crate) fn new(title: &str, domains: impl IntoIterator<Item = Description>) -> Result<Self, serde_json::Error> {
+    pub(crate) fn new(
+        title: &str,
+        public_url: Option<&str>,
+        domains: impl IntoIterator<Item = Description>,
+    ) -> Result<Self, serde_json::Error> {
         let mut description = domains.into_iter().fold(common(), Description::merge_from);
         description.info =
             InfoBuilder::new().title(title).version(env!("CARGO_PKG_VERSION")).description(Some(ABOUT)).build();
+        description.servers = public_url.map(|url| vec![Server::new(url)]);
         Ok(Self(description.to_json()?.into()))
     }
 }
@@ -116,12 +122,16 @@ mod tests {
             add_page(&mut description, path, "Pages", path, "Show a page");
             description
         };
-        let merged = OpenApi::new("Both", [domain("/a", "A"), domain("/b", "B")]).unwrap();
+        let merged =
+            OpenApi::new("Both", Some("https://example.org/m"), [domain("/a", "A"), domain("/b", "B")]).unwrap();
         let merged: Value = serde_json::from_slice(&merged.0).unwrap();
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(names(&merged["paths"])[..3], ["/a", "/b", "/docs"]);
         let schemas = &merged["components"]["schemas"];
         assert!(schemas["A"].is_object() && schemas["B"].is_object() && schemas["Problem"].is_object());
-        assert_eq!(merged["info"]["title"], "Both");
+        assert_eq!(
+            (&merged["info"]["title"], &merged["servers"][0]["url"]),
+            (&"Both".into(), &"https://example.org/m".into())
+        );
     }
 }
