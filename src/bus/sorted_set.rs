@@ -30,7 +30,7 @@ pub struct Member {
     pub score: f64,
 }
 
-/// A range of the set, highest score first.
+/// A range of the set, highest score first, equal scores in descending order of the member.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
     /// The number of members in the whole set.

@@ -4,7 +4,7 @@
 //! reads when a message reports a change, immediately and then at most once an interval, so that the last state is
 //! always sent. It also reads when there are new subscribers, whose first board must be read after they have
 //! subscribed. After a reconnect, subscribers keep the last board until Redis has received the missed commits; new
-//! subscribers get the content of Redis.
+//! subscribers get the content of Redis, or while it is unavailable that of the database.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,7 @@ use super::board::{Board, TOP};
 use super::scoring::Scoring;
 use super::subscribers::{FeedHandle, PendingSubscriber, PendingSubscribers, SubscriberBacklog};
 use super::view::View;
-use crate::bus::{Bus, BusError, Signal, Subscription};
-use crate::db::Database;
+use crate::bus::{Bus, BusError, Page, Signal, Subscription};
 use crate::events::LeaderboardUpdate;
 use crate::socketio::Sockets;
 
@@ -52,19 +51,13 @@ pub struct Broadcast {
 
 impl Broadcast {
     /// Returns the task, which also sends the first board to each socket of `sockets`, and the handle that opens feeds.
-    pub fn new(
-        bus: &Bus,
-        database: Database,
-        scoring: Scoring,
-        interval: Duration,
-        sockets: Sockets,
-    ) -> (Self, FeedHandle) {
+    pub fn new(bus: &Bus, view: View, scoring: Scoring, interval: Duration, sockets: Sockets) -> (Self, FeedHandle) {
         let pending = Arc::new(PendingSubscribers::default());
         let (updates, update_receiver) = watch::channel(None);
         let connecting = Arc::clone(&pending);
         sockets.on_connect(move |socket| connecting.add(PendingSubscriber::Socket(socket)));
         let feeds = FeedHandle::new(Arc::clone(&pending), update_receiver);
-        let (bus, view, changes) = (bus.clone(), View::new(bus, database), bus.subscribe());
+        let (bus, changes) = (bus.clone(), bus.subscribe());
         let broadcast =
             Self { bus, view, scoring, changes, interval, pending, sockets, updates, read_seq: 0, error_logged: false };
         (broadcast, feeds)
@@ -105,14 +98,24 @@ impl Broadcast {
                     // A board that was read over a new connection or during a refill may be incomplete.
                     filled &= !connects.has_unseen();
                     let complete = filled && !*refilling.borrow();
-                    earliest = start + if board.is_some() { self.interval } else { RETRY_DELAY };
-                    if let Some(board) = board {
-                        if complete {
-                            self.sockets.set_latest(UPDATE_EVENT, &board.json);
+                    earliest = start + if board.is_ok() { self.interval } else { RETRY_DELAY };
+                    match board {
+                        Ok(board) => {
+                            if complete {
+                                self.sockets.set_latest(UPDATE_EVENT, &board.json);
+                            }
+                            self.send_first(backlog.take(), &board);
+                            if complete && std::mem::take(&mut changed) {
+                                self.send_update(board).await;
+                            }
                         }
-                        self.send_first(backlog.take(), &board);
-                        if complete && std::mem::take(&mut changed) {
-                            self.send_update(board).await;
+                        Err(error) if error.is_refusal() || backlog.is_empty() => {}
+                        Err(_) => {
+                            if let Some(board) = self.read_database().await {
+                                self.send_first(backlog.take(), &board);
+                                // They need the board of Redis as soon as it can be read.
+                                changed = true;
+                            }
                         }
                     }
                 }
@@ -120,24 +123,29 @@ impl Broadcast {
         }
     }
 
-    /// Reads the top ten. Returns `None` on failure; an error reply of Redis is logged once.
-    async fn read(&mut self) -> Option<Board> {
-        let page = match timeout(REDIS_TIMEOUT, self.view.page(0, TOP)).await {
-            Ok(Ok(page)) => page,
-            Ok(Err(BusError::Refused(reason))) => return self.log_refusal(&reason),
-            // The bus logs connection errors.
-            Ok(Err(_)) | Err(_) => return None,
-        };
+    /// Reads the top ten from Redis. An error reply is logged once; the bus logs connection errors.
+    async fn read(&mut self) -> Result<Board, BusError> {
+        let read = timeout(REDIS_TIMEOUT, self.view.page_of_redis(0, TOP)).await.unwrap_or(Err(BusError::Timeout));
+        let page = read.inspect_err(|error| {
+            if let BusError::Refused(reason) = error
+                && !std::mem::replace(&mut self.error_logged, true)
+            {
+                tracing::warn!(reason, "Redis refused to read the leaderboard, retrying");
+            }
+        })?;
         self.error_logged = false;
-        self.read_seq += 1;
-        Some(Board::new(self.read_seq, page.members))
+        Ok(self.board(page))
     }
 
-    fn log_refusal(&mut self, reason: &str) -> Option<Board> {
-        if !std::mem::replace(&mut self.error_logged, true) {
-            tracing::warn!(reason, "Redis refused to read the leaderboard, retrying");
-        }
-        None
+    /// The top ten of the database, for new subscribers while Redis is unavailable.
+    async fn read_database(&mut self) -> Option<Board> {
+        let page = self.view.page_of_database(0, TOP).await.ok()?;
+        Some(self.board(page))
+    }
+
+    fn board(&mut self, page: Page) -> Board {
+        self.read_seq += 1;
+        Board::new(self.read_seq, page.members)
     }
 
     fn send_first(&self, subscribers: Vec<PendingSubscriber>, board: &Board) {

@@ -4,12 +4,12 @@
 //! that Redis contains, and shares the sorted set `leaderboard` with other programs. Consumes and publishes
 //! `leaderboard_update`. The displayed board is the content of Redis, except for the sign of zero. For players that
 //! m3a3 has written, the rows are the source that Redis is filled from. Keeps nothing of the board in memory except the
-//! rendered top ten.
+//! rendered top ten, and while Redis is unavailable the scores of the database.
 //!
 //! - `routes`, `submission`, `players`, `sse`, `openapi`: the HTTP side
 //! - `scoring`: the task that commits scores
 //! - `redis_mirror`, `cursor`: synchronization of Redis with the database
-//! - `view`: reads the board
+//! - `view`, `database_board`: read the board
 //! - `broadcast`, `subscribers`, `board`: reads the top ten once for all subscribers
 //! - `store`: the rows
 //! - `operator`: the operations of the command line and of `m3a3 doctor`
@@ -17,6 +17,7 @@
 mod board;
 mod broadcast;
 mod cursor;
+mod database_board;
 mod openapi;
 mod operator;
 mod players;
@@ -37,3 +38,4 @@ pub use routes::{State, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::{Mode, scores_of, written_scores};
 pub use subscribers::FeedHandle;
+pub use view::View;

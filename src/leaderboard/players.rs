@@ -6,7 +6,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::board::Entry;
 use super::openapi::TAG;
-use super::view::View;
+use super::view::{Player, Source, View};
 use crate::bus::Member;
 use crate::http::openapi::responses::{BadRequest, NotFound, Unavailable};
 use crate::http::{NoQuery, Problem, Query, path};
@@ -46,6 +46,9 @@ struct PlayerList {
     #[schema(example = 0)]
     offset: u64,
     players: Vec<RankedPlayer>,
+    #[serde(skip_serializing_if = "Source::is_redis")]
+    #[schema(inline)]
+    source: Source,
     /// The number of players on the board.
     #[schema(example = 1)]
     total: u64,
@@ -63,12 +66,15 @@ struct RankedPlayer {
 
 #[derive(Serialize, ToSchema)]
 struct PlayerPage {
-    /// The player with up to two players above and below.
+    /// Up to two players above, and two below.
     neighbours: Vec<RankedPlayer>,
     #[schema(minimum = 1, example = 1)]
     rank: u64,
     #[schema(value_type = f64, example = 42)]
     score: Score,
+    #[serde(skip_serializing_if = "Source::is_redis")]
+    #[schema(inline)]
+    source: Source,
     #[schema(example = 1)]
     total: u64,
     #[schema(example = "ada")]
@@ -83,16 +89,16 @@ struct PlayerPage {
     tag = TAG,
     params(PageQuery),
     responses(
-        (status = 200, description = "Highest score first.", body = PlayerList),
+        (status = 200, description = "Highest score first; equal scores by name, descending.", body = PlayerList),
         (status = 400, response = BadRequest),
         (status = 503, response = Unavailable)
     )
 )]
 pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let PageQuery { offset, limit } = PageQuery::read(&request)?;
-    let page = view.page(offset, limit).await?;
+    let (page, source) = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
-    Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, total: page.total }))
+    Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, source, total: page.total }))
 }
 
 /// Get a player
@@ -111,19 +117,16 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
 )]
 pub(super) async fn get(_: NoQuery, view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
     let name: Username = path::parse("username", &name)?;
-    let Some((rank, score)) = view.rank_and_score(name.as_str()).await? else {
+    let Some((player, source)) = view.player(name.as_str(), NEIGHBOURS).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));
     };
-    let first = rank.saturating_sub(NEIGHBOURS);
-    let around = view.page(first, rank - first + 1 + NEIGHBOURS).await?;
+    let Player { rank, score, first, around } = player;
     let Entry { username, score } = Entry::from(Member { name: name.into_string(), score });
-    Ok(HttpResponse::Ok().json(PlayerPage {
-        neighbours: ranked(first, around.members),
-        rank: rank + 1,
-        score,
-        total: around.total,
-        username,
-    }))
+    let mut neighbours = ranked(first, around.members);
+    // By name: the board may have changed since the rank was read.
+    neighbours.retain(|neighbour| neighbour.username != username);
+    let total = around.total;
+    Ok(HttpResponse::Ok().json(PlayerPage { neighbours, rank: rank + 1, score, source, total, username }))
 }
 
 /// Players with their ranks, counted from 1.

@@ -6,16 +6,16 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 use tokio_util::sync::CancellationToken;
 
-use super::board::KEY;
+use super::database_board::DatabaseBoardError;
 use super::scoring::{Scoring, ScoringError};
 use super::subscribers::FeedHandle;
-use super::view::View;
+use super::view::{ReadError, View};
 use super::{players, sse, submission};
-use crate::bus::{Bus, BusError};
-use crate::db::Database;
+use crate::bus::BusError;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{Auth, Problem, auth};
+
 /// How long browsers may remember that the feed may be read, in seconds.
 const PREFLIGHT_S: usize = 7200;
 
@@ -24,10 +24,8 @@ const PREFLIGHT_S: usize = 7200;
 pub struct State {
     /// Accepts scores.
     pub scoring: Scoring,
-    /// Reads the board from Redis.
-    pub bus: Bus,
-    /// Has the sign of zeros.
-    pub database: Database,
+    /// Reads the board.
+    pub view: View,
     /// Opens feeds.
     pub feeds: FeedHandle,
     /// Required for changes.
@@ -42,7 +40,7 @@ impl State {
     /// # Errors
     /// If Redis is disconnected, does not reply in time, or replies with an error.
     pub async fn players(&self) -> Result<u64, BusError> {
-        Ok(self.bus.sorted_set(KEY).page(0, 0).await?.total)
+        self.view.players().await
     }
 }
 
@@ -53,7 +51,7 @@ pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
         let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET", "HEAD"]);
         let cors = cors.allow_any_header().max_age(PREFLIGHT_S);
         services
-            .app_data(web::Data::new(View::new(&state.bus, state.database)))
+            .app_data(web::Data::new(state.view))
             .app_data(web::Data::new(state.scoring))
             .app_data(web::Data::new(state.feeds))
             .app_data(web::Data::new(state.auth))
@@ -78,11 +76,13 @@ impl From<ScoringError> for Problem {
     }
 }
 
-impl From<BusError> for Problem {
-    fn from(error: BusError) -> Self {
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
         match error {
-            BusError::Refused(reason) => refused(&reason),
-            error => Self::unavailable(error),
+            ReadError::Redis(BusError::Refused(reason)) => refused(&reason),
+            ReadError::Redis(error) => Self::unavailable(error),
+            ReadError::Database(DatabaseBoardError::Database(error)) => error.into(),
+            ReadError::Database(error @ DatabaseBoardError::TooLarge) => Self::unavailable(error),
         }
     }
 }

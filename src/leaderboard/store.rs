@@ -213,6 +213,15 @@ pub fn written_scores(connection: &mut SqliteConnection, after: &str, limit: i64
         .load(connection)
 }
 
+/// At most `limit` players with a score, in any order.
+pub(super) fn all_scores(connection: &mut SqliteConnection, limit: i64) -> QueryResult<Vec<(String, f64)>> {
+    scores::table
+        .filter(scores::score.is_not_null())
+        .limit(limit)
+        .select((scores::username, scores::score.assume_not_null()))
+        .load(connection)
+}
+
 fn score(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<f64>> {
     Ok(row(connection, name)?.and_then(|(_, score)| score))
 }

@@ -1,13 +1,17 @@
 //! Reads the displayed board.
 //!
 //! The scores are those of Redis, except for the sign of zero, which is read from the rows: depending on its encoding
-//! of the set, Redis loses that sign.
+//! of the set, Redis loses that sign. While Redis is unavailable, the board is that of the database, without the players
+//! of other programs.
 
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::time::timeout;
+use utoipa::ToSchema;
 
 use super::board::KEY;
+use super::database_board::{DatabaseBoard, DatabaseBoardError};
 use super::store;
 use crate::bus::{Bus, BusError, Member, Page, SortedSet};
 use crate::db::Database;
@@ -15,31 +19,120 @@ use crate::db::Database;
 /// For reading the sign of zeros.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(500);
 
+/// Reads the board; a clone shares its connections.
 #[derive(Clone)]
-pub(super) struct View {
+pub struct View {
     set: SortedSet,
     database: Database,
+    database_board: DatabaseBoard,
+}
+
+/// `database` while Redis is unavailable; players of other programs are missing then. Otherwise omitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Source {
+    Redis,
+    Database,
+}
+
+impl Source {
+    pub(super) fn is_redis(&self) -> bool {
+        *self == Self::Redis
+    }
+}
+
+/// A player, and those around.
+pub(super) struct Player {
+    /// The highest score has rank 0.
+    pub(super) rank: u64,
+    pub(super) score: f64,
+    /// The rank of the first player of `around`.
+    pub(super) first: u64,
+    /// The player, with neighbours on both sides.
+    pub(super) around: Page,
+}
+
+/// The board cannot be read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// Redis has replied with an error.
+    Redis(BusError),
+    /// Redis is unavailable, and so is the board of the database.
+    Database(DatabaseBoardError),
 }
 
 impl View {
-    pub(super) fn new(bus: &Bus, database: Database) -> Self {
-        Self { set: bus.sorted_set(KEY), database }
+    /// The view of a process.
+    pub fn new(bus: &Bus, database: Database) -> Self {
+        let database_board = DatabaseBoard::new(database.clone());
+        Self { set: bus.sorted_set(KEY), database, database_board }
+    }
+
+    /// The number of players in Redis.
+    pub(super) async fn players(&self) -> Result<u64, BusError> {
+        Ok(self.set.page(0, 0).await?.total)
+    }
+
+    /// Like [`SortedSet::page`], if necessary from the database.
+    pub(super) async fn page(&self, offset: u64, limit: u64) -> Result<(Page, Source), ReadError> {
+        match self.page_of_redis(offset, limit).await {
+            Ok(page) => Ok((page, Source::Redis)),
+            Err(error) if error.is_refusal() => Err(ReadError::Redis(error)),
+            Err(_) => Ok((self.page_of_database(offset, limit).await?, Source::Database)),
+        }
     }
 
     /// Like [`SortedSet::page`].
-    pub(super) async fn page(&self, offset: u64, limit: u64) -> Result<Page, BusError> {
+    pub(super) async fn page_of_redis(&self, offset: u64, limit: u64) -> Result<Page, BusError> {
         let mut page = self.set.page(offset, limit).await?;
+        self.database_board.release();
         sign_zeros(&self.database, &mut page.members).await;
         Ok(page)
     }
 
-    /// Like [`SortedSet::rank_and_score`].
-    pub(super) async fn rank_and_score(&self, name: &str) -> Result<Option<(u64, f64)>, BusError> {
+    /// The same range of the players that have a score in the database.
+    pub(super) async fn page_of_database(&self, offset: u64, limit: u64) -> Result<Page, DatabaseBoardError> {
+        Ok(self.database_board.snapshot().await?.page(offset, limit))
+    }
+
+    /// A player with this many neighbours on each side; `None` if there is no such player.
+    pub(super) async fn player(&self, name: &str, neighbours: u64) -> Result<Option<(Player, Source)>, ReadError> {
+        let (found, source) = match self.player_of_redis(name, neighbours).await {
+            Ok(found) => (found, Source::Redis),
+            Err(error) if error.is_refusal() => return Err(ReadError::Redis(error)),
+            Err(_) => (self.player_of_database(name, neighbours).await?, Source::Database),
+        };
+        Ok(found.map(|player| (player, source)))
+    }
+
+    async fn player_of_redis(&self, name: &str, neighbours: u64) -> Result<Option<Player>, BusError> {
         let Some((rank, score)) = self.set.rank_and_score(name).await? else { return Ok(None) };
         let mut member = [Member { name: name.to_owned(), score }];
         sign_zeros(&self.database, &mut member).await;
         let [Member { score, .. }] = member;
-        Ok(Some((rank, score)))
+        let (first, count) = range_around(rank, neighbours);
+        let around = self.page_of_redis(first, count).await?;
+        Ok(Some(Player { rank, score, first, around }))
+    }
+
+    async fn player_of_database(&self, name: &str, neighbours: u64) -> Result<Option<Player>, DatabaseBoardError> {
+        let Some(score) = self.database_board.score(name).await? else { return Ok(None) };
+        let snapshot = self.database_board.snapshot().await?;
+        let rank = snapshot.rank(&Member { name: name.to_owned(), score });
+        let (first, count) = range_around(rank, neighbours);
+        Ok(Some(Player { rank, score, first, around: snapshot.page(first, count) }))
+    }
+}
+
+/// The first rank of the neighbours on both sides of a rank, and their number with it.
+fn range_around(rank: u64, neighbours: u64) -> (u64, u64) {
+    let first = rank.saturating_sub(neighbours);
+    (first, rank - first + 1 + neighbours)
+}
+
+impl From<DatabaseBoardError> for ReadError {
+    fn from(error: DatabaseBoardError) -> Self {
+        Self::Database(error)
     }
 }
 

@@ -4,6 +4,7 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use crate::harness::app::{App, eventually};
+use crate::harness::feed::Feed;
 use crate::harness::problem::assert_refused;
 
 #[tokio::test]
@@ -34,8 +35,7 @@ async fn scores_are_accepted_during_an_outage_of_redis_and_sent_afterwards() {
         let body = json!({ "username": "before", "score": 10, "mode": "add" });
         assert_eq!(app.post(server.url(), "/score", &body).await.0, 200);
     }
-    let reading = app.http.get(format!("{}/leaderboard", server.url()));
-    assert_refused("reading without Redis", reading, 503, "try again").await;
+    assert_eq!(app.players(server.url()).await, ["before", "while"], "the board of the database");
     app.redis.restart_empty().await;
     eventually("the board is back", || async { (app.redis.ask("ZCARD leaderboard").await == ":2\r\n").then_some(()) })
         .await;
@@ -44,6 +44,70 @@ async fn scores_are_accepted_during_an_outage_of_redis_and_sent_afterwards() {
         app.score(server.url(), "after", 3).await.get("rank").map(|rank| assert_eq!(rank, 2))
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_board_is_read_from_the_database_while_redis_is_unavailable() {
+    let mut app = App::new(&[]).await;
+    let server = app.ready_game_server().await;
+    let url = server.url();
+    for (name, score) in [("a", 1), ("b", 1), ("é", 1), ("Z", 1), ("top", 9), ("low", -3)] {
+        app.score(url, name, score).await;
+    }
+    app.score(url, "gone", 5).await;
+    assert!(app.command(&["leaderboard", "remove", "gone"]).status().unwrap().success());
+    app.redis_has_every_score().await;
+    let paths = [
+        "/leaderboard",
+        "/leaderboard?offset=1&limit=3",
+        "/leaderboard?offset=99",
+        "/leaderboard/b",
+        "/leaderboard/top",
+        "/leaderboard/low",
+        "/leaderboard/%C3%A9",
+        "/leaderboard/gone",
+        "/leaderboard/nobody",
+    ];
+    let mut of_redis = Vec::new();
+    for path in paths {
+        let (status, answer) = app.get(url, path).await;
+        assert_eq!(answer.get("source"), None, "{path}");
+        of_redis.push((status, answer));
+    }
+    app.redis.stop().await;
+    app.until(url, "degraded").await;
+    for (path, (status, mut expected)) in paths.into_iter().zip(of_redis) {
+        let mut answer = app.get(url, path).await;
+        let members = [&mut answer.1, &mut expected].map(|body| body.as_object_mut().unwrap());
+        // Errors have ids.
+        let [of_database, of_redis] = members;
+        if status == 200 {
+            of_redis.insert("source".to_owned(), "database".into());
+        } else {
+            of_database.remove("requestId");
+            of_redis.remove("requestId");
+        }
+        assert_eq!(answer, (status, expected), "{path}");
+    }
+    let mut feed = Feed::open(&app.http, url).await;
+    assert_eq!(feed.board().await.1[0], json!({ "username": "top", "score": 9 }));
+    app.score(url, "new", 10).await;
+    eventually("the new score is shown", || async { (app.players(url).await[..2] == ["new", "top"]).then_some(()) })
+        .await;
+    assert_eq!(app.get(url, "/leaderboard/top").await.1["rank"], 2);
+    app.redis.restart_empty().await;
+    app.redis.ask("ZADD leaderboard 11 theirs").await;
+    feed_has(&mut feed, "theirs").await;
+    eventually("the board of Redis is read again", || async {
+        let (_, page) = app.get(url, "/leaderboard?limit=1").await;
+        (page["players"][0]["username"] == "theirs" && page.get("source").is_none()).then_some(())
+    })
+    .await;
+}
+
+/// Reads until this player leads.
+async fn feed_has(feed: &mut Feed, leader: &str) {
+    while feed.board().await.1[0]["username"] != leader {}
 }
 
 #[tokio::test]

@@ -183,12 +183,19 @@ async fn the_game_server_conforms_to_its_description() {
     app.redis.stop().await;
     app.until(&url, "degraded").await;
     let get = |path: &str| app.http.get(format!("{url}{path}"));
-    game.expect("get /leaderboard", get("/leaderboard"), 503).await;
-    game.expect(player, get("/leaderboard/nobody"), 503).await;
+    game.expect("get /leaderboard", get("/leaderboard"), 200).await;
+    game.expect(player, get("/leaderboard/Player%201"), 200).await;
+    game.expect(player, get("/leaderboard/nobody"), 404).await;
     let score = app.http.post(format!("{url}/score")).json(&json!({ "username": "ada", "score": 1 }));
     game.expect("post /score", score, 200).await;
     game.expect("get /readyz", get("/readyz"), 200).await;
-    game.assert_seen(&[("", &[401]), ("post", &[408, 503]), ("/orders", &[503]), ("/readyz", &[503])]);
+    game.assert_seen(&[
+        ("", &[401]),
+        ("post", &[408, 503]),
+        ("/orders", &[503]),
+        ("/leaderboard", &[503]),
+        ("/readyz", &[503]),
+    ]);
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{Auth, health, server};
 use crate::jobs::{Runner, WakeSignal};
-use crate::leaderboard::{self, Broadcast, Scoring};
+use crate::leaderboard::{self, Broadcast, Scoring, View};
 use crate::lifecycle::Running;
 use crate::orders::{self, Receiver, WebhookWorker};
 use crate::socketio::{BrowserClient, Sockets};
@@ -113,10 +113,11 @@ fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets
     let shutdown = runtime.shutdown.token();
     let (scoring, scores) = Scoring::new(database.clone(), &bus);
     let interval = config.game.broadcast_interval;
-    let (broadcast, feeds) = Broadcast::new(&bus, database.clone(), scoring.clone(), interval, sockets);
+    let view = View::new(&bus, database);
+    let (broadcast, feeds) = Broadcast::new(&bus, view.clone(), scoring.clone(), interval, sockets);
     runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
     runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    leaderboard::State { scoring, bus, database, feeds, auth, shutdown }
+    leaderboard::State { scoring, view, feeds, auth, shutdown }
 }
 
 /// Starts the roles beside the order routes: the intake of orders from other programs and, if configured, the webhook.
