@@ -130,7 +130,7 @@ pub(super) struct ListedJob {
     #[schema(value_type = JobKind)]
     kind: String,
     state: JobState,
-    /// The number of failed attempts.
+    /// The number of attempts, with the current one, but without crashes and failures of the environment.
     attempts: i32,
     /// The number of workers that died while they ran the job.
     crashes: i32,

@@ -159,7 +159,7 @@ fn rows(jobs: &[JobSummary]) -> String {
             [job.id.to_string(), kind, state, job.attempts.to_string(), user, created, error]
         })
         .collect();
-    table(["ID", "KIND", "STATE", "FAILED", "USER", "CREATED", "ERROR OR NOTE"], &rows)
+    table(["ID", "KIND", "STATE", "ATTEMPTS", "USER", "CREATED", "ERROR OR NOTE"], &rows)
 }
 
 impl Show {
@@ -180,7 +180,7 @@ fn described(JobDetails { job, payload, history }: &JobDetails) -> String {
         ["id".to_owned(), job.id.to_string()],
         ["kind".to_owned(), job.kind.clone()],
         ["state".to_owned(), job.state.name().to_owned()],
-        ["failed".to_owned(), job.attempts.to_string()],
+        ["attempts".to_owned(), job.attempts.to_string()],
         ["crashes".to_owned(), job.crashes.to_string()],
         ["created".to_owned(), timestamp::text(job.created_at)],
         ["due".to_owned(), timestamp::text(job.run_at)],

@@ -14,7 +14,7 @@ use tracing::Span;
 use super::clock::Clock;
 use super::environment::EnvironmentLog;
 use super::settle::{self, GIVEN_UP, Settled};
-use super::{AttemptOutcome, Failure, FailureKind, Handler, Job, Policy, Task, claim};
+use super::{AttemptOutcome, Failure, FailureKind, Handler, Job, JobState, Policy, Task, claim};
 use crate::backoff;
 use crate::db::{Database, DbError};
 use crate::ids::TraceParent;
@@ -161,7 +161,7 @@ pub(super) fn span<H: Handler>(job: &Job, trace: Option<&TraceParent>) -> Span {
         "job",
         job.id = %job.id,
         kind = H::KIND.name,
-        attempt = job.attempts + 1,
+        attempt = JobState::Running.attempts(job.attempts),
         user.id = user.map(|user| user.get()),
         trace_id = trace.map(TraceParent::trace_id),
         parent_span_id = trace.map(TraceParent::parent_span_id),

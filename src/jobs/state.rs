@@ -46,6 +46,12 @@ impl JobState {
     pub fn by_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
+
+    /// The number of attempts of a job in this state, as the API, the command line and the log show it: those that have
+    /// failed, and the one that is running or has succeeded. Crashes and failures of the environment do not count.
+    pub(crate) fn attempts(self, failed: i32) -> i32 {
+        failed.saturating_add(i32::from(matches!(self, Self::Running | Self::Done)))
+    }
 }
 
 impl ToSql<Text, Sqlite> for JobState {

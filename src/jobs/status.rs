@@ -10,7 +10,7 @@ use crate::db::schema::jobs;
 #[derive(Debug, Clone, PartialEq, Eq, Queryable)]
 pub(crate) struct JobStatus {
     pub(crate) state: JobState,
-    /// Failed attempts so far.
+    /// Attempts, with the one that is running or has succeeded.
     pub(crate) attempts: i32,
     /// The last error, for the operator; `None` once the job is done.
     pub(crate) error: Option<String>,
@@ -22,10 +22,11 @@ pub(crate) fn by_dedup(
     kind: Kind,
     dedup_key: &str,
 ) -> QueryResult<Option<JobStatus>> {
-    jobs::table
+    let status = jobs::table
         .filter(jobs::kind.eq(kind.name))
         .filter(jobs::dedup.eq(dedup_key))
         .select((jobs::state, jobs::attempts, jobs::error))
-        .first(connection)
-        .optional()
+        .first::<JobStatus>(connection)
+        .optional()?;
+    Ok(status.map(|status| JobStatus { attempts: status.state.attempts(status.attempts), ..status }))
 }

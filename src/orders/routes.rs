@@ -92,7 +92,7 @@ struct Fulfilment {
 
 #[derive(Serialize, ToSchema)]
 struct OrderJob {
-    /// The number of failed attempts.
+    /// The number of attempts, with the current one, but without crashes and failures of the environment.
     #[schema(example = 0)]
     attempts: i32,
     /// The error of the last attempt; omitted once the job is done.

@@ -66,9 +66,10 @@ async fn jobs_are_listed_by_state_kind_user_and_age_newest_first() {
 #[tokio::test]
 async fn a_job_is_shown_with_the_times_worker_and_error_of_every_attempt() {
     let app = App::new(&["jobs.max_attempts=3"]).await;
-    let (serve, worker) = (app.serve(), app.worker());
+    let (serve, mut worker) = (app.serve(), app.worker());
     let (_, accepted) = app.enqueue(serve.url(), &json!({ "userId": 1, "imagePath": "late.jpg" })).await;
     app.outcome(serve.url(), &accepted).await;
+    assert_eq!(show(&app, id(&accepted))["attempts"], 3, "all of them have failed");
     app.dir.write("data/late.jpg", jpeg(1));
     assert_eq!(run(&app, &["jobs", "retry", id(&accepted)]).code, Some(0));
     eventually("it is done", || async { (show(&app, id(&accepted))["state"] == "done").then_some(()) }).await;
@@ -87,10 +88,18 @@ async fn a_job_is_shown_with_the_times_worker_and_error_of_every_attempt() {
         assert_eq!(attempt.get("error").is_some(), failed, "{attempt}");
     }
     assert_eq!((&shown["payload"]["userId"], &shown["userId"]), (&json!(1), &json!(1)));
+    let (_, of_api) = app.get(serve.url(), &format!("/admin/jobs/{}", id(&accepted))).await;
+    assert_eq!(of_api["attempts"], shown["attempts"], "the API counts as the command line");
     let table = run(&app, &["jobs", "show", id(&accepted)]).stdout;
     assert!(table.contains("there is no such file") && table.contains(name), "{table}");
+    let attempts = shown["attempts"].as_i64().unwrap();
+    assert!(table.lines().any(|line| line.split_whitespace().eq(["attempts", &attempts.to_string()])), "{table}");
     assert_eq!(run(&app, &["jobs", "show", "01a20af3-7c5c-7497-8f81-9c67afd551d6"]).code, Some(1));
     assert_eq!(run(&app, &["jobs", "show", "x"]).code, Some(2));
+    assert!(worker.stop().success());
+    let log = worker.stderr();
+    let done = log.lines().find(|line| line.contains("job done")).unwrap();
+    assert!(done.contains(&format!("attempt={attempts}")), "the log counts as the API: {done}");
 }
 
 #[tokio::test]

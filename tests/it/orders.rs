@@ -30,7 +30,7 @@ async fn a_placed_order_lists_its_jobs() {
     let mut order = app.order_until(server.url(), "o-1", |jobs| jobs[0]["state"] == "done").await;
     let placed_at = order.as_object_mut().unwrap().remove("placedAt").unwrap();
     let jobs = json!([
-        { "kind": "webhook", "state": "done", "attempts": 0 },
+        { "kind": "webhook", "state": "done", "attempts": 1 },
         { "kind": "warehouse", "state": "queued", "attempts": 0 },
         { "kind": "email", "state": "queued", "attempts": 0 },
     ]);

@@ -88,7 +88,7 @@ async fn a_file_that_is_not_an_image_is_no_asset_and_its_job_is_done_with_a_note
         jobs.as_array().unwrap().iter().find(|job| job["id"] == id.as_str()).unwrap().clone()
     };
     let text = by_path("notes.txt");
-    assert_eq!((&text["state"], &text["attempts"]), (&json!("done"), &json!(0)), "{text}");
+    assert_eq!((&text["state"], &text["attempts"]), (&json!("done"), &json!(1)), "{text}");
     assert_eq!(text["note"], "no asset: the file is not an image");
     let missing = by_path("nowhere.jpg");
     assert_eq!((&missing["state"], &missing["error"]), (&json!("dead"), &json!("there is no such file")), "{missing}");

@@ -35,7 +35,7 @@ pub struct JobSummary {
     pub kind: String,
     /// The state.
     pub state: JobState,
-    /// Failed attempts so far.
+    /// Attempts, with the one that is running or has succeeded.
     pub attempts: i32,
     /// Workers that died while they ran it.
     pub crashes: i32,
@@ -144,7 +144,14 @@ pub(crate) fn list(connection: &mut SqliteConnection, filter: &Filter, limit: i6
     if let Some(before) = filter.before {
         query = query.filter(jobs::id.lt(before));
     }
-    query.load(connection)
+    Ok(query.load::<JobSummary>(connection)?.into_iter().map(JobSummary::with_attempts).collect())
+}
+
+impl JobSummary {
+    /// Counts all attempts, where the row counts those that have failed.
+    fn with_attempts(self) -> Self {
+        Self { attempts: self.state.attempts(self.attempts), ..self }
+    }
 }
 
 /// Reads a job with its attempts; `None` if there is no such job.
@@ -176,5 +183,5 @@ pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<
         });
     }
     let payload = serde_json::from_str(&payload).unwrap_or(serde_json::Value::String(payload));
-    Ok(Some(JobDetails { job, payload, history }))
+    Ok(Some(JobDetails { job: job.with_attempts(), payload, history }))
 }
