@@ -63,6 +63,20 @@ pub(crate) enum ConfigError {
     /// The layers cannot be merged.
     #[error("cannot merge the layers of the configuration")]
     Layers(#[source] config::ConfigError),
+    /// A database of Prisma that would not be found.
+    #[error(
+        "{origin} names {found} for Prisma, whose paths are relative to schema.prisma, but {path} for m3a3, whose paths \
+         are relative to the working directory, and {path} does not exist; set M3A3_DATABASE__URL=file:{found} to use \
+         that database, or M3A3_DATABASE__URL=file:{path} for a new one"
+    )]
+    PrismaDatabase {
+        /// The layer that sets the URL.
+        origin: String,
+        /// The file for m3a3.
+        path: String,
+        /// The file for Prisma.
+        found: String,
+    },
     /// A public address without authentication.
     #[error(
         "refusing to listen on {host}, which is not a loopback address, without auth.token; \

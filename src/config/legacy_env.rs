@@ -1,6 +1,7 @@
 //! The variables of the replaced Node service: `REDIS_*` and `DATABASE_URL`.
 
 use std::net::Ipv6Addr;
+use std::path::{Component, Path, PathBuf};
 
 use config::ValueKind;
 use reqwest::Url;
@@ -45,6 +46,22 @@ pub(super) fn settings(sources: &[(&'static str, &Variables)]) -> Result<Vec<Set
     let database =
         lookup.get(DATABASE).map(|variable| setting("database.url", variable.text.to_owned(), variable.origin));
     Ok(redis.into_iter().chain(database).collect())
+}
+
+/// The folder of `schema.prisma`, to which Prisma's file URLs are relative.
+const PRISMA: &str = "prisma";
+
+/// Refuses a `DATABASE_URL` that names the database of Prisma, but not for m3a3, whose paths are relative to the working
+/// directory: a new database would be created there. `origin` is that of `database.url`.
+pub(super) fn check_prisma(origin: &str, path: &Path, exists: impl Fn(&Path) -> bool) -> Result<(), ConfigError> {
+    let is_of_prisma = origin.ends_with(&format!(": {DATABASE}")) && path.is_relative();
+    let found = Path::new(PRISMA).join(path);
+    if !is_of_prisma || exists(path) || !exists(&found) {
+        return Ok(());
+    }
+    let plain = |path: &Path| path.components().filter(|part| *part != Component::CurDir).collect::<PathBuf>();
+    let (path, found) = (plain(path).display().to_string(), plain(&found).display().to_string());
+    Err(ConfigError::PrismaDatabase { origin: origin.to_owned(), path, found })
 }
 
 fn setting(key: &str, text: String, origin: String) -> Setting {
@@ -117,4 +134,33 @@ fn add_credentials(mut url: Url, lookup: &Lookup<'_>, origin: &mut Vec<String>) 
         origin.push(password.origin);
     }
     Some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_beside_the_schema_of_prisma_is_not_replaced_by_a_new_one() {
+        const FROM_PRISMA: &str = ".env: DATABASE_URL";
+        let check = |origin: &str, path: &str, existing: &[&str]| {
+            let checked =
+                check_prisma(origin, Path::new(path), |path| existing.iter().any(|known| path == Path::new(known)));
+            checked.map_err(|error| error.to_string())
+        };
+        let refused = check(FROM_PRISMA, "./dev.db", &["prisma/dev.db"]).unwrap_err();
+        assert!(refused.starts_with(".env: DATABASE_URL names prisma/dev.db for Prisma"), "{refused}");
+        assert!(refused.contains("M3A3_DATABASE__URL=file:prisma/dev.db"), "{refused}");
+        assert!(refused.contains("M3A3_DATABASE__URL=file:dev.db"), "{refused}");
+        assert!(check("environment: DATABASE_URL", "data/dev.db", &["prisma/data/dev.db"]).is_err());
+        for (origin, path, existing) in [
+            (FROM_PRISMA, "./dev.db", &["./dev.db", "prisma/dev.db"][..]),
+            (FROM_PRISMA, "./dev.db", &[]),
+            (FROM_PRISMA, "/var/dev.db", &["prisma/dev.db"]),
+            ("environment: M3A3_DATABASE__URL", "./dev.db", &["prisma/dev.db"]),
+            ("--database-url", "./dev.db", &["prisma/dev.db"]),
+        ] {
+            assert_eq!(check(origin, path, existing), Ok(()), "{origin} {path}");
+        }
+    }
 }

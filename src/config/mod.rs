@@ -78,9 +78,13 @@ impl Config {
     /// Loads and merges all layers.
     ///
     /// # Errors
-    /// When a layer cannot be read, sets an unknown key, or sets an invalid value.
+    /// When a layer cannot be read, sets an unknown key, or sets an invalid value, or when `DATABASE_URL` names a database
+    /// that only Prisma would find.
     pub(crate) fn load(flags: &Overrides) -> Result<Self, ConfigError> {
-        Self::from_layers(&environment()?, &|path| std::fs::read_to_string(path), flags)
+        let config = Self::from_layers(&environment()?, &|path| std::fs::read_to_string(path), flags)?;
+        let origin = config.entries.iter().find(|entry| entry.key == "database.url").map(|entry| entry.origin.as_str());
+        legacy_env::check_prisma(origin.unwrap_or_default(), &config.database.path, Path::exists)?;
+        Ok(config)
     }
 
     fn from_layers(

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use serde_json::json;
 
 use crate::harness::app::App;
+use crate::harness::binary::{Ran, Workdir};
 use crate::harness::pictures::jpeg;
 
 /// An installation on the database and the files of the replaced service.
@@ -29,6 +30,22 @@ async fn its_thumbnails_keep_their_urls_and_are_served_from_the_root() {
     assert_eq!(app.get(up.url(), "/status/2").await.1["status"], "pending");
     let served = app.http.get(format!("{}/uploads/thumbs/ann%201.jpg", up.url())).send().await.unwrap();
     assert_eq!((served.status().as_u16(), served.text().await.unwrap().as_str()), (200, "old bytes"));
+}
+
+#[test]
+fn a_database_beside_the_schema_of_prisma_is_not_replaced_by_an_empty_one() {
+    let workdir = Workdir::new();
+    workdir.write("prisma/dev.db", "");
+    workdir.write(".env", "DATABASE_URL=\"file:./dev.db\"\n");
+    for command in [&["serve"][..], &["up"], &["worker", "thumbnail"], &["migrate"]] {
+        let ran = workdir.run(command);
+        assert_eq!(ran.code, Some(2), "{command:?}: {}", ran.stderr);
+        assert!(ran.stderr.contains("M3A3_DATABASE__URL=file:prisma/dev.db"), "{}", ran.stderr);
+    }
+    assert!(!workdir.path().join("dev.db").exists());
+    let ran = Ran::of(workdir.command(&["migrate"]).env("M3A3_DATABASE__URL", "file:./prisma/dev.db"));
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(std::fs::metadata(workdir.path().join("prisma/dev.db")).unwrap().len() > 0);
 }
 
 #[tokio::test]
