@@ -1,5 +1,6 @@
-//! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. Other text fields are ignored,
-//! since forms of web frameworks have some of their own. The image is streamed to the disk and never entirely in memory.
+//! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. Other text fields are
+//! ignored, since forms of web frameworks have some of their own. The image is streamed to the disk and never entirely
+//! in memory.
 
 use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
@@ -13,13 +14,11 @@ use super::{Limits, State, enqueue::disk_full};
 use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::Problem;
 use crate::http::body::zip_errors;
-use crate::http::multipart::{Multipart, MultipartError, Part};
+use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
 use crate::thumbnail::{self, Format};
 
-/// The limit of everything in the form except the image.
-const MAX_FRAME_BYTES: u64 = 64 << 10;
 const MAX_USER_ID_BYTES: usize = 64;
 /// Longer file names of clients are truncated, in characters.
 const MAX_NAME_CHARS: usize = 255;
@@ -66,7 +65,7 @@ async fn read_form(
     payload: web::Payload,
 ) -> Result<Form, Problem> {
     let max_bytes = limits.max_upload_bytes;
-    let max_form_bytes = max_bytes.saturating_add(MAX_FRAME_BYTES);
+    let max_form_bytes = max_bytes.saturating_add(MAX_SKIPPED_BYTES as u64);
     let length = content_length(request);
     if length.is_some_and(|length| length > max_form_bytes) {
         return Err(too_large(max_bytes));
@@ -78,6 +77,9 @@ async fn read_form(
     let mut form = Body { form: Multipart::new(content_type, source).map_err(malformed)?, pace };
     let (mut user_id, mut image) = (None, None);
     while let Some(part) = form.next_part().await? {
+        if part.file_name.is_none() && !["image", "userId"].contains(&part.name.as_str()) {
+            continue;
+        }
         let first = form.chunk().await?;
         if first.is_none() && part.file_name.as_deref() == Some("") {
             // A file input of a page without a chosen file.
@@ -90,11 +92,10 @@ async fn read_form(
             },
             "userId" if user_id.is_none() => user_id = Some(read_user_id(first, &mut form).await?),
             "userId" => return Err(Problem::repeated_field("userId")),
-            name if part.file_name.is_some() => {
+            name => {
                 let got = format!("a file in the field {:?}", name.chars().take(60).collect::<String>());
                 return Err(Problem::field("form", &Invalid { got, expected: "one file, in the field \"image\"" }));
             }
-            _ => while form.chunk().await?.is_some() {},
         }
     }
     let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
@@ -216,49 +217,22 @@ fn too_large(max_bytes: u64) -> Problem {
 }
 
 fn malformed(error: MultipartError) -> Problem {
-    if matches!(error, MultipartError::Payload(PayloadError::Overflow)) {
-        let detail = "image: got a form that is larger than the limit of an image and its other fields";
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail);
-    }
-    Problem::new(StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}."))
+    let (status, detail) = match error {
+        MultipartError::Payload(PayloadError::Overflow) => {
+            let detail = "image: got a form that is larger than the limit of an image and its other fields";
+            (StatusCode::PAYLOAD_TOO_LARGE, detail.to_owned())
+        }
+        MultipartError::Skipped => {
+            let detail = format!(
+                "form: got more than {MAX_SKIPPED_BYTES} bytes of headers and ignored fields, \
+                 expected at most {MAX_SKIPPED_BYTES} bytes beside the image"
+            );
+            (StatusCode::PAYLOAD_TOO_LARGE, detail)
+        }
+        error => (StatusCode::BAD_REQUEST, format!("The multipart form is malformed: {error}.")),
+    };
+    Problem::new(status, detail)
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use actix_web::dev::Payload;
-    use actix_web::test::TestRequest;
-    use actix_web::{FromRequest, ResponseError};
-    use futures_util::stream;
-
-    use super::*;
-
-    const LIMITS: Limits = Limits {
-        max_upload_bytes: 1 << 20,
-        max_pixels: 1_000_000,
-        long_poll_timeout: Duration::from_secs(30),
-        min_free_bytes: 0,
-    };
-    const HEAD: &[u8] =
-        b"--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x.jpg\"\r\n\r\n\xff\xd8\xff";
-
-    #[tokio::test(start_paused = true)]
-    async fn a_form_whose_image_arrives_slowly_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let files = Files::open(folder.path()).unwrap();
-        // Zeros cannot start a boundary, so that each chunk is passed on at once.
-        let trickle = stream::repeat(Bytes::from_static(&[0; 100])).then(async |bytes| {
-            tokio::time::sleep(Duration::from_secs(29)).await;
-            Ok::<_, PayloadError>(bytes)
-        });
-        let body = stream::iter([Ok(Bytes::from_static(HEAD))]).chain(trickle);
-        let request = TestRequest::default().insert_header(("content-type", "multipart/form-data; boundary=b"));
-        let request = request.to_http_request();
-        let mut payload = Payload::Stream { payload: body.boxed_local() };
-        let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-        let Err(problem) = read_form(&files, &LIMITS, &request, payload).await else { panic!("the form ended") };
-        assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT, "{problem}");
-        assert!(problem.to_string().contains("too slowly"), "{problem}");
-    }
-}
+mod tests;

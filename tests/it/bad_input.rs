@@ -291,18 +291,19 @@ async fn a_form_without_end_is_refused_with_413_whichever_part_does_not_end() {
     let app = App::new(&["serve.max_upload_bytes=100000"]).await;
     let up = app.up();
     let part = |name: &str| format!("--x\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
-    for (what, beginning) in [
-        ("the user", part("userId")),
-        ("the picture", part("image")),
-        ("a line before the first part", "before".to_owned()),
-        ("the lines before the first part", "before\r\n".to_owned()),
+    for (what, beginning, name) in [
+        ("the user", part("userId"), "form: "),
+        ("an ignored field", part("other"), "form: "),
+        ("the image", part("image"), "image: "),
+        ("a line before the first part", "before".to_owned(), "form: "),
+        ("the lines before the first part", "before\r\n".to_owned(), "form: "),
     ] {
         let again = if beginning.ends_with("before\r\n") { "before\r\n" } else { "1" };
         let beginning = stream::iter([Bytes::from(beginning)]);
         let endless = beginning.chain(stream::repeat(Bytes::from(again.repeat(10_000)))).map(Ok::<_, std::io::Error>);
         let request = app.http.post(format!("{}/enqueue", up.url())).body(Body::wrap_stream(endless));
         let request = request.header("Content-Type", "multipart/form-data; boundary=x");
-        let refused = assert_refused(what, request, 413, "image: ");
+        let refused = assert_refused(what, request, 413, name);
         tokio::time::timeout(DEADLINE, refused).await.expect("an answer in time");
     }
     app.assert_server_is_well(up.url()).await;

@@ -1,7 +1,8 @@
 //! A streaming reader of `multipart/form-data` (RFC 7578, RFC 2046 section 5.1).
 //!
-//! It accepts forms that clients really send: a preamble and an epilogue, spaces after a boundary, and file names in other
-//! encodings than UTF-8. It buffers the headers of one part, and of a body no more than the possible start of a delimiter.
+//! It accepts forms that clients really send: a preamble and an epilogue, spaces after a boundary, and file names in
+//! other encodings than UTF-8. It buffers the headers of one part, and of a body no more than the possible start of a
+//! delimiter. A form means the same in whatever chunks it arrives.
 
 mod part_headers;
 
@@ -12,6 +13,8 @@ use memchr::memmem::{self, Finder};
 
 pub(crate) use part_headers::Part;
 
+/// The limit of everything that the caller does not read: the preamble, the headers, and bodies of parts.
+pub(crate) const MAX_SKIPPED_BYTES: usize = 64 << 10;
 /// The limit of the headers of one part.
 const MAX_HEADER_BYTES: usize = 8 << 10;
 /// RFC 2046 allows 70; some clients exceed it.
@@ -19,6 +22,7 @@ const MAX_BOUNDARY_BYTES: usize = 256;
 /// The most spaces and tabs between a boundary and its line break.
 const MAX_PADDING: usize = 256;
 const LINE_BREAK: &[u8] = b"\r\n";
+const END_OF_HEADERS: &[u8] = b"\r\n\r\n";
 
 /// A form that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,8 @@ pub(crate) enum MultipartError {
     Incomplete,
     #[error("the headers of a part have more than {MAX_HEADER_BYTES} bytes")]
     LongHeaders,
+    #[error("its headers and ignored fields have more than {MAX_SKIPPED_BYTES} bytes")]
+    Skipped,
     #[error("a part has no Content-Disposition with a name")]
     NoName,
     #[error(transparent)]
@@ -39,10 +45,12 @@ pub(crate) enum MultipartError {
 pub(crate) struct Multipart<S> {
     source: S,
     /// Received, but not consumed.
-    buffer: Bytes,
+    buffer: BytesMut,
     /// A line break, two hyphens and the boundary.
     delimiter: Finder<'static>,
     position: Position,
+    /// The bytes that the caller did not read.
+    skipped: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,33 +85,54 @@ where
         }
         let delimiter = Finder::new(&[LINE_BREAK, b"--", &boundary].concat()).into_owned();
         // The first delimiter may be the first line.
-        Ok(Self { source, buffer: Bytes::from_static(LINE_BREAK), delimiter, position: Position::Body })
+        let buffer = BytesMut::from(LINE_BREAK);
+        Ok(Self { source, buffer, delimiter, position: Position::Body, skipped: 0 })
     }
 
     /// The next part, after what is left of the current one; `None` after the last.
     pub(crate) async fn next_part(&mut self) -> Result<Option<Part>, MultipartError> {
-        while self.chunk().await?.is_some() {}
+        while let Some(chunk) = self.chunk().await? {
+            self.skip(chunk.len())?;
+        }
         if self.position == Position::End {
             return Ok(None);
         }
-        let end = loop {
-            match memmem::find(&self.buffer, b"\r\n\r\n") {
-                Some(end) if end <= MAX_HEADER_BYTES => break end,
-                None if self.buffer.len() <= MAX_HEADER_BYTES => self.receive().await?,
-                _ => return Err(MultipartError::LongHeaders),
-            }
-        };
+        let end = self.end_of_headers().await?;
         let part = Part::parse(&self.buffer[..end]).ok_or(MultipartError::NoName)?;
-        self.buffer.advance(end + 2 * LINE_BREAK.len());
+        let length = end + END_OF_HEADERS.len();
+        self.skip(length)?;
+        self.buffer.advance(length);
         self.position = Position::Body;
         Ok(Some(part))
+    }
+
+    /// Receives the headers of a part, and finds their end.
+    async fn end_of_headers(&mut self) -> Result<usize, MultipartError> {
+        let mut checked = 0_usize;
+        loop {
+            // The end may have arrived in part.
+            let from = checked.saturating_sub(END_OF_HEADERS.len() - 1);
+            match memmem::find(&self.buffer[from..], END_OF_HEADERS) {
+                Some(end) if from + end <= MAX_HEADER_BYTES => return Ok(from + end),
+                None if self.buffer.len() < MAX_HEADER_BYTES + END_OF_HEADERS.len() => {
+                    checked = self.buffer.len();
+                    self.receive().await?;
+                }
+                _ => return Err(MultipartError::LongHeaders),
+            }
+        }
+    }
+
+    fn skip(&mut self, bytes: usize) -> Result<(), MultipartError> {
+        self.skipped = self.skipped.saturating_add(bytes);
+        if self.skipped > MAX_SKIPPED_BYTES { Err(MultipartError::Skipped) } else { Ok(()) }
     }
 
     /// The next bytes of the current part; `None` at its end.
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         while self.position == Position::Body {
             match self.scan() {
-                Scan::Data(length) => return Ok(Some(self.buffer.split_to(length))),
+                Scan::Data(length) => return Ok(Some(self.buffer.split_to(length).freeze())),
                 Scan::Delimiter(length) => {
                     self.buffer.advance(length);
                     self.position = Position::Headers;
@@ -132,7 +161,7 @@ where
         let rest = &self.buffer[length..];
         let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
         match &rest[padding..] {
-            [b'\r', b'\n', ..] => Scan::Delimiter(length + padding),
+            [b'\r', b'\n', ..] if padding <= MAX_PADDING => Scan::Delimiter(length + padding),
             [b'-', b'-', ..] if padding == 0 => Scan::LastDelimiter,
             [b'-'] if padding == 0 => Scan::Unknown,
             [] | [b'\r'] if padding <= MAX_PADDING => Scan::Unknown,
@@ -151,12 +180,10 @@ where
     async fn receive(&mut self) -> Result<(), MultipartError> {
         let chunk = self.source.next().await.ok_or(MultipartError::Incomplete)??;
         if self.buffer.is_empty() {
-            self.buffer = chunk;
+            // Copies only if the connection still uses the rest of the allocation.
+            self.buffer = chunk.into();
         } else {
-            let mut joined = BytesMut::with_capacity(self.buffer.len() + chunk.len());
-            joined.extend_from_slice(&self.buffer);
-            joined.extend_from_slice(&chunk);
-            self.buffer = joined.freeze();
+            self.buffer.extend_from_slice(&chunk);
         }
         Ok(())
     }
