@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{self, BufReader, Seek};
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::space::{Reservation, WriteError};
@@ -24,8 +23,6 @@ const FOLDER_DIGITS: usize = 2;
 pub struct Upload {
     /// `None` only while a blocking thread uses it, and after an error there.
     written: Option<Written>,
-    gathered: Vec<Bytes>,
-    gathered_bytes: usize,
     received: u64,
 }
 
@@ -34,6 +31,9 @@ struct Written {
     temporary: Temporary,
     hash: Sha256,
     room: Reservation,
+    /// Received, but not yet in the file. The bytes are copied: a slice would keep the whole buffer that the connection
+    /// has read it into, which is thousands of times larger than the chunks that a client may choose.
+    gathered: Vec<u8>,
 }
 
 /// A finished upload: durable, named by its content.
@@ -48,8 +48,8 @@ pub struct Stored {
 impl Upload {
     pub(super) async fn begin(folder: PathBuf, room: Reservation) -> Result<Self, WriteError> {
         let temporary = blocking(move || Ok(Temporary::create(&folder)?)).await?;
-        let written = Some(Written { temporary, hash: Sha256::new(), room });
-        Ok(Self { written, gathered: Vec::new(), gathered_bytes: 0, received: 0 })
+        let written = Some(Written { temporary, hash: Sha256::new(), room, gathered: Vec::new() });
+        Ok(Self { written, received: 0 })
     }
 
     /// The number of bytes so far.
@@ -61,11 +61,11 @@ impl Upload {
     ///
     /// # Errors
     /// If they cannot be written, or the disk is full.
-    pub async fn write(&mut self, chunk: Bytes) -> Result<(), WriteError> {
+    pub async fn write(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
+        let gathered = &mut self.written.as_mut().ok_or_else(interrupted)?.gathered;
+        gathered.extend_from_slice(chunk);
         self.received += chunk.len() as u64;
-        self.gathered_bytes += chunk.len();
-        self.gathered.push(chunk);
-        if self.gathered_bytes >= GATHER_BYTES { self.on_disk(|_| Ok(())).await } else { Ok(()) }
+        if gathered.len() >= GATHER_BYTES { self.on_disk(|_| Ok(())).await } else { Ok(()) }
     }
 
     /// Reads the bytes so far from the start, on a blocking thread.
@@ -93,7 +93,7 @@ impl Upload {
     /// If it cannot be written.
     pub async fn store(mut self, extension: &'static str) -> Result<Stored, WriteError> {
         self.on_disk(|_| Ok(())).await?;
-        let Written { temporary, hash, room } = self.written.take().ok_or_else(interrupted)?;
+        let Written { temporary, hash, room, .. } = self.written.take().ok_or_else(interrupted)?;
         blocking(move || {
             let sha256 = hex(&hash.finalize());
             let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
@@ -112,20 +112,24 @@ impl Upload {
         F: FnOnce(&mut Written) -> io::Result<T> + Send + 'static,
     {
         let mut written = self.written.take().ok_or_else(interrupted)?;
-        let gathered = std::mem::take(&mut self.gathered);
-        self.gathered_bytes = 0;
         let (written, result) = blocking(move || {
-            for chunk in gathered {
-                written.hash.update(&chunk);
-                written.temporary.write(&chunk)?;
-                written.room.written(chunk.len() as u64)?;
-            }
+            written.write_gathered()?;
             let result = then(&mut written)?;
             Ok((written, result))
         })
         .await?;
         self.written = Some(written);
         Ok(result)
+    }
+}
+
+impl Written {
+    fn write_gathered(&mut self) -> Result<(), WriteError> {
+        self.hash.update(&self.gathered);
+        self.temporary.write(&self.gathered)?;
+        self.room.written(self.gathered.len() as u64)?;
+        self.gathered.clear();
+        Ok(())
     }
 }
 

@@ -158,7 +158,7 @@ where
         if upload.received() + chunk.len() as u64 > max_bytes {
             return Err(too_large(max_bytes));
         }
-        upload.write(chunk).await.map_err(not_written)?;
+        upload.write(&chunk).await.map_err(not_written)?;
         next = form.chunk().await?;
     }
     let format = probe(limits.decoder(), &mut upload).await?;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
@@ -24,6 +26,41 @@ async fn form(body: impl Stream<Item = Result<Bytes, PayloadError>> + 'static) -
     let mut payload = Payload::Stream { payload: body.boxed_local() };
     let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
     read_form(&files, &LIMITS, &request, payload).await
+}
+
+/// The buffer that a connection reads a chunk into.
+struct ReadBuffer {
+    bytes: [u8; 8 << 10],
+    count: Arc<AtomicUsize>,
+}
+
+impl AsRef<[u8]> for ReadBuffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for ReadBuffer {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_in_tiny_chunks_does_not_keep_the_buffers_that_they_arrived_in() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let most = Arc::new(AtomicUsize::new(0));
+    let (counted, highest) = (count.clone(), most.clone());
+    let chunk = move |byte: u8| {
+        let now = counted.fetch_add(1, Ordering::Relaxed) + 1;
+        highest.fetch_max(now, Ordering::Relaxed);
+        Ok(Bytes::from_owner(ReadBuffer { bytes: [byte; 8 << 10], count: counted.clone() }).slice(..1))
+    };
+    let body = [HEAD, &[0; 5000]].concat();
+    let Err(problem) = form(stream::iter(body.into_iter().map(chunk))).await else { panic!("the form ended") };
+    assert!(problem.to_string().contains("it ends before its last boundary"), "{problem}");
+    assert!(most.load(Ordering::Relaxed) <= 2, "{most:?} buffers");
+    assert_eq!(count.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
