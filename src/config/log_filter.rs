@@ -34,6 +34,11 @@ impl LogFilter {
     pub(super) const EXPECTED: &str =
         "error, warn, info, debug, trace or off, also per module such as \"info,m3a3::jobs=debug\"";
 
+    /// The span of a request exists only while a line is formatted, after the filter has chosen it ([`crate::lazy_span`]).
+    const REQUEST_SPAN: &str = "request";
+    const EXPECTED_SPAN: &str = "the span of jobs such as \"info,[job{kind=email}]=debug\", \
+         or for requests a module such as \"info,m3a3::http=debug\"";
+
     pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
         let mut base = None;
         let mut directives = Vec::new();
@@ -85,9 +90,18 @@ fn directive(part: &str) -> Result<Directive, ParseError> {
         None if !part.contains("::") && !part.contains('[') => {
             level_by_name(part).map(Directive::Base).ok_or_else(|| unknown_level(part, part, None))
         }
+        _ if span_name(part) == Some(LogFilter::REQUEST_SPAN) => {
+            Err(ParseError::new(quoted(part), LogFilter::EXPECTED_SPAN))
+        }
         _ if EnvFilter::try_new(part).is_err() => Err(ParseError::new(quoted(part), LogFilter::EXPECTED)),
         _ => Ok(Directive::Override),
     }
+}
+
+/// The name between the brackets of `target[name{field=value}]=level`.
+fn span_name(part: &str) -> Option<&str> {
+    let (_, span) = part.split_once('[')?;
+    span.split(['{', ']']).next()
 }
 
 fn level_by_name(name: &str) -> Option<LevelFilter> {
@@ -129,7 +143,7 @@ mod tests {
             ("m3a3::jobs=trace,warn,", "warn,m3a3::jobs=trace"),
             ("info,m3a3::jobs", "info,m3a3::jobs"),
             ("info,[job{kind=email}]=debug", "info,[job{kind=email}]=debug"),
-            ("info,m3a3[request]", "info,m3a3[request]"),
+            ("info,m3a3[job]", "info,m3a3[job]"),
         ] {
             assert_eq!(LogFilter::parse(text).map(|filter| filter.to_string()), Ok(filter.to_owned()), "{text}");
             assert!(EnvFilter::try_new(filter).is_ok(), "{filter}");
@@ -166,6 +180,14 @@ mod tests {
     fn two_levels_no_level_and_broken_spans_are_errors() {
         for text in ["info,debug", ",", " ", "info,[job", "info,=debug", "info,[job{}]=debug", "m3a3 = debug"] {
             assert!(LogFilter::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_span_of_requests_cannot_be_filtered() {
+        for text in ["[request]", "[request]=debug", "m3a3[request{method=GET}]=trace", "m3a3::http[request]"] {
+            let expected = ParseError::new(quoted(text), LogFilter::EXPECTED_SPAN);
+            assert_eq!(LogFilter::parse(&format!("info,{text}")), Err(expected), "{text}");
         }
     }
 
