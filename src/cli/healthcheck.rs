@@ -24,7 +24,7 @@ Examples:
   m3a3 healthcheck --live
 
 Requests /readyz, or /healthz with --live, and prints one line. A server that is degraded, such as while Redis is \
-away, still accepts requests and is healthy.
+away, still accepts requests and is healthy. A response of another program is not healthy.
 Exit codes: 0 the server is healthy, 1 it is not, or does not answer, 2 usage or configuration error.";
 
 /// Check whether a server is ready
@@ -69,13 +69,17 @@ impl Healthcheck {
             Some(url) => url.clone(),
             None => Url::parse(&server_address::current(config, server)?)?,
         };
-        let api = Api::new(base.clone(), config)?;
+        // The routes need no token.
+        let api = Api::new(base.clone(), None)?;
         let url = api.url(if self.live { "healthz" } else { "readyz" })?;
         let response = api.send(api.get(&url).timeout(self.timeout_s)).await?;
         let base = base.as_str().trim_end_matches('/');
         let status = format!("{name} at {base}: {}", summary(&response));
-        if response.status != StatusCode::OK {
-            bail!("{status}");
+        let healthy: &[&str] = if self.live { &["ok"] } else { &["ready", "degraded"] };
+        match response.status {
+            StatusCode::OK if response.text("status").is_some_and(|status| healthy.contains(&status)) => {}
+            StatusCode::OK => bail!("{status} (expected the status {}; is it m3a3?)", healthy.join(" or ")),
+            _ => bail!("{status}"),
         }
         output::print(&format!("{status}\n"))?;
         Ok(ExitCode::SUCCESS)
@@ -84,7 +88,7 @@ impl Healthcheck {
 
 /// The status, and the checks that are not ok.
 fn summary(response: &ApiResponse) -> String {
-    let Some(status) = response.text("status") else { return response.message() };
+    let Some(status) = response.text("status") else { return response.detail() };
     let mut text = status.to_owned();
     let checks = response.body.get("checks").and_then(Value::as_object);
     for (name, result) in checks.into_iter().flatten() {

@@ -38,6 +38,7 @@ use self::layers::Variables;
 pub(crate) use self::log_filter::LogFilter;
 pub(crate) use self::reader::Entry;
 use self::reader::Reader;
+pub(crate) use self::secret::Secret;
 pub(crate) use self::sections::{
     Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
 };

@@ -19,18 +19,33 @@ fn a_ready_or_degraded_server_is_healthy_and_any_other_is_not() {
         Answer::Json(200, json!({ "status": "degraded", "checks": { "database": "ok", "redis": "not connected" } })),
         Answer::Json(503, json!({ "status": "unavailable", "checks": { "disk": "only 5 bytes are free" } })),
         Answer::Json(502, json!(null)),
+        Answer::Json(401, json!({ "detail": "No token." })),
+        Answer::Json(200, json!("a page of another program")),
+        Answer::Json(200, json!({ "status": "ok" })),
     ];
     let api = ScriptedApi::start().on("GET /readyz", answers);
+    let expected = "(expected the status ready or degraded; is it m3a3?)";
     let text = |status: &str| format!("API server at {}: {status}\n", api.url);
     for (code, stdout, stderr) in [
         (0, text("ready"), String::new()),
         (0, text("degraded; redis: not connected"), String::new()),
         (1, String::new(), format!("m3a3: {}", text("unavailable; disk: only 5 bytes are free"))),
         (1, String::new(), format!("m3a3: {}", text("the server responded with 502 Bad Gateway"))),
+        (1, String::new(), format!("m3a3: {}", text("No token."))),
+        (1, String::new(), format!("m3a3: {}", text(&format!("the server responded with 200 OK {expected}")))),
+        (1, String::new(), format!("m3a3: {}", text(&format!("ok {expected}")))),
     ] {
         let ran = check(&["--url", &api.url]);
         assert_eq!((ran.code, ran.stdout, ran.stderr), (Some(code), stdout, stderr));
     }
+}
+
+#[test]
+fn a_live_server_has_the_status_ok() {
+    let answers = [Answer::Json(200, json!({ "status": "ok" })), Answer::Json(200, json!({ "status": "ready" }))];
+    let api = ScriptedApi::start().on("GET /healthz", answers);
+    let check = || check(&["--live", "--url", &api.url]).code;
+    assert_eq!((check(), check()), (Some(0), Some(1)));
 }
 
 #[test]

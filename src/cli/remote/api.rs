@@ -12,7 +12,7 @@ use super::retry::Attempt;
 use crate::address_file;
 use crate::cli::composition::server_address;
 use crate::cli::output;
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, Secret};
 use crate::http::client;
 
 /// The server's URL and token.
@@ -38,7 +38,7 @@ impl Server {
             Some(url) => url.clone(),
             None => Url::parse(&server_address::current(config, address_file::Server::Api)?)?,
         };
-        Api::new(base, config)
+        Api::new(base, config.auth.token.as_ref())
     }
 }
 
@@ -68,9 +68,10 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    pub(crate) fn new(base: Url, config: &Config) -> anyhow::Result<Self> {
+    /// Requests carry the token, if there is one.
+    pub(crate) fn new(base: Url, token: Option<&Secret>) -> anyhow::Result<Self> {
         let mut client = client::builder(&base).connect_timeout(Duration::from_secs(10));
-        if let Some(token) = &config.auth.token {
+        if let Some(token) = token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))?;
             value.set_sensitive(true);
             client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
@@ -136,14 +137,18 @@ impl ApiResponse {
         self.body.get(name)?.as_str()
     }
 
-    /// The message for the user: the detail of a problem (RFC 9457), otherwise the status.
-    pub(crate) fn message(&self) -> String {
-        let message =
+    /// The detail of a problem (RFC 9457), otherwise the status.
+    pub(crate) fn detail(&self) -> String {
+        let detail =
             ["detail", "message", "title"].iter().find_map(|name| self.text(name).filter(|text| !text.is_empty()));
-        let message = message.map_or_else(|| format!("the server responded with {}", self.status), ToOwned::to_owned);
+        detail.map_or_else(|| format!("the server responded with {}", self.status), ToOwned::to_owned)
+    }
+
+    /// The detail, with a hint for commands that send the token.
+    pub(crate) fn message(&self) -> String {
         match self.status {
-            StatusCode::UNAUTHORIZED => format!("{message} (pass auth.token in M3A3_AUTH__TOKEN, or --token)"),
-            _ => message,
+            StatusCode::UNAUTHORIZED => format!("{} (pass auth.token in M3A3_AUTH__TOKEN, or --token)", self.detail()),
+            _ => self.detail(),
         }
     }
 }
