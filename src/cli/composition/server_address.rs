@@ -5,6 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use anyhow::bail;
+use reqwest::Url;
 
 use crate::address_file::{AddressFile, Server, discover};
 use crate::config::Config;
@@ -33,7 +34,7 @@ pub(crate) fn local_url(address: SocketAddr) -> String {
 
 /// The URL of a server for a command without `--url`: the port that a flag or the environment sets, else that of a
 /// running server on the same data, else the configured port. `.env` and `config/*.toml` come last, since the running
-/// server has read them too, and its flags override them.
+/// server has read them too, and its flags override them. The host is that of the running server if it has this port.
 pub(crate) fn current(config: &Config, server: Server) -> anyhow::Result<String> {
     let (key, port, command) = match server {
         Server::Game => ("game.port", config.game.port, "m3a3 game-server"),
@@ -44,11 +45,10 @@ pub(crate) fn current(config: &Config, server: Server) -> anyhow::Result<String>
         .entries()
         .iter()
         .any(|entry| entry.key == key && ["environment", "--"].iter().any(|origin| entry.origin.starts_with(origin)));
-    if is_explicit && port != 0 {
-        return Ok(configured);
-    }
     let folder = Location::new(&config.database.path).folder().to_owned();
     match discover(&folder, server) {
+        // The running server may listen on another host than localhost.
+        Some(url) if is_explicit && port != 0 && port_of(&url) != Some(port) => Ok(configured),
         Some(url) => Ok(url),
         None if port != 0 => Ok(configured),
         None => bail!(
@@ -56,6 +56,10 @@ pub(crate) fn current(config: &Config, server: Server) -> anyhow::Result<String>
             folder.display()
         ),
     }
+}
+
+fn port_of(url: &str) -> Option<u16> {
+    Url::parse(url).ok()?.port_or_known_default()
 }
 
 #[cfg(test)]
@@ -86,7 +90,10 @@ mod tests {
         assert_eq!(current(None).unwrap(), "http://127.0.0.1:7");
         assert_eq!(current(Some("0")).unwrap(), "http://127.0.0.1:7");
         assert_eq!(current(Some("3012")).unwrap(), "http://localhost:3012");
-        drop(published);
+        let elsewhere = publish(&config(folder.path(), None), Server::Api, "192.0.2.1:80".parse().unwrap());
+        assert_eq!(current(Some("80")).unwrap(), "http://192.0.2.1:80", "the host of the running server");
+        assert_eq!(current(Some("3012")).unwrap(), "http://localhost:3012");
+        drop((published, elsewhere));
         assert_eq!(current(None).unwrap(), "http://localhost:3010");
     }
 
