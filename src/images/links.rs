@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
+
 /// The base of links; a clone shares it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Links {
@@ -15,10 +17,10 @@ impl Links {
         Self { base: public_url.unwrap_or_default().into() }
     }
 
-    /// The link for a path on this server. Thumbnails of other programs may have a relative path, or a URL, which stays as
-    /// it is.
+    /// The link for a path on this server. Thumbnails of other programs may have a relative path, or a URL, also one
+    /// without a scheme (`//host/path`), which stays as it is.
     pub(super) fn to(&self, path: String) -> String {
-        if self.base.is_empty() || path.contains("://") {
+        if self.base.is_empty() || path.starts_with("//") || Url::parse(&path).is_ok() {
             return path;
         }
         format!("{}/{}", self.base, path.trim_start_matches('/'))
@@ -37,6 +39,11 @@ mod tests {
         let public = Some("https://shop.example/images");
         assert_eq!(link(public, "/jobs/1"), "https://shop.example/images/jobs/1");
         assert_eq!(link(public, "uploads/thumbs/1.jpg"), "https://shop.example/images/uploads/thumbs/1.jpg");
-        assert_eq!(link(public, "https://cdn.example/1.jpg"), "https://cdn.example/1.jpg");
+        assert_eq!(link(public, "/thumbnails/a:b.jpg"), "https://shop.example/images/thumbnails/a:b.jpg");
+        assert_eq!(link(public, "a?b=c://d"), "https://shop.example/images/a?b=c://d");
+        for url in ["https://cdn.example/1.jpg", "//cdn.example/1.jpg", "data:image/png;base64,AA==", "s3:bucket/1.jpg"]
+        {
+            assert_eq!(link(public, url), url);
+        }
     }
 }
