@@ -137,6 +137,9 @@ impl Problem {
         }
         let detail = match (status, error) {
             (StatusCode::NOT_FOUND, _) => "There is nothing at this address.".to_owned(),
+            (StatusCode::PRECONDITION_FAILED, _) => {
+                "The file has another ETag or date than If-Match or If-Unmodified-Since requires.".to_owned()
+            }
             (StatusCode::RANGE_NOT_SATISFIABLE, _) => "The range is outside of this file.".to_owned(),
             (_, Some(error)) => error.to_string(),
             (_, None) => status.canonical_reason().unwrap_or("The request was refused.").to_owned(),

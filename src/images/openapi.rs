@@ -49,6 +49,8 @@ pub(super) struct FileParams {
     range: String,
     #[param(rename = "If-None-Match", required = false)]
     if_none_match: String,
+    #[param(rename = "If-Match", required = false)]
+    if_match: String,
 }
 
 #[derive(IntoParams)]

@@ -5,15 +5,16 @@ use std::io;
 use std::path::Path;
 
 use actix_files::NamedFile;
-use actix_web::http::header;
+use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::State;
 use super::openapi::{FileParams, TAG, Thumbnail};
 use crate::files::ThumbnailName;
 use crate::http::Problem;
-use crate::http::openapi::responses::{NotFound, Unauthorized};
+use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized};
 use crate::http::openapi::schemas::ProblemBody;
+use crate::ids::Invalid;
 
 /// A name is the hash of its content, which therefore never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
@@ -37,7 +38,14 @@ const REVALIDATE: &str = "no-cache";
         (status = 200, response = Thumbnail),
         (status = 206, response = Thumbnail),
         (status = 304, description = "The client has it."),
+        (status = 400, response = BadRequest),
         (status = 404, response = NotFound),
+        (
+            status = 412,
+            description = "The file does not match `If-Match` or `If-Unmodified-Since`.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
         (
             status = 416,
             description = "The range is outside of the file.",
@@ -71,8 +79,15 @@ pub(super) async fn get(
         (status = 200, response = Thumbnail),
         (status = 206, response = Thumbnail),
         (status = 304, description = "The client has it."),
+        (status = 400, response = BadRequest),
         (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
+        (
+            status = 412,
+            description = "The file does not match `If-Match` or `If-Unmodified-Since`.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
         (
             status = 416,
             description = "The range is outside of the file.",
@@ -102,10 +117,14 @@ async fn open(open: impl FnOnce() -> io::Result<File> + Send + 'static) -> Resul
     })
 }
 
-/// Responds with the file, the requested range, or 304 (RFC 9110).
+/// Responds with the file, the requested range, 304, 412 or 416 (RFC 9110).
 fn respond(request: &HttpRequest, file: File, name: &str, caching: &'static str) -> Result<HttpResponse, Problem> {
     let named = NamedFile::from_file(file, Path::new(name)).map_err(Problem::internal)?;
     let mut response = named.disable_content_disposition().into_response(request);
+    if response.status() == StatusCode::BAD_REQUEST {
+        let invalid = Invalid { got: "characters that are not ASCII".to_owned(), expected: "such as \"bytes=0-99\"" };
+        return Err(Problem::field("Range", &invalid));
+    }
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, header::HeaderValue::from_static(caching));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, header::HeaderValue::from_static("nosniff"));

@@ -75,6 +75,8 @@ async fn the_api_server_conforms_to_its_description() {
         api.expect(&operation, get(&there), 200).await;
         api.expect(&operation, get(&there).header("range", "bytes=0-9"), 206).await;
         api.expect(&operation, get(&there).header("range", "bytes=999999-"), 416).await;
+        api.expect(&operation, get(&there).header("range", &b"bytes=\xff"[..]), 400).await;
+        api.expect(&operation, get(&there).header("if-match", "\"other\""), 412).await;
         api.expect(&operation, get(&there).header("if-none-match", etag), 304).await;
         api.expect(&operation, get(&name.replace("{name}", "nothing.jpg")), 404).await;
     }

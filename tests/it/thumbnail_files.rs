@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::harness::app::{App, eventually};
 use crate::harness::pictures::{half_transparent_png, jpeg, jpeg_with_exif_orientation_6};
+use crate::harness::problem::assert_refused;
 use crate::harness::raw_http;
 
 async fn thumbnail_of(app: &App, url: &str, picture: &[u8]) -> String {
@@ -35,7 +36,13 @@ async fn a_thumbnail_is_immutable_and_supports_range_requests() {
     let part = get().header("Range", "bytes=2-5").send().await.unwrap();
     assert_eq!(part.status(), 206);
     assert_eq!(part.bytes().await.unwrap(), whole[2..6]);
-    assert_eq!(get().header("Range", "bytes=9999999-").send().await.unwrap().status(), 416);
+    for (name, value, status, detail) in [
+        ("If-Match", &b"\"other\""[..], 412, "The file has another ETag or date than If-Match"),
+        ("Range", b"bytes=\xe9", 400, "Range: got characters that are not ASCII, expected such as \"bytes=0-99\""),
+        ("Range", b"bytes=9999999-", 416, "The range is outside of this file."),
+    ] {
+        assert_refused(name, get().header(name, value), status, detail).await;
+    }
     let head = app.http.head(&thumbnail).send().await.unwrap();
     assert_eq!(head.headers()["content-length"], whole.len().to_string().as_str());
     assert!(head.bytes().await.unwrap().is_empty());
