@@ -15,6 +15,9 @@ use rustix::fs::OFlags;
 /// Longer than the URL of any server.
 const MAX_URL: u64 = 4096;
 
+/// The random part of the name of a file that is not published yet.
+const SUFFIX_CHARS: usize = 16;
+
 /// A server whose address is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Server {
@@ -53,13 +56,20 @@ impl AddressFile {
     pub(crate) fn publish(dir: &Path, server: Server, url: &str) -> io::Result<Self> {
         let name = server.file_name();
         let path = dir.join(name);
-        let temporary = dir.join(format!("{name}.{}", Alphanumeric.sample_string(&mut rand::rng(), 16)));
-        let placed = place(&temporary, &path, url);
-        if placed.is_err() {
-            // The first error is the relevant one.
-            let _ = std::fs::remove_file(&temporary);
+        // A leftover does no harm, and may belong to another user.
+        let _ = remove_leftovers(dir, name);
+        loop {
+            let temporary = dir.join(format!("{name}.{}", Alphanumeric.sample_string(&mut rand::rng(), SUFFIX_CHARS)));
+            match place(&temporary, &path, url) {
+                Ok(Some(file)) => return Ok(Self { path, file }),
+                Ok(None) => {}
+                Err(error) => {
+                    // The first error is the relevant one.
+                    let _ = std::fs::remove_file(&temporary);
+                    return Err(error);
+                }
+            }
         }
-        placed.map(|file| Self { path, file })
     }
 
     /// Whether the path still refers to this file, and not to that of a later server.
@@ -79,13 +89,35 @@ impl Drop for AddressFile {
     }
 }
 
-/// Locks the file before it gets its name, so that no process finds it unlocked while the server runs.
-fn place(temporary: &Path, path: &Path, url: &str) -> io::Result<File> {
+/// Locks the file before it gets its name, so that no process finds it unlocked while the server runs. `None` if another
+/// process has taken it for a leftover between its creation and the lock.
+fn place(temporary: &Path, path: &Path, url: &str) -> io::Result<Option<File>> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
-    file.try_lock()?;
+    match file.try_lock() {
+        Ok(()) if temporary.exists() => {}
+        Ok(()) | Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
     writeln!(file, "{url}")?;
     std::fs::rename(temporary, path)?;
-    Ok(file)
+    Ok(Some(file))
+}
+
+/// Removes the temporary files of processes that were killed before the rename.
+fn remove_leftovers(dir: &Path, name: &str) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let is_temporary = entry.file_name().to_str().is_some_and(|found| {
+            let suffix = found.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
+            suffix.is_some_and(|suffix| {
+                suffix.len() == SUFFIX_CHARS && suffix.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            })
+        });
+        if is_temporary && open_file(&entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The URL of the server that has published its address in `dir`, if it runs. Read errors are logged.
@@ -99,13 +131,18 @@ pub(crate) fn discover(dir: &Path, server: Server) -> Option<String> {
     })
 }
 
-fn read_if_locked(path: &Path) -> io::Result<Option<String>> {
+fn open_file(path: &Path) -> io::Result<File> {
     // No server writes a symlink or a FIFO, and opening a FIFO would block until it has a writer.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a file"));
     }
+    Ok(file)
+}
+
+fn read_if_locked(path: &Path) -> io::Result<Option<String>> {
+    let file = open_file(path)?;
     // Shared, so that two processes that check at the same time do not take each other for the server.
     match file.try_lock_shared() {
         Ok(()) => return Ok(None),
@@ -145,6 +182,28 @@ mod tests {
         assert_eq!(discover(dir.path(), Server::Broker), None);
         let _published = AddressFile::publish(dir.path(), Server::Broker, "redis://127.0.0.1:2").unwrap();
         assert_eq!(discover(dir.path(), Server::Broker).as_deref(), Some("redis://127.0.0.1:2"));
+    }
+
+    #[test]
+    fn leftovers_of_killed_processes_are_removed_but_no_file_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = |name: &str| std::fs::write(dir.path().join(name), "redis://127.0.0.1:1\n").unwrap();
+        let leftover = format!("{NAME}.{}", "a1".repeat(SUFFIX_CHARS / 2));
+        let others = [
+            format!("{NAME}.{}", "b2".repeat(SUFFIX_CHARS / 2)),
+            format!("{NAME}.{}", "a".repeat(SUFFIX_CHARS - 1)),
+            format!("{NAME}.{}", "-".repeat(SUFFIX_CHARS)),
+            format!("api.url.{}", "a1".repeat(SUFFIX_CHARS / 2)),
+            format!("{NAME}.bak"),
+        ];
+        [&leftover].into_iter().chain(&others).for_each(|name| file(name));
+        let in_use = File::open(dir.path().join(&others[0])).unwrap();
+        in_use.try_lock().unwrap();
+        let _published = AddressFile::publish(dir.path(), Server::Broker, "redis://127.0.0.1:2").unwrap();
+        assert!(!dir.path().join(leftover).exists());
+        for other in others {
+            assert!(dir.path().join(&other).exists(), "{other}");
+        }
     }
 
     #[test]
