@@ -43,10 +43,7 @@ impl<S: Read + Write> TlsStream<S> {
     /// When the underlying stream fails or would block.
     pub fn shutdown(&mut self) -> io::Result<()> {
         self.connection.send_close_notify();
-        while self.connection.wants_write() {
-            self.connection.write_tls(&mut self.socket)?;
-        }
-        self.socket.flush()
+        self.flush()
     }
 
     fn stream(&mut self) -> Stream<'_, ClientConnection, S> {
