@@ -27,8 +27,8 @@ use crate::socketio::Sockets;
 const CURRENT_EVENT: &str = "current_leaderboard";
 /// Sent to every socket after a change.
 const UPDATE_EVENT: &str = "update_leaderboard";
-/// For one read of the board.
-const REDIS_TIMEOUT: Duration = Duration::from_secs(2);
+/// For one read of the board, from Redis or the database.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long subscribers keep the last board while Redis is refilled.
 const REFILL_TIMEOUT: Duration = Duration::from_secs(60);
 /// After a failed read.
@@ -46,7 +46,9 @@ pub struct Broadcast {
     updates: watch::Sender<Option<Board>>,
     read_seq: u64,
     /// The current error of Redis has been logged.
-    error_logged: bool,
+    redis_error_logged: bool,
+    /// The current error of the database has been logged.
+    database_error_logged: bool,
 }
 
 impl Broadcast {
@@ -58,8 +60,19 @@ impl Broadcast {
         sockets.on_connect(move |socket| connecting.add(PendingSubscriber::Socket(socket)));
         let feeds = FeedHandle::new(Arc::clone(&pending), update_receiver);
         let (bus, changes) = (bus.clone(), bus.subscribe());
-        let broadcast =
-            Self { bus, view, scoring, changes, interval, pending, sockets, updates, read_seq: 0, error_logged: false };
+        let broadcast = Self {
+            bus,
+            view,
+            scoring,
+            changes,
+            interval,
+            pending,
+            sockets,
+            updates,
+            read_seq: 0,
+            redis_error_logged: false,
+            database_error_logged: false,
+        };
         (broadcast, feeds)
     }
 
@@ -99,48 +112,72 @@ impl Broadcast {
                     filled &= !connects.has_unseen();
                     let complete = filled && !*refilling.borrow();
                     earliest = start + if board.is_ok() { self.interval } else { RETRY_DELAY };
-                    match board {
-                        Ok(board) => {
-                            if complete {
-                                self.sockets.set_latest(UPDATE_EVENT, &board.json);
-                            }
-                            self.send_first(backlog.take(), &board);
-                            if complete && std::mem::take(&mut changed) {
-                                self.send_update(board).await;
-                            }
-                        }
-                        Err(error) if error.is_refusal() || backlog.is_empty() => {}
-                        Err(_) => {
-                            if let Some(board) = self.read_database().await {
-                                self.send_first(backlog.take(), &board);
-                                // They need the board of Redis as soon as it can be read.
-                                changed = true;
-                            }
-                        }
-                    }
+                    changed = self.send(board, complete, changed, &mut backlog).await;
                 }
             }
         }
     }
 
+    /// Sends a board that was read, and returns whether a change is still to be sent.
+    async fn send(
+        &mut self,
+        read: Result<Board, BusError>,
+        complete: bool,
+        changed: bool,
+        backlog: &mut SubscriberBacklog,
+    ) -> bool {
+        match read {
+            Ok(board) => {
+                if complete {
+                    self.sockets.set_latest(UPDATE_EVENT, &board.json);
+                }
+                self.send_first(backlog.take(), &board);
+                if complete && changed {
+                    self.send_update(board).await;
+                }
+                changed && !complete
+            }
+            Err(error) if error.is_refusal() || backlog.is_empty() => changed,
+            Err(_) => match self.read_database().await {
+                Some(board) => {
+                    self.send_first(backlog.take(), &board);
+                    // They need the board of Redis as soon as it can be read.
+                    true
+                }
+                None => changed,
+            },
+        }
+    }
+
     /// Reads the top ten from Redis. An error reply is logged once; the bus logs connection errors.
     async fn read(&mut self) -> Result<Board, BusError> {
-        let read = timeout(REDIS_TIMEOUT, self.view.page_of_redis(0, TOP)).await.unwrap_or(Err(BusError::Timeout));
+        let read = timeout(READ_TIMEOUT, self.view.page_of_redis(0, TOP)).await.unwrap_or(Err(BusError::Timeout));
         let page = read.inspect_err(|error| {
             if let BusError::Refused(reason) = error
-                && !std::mem::replace(&mut self.error_logged, true)
+                && !std::mem::replace(&mut self.redis_error_logged, true)
             {
                 tracing::warn!(reason, "Redis refused to read the leaderboard, retrying");
             }
         })?;
-        self.error_logged = false;
+        self.redis_error_logged = false;
         Ok(self.board(page))
     }
 
-    /// The top ten of the database, for new subscribers while Redis is unavailable.
+    /// The top ten of the database, for new subscribers while Redis is unavailable. An error is logged once.
     async fn read_database(&mut self) -> Option<Board> {
-        let page = self.view.page_of_database(0, TOP).await.ok()?;
-        Some(self.board(page))
+        let read = timeout(READ_TIMEOUT, self.view.page_of_database(0, TOP)).await;
+        let error = match read {
+            Ok(Ok(page)) => {
+                self.database_error_logged = false;
+                return Some(self.board(page));
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("it took more than {} seconds", READ_TIMEOUT.as_secs()),
+        };
+        if !std::mem::replace(&mut self.database_error_logged, true) {
+            tracing::warn!(error, "cannot read the leaderboard from the database, retrying");
+        }
+        None
     }
 
     fn board(&mut self, page: Page) -> Board {

@@ -1,7 +1,7 @@
 //! The board of the database, for reads while Redis is unavailable.
 //!
-//! It is sorted in memory, since an index of the scores would slow down every score for the sake of rare reads. It is read
-//! again only if a score has changed, and at most a tenth of the time is spent on that.
+//! It is sorted in memory, since an index of the scores would slow down every score for the sake of rare reads. It is
+//! read again only if a score has changed, and at most a tenth of the time is spent on that.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -121,9 +121,49 @@ impl Snapshot {
         Page { total: self.players.len() as u64, members: self.players[range].to_vec() }
     }
 
-    /// The rank of a player with this score. The highest score has rank 0.
-    pub(super) fn rank(&self, player: &Member) -> u64 {
-        self.players.partition_point(|other| shown_order(other, player) == Ordering::Less) as u64
+    /// The board with the current score of this player, instead of the score in the snapshot.
+    pub(super) fn with_current<'a>(&'a self, player: &'a Member) -> CurrentBoard<'a> {
+        let before = self.players.partition_point(|other| shown_order(other, player) == Ordering::Less);
+        let is_current = self.players.get(before).is_some_and(|other| other.name == player.name);
+        let replaced = match is_current {
+            true => Some(before),
+            false => self.players.iter().position(|other| other.name == player.name),
+        };
+        let rank = before - usize::from(replaced.is_some_and(|replaced| replaced < before));
+        CurrentBoard { players: &self.players, player, rank, replaced }
+    }
+}
+
+/// A snapshot in which one player has a newer score.
+pub(super) struct CurrentBoard<'a> {
+    players: &'a [Member],
+    player: &'a Member,
+    rank: usize,
+    /// The index of the player's older score.
+    replaced: Option<usize>,
+}
+
+impl CurrentBoard<'_> {
+    /// The rank of the player. The highest score has rank 0.
+    pub(super) fn rank(&self) -> u64 {
+        self.rank as u64
+    }
+
+    /// At most `limit` players from rank `offset`.
+    pub(super) fn page(&self, offset: u64, limit: u64) -> Page {
+        let total = self.players.len() + usize::from(self.replaced.is_none());
+        let index = |rank: u64| usize::try_from(rank).unwrap_or(usize::MAX).min(total);
+        let members = (index(offset)..index(offset.saturating_add(limit))).map(|rank| self.at(rank).clone()).collect();
+        Page { total: total as u64, members }
+    }
+
+    fn at(&self, rank: usize) -> &Member {
+        if rank == self.rank {
+            return self.player;
+        }
+        // The index among the others.
+        let other = rank - usize::from(rank > self.rank);
+        &self.players[other + usize::from(self.replaced.is_some_and(|replaced| replaced <= other))]
     }
 }
 
@@ -163,12 +203,38 @@ mod tests {
         assert_eq!(snapshot.page(7, 10), Page { total: 7, members: Vec::new() });
         assert_eq!(snapshot.page(u64::MAX >> 1, 1000).members, []);
         for (rank, player) in (0..).zip(&all.members) {
-            assert_eq!(snapshot.rank(player), rank, "{}", player.name);
+            let current = snapshot.with_current(player);
+            assert_eq!((current.rank(), current.page(0, 100)), (rank, all.clone()), "{}", player.name);
         }
-        assert_eq!(snapshot.rank(&member("new", 1.5)), 1);
         assert_eq!(board.score("é").await.unwrap(), Some(1.0));
         assert_eq!(board.score("gone").await.unwrap(), None);
         thread.close().await;
+    }
+
+    #[test]
+    fn a_player_whose_score_is_newer_than_the_snapshot_is_counted_once() {
+        let snapshot = Snapshot {
+            version: BoardVersion { id: String::new(), seq: 0, reset_seq: 0 },
+            players: vec![member("a", 5.0), member("b", 4.0), member("c", 3.0), member("d", 2.0)],
+            is_complete: true,
+            read_at: Instant::now(),
+            took: Duration::ZERO,
+        };
+        for (player, rank, expected) in [
+            (member("a", 2.5), 2, vec!["b", "c", "a", "d"]),
+            (member("a", 1.0), 3, vec!["b", "c", "d", "a"]),
+            (member("d", 4.5), 1, vec!["a", "d", "b", "c"]),
+            (member("d", 9.0), 0, vec!["d", "a", "b", "c"]),
+            (member("b", 4.0), 1, vec!["a", "b", "c", "d"]),
+            (member("new", 3.5), 2, vec!["a", "b", "new", "c", "d"]),
+        ] {
+            let current = snapshot.with_current(&player);
+            let all = current.page(0, 10);
+            assert_eq!((current.rank(), names(&all)), (rank, expected.clone()), "{player:?}");
+            assert_eq!((all.total, &all.members[current.rank() as usize]), (expected.len() as u64, &player));
+            assert_eq!(names(&current.page(1, 2)), expected[1..3]);
+            assert_eq!(current.page(9, 2).members, []);
+        }
     }
 
     #[tokio::test]

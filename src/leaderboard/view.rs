@@ -1,8 +1,8 @@
 //! Reads the displayed board.
 //!
 //! The scores are those of Redis, except for the sign of zero, which is read from the rows: depending on its encoding
-//! of the set, Redis loses that sign. While Redis is unavailable, the board is that of the database, without the players
-//! of other programs.
+//! of the set, Redis loses that sign. While Redis is unavailable, the board is that of the database, without the
+//! players of other programs.
 
 use std::time::Duration;
 
@@ -118,9 +118,11 @@ impl View {
     async fn player_of_database(&self, name: &str, neighbours: u64) -> Result<Option<Player>, DatabaseBoardError> {
         let Some(score) = self.database_board.score(name).await? else { return Ok(None) };
         let snapshot = self.database_board.snapshot().await?;
-        let rank = snapshot.rank(&Member { name: name.to_owned(), score });
+        let player = Member { name: name.to_owned(), score };
+        let board = snapshot.with_current(&player);
+        let rank = board.rank();
         let (first, count) = range_around(rank, neighbours);
-        Ok(Some(Player { rank, score, first, around: snapshot.page(first, count) }))
+        Ok(Some(Player { rank, score, first, around: board.page(first, count) }))
     }
 }
 
