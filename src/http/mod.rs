@@ -1,5 +1,5 @@
-//! The parts that all HTTP servers of m3a3 share: listener, limits, problems, authentication, health, metrics and the API
-//! description; and the part that all HTTP clients share.
+//! The parts that all HTTP servers of m3a3 share: listener, limits, problems, authentication, health, metrics and the
+//! API description; and the part that all HTTP clients share.
 //!
 //! Owns no table, and no route except `/healthz`, `/readyz`, `/metrics`, `/openapi.json` and `/docs`. Consumes and
 //! publishes nothing. Never knows the purpose of a route: the domains bring their routes, `cli` composes them.
@@ -21,6 +21,7 @@ pub(crate) mod request_span;
 pub(crate) mod resource;
 pub(crate) mod response;
 pub mod server;
+pub(crate) mod static_content;
 pub(crate) mod trace_parent;
 mod unknown_fields;
 pub(crate) mod upgrade;

@@ -1,52 +1,28 @@
 //! Pages for browsers: one embedded HTML file each, with its script and its style inside.
 //!
-//! The Content Security Policy (level 3) allows exactly this script and this style, by their hashes, and forbids to turn
-//! strings into markup (trusted types). User content is therefore always rendered as text.
+//! The Content Security Policy (level 3) allows exactly this script and this style, by their hashes, and forbids to
+//! turn strings into markup (trusted types). User content is therefore always rendered as text.
 
-use actix_web::http::header::{self, EntityTag, HeaderValue, IfNoneMatch};
-use actix_web::{HttpMessage, HttpRequest, HttpResponse, Resource};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, Resource};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use super::resource::get;
+use super::static_content::StaticContent;
 
 /// A resource that serves the page. It needs no token, since a page contains no data.
 pub(crate) fn page(path: &str, html: impl Into<String>) -> Resource {
     let html = html.into();
-    let (etag, policy, html) = (etag(&html), policy(&html), Bytes::from(html));
+    let (policy, page) = (policy(&html), StaticContent::new("text/html; charset=utf-8", html));
     get(path, move |request: HttpRequest| {
-        let response = respond(&request, &html, &etag, &policy);
+        let mut response = page.respond(&request);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
+        headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
         async { response }
     })
-}
-
-/// The page, or 304 if the browser has it.
-fn respond(request: &HttpRequest, html: &Bytes, etag: &EntityTag, policy: &HeaderValue) -> HttpResponse {
-    let unchanged = has_current(request, etag);
-    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    response
-        .insert_header(header::ETag(etag.clone()))
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::CONTENT_SECURITY_POLICY, policy.clone()))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .insert_header((header::REFERRER_POLICY, "no-referrer"));
-    if unchanged { response.finish() } else { response.content_type("text/html; charset=utf-8").body(html.clone()) }
-}
-
-/// Whether the client has the content with this tag (RFC 9110, section 13.1.2).
-pub(crate) fn has_current(request: &HttpRequest, etag: &EntityTag) -> bool {
-    match request.get_header::<IfNoneMatch>() {
-        Some(IfNoneMatch::Any) => true,
-        Some(IfNoneMatch::Items(tags)) => tags.iter().any(|tag| tag.weak_eq(etag)),
-        None => false,
-    }
-}
-
-/// The tag of a content that is embedded or in memory.
-pub(crate) fn etag(content: impl AsRef<[u8]>) -> EntityTag {
-    EntityTag::new_strong(BASE64_STANDARD.encode(Sha256::digest(content)))
 }
 
 fn policy(html: &str) -> HeaderValue {

@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_cors::Cors;
-use actix_web::http::header::{self, EntityTag};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
-use bytes::Bytes;
 
 use crate::http::Problem;
-use crate::http::page::{etag, has_current};
 use crate::http::resource::{self, not_found};
+use crate::http::static_content::StaticContent;
 
 /// The files in the folder `dist` of the npm package. The first one is required.
 const NAMES: [&str; 8] = [
@@ -54,13 +53,7 @@ enum Source {
     None,
     /// A URL that ends with a slash.
     Redirect(String),
-    Files(BTreeMap<&'static str, File>),
-}
-
-struct File {
-    media_type: &'static str,
-    etag: EntityTag,
-    content: Bytes,
+    Files(BTreeMap<&'static str, StaticContent>),
 }
 
 impl BrowserClient {
@@ -83,7 +76,7 @@ impl BrowserClient {
         for name in NAMES {
             let path = folder.join(name);
             match std::fs::read(&path) {
-                Ok(content) => drop(files.insert(name, File::new(name, content))),
+                Ok(content) => drop(files.insert(name, file(name, content))),
                 Err(error) if error.kind() == io::ErrorKind::NotFound && name == NAMES[0] => {
                     return Err(BrowserClientError::Missing(path));
                 }
@@ -101,21 +94,9 @@ impl BrowserClient {
     }
 }
 
-impl File {
-    fn new(name: &str, content: Vec<u8>) -> Self {
-        let media_type = if name.ends_with(".map") { "application/json" } else { "text/javascript; charset=utf-8" };
-        Self { media_type, etag: etag(&content), content: content.into() }
-    }
-
-    fn response(&self, request: &HttpRequest) -> HttpResponse {
-        let unchanged = has_current(request, &self.etag);
-        let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-        response
-            .insert_header(header::ETag(self.etag.clone()))
-            .insert_header((header::CACHE_CONTROL, "no-cache"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
-        if unchanged { response.finish() } else { response.content_type(self.media_type).body(self.content.clone()) }
-    }
+fn file(name: &str, content: Vec<u8>) -> StaticContent {
+    let media_type = if name.ends_with(".map") { "application/json" } else { "text/javascript; charset=utf-8" };
+    StaticContent::new(media_type, content)
 }
 
 async fn get(
@@ -137,7 +118,7 @@ async fn get(
             .insert_header((header::CACHE_CONTROL, "no-cache"))
             .finish()),
         Source::Files(files) => match files.get(name) {
-            Some(file) => Ok(file.response(&request)),
+            Some(file) => Ok(file.respond(&request)),
             None => Err(Problem::not_found(format!("The folder of game.socketio_client has no {name}."))),
         },
     }
