@@ -39,6 +39,12 @@ impl Problem {
         Self::fields(StatusCode::BAD_REQUEST, &[(name, invalid)])
     }
 
+    /// 400: those of the fields that are wrong.
+    pub(crate) fn wrong_fields<const N: usize>(fields: [(&str, Option<Invalid>); N]) -> Self {
+        let wrong: Vec<_> = fields.iter().filter_map(|(name, invalid)| Some((*name, invalid.as_ref()?))).collect();
+        Self::fields(StatusCode::BAD_REQUEST, &wrong)
+    }
+
     /// Several wrong fields at once; the detail names each.
     pub(crate) fn fields(status: StatusCode, fields: &[(&str, &Invalid)]) -> Self {
         let detail = fields.iter().map(|(name, invalid)| format!("{name}: {invalid}")).collect::<Vec<_>>().join("; ");

@@ -1,6 +1,5 @@
 //! `POST /score` and `POST /seed`: changes of the board.
 
-use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -120,9 +119,7 @@ fn submission(request: ScoreRequest) -> Result<(Username, Mode, Score), Problem>
     match (username.into_result(), mode.into_result(), score.into_result()) {
         (Ok(name), Ok(mode), Ok(score)) => Ok((name, mode, score)),
         (name, mode, score) => {
-            let wrong = [("username", name.err()), ("score", score.err()), ("mode", mode.err())];
-            let wrong: Vec<_> = wrong.iter().filter_map(|(name, invalid)| Some((*name, invalid.as_ref()?))).collect();
-            Err(Problem::fields(StatusCode::BAD_REQUEST, &wrong))
+            Err(Problem::wrong_fields([("username", name.err()), ("score", score.err()), ("mode", mode.err())]))
         }
     }
 }
