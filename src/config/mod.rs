@@ -6,7 +6,7 @@
 //!
 //! - `layers`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
-//! - `sections`, `images`, `email`: the sections
+//! - `sections`, `servers`, `images`, `email`: the sections
 //! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
 //! - `show`: the effective configuration as text
 
@@ -21,6 +21,7 @@ mod log_filter;
 mod reader;
 mod secret;
 mod sections;
+mod servers;
 mod show;
 mod smtp;
 mod variants;
@@ -39,9 +40,8 @@ pub(crate) use self::log_filter::LogFilter;
 pub(crate) use self::reader::Entry;
 use self::reader::Reader;
 pub(crate) use self::secret::Secret;
-pub(crate) use self::sections::{
-    Auth, Database, Game, Jobs, Log, LogFormat, Redis, Serve, Shutdown, Warehouse, Webhook,
-};
+pub(crate) use self::sections::{Auth, Database, Jobs, Log, LogFormat, Redis, Shutdown, Warehouse, Webhook};
+pub(crate) use self::servers::{Game, Serve};
 pub(crate) use self::smtp::{SmtpUrl, TlsMode};
 pub(crate) use self::variants::Variant;
 
@@ -79,8 +79,8 @@ impl Config {
     /// Loads and merges all layers.
     ///
     /// # Errors
-    /// When a layer cannot be read, sets an unknown key, or sets an invalid value, or when `DATABASE_URL` names a database
-    /// that only Prisma would find.
+    /// When a layer cannot be read, sets an unknown key, or sets an invalid value, or when `DATABASE_URL` names a
+    /// database that only Prisma would find.
     pub(crate) fn load(flags: &Overrides) -> Result<Self, ConfigError> {
         let config = Self::from_layers(&environment()?, &|path| std::fs::read_to_string(path), flags)?;
         let origin = config.entries.iter().find(|entry| entry.key == "database.url").map(|entry| entry.origin.as_str());

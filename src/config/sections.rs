@@ -1,15 +1,12 @@
 //! The sections of the configuration.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use config::ValueKind;
-use reqwest::Url;
 
-use super::browser_client::BrowserClient;
 use super::database_file;
 use super::error::ConfigError;
 use super::log_filter::LogFilter;
@@ -17,80 +14,6 @@ use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
 
 const DAY_S: f64 = 86_400.0;
-const PUBLIC_URL: &str = "an http or https URL without a query, such as \"https://example.org/images\"";
-
-/// `[serve]`, the API server.
-#[derive(Debug, Clone)]
-pub(crate) struct Serve {
-    /// The address to listen on.
-    pub(crate) host: IpAddr,
-    /// The port to listen on; 0 for any free port.
-    pub(crate) port: u16,
-    /// The timeout of a long poll, 1 to 60 seconds.
-    pub(crate) long_poll_timeout: Duration,
-    /// The maximum size of an upload in bytes, at least 1.
-    pub(crate) max_upload_bytes: u64,
-    /// Uploads are refused while fewer bytes are free on the disk of the image root.
-    pub(crate) min_free_bytes: u64,
-    /// Threads that handle requests.
-    pub(crate) workers: NonZeroUsize,
-    /// The URL of the API server for clients, without a slash at the end; `None` when links are paths.
-    pub(crate) public_url: Option<String>,
-}
-
-impl Serve {
-    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self {
-            host: host(from, "serve.host")?,
-            port: from.integer("serve.port", 0..=65535)?,
-            long_poll_timeout: from.seconds("serve.long_poll_timeout_s", 1.0..=60.0)?,
-            max_upload_bytes: from.integer("serve.max_upload_bytes", 1..=1 << 40)?,
-            min_free_bytes: from.integer("serve.min_free_bytes", 0..=1 << 60)?,
-            workers: or_one_per_core(from, "serve.workers")?,
-            public_url: from.text("serve.public_url", PUBLIC_URL, public_url)?,
-        })
-    }
-
-    /// The address and port to listen on.
-    pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
-    }
-}
-
-/// `[game]`, the game server.
-#[derive(Debug, Clone)]
-pub(crate) struct Game {
-    /// The address to listen on.
-    pub(crate) host: IpAddr,
-    /// The port to listen on; 0 for any free port.
-    pub(crate) port: u16,
-    /// Leaderboard updates within this interval are merged into one broadcast; at least 1 ms.
-    pub(crate) broadcast_interval: Duration,
-    /// Threads that handle requests and sockets.
-    pub(crate) workers: NonZeroUsize,
-    /// The source of the Socket.IO client for browsers.
-    pub(crate) socketio_client: BrowserClient,
-}
-
-impl Game {
-    pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self {
-            host: host(from, "game.host")?,
-            port: from.integer("game.port", 0..=65535)?,
-            broadcast_interval: from.milliseconds("game.broadcast_interval_ms", 1..=60_000)?,
-            workers: or_one_per_core(from, "game.workers")?,
-            socketio_client: from.value("game.socketio_client", BrowserClient::EXPECTED, |value| match value {
-                ValueKind::String(text) => BrowserClient::parse(text),
-                _ => None,
-            })?,
-        })
-    }
-
-    /// The address and port to listen on.
-    pub(crate) fn address(&self) -> SocketAddr {
-        SocketAddr::new(self.host, self.port)
-    }
-}
 
 /// `[redis]`.
 #[derive(Debug, Clone)]
@@ -277,20 +200,6 @@ pub(super) fn required<T>(
     parse: impl FnOnce(&str) -> Option<T>,
 ) -> Result<T, ConfigError> {
     from.text(key, expected, parse)?.ok_or_else(|| ConfigError::NoDefault { key: key.to_owned() })
-}
-
-/// A URL for links, in its canonical form without a slash at the end.
-fn public_url(text: &str) -> Option<String> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
-    let is_bare = url.username().is_empty() && url.password().is_none() && url.query().is_none();
-    (is_bare && url.fragment().is_none()).then(|| url.as_str().trim_end_matches('/').to_owned())
-}
-
-fn host(from: &mut Reader, key: &str) -> Result<IpAddr, ConfigError> {
-    required(from, key, "an IP address, or \"localhost\"", |text| match text {
-        "localhost" => Some(Ipv4Addr::LOCALHOST.into()),
-        text => text.trim_start_matches('[').trim_end_matches(']').parse().ok(),
-    })
 }
 
 /// Reads the time limit of one job.

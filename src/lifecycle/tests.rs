@@ -1,5 +1,7 @@
 use std::future::pending;
 
+use tokio::sync::mpsc;
+
 use super::*;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -154,13 +156,13 @@ async fn a_signal_ends_a_hanging_start() {
 async fn signals_of_the_system_arrive_once_the_handlers_are_installed() {
     use rustix::process::{Signal as Unix, getpid, kill_process};
 
-    let mut signals = Signals::install().unwrap();
+    let mut installed = Signals::install().unwrap();
     let mut expected = vec![(Unix::INT, Signal::Interrupt), (Unix::TERM, Signal::Terminate)];
-    if !hangup_is_ignored() {
+    if !signals::hangup_is_ignored() {
         expected.push((Unix::HUP, Signal::HangUp));
     }
     for (sent, expected) in expected {
         kill_process(getpid(), sent).unwrap();
-        assert_eq!(signals.next().await, expected);
+        assert_eq!(installed.next().await, expected);
     }
 }
