@@ -81,10 +81,10 @@ impl MessageBuilder {
         job: JobId,
         task: &MailTask,
         recipient: &Recipient<'_>,
-        picture: Option<Inline>,
+        thumbnail: Option<Inline>,
     ) -> Result<MailMessage, BuildError> {
         let content_id = format!("thumbnail.{job}@{}", self.sender.email.domain());
-        let address = picture.as_ref().map_or_else(String::new, |_| format!("cid:{content_id}"));
+        let address = thumbnail.as_ref().map_or_else(String::new, |_| format!("cid:{content_id}"));
         let mail = self.templates.render_mail(task, recipient.name, &address)?;
         let message_id = self.message_id(job);
         let message = Message::builder()
@@ -94,7 +94,7 @@ impl MessageBuilder {
             .date(date(job))
             .message_id(Some(message_id.clone()))
             .raw_header(HeaderValue::new(AUTO_SUBMITTED, "auto-generated".to_owned()))
-            .multipart(body(job, mail, picture, content_id))?;
+            .multipart(body(job, mail, thumbnail, content_id))?;
         Ok(MailMessage { envelope: message.envelope().clone(), bytes: message.formatted(), message_id })
     }
 }
@@ -123,16 +123,16 @@ fn date(job: JobId) -> SystemTime {
 }
 
 /// Text and HTML alternatives; the HTML has its image beside it.
-fn body(job: JobId, mail: RenderedMail, picture: Option<Inline>, content_id: String) -> MultiPart {
+fn body(job: JobId, mail: RenderedMail, thumbnail: Option<Inline>, content_id: String) -> MultiPart {
     // "=_" cannot occur in quoted-printable or base64.
     let alternative = MultiPart::alternative().boundary(format!("=_{job}_a"));
     let alternative = alternative.singlepart(text_part(mail.text, ContentType::TEXT_PLAIN));
     let html = text_part(mail.html, ContentType::TEXT_HTML);
-    match picture {
+    match thumbnail {
         None => alternative.singlepart(html),
-        Some(picture) => {
+        Some(thumbnail) => {
             let related = MultiPart::related().boundary(format!("=_{job}_r")).singlepart(html);
-            alternative.multipart(related.singlepart(picture_part(picture, content_id)))
+            alternative.multipart(related.singlepart(thumbnail_part(thumbnail, content_id)))
         }
     }
 }
@@ -144,7 +144,7 @@ fn text_part(text: String, content_type: ContentType) -> SinglePart {
     SinglePart::builder().header(content_type).body(body)
 }
 
-fn picture_part(Inline { bytes, extension }: Inline, content_id: String) -> SinglePart {
+fn thumbnail_part(Inline { bytes, extension }: Inline, content_id: String) -> SinglePart {
     let content_type = match extension.as_str() {
         "png" => ContentType::parse("image/png"),
         "webp" => ContentType::parse("image/webp"),
@@ -173,12 +173,12 @@ mod tests {
         "01a20af3-7c5c-7497-8f81-9c67afd551d6".parse().unwrap()
     }
 
-    fn build(payload: &str, name: Option<&str>, address: &str, picture: Option<Inline>) -> MailMessage {
+    fn build(payload: &str, name: Option<&str>, address: &str, thumbnail: Option<Inline>) -> MailMessage {
         let sender = "Büro m3a3 <post@bücher.example>".parse().unwrap();
         let builder = MessageBuilder::new(&sender, Templates::load(None).unwrap()).unwrap();
         let address = address.parse().unwrap();
         let recipient = Recipient { name, address: &address };
-        builder.build(job(), &serde_json::from_str(payload).unwrap(), &recipient, picture).unwrap()
+        builder.build(job(), &serde_json::from_str(payload).unwrap(), &recipient, thumbnail).unwrap()
     }
 
     fn parse(message: &MailMessage) -> Parsed<'_> {
@@ -222,8 +222,8 @@ mod tests {
     #[test]
     fn a_thumbnail_is_embedded_in_the_html_byte_for_byte() {
         let bytes: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
-        let picture = Inline { bytes: bytes.clone(), extension: "png".into() };
-        let message = build(READY, None, "ada@example.org", Some(picture));
+        let thumbnail = Inline { bytes: bytes.clone(), extension: "png".into() };
+        let message = build(READY, None, "ada@example.org", Some(thumbnail));
         let mail = parse(&message);
         let image = mail.attachments().next().unwrap();
         assert_eq!(image.contents(), bytes);
@@ -249,8 +249,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_name_changes_the_headers_or_breaks_the_mail(name: String, picture: String) {
-            let task = MailTask::UploadReceived { user_id: UserId::new(7).unwrap(), picture: picture.clone() };
+        fn no_name_changes_the_headers_or_breaks_the_mail(name: String, file_name: String) {
+            let task = MailTask::UploadReceived { user_id: UserId::new(7).unwrap(), file_name: file_name.clone() };
             let message = build(&serde_json::to_string(&task).unwrap(), Some(&name), "ada@example.org", None);
             prop_assert_eq!(names(&message), HEAD);
             let mail = parse(&message);
@@ -258,7 +258,7 @@ mod tests {
             let to = mail.to().unwrap().first().unwrap();
             prop_assert_eq!(to.name.as_deref().unwrap_or_default().trim(), shown);
             prop_assert_eq!(to.address.as_deref(), Some("ada@example.org"));
-            let subject = format!("We have your picture {}", single_line(&picture, MAX_NAME));
+            let subject = format!("We have your picture {}", single_line(&file_name, MAX_NAME));
             prop_assert_eq!(mail.subject(), Some(subject.trim()));
         }
     }

@@ -43,17 +43,17 @@ impl EmailWorker {
 
     async fn build(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<MailMessage>, Failure> {
         let Some(address) = &contact.email else { return Ok(None) };
-        let picture = match task {
+        let thumbnail = match task {
             MailTask::ThumbnailReady { thumbnail, variants, .. } if variants.is_empty() => {
-                self.picture(std::slice::from_ref(thumbnail)).await?
+                self.thumbnail(std::slice::from_ref(thumbnail)).await?
             }
-            MailTask::ThumbnailReady { variants, .. } => self.picture(variants).await?,
+            MailTask::ThumbnailReady { variants, .. } => self.thumbnail(variants).await?,
             MailTask::UploadReceived { .. } | MailTask::ThumbnailFailed { .. } | MailTask::OrderConfirmed { .. } => {
                 None
             }
         };
         let recipient = Recipient { name: contact.username.as_deref(), address };
-        self.builder.build(job, task, &recipient, picture).map(Some).map_err(|error| match error {
+        self.builder.build(job, task, &recipient, thumbnail).map(Some).map_err(|error| match error {
             // A corrected template repairs it.
             BuildError::Template(_) => Failure::retry(error, NOT_SENT),
             BuildError::Address(_) | BuildError::Message(_) => Failure::fail(error, NOT_SENT),
@@ -61,7 +61,7 @@ impl EmailWorker {
     }
 
     /// The first of these thumbnails that fits into a mail, if any does.
-    async fn picture(&self, names: &[String]) -> Result<Option<Inline>, Failure> {
+    async fn thumbnail(&self, names: &[String]) -> Result<Option<Inline>, Failure> {
         let names = names.iter().map(|name| name.parse()).collect::<Result<Vec<ThumbnailName>, _>>();
         let names = names.map_err(|error| Failure::fail(error, NOT_SENT))?;
         let files = self.files.clone();

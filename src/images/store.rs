@@ -96,8 +96,8 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
     users::image_accepted(connection, user_id, image_id)?;
     let image_path = submission.path.clone();
     jobs::enqueue(connection, &WarehouseTask::Image { image_id, user_id, image_path }, origin)?;
-    let picture = display_name(submission.original_name.as_deref(), &submission.path);
-    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, picture }, origin)?;
+    let file_name = display_name(submission.original_name.as_deref(), &submission.path);
+    mail(connection, &submission.mail, &MailTask::UploadReceived { user_id, file_name }, origin)?;
     if let Some(key) = &submission.key {
         idempotency::record(connection, user_id, key, image_id, at)?;
     }
@@ -249,7 +249,7 @@ pub(super) fn done(
     users::thumbnail_ready(connection, image.user_id, image.id, &url)?;
     let ready = MailTask::ThumbnailReady {
         user_id: image.user_id,
-        picture: display_name(image.original_name.as_deref(), &image.path),
+        file_name: display_name(image.original_name.as_deref(), &image.path),
         thumbnail: made.first.name.to_string(),
         variants: made.names_by_size(),
     };
@@ -275,7 +275,7 @@ pub(super) fn failed(
     users::thumbnail_failed(connection, image.user_id, image.id, message)?;
     let failed = MailTask::ThumbnailFailed {
         user_id: image.user_id,
-        picture: display_name(image.original_name.as_deref(), &image.path),
+        file_name: display_name(image.original_name.as_deref(), &image.path),
         message: message.to_owned(),
         image_id: Some(image.id),
     };

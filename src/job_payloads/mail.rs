@@ -15,14 +15,16 @@ pub enum MailTask {
         /// The owner of the image.
         user_id: UserId,
         /// The name of the user's file.
-        picture: String,
+        #[serde(rename = "picture")]
+        file_name: String,
     },
     /// The thumbnails of an image are ready.
     ThumbnailReady {
         /// The owner of the image.
         user_id: UserId,
         /// The name of the user's file.
-        picture: String,
+        #[serde(rename = "picture")]
+        file_name: String,
         /// The file name of the first thumbnail.
         thumbnail: String,
         /// The file names of all thumbnails, the largest first. Empty in payloads of earlier versions.
@@ -34,7 +36,8 @@ pub enum MailTask {
         /// The owner of the image.
         user_id: UserId,
         /// The name of the user's file.
-        picture: String,
+        #[serde(rename = "picture")]
+        file_name: String,
         /// The cause, for the user.
         message: String,
         /// The row of `images`, for the dedup key. Not stored.

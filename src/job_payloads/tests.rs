@@ -41,18 +41,18 @@ fn payloads_are_byte_for_byte_those_in_existing_databases() {
         &WarehouseTask::Order { order_id: order_id.clone(), user_id: None, placed_at: 5 },
         r#"{"task":"order","orderId":"o-1","userId":null,"placedAt":5}"#,
     );
-    let picture = "ü.jpg".to_owned();
+    let file_name = "ü.jpg".to_owned();
     assert_stored(
-        &MailTask::UploadReceived { user_id: user(7), picture: picture.clone() },
+        &MailTask::UploadReceived { user_id: user(7), file_name: file_name.clone() },
         r#"{"notice":"upload_received","userId":7,"picture":"ü.jpg"}"#,
     );
     let (thumbnail, variants) = ("0f.jpg".to_owned(), vec!["1f.png".to_owned(), "0f.jpg".to_owned()]);
     assert_stored(
-        &MailTask::ThumbnailReady { user_id: user(7), picture: picture.clone(), thumbnail, variants },
+        &MailTask::ThumbnailReady { user_id: user(7), file_name: file_name.clone(), thumbnail, variants },
         r#"{"notice":"thumbnail_ready","userId":7,"picture":"ü.jpg","thumbnail":"0f.jpg","variants":["1f.png","0f.jpg"]}"#,
     );
     assert_stored(
-        &MailTask::ThumbnailFailed { user_id: user(7), picture, message: "no".to_owned(), image_id: None },
+        &MailTask::ThumbnailFailed { user_id: user(7), file_name, message: "no".to_owned(), image_id: None },
         r#"{"notice":"thumbnail_failed","userId":7,"picture":"ü.jpg","message":"no"}"#,
     );
     assert_stored(
@@ -93,8 +93,8 @@ fn a_payload_with_an_invalid_value_is_rejected() {
 
 #[test]
 fn a_failed_image_has_one_mail_that_can_be_withdrawn() {
-    let (picture, message) = ("a.jpg".to_owned(), "no".to_owned());
-    let failed = MailTask::ThumbnailFailed { user_id: user(7), picture, message, image_id: Some(3) };
+    let (file_name, message) = ("a.jpg".to_owned(), "no".to_owned());
+    let failed = MailTask::ThumbnailFailed { user_id: user(7), file_name, message, image_id: Some(3) };
     assert_eq!(failed.dedup_key().as_deref(), Some("image 3 failed"));
 }
 

@@ -46,8 +46,8 @@ fn post(app: &App, task: &MailTask) -> JobId {
     enqueue(&mut app.database(), task, now()).unwrap().unwrap()
 }
 
-fn upload(user: i64, picture: &str) -> MailTask {
-    MailTask::UploadReceived { user_id: UserId::new(user).unwrap(), picture: picture.to_owned() }
+fn upload(user: i64, file_name: &str) -> MailTask {
+    MailTask::UploadReceived { user_id: UserId::new(user).unwrap(), file_name: file_name.to_owned() }
 }
 
 /// Enqueues the default mail to the default user.
@@ -125,7 +125,7 @@ async fn a_thumbnail_is_embedded_in_its_mail() {
     let files = Files::open(&app.dir.path().join("data")).unwrap();
     let thumbnail = files.save_thumbnail(&jpeg(1), "jpg").unwrap().to_string();
     let user_id = UserId::new(7).unwrap();
-    post(&app, &MailTask::ThumbnailReady { user_id, picture: "photo.jpg".into(), thumbnail, variants: Vec::new() });
+    post(&app, &MailTask::ThumbnailReady { user_id, file_name: "photo.jpg".into(), thumbnail, variants: Vec::new() });
     let _worker = worker(&app);
     let mail = server.until(1).await.remove(0);
     let mail = mail.parse();
@@ -144,7 +144,7 @@ async fn a_mail_embeds_the_largest_thumbnail_that_fits_or_none() {
     let (huge, fits, small) = (save(1, MAX + 1), save(2, MAX), save(3, 100));
     let ready = |variants: Vec<String>| MailTask::ThumbnailReady {
         user_id: UserId::new(7).unwrap(),
-        picture: "photo.jpg".into(),
+        file_name: "photo.jpg".into(),
         thumbnail: huge.clone(),
         variants,
     };
