@@ -1,15 +1,15 @@
 //! Benchmark of the API server: `cargo bench --bench api`.
 //!
-//! Runs `m3a3 serve` alone, on its own core if there are two, with a new database and image root, and loads it from this
-//! process over 127.0.0.1. Prints one Markdown table and one JSON object on stdout, and its progress on stderr. A wrong
-//! response fails the run; a slow one is only reported.
+//! Runs `m3a3 serve` alone, on its own core if there are two, with a new database and image root, and loads it from
+//! this process over 127.0.0.1. Prints one Markdown table and one JSON object on stdout, and its progress on stderr. A
+//! wrong response fails the run; a slow one is only reported.
 //!
 //! Outside of `cargo bench` (`cargo test --benches`), a short run checks that responses are correct.
 
 mod busy_neighbour;
 mod disk;
 mod enqueues;
-mod held_polls;
+mod long_polls;
 mod plan;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -45,7 +45,7 @@ fn main() -> anyhow::Result<()> {
     statuses::measure(&bench, &mut report)?;
     enqueues::measure(&bench, &mut report)?;
     busy_neighbour::measure(&bench, &mut report)?;
-    held_polls::measure(&bench, &mut report)?;
+    long_polls::measure(&bench, &mut report)?;
     report.print()
 }
 

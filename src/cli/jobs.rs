@@ -55,8 +55,13 @@ pub(super) struct List {
     #[arg(long, value_name = "TIME", value_hint = ValueHint::Other, value_parser = since)]
     since: Option<UnixMillis>,
     /// Maximum number of jobs
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(i64).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "100",
+        value_parser = clap::value_parser!(i64).range(1..),
+        value_hint = ValueHint::Other
+    )]
     limit: i64,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -78,8 +83,12 @@ pub(super) struct Show {
 #[derive(Args)]
 pub(super) struct Retry {
     /// Job ids
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(value_name = "ID", required_unless_present = "state", conflicts_with = "state")]
+    #[arg(
+        value_name = "ID",
+        required_unless_present = "state",
+        conflicts_with = "state",
+        value_hint = ValueHint::Other
+    )]
     ids: Vec<JobId>,
     /// All jobs in this state
     #[arg(long, value_parser = job_state(&RETRIABLE))]

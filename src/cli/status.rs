@@ -40,20 +40,44 @@ pub(super) struct Status {
     #[arg(long, requires = "wait")]
     wait_for_user: bool,
     /// Maximum attempts
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..), requires = "wait")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "5",
+        value_parser = value_parser!(u32).range(1..),
+        requires = "wait",
+        value_hint = ValueHint::Other
+    )]
     attempts: u32,
     /// Seconds to wait after the first attempt; doubled after each one
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "SECONDS", default_value = "1", value_parser = seconds, requires = "wait")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "1",
+        value_parser = seconds,
+        requires = "wait",
+        value_hint = ValueHint::Other
+    )]
     base_delay_s: Duration,
     /// Maximum seconds to wait between two attempts
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds, requires = "wait")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = seconds,
+        requires = "wait",
+        value_hint = ValueHint::Other
+    )]
     max_delay_s: Duration,
     /// Timeout of an attempt in seconds; the server holds a request for 30
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "SECONDS", default_value = "35", value_parser = seconds, requires = "wait")]
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "35",
+        value_parser = seconds,
+        requires = "wait",
+        value_hint = ValueHint::Other
+    )]
     timeout_s: Duration,
     #[command(flatten)]
     server: Server,

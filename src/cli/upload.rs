@@ -59,8 +59,13 @@ pub(super) struct Upload {
     #[arg(long)]
     wait: bool,
     /// Maximum attempts when the server is unreachable or overloaded
-    #[arg(value_hint = ValueHint::Other)]
-    #[arg(long, value_name = "N", default_value = "5", value_parser = value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "N",
+        value_hint = ValueHint::Other,
+        default_value = "5",
+        value_parser = value_parser!(u32).range(1..)
+    )]
     attempts: u32,
     #[command(flatten)]
     server: Server,

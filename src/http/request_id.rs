@@ -12,7 +12,7 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 const MAX_LENGTH: usize = 128;
 
-/// The id of one request. An assigned id is formatted when it is needed, so that a held poll keeps 16 bytes of it.
+/// The id of one request. An assigned id is formatted when it is needed, so that a long poll keeps 16 bytes of it.
 #[derive(Debug, Clone)]
 pub(crate) enum RequestId {
     /// A counter of this process.

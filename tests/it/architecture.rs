@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const SRC: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
 
-/// Who may import whom: the module, and the modules of the crate that it may name. What stands in no row may name nothing.
+/// Each module, and the modules of the crate that it may name. A module without a row may name none.
 const LAYERS: [(&str, &[&str]); 27] = [
     ("main", &["cli"]),
     (

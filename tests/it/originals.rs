@@ -77,8 +77,8 @@ async fn the_warehouse_waits_until_a_damaged_original_is_repaired() {
     let accepted = app.upload(serve.url(), 1, &jpeg(1)).await;
     damage(&stored(&app, &accepted));
     let _worker = app.start(&["worker", "warehouse"]);
-    let told = "SELECT count(*) FROM jobs WHERE kind = 'warehouse' AND error LIKE '%is damaged%'";
-    eventually("the damage is noticed", || async { (app.count(told) == 1).then_some(()) }).await;
+    let noticed = "SELECT count(*) FROM jobs WHERE kind = 'warehouse' AND error LIKE '%is damaged%'";
+    eventually("the damage is noticed", || async { (app.count(noticed) == 1).then_some(()) }).await;
     app.upload(serve.url(), 2, &jpeg(1)).await;
     app.assert_none_is_left_of(&["warehouse"]).await;
     assert_eq!(app.count("SELECT count(*) FROM asset_references"), 2);

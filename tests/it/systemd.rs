@@ -46,7 +46,7 @@ fn systemd_knows_every_setting_of_the_units() {
         let path = folder.path().join(name.replace('@', "@1"));
         std::fs::write(&path, unit(name).replace("/usr/local/bin/m3a3", "/bin/true")).unwrap();
         let verified = Command::new("systemd-analyze").arg("verify").arg(&path).output().unwrap();
-        let told = String::from_utf8_lossy(&verified.stderr);
-        assert!(!told.contains("Unknown") && !told.contains("Failed to parse"), "{name}: {told}");
+        let output = String::from_utf8_lossy(&verified.stderr);
+        assert!(!output.contains("Unknown") && !output.contains("Failed to parse"), "{name}: {output}");
     }
 }

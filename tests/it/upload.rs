@@ -1,4 +1,4 @@
-//! `m3a3 upload`: what the server gets, what the user is told, and what is tried again.
+//! `m3a3 upload`: its requests, its output, and its retries.
 
 use std::collections::BTreeSet;
 
@@ -107,7 +107,7 @@ fn a_server_that_stays_overloaded_is_given_up() {
 }
 
 #[test]
-fn a_refused_file_is_told_with_the_server_s_reason_and_not_sent_again() {
+fn a_refused_file_is_reported_with_the_reason_of_the_server_and_not_sent_again() {
     let workdir = Workdir::new();
     workdir.write("x.jpg", "x");
     let problem = json!({ "title": "Bad Request", "detail": "image: got a text, expected a picture" });
@@ -141,7 +141,7 @@ fn one_bad_file_does_not_keep_the_others_from_being_uploaded() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_told_by_its_address() {
+fn a_server_that_does_not_run_is_reported_by_its_address() {
     let workdir = Workdir::new();
     workdir.write("x.jpg", "x");
     let ran = workdir.run(&["upload", "x.jpg", "--user", "7", "--attempts", "1", "--url", "http://127.0.0.1:1"]);

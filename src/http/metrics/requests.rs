@@ -1,8 +1,8 @@
 //! Requests by route, method and status class, and their durations by route.
 //!
-//! The label of a route is its pattern, never the path of a request. Counting costs three atomic additions and two clock
-//! readings per request; a lock is taken when a thread serves a route for the first time, and by a scrape. A request whose
-//! client disconnects is not counted.
+//! The label of a route is its pattern, never the path of a request. Counting costs three atomic additions and two
+//! clock readings per request; a lock is taken when a thread serves a route for the first time, and by a scrape. A
+//! request whose client disconnects is not counted.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use prometheus_client::registry::Unit;
 const NONE: &str = "none";
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
-/// The bounds of the histogram, in microseconds: from a read by key to the longest long poll.
+/// The bounds of the histogram, in microseconds: from the read of one row to a long poll with the maximum timeout.
 const BOUNDS_US: [u64; 14] = [
     250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 5_000_000, 30_000_000,
     60_000_000,

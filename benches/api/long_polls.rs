@@ -19,7 +19,7 @@ const OPENING: usize = 128;
 
 /// Holds polls on new servers: of one user, with one event, and of as many users as polls, with one event each.
 pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
-    for (at, polls) in bench.plan.held_polls.into_iter().enumerate() {
+    for (at, polls) in bench.plan.long_polls.into_iter().enumerate() {
         for (whose, ids) in [("one user", vec![1; polls as usize]), ("a user each", (1..=polls).collect())] {
             let held = hold(bench, &format!("polls-{at}-{}", whose.len()), &ids)?;
             let name = format!("{polls} long polls, {whose}");
