@@ -1,15 +1,15 @@
 //! `m3a3 client`: JSON lines, the table, and reconnecting.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use crate::harness::app::App;
+use crate::harness::app::{App, eventually};
 use crate::harness::binary::{Ran, Workdir};
 use crate::harness::ports::free_address;
-use crate::harness::receiver::{AUTHORITY, NOBODY_S_AUTHORITY};
+use crate::harness::receiver::{AUTHORITY, UNTRUSTED_CERTIFICATE};
 use crate::harness::scripted_socket::{Peer, ScriptedSocket};
 use crate::harness::terminal::Terminal;
 use crate::harness::{tls_proxy, until, within};
@@ -115,10 +115,16 @@ async fn over_tls_the_client_follows_only_a_server_with_a_trusted_certificate() 
     app.score(server.url(), "ada", 100).await;
     let url = tls_proxy::in_front_of(server.url()).await;
 
-    let nobody_s = app.dir.write("authority.pem", NOBODY_S_AUTHORITY);
+    // The certificate is for 127.0.0.1.
+    let other_name = url.replace("127.0.0.1", "localhost");
+    let untrusted = app.dir.write("authority.pem", UNTRUSTED_CERTIFICATE);
     let no_authority = app.dir.write("empty.pem", "");
-    for (authority, expected) in [(nobody_s, "certificate"), (no_authority, "No CA certificates were loaded")] {
-        let mut command = client(&app.dir, &url);
+    for (url, authority, expected) in [
+        (&url, untrusted, "certificate"),
+        (&url, no_authority, "No CA certificates were loaded"),
+        (&other_name, AUTHORITY.into(), "not valid for name"),
+    ] {
+        let mut command = client(&app.dir, url);
         command.env("SSL_CERT_FILE", authority);
         let refused = tokio::task::spawn_blocking(move || Ran::of(&mut command)).await.unwrap();
         assert_eq!(refused.code, Some(1), "{refused:?}");
@@ -228,14 +234,20 @@ async fn a_closed_pipe_ends_the_client_without_an_error() {
     let mut command = client(&workdir, &server.url());
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let _peer = server.accept(&board(&["a"])).await;
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    stdout.read_line(&mut line).unwrap();
-    assert_eq!(line, "{\"event\":\"connected\"}\n");
-    drop(stdout);
-    let ran = tokio::task::spawn_blocking(move || child.wait_with_output().unwrap());
-    let ran = within("the client ends", ran).await.unwrap();
-    assert_eq!((ran.status.code(), String::from_utf8(ran.stderr).unwrap().as_str()), (Some(0), ""));
+    let stdout = child.stdout.take().unwrap();
+    let (sender, mut first_line) = unbounded_channel();
+    // Reads one line, then closes the pipe.
+    std::thread::spawn(move || sender.send(BufReader::new(stdout).lines().next()));
+    let line = within("the client prints a line", first_line.recv()).await.unwrap().unwrap().unwrap();
+    assert_eq!(line, "{\"event\":\"connected\"}");
+    let status = eventually("the client ends", || {
+        let status = child.try_wait().unwrap();
+        async move { status }
+    })
+    .await;
+    let mut stderr = String::new();
+    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((status.code(), stderr.as_str()), (Some(0), ""));
 }
 
 #[tokio::test]
@@ -253,7 +265,12 @@ async fn a_signal_ends_the_client_with_exit_code_0() {
         let pid = lines.child.id().to_string();
         assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
         assert_eq!(within("the lines end", lines.lines.recv()).await, None);
-        assert_eq!(lines.child.wait().unwrap().code(), Some(0), "{signal}");
+        let status = eventually("the client ends", || {
+            let status = lines.child.try_wait().unwrap();
+            async move { status }
+        })
+        .await;
+        assert_eq!(status.code(), Some(0), "{signal}");
     }
 }
 

@@ -12,7 +12,7 @@ use standardwebhooks::Webhook;
 use crate::harness::app::{App, Process, eventually, webhooks};
 use crate::harness::binary::Workdir;
 use crate::harness::ports::free_address;
-use crate::harness::receiver::{AUTHORITY, Answer, Delivery, NOBODY_S_AUTHORITY, Receiver, start_tls};
+use crate::harness::receiver::{AUTHORITY, Answer, Delivery, Receiver, UNTRUSTED_CERTIFICATE, start_tls};
 
 const SIGNING_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -75,9 +75,9 @@ async fn a_purchase_is_reported_with_secret_and_signature_which_are_never_logged
     }
     app.assert_no_job_is_left().await;
     assert!(server.stop().success());
-    let told = format!("{}{failed}", server.stderr());
+    let output = format!("{}{failed}", server.stderr());
     for secret in ["s3cret", "p4ssw0rd", "c2hvcDpwNHNzdzByZA", "C2FVsBQIhrscChlQIMV"] {
-        assert!(!told.contains(secret), "{secret} is in: {told}");
+        assert!(!output.contains(secret), "{secret} is in: {output}");
     }
 }
 
@@ -184,8 +184,8 @@ async fn orders_at_which_the_receiver_hangs_delay_no_others() {
     let others = || receiver.deliveries().iter().filter(|delivery| delivery.order().starts_with("o-")).count();
     eventually("all others are delivered", || async { (others() == 20).then_some(()) }).await;
     let timed_out = app.order_until(server.url(), "slow-0", |jobs| jobs[0]["error"].is_string()).await;
-    let told = &timed_out["jobs"][0];
-    assert!(told["state"] == "done" || told["error"] == "the receiver did not answer within 5 s", "{timed_out}");
+    let job = &timed_out["jobs"][0];
+    assert!(job["state"] == "done" || job["error"] == "the receiver did not answer within 5 s", "{timed_out}");
     app.assert_no_job_is_left().await;
     assert_eq!(app.count("SELECT count(*) FROM jobs WHERE state = 'done'"), 27);
     assert_eq!(others(), 20);
@@ -410,8 +410,8 @@ async fn https_without_certificates_has_a_clear_error_and_is_retried() {
 #[tokio::test]
 async fn https_webhooks_are_delivered_only_to_receivers_with_a_trusted_certificate() {
     let app = reporting_to(&format!("https://127.0.0.1:{}/hooks", start_tls()), &["jobs.retry_base_s=3600"]).await;
-    let nobody_s = app.dir.write("authority.pem", NOBODY_S_AUTHORITY);
-    let mut server = Process::start(app.command(&["game-server"]).env("SSL_CERT_FILE", nobody_s));
+    let untrusted = app.dir.write("authority.pem", UNTRUSTED_CERTIFICATE);
+    let mut server = Process::start(app.command(&["game-server"]).env("SSL_CERT_FILE", untrusted));
     place(&app, &server, "o-1").await;
     let failed = app.order_until(server.url(), "o-1", |jobs| jobs[0]["error"].is_string()).await;
     let error = failed["jobs"][0]["error"].as_str().unwrap();

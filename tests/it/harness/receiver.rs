@@ -24,7 +24,7 @@ use super::ports::listen;
 pub const AUTHORITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/tls/authority.pem");
 
 /// A certificate of another authority than that of [`tls_config`].
-pub const NOBODY_S_AUTHORITY: &[u8] = include_bytes!("../../fixtures/tls/receiver.pem");
+pub const UNTRUSTED_CERTIFICATE: &[u8] = include_bytes!("../../fixtures/tls/receiver.pem");
 
 /// A response to a delivery.
 #[derive(Debug, Clone)]
