@@ -11,8 +11,9 @@ use rand::RngExt;
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::timeout;
 
-use crate::harness::app::{App, Process, eventually};
+use crate::harness::app::{App, DEADLINE, Process, eventually};
 use crate::harness::pictures::jpeg;
 
 /// How often something is killed while the uploads come.
@@ -76,7 +77,7 @@ async fn every_accepted_upload_is_done_whatever_is_killed_meanwhile() {
         admitted.add_permits(a_part);
         // The other half of this part is on its way while something is killed.
         while accepted.0.load(Ordering::SeqCst) < a_part * part + a_part / 2 {
-            accepted.1.notified().await;
+            timeout(DEADLINE, accepted.1.notified()).await.expect("an upload is accepted in time");
         }
         match rand::rng().random_range(0..4) {
             0 => {
@@ -121,8 +122,8 @@ async fn every_accepted_upload_is_done_whatever_is_killed_meanwhile() {
     );
 }
 
-/// Uploads a slow picture to a server alone, and gives its job's id. No lease runs out in these tests: whatever is taken
-/// over from a dead worker is taken over because of its lock.
+/// Uploads a slow picture to a server alone, and gives its job's id. No lease runs out in these tests: whatever is
+/// taken over from a dead worker is taken over because of its lock.
 async fn with_a_slow_job() -> (App, Process, String) {
     let app = App::new(&["jobs.lease_s=600"]).await;
     let serve = app.serve();
@@ -153,7 +154,7 @@ async fn the_job_of_a_killed_worker_runs_again_long_before_its_lease_ends() {
 }
 
 #[tokio::test]
-async fn a_picture_that_kills_its_worker_again_and_again_ends_failed_and_its_waiters_are_told() {
+async fn a_picture_that_kills_its_worker_again_and_again_ends_failed_and_its_waiters_are_notified() {
     let (app, serve, job) = with_a_slow_job().await;
     let waiting = {
         let request = app.http.get(format!("{}/jobs/{job}/live?timeout=60", serve.url()));

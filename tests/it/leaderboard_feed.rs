@@ -115,7 +115,7 @@ async fn a_feed_keeps_its_board_while_redis_is_refilled() {
     let mut feed = Feed::open(&app.http, server.url()).await;
     // A new client gets the content of Redis. The last of three chunks contains the highest scores.
     let first = json!({ "username": "p30000", "score": 30000 });
-    while feed.board().await.1.get(0) != Some(&first) {}
+    feed.until_board(|board| board.get(0) == Some(&first)).await;
     app.redis.restart_empty().await;
     app.redis_has_every_score().await;
     app.score(server.url(), "p29999", 50000).await;
@@ -162,7 +162,7 @@ async fn sigterm_closes_two_hundred_feeds_and_the_process_exits_successfully() {
     }
     assert!(server.stop().success());
     for feed in &mut feeds {
-        while feed.block().await.is_some() {}
+        feed.until_closed().await;
     }
 }
 

@@ -97,17 +97,12 @@ async fn the_board_is_read_from_the_database_while_redis_is_unavailable() {
     assert_eq!(app.get(url, "/leaderboard/top").await.1["rank"], 2);
     app.redis.restart_empty().await;
     app.redis.ask("ZADD leaderboard 11 theirs").await;
-    feed_has(&mut feed, "theirs").await;
+    feed.until_board(|board| board[0]["username"] == "theirs").await;
     eventually("the board of Redis is read again", || async {
         let (_, page) = app.get(url, "/leaderboard?limit=1").await;
         (page["players"][0]["username"] == "theirs" && page.get("source").is_none()).then_some(())
     })
     .await;
-}
-
-/// Reads until this player leads.
-async fn feed_has(feed: &mut Feed, leader: &str) {
-    while feed.board().await.1[0]["username"] != leader {}
 }
 
 #[tokio::test]

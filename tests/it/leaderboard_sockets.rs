@@ -112,7 +112,7 @@ async fn sigterm_closes_a_thousand_sockets_and_two_hundred_feeds_and_answers_sco
     let total: i64 = app.count("SELECT cast(sum(score) AS INTEGER) FROM scores");
     assert!(answered > 50 && total >= answered, "{answered} were answered, {total} are there");
     for feed in &mut feeds {
-        while feed.block().await.is_some() {}
+        feed.until_closed().await;
     }
     within("every socket is closed", async {
         for (socket, _) in &mut sockets {

@@ -257,7 +257,7 @@ async fn a_malformed_message_changes_nothing() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let url = serve.url();
-    let mut live = poll(&app, url, "/status-live/1?timeout=1");
+    let live = poll(&app, url, "/status-live/1?timeout=1");
     let messages = [
         ("finished:1", "null"),
         ("finished:1", ""),
@@ -276,15 +276,15 @@ async fn a_malformed_message_changes_nothing() {
         ("finished:10", "{\"status\":\"done\",\"url\":\"/x\"}"),
     ];
     let mut round = messages.iter().cycle();
-    let answer = loop {
-        let (channel, payload) = round.next().unwrap();
-        app.redis.publish(channel, payload).await;
-        app.redis.publish("finished:1", b"\xff\xfe{").await;
-        if live.is_finished() {
-            break (&mut live).await.unwrap();
+    let publishing = async {
+        while !live.is_finished() {
+            let (channel, payload) = round.next().unwrap();
+            app.redis.publish(channel, payload).await;
+            app.redis.publish("finished:1", b"\xff\xfe{").await;
         }
     };
-    assert_eq!(answer, (408, timed_out()));
+    timeout(DEADLINE, publishing).await.expect("the poll is answered in time");
+    assert_eq!(live.await.unwrap(), (408, timed_out()));
     let live = poll(&app, url, "/status-live/1?timeout=60");
     let message = json!({ "status": "done", "url": "/good" });
     assert_eq!(publish_until_answered(&app, live, "finished:1", &message).await, (200, done("/good")));

@@ -36,7 +36,7 @@ async fn assert_shown(app: &App, url: &str, players: &[(&str, &str)]) {
         assert!(player.contains(&format!("\"neighbours\":[{}]", neighbours.join(","))), "{player}");
     }
     let mut feed = Feed::open(&app.http, url).await;
-    while !feed.block().await.unwrap().ends_with(&format!("\ndata: {board}")) {}
+    feed.until_text(&format!("\ndata: {board}")).await;
     let mut socket = SocketClient::connect(url).await;
     // A concurrent update may arrive before the first board.
     while socket.packet().await.unwrap() != format!("42[\"current_leaderboard\",{board}]") {}
@@ -52,7 +52,7 @@ async fn negative_zero_keeps_its_sign_in_every_response() {
 
     assert_eq!(post(&app, url, "set", "set", "-0").await, "-0");
     let board = r#"[{"username":"set","score":-0}]"#;
-    while !feed.block().await.unwrap().ends_with(&format!("\ndata: {board}")) {}
+    feed.until_text(&format!("\ndata: {board}")).await;
     while socket.packet().await.unwrap() != format!("42[\"update_leaderboard\",{board}]") {}
 
     assert_eq!(post(&app, url, "best", "best", "-0.0").await, "-0");

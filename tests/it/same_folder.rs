@@ -2,8 +2,9 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
 
-use crate::harness::app::{App, Process, eventually};
+use crate::harness::app::{App, DEADLINE, Process, eventually};
 use crate::harness::binary::Ran;
 use crate::harness::pictures::jpeg;
 use crate::harness::redis::TestRedis;
@@ -83,16 +84,22 @@ fn banner(app: &App, args: &[&str]) -> String {
     let mut child = app.dir.command(&[&["up", "--port", "0", "--game-port", "0"], args].concat());
     let mut child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut text = String::new();
-    for line in lines {
-        text += &format!("{line}\n");
-        if line.ends_with("/score") {
-            break;
+    let (sender, banner) = mpsc::channel();
+    // Ends with the process, which closes its stdout.
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        for line in lines {
+            text += &format!("{line}\n");
+            if line.ends_with("/score") {
+                break;
+            }
         }
-    }
+        sender.send(text)
+    });
+    let banner = banner.recv_timeout(DEADLINE);
     child.kill().unwrap();
     child.wait().unwrap();
-    text
+    banner.expect("the last example is printed in time")
 }
 
 #[tokio::test]

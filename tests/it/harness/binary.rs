@@ -1,9 +1,14 @@
 //! The real binary, in an empty working directory and environment.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
 
 use tempfile::TempDir;
+
+/// For a command that exits by itself: some wait for jobs, or try to reach a server several times.
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// An empty working directory for the binary.
 pub struct Workdir(TempDir);
@@ -47,8 +52,19 @@ pub struct Ran {
 }
 
 impl Ran {
+    /// Runs a command until it exits.
+    ///
+    /// # Panics
+    /// After [`DEADLINE`].
     pub fn of(command: &mut Command) -> Self {
-        let Output { status, stdout, stderr } = command.output().unwrap();
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = child.id().to_string();
+        let (sender, output) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output().unwrap()));
+        let Ok(Output { status, stdout, stderr }) = output.recv_timeout(DEADLINE) else {
+            let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+            panic!("it does not exit: {command:?}");
+        };
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Self { code: status.code(), stdout: text(stdout), stderr: text(stderr) }
     }

@@ -39,19 +39,37 @@ impl Feed {
         }
     }
 
-    /// The event id and the board of the next event.
+    /// The event id and the board of the next event, after any heartbeats.
     pub async fn board(&mut self) -> (u64, Value) {
-        loop {
-            let block = self.block().await.expect("a board");
-            let mut lines = block.lines();
-            let Some(id) = lines.next().and_then(|line| line.strip_prefix("id: ")) else { continue };
-            let data = lines.next().and_then(|line| line.strip_prefix("data: ")).expect("data after the id");
-            return (id.parse().unwrap(), serde_json::from_str(data).unwrap());
-        }
+        within("the feed sends a board", async {
+            loop {
+                let block = self.block().await.expect("a board");
+                let mut lines = block.lines();
+                let Some(id) = lines.next().and_then(|line| line.strip_prefix("id: ")) else { continue };
+                let data = lines.next().and_then(|line| line.strip_prefix("data: ")).expect("data after the id");
+                return (id.parse().unwrap(), serde_json::from_str(data).unwrap());
+            }
+        })
+        .await
     }
 
     /// Reads boards until one equals `expected`.
     pub async fn until(&mut self, expected: &Value) {
-        while self.board().await.1 != *expected {}
+        self.until_board(|board| board == expected).await;
+    }
+
+    /// Reads boards until one is as wanted.
+    pub async fn until_board(&mut self, is_wanted: impl Fn(&Value) -> bool) {
+        within("the feed sends the board", async { while !is_wanted(&self.board().await.1) {} }).await;
+    }
+
+    /// Reads blocks until one ends with this text.
+    pub async fn until_text(&mut self, end: &str) {
+        within("the feed sends the text", async { while !self.block().await.unwrap().ends_with(end) {} }).await;
+    }
+
+    /// Reads until the server has closed the feed properly.
+    pub async fn until_closed(&mut self) {
+        within("the feed ends", async { while self.block().await.is_some() {} }).await;
     }
 }

@@ -40,12 +40,12 @@ impl ScriptedSocket {
     /// due every `ping_interval_ms`, and may be half a second late.
     pub async fn accept_until_answer(&self, ping_interval_ms: u64) -> Peer {
         let mut peer = self.accept_silently().await;
-        peer.upgrade().await;
+        within("the client upgrades the connection", peer.upgrade()).await;
         let open = json!({
             "sid": "1", "upgrades": [], "pingInterval": ping_interval_ms, "pingTimeout": 500, "maxPayload": 1_000_000,
         });
         peer.send(&format!("0{open}")).await;
-        while peer.receive().await != "40" {}
+        within("the client connects the namespace", async { while peer.receive().await != "40" {} }).await;
         peer
     }
 
@@ -89,7 +89,7 @@ impl Peer {
 
     /// Responds to any request with this HTTP text, and closes the connection.
     pub async fn answer(mut self, http: &str) {
-        self.stream.read_u8().await.unwrap();
+        within("the client sends a request", self.stream.read_u8()).await.unwrap();
         self.stream.write_all(http.as_bytes()).await.unwrap();
     }
 

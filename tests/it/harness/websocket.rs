@@ -99,7 +99,7 @@ impl Websocket {
 
     /// Reads until the server has closed the connection.
     pub async fn until_closed(&mut self) {
-        while self.frame().await.is_some() {}
+        within("the end of the connection", async { while self.frame().await.is_some() {} }).await;
     }
 }
 
@@ -127,14 +127,17 @@ impl SocketClient {
 
     /// The next packet except pings, which are answered; `None` at the end.
     pub async fn packet(&mut self) -> Option<String> {
-        loop {
-            match self.websocket.frame().await? {
-                (TEXT, payload) if payload == b"2" => self.websocket.text("3").await,
-                (TEXT, payload) => return Some(String::from_utf8(payload).unwrap()),
-                (CLOSE, _) => {}
-                other => panic!("{other:?}"),
+        within("a packet", async {
+            loop {
+                match self.websocket.frame().await? {
+                    (TEXT, payload) if payload == b"2" => self.websocket.text("3").await,
+                    (TEXT, payload) => return Some(String::from_utf8(payload).unwrap()),
+                    (CLOSE, _) => {}
+                    other => panic!("{other:?}"),
+                }
             }
-        }
+        })
+        .await
     }
 
     /// The next event and its argument; `None` at the end.
