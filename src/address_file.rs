@@ -1,8 +1,8 @@
 //! The files by which other m3a3 processes on the same data find the servers of this one.
 //!
-//! Owns these files in the data directory: `broker.url`, `api.url` and `game.url`. A file contains a URL, which may have
-//! a password, so only its owner may read it. It is locked while the server runs: an unlocked file was left behind by
-//! a killed process.
+//! Owns these files in the data directory: `broker.url`, `api.url` and `game.url`. A file contains a URL, which may
+//! have a password, so only its owner may read it. It is locked while the server runs: an unlocked file was left behind
+//! by a killed process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -89,8 +89,8 @@ impl Drop for AddressFile {
     }
 }
 
-/// Locks the file before it gets its name, so that no process finds it unlocked while the server runs. `None` if another
-/// process has taken it for a leftover between its creation and the lock.
+/// Locks the file before it gets its name, so that no process finds it unlocked while the server runs. `None` if
+/// another process has taken it for a leftover between its creation and the lock.
 fn place(temporary: &Path, path: &Path, url: &str) -> io::Result<Option<File>> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(temporary)?;
     match file.try_lock() {

@@ -1,7 +1,7 @@
 //! The load generator: keep-alive connections with one request in flight each.
 //!
-//! It must be cheaper than the server: requests are prepared, and responses are only parsed to find their end and to check
-//! them.
+//! It must be cheaper than the server: requests are prepared, and responses are only parsed to find their end and to
+//! check them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

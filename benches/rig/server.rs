@@ -31,8 +31,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server by this subcommand on the installation `name`, which is created at the first start. `settings` are
-    /// `key=value`.
+    /// Starts a server by this subcommand on the installation `name`, which is created at the first start. `settings`
+    /// are `key=value`.
     pub fn start(rig: &Rig, name: &str, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = rig.folder.path().join(name);
         std::fs::create_dir_all(&folder)?;

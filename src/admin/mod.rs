@@ -1,7 +1,7 @@
 //! Jobs over HTTP, for operators: the counterpart of `m3a3 jobs`.
 //!
-//! Owns the routes below `/admin`. Consumes and publishes nothing: long polls and workers notice changed jobs at their next
-//! sweep. Never knows the purpose of a job.
+//! Owns the routes below `/admin`. Consumes and publishes nothing: long polls and workers notice changed jobs at their
+//! next sweep. Never knows the purpose of a job.
 
 mod dto;
 mod routes;

@@ -51,8 +51,8 @@ pub(super) fn settings(sources: &[(&'static str, &Variables)]) -> Result<Vec<Set
 /// The folder of `schema.prisma`, to which Prisma's file URLs are relative.
 const PRISMA: &str = "prisma";
 
-/// Refuses a `DATABASE_URL` that names the database of Prisma, but not for m3a3, whose paths are relative to the working
-/// directory: a new database would be created there. `origin` is that of `database.url`.
+/// Refuses a `DATABASE_URL` that names the database of Prisma, but not for m3a3, whose paths are relative to the
+/// working directory: a new database would be created there. `origin` is that of `database.url`.
 pub(super) fn check_prisma(origin: &str, path: &Path, exists: impl Fn(&Path) -> bool) -> Result<(), ConfigError> {
     let is_of_prisma = origin.ends_with(&format!(": {DATABASE}")) && path.is_relative();
     let found = Path::new(PRISMA).join(path);

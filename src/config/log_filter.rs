@@ -34,7 +34,7 @@ impl LogFilter {
     pub(super) const EXPECTED: &str =
         "error, warn, info, debug, trace or off, also per module such as \"info,m3a3::jobs=debug\"";
 
-    /// The span of a request exists only while a line is formatted, after the filter has chosen it ([`crate::lazy_span`]).
+    /// The span of a request exists only while a line is formatted, after the filter has chosen it.
     const REQUEST_SPAN: &str = "request";
     const EXPECTED_SPAN: &str = "the span of jobs such as \"info,[job{kind=email}]=debug\", \
          or for requests a module such as \"info,m3a3::http=debug\"";

@@ -1,9 +1,9 @@
 //! The only file access: uploads, originals, thumbnails and unsent mail below the image root.
 //!
-//! Owns `<root>/uploads` (except `<root>/uploads/thumbs`, which belongs to the replaced service), `<root>/thumbnails` and
-//! `<root>/outbox`; damaged uploads stay in `<root>/uploads/.damaged` until an operator removes them. Consumes and publishes
-//! nothing. Never follows a path out of the root, and never gives a file its name before its bytes are durable. No other
-//! module knows how names map to files.
+//! Owns `<root>/uploads` (except `<root>/uploads/thumbs`, which belongs to the replaced service), `<root>/thumbnails`
+//! and `<root>/outbox`; damaged uploads stay in `<root>/uploads/.damaged` until an operator removes them. Consumes and
+//! publishes nothing. Never follows a path out of the root, and never gives a file its name before its bytes are
+//! durable. No other module knows how names map to files.
 //!
 //! All functions block, except those of [`Upload`].
 
@@ -124,8 +124,8 @@ impl Files {
 
     /// Moves a damaged upload to `uploads/.damaged`; false if another file has taken its name.
     ///
-    /// Must be called within a write transaction: uploads check in their own write transaction that their file exists, so
-    /// that none is committed whose file is moved here.
+    /// Must be called within a write transaction: uploads check in their own write transaction that their file exists,
+    /// so that none is committed whose file is moved here.
     ///
     /// # Errors
     /// If it cannot be moved.
@@ -146,8 +146,8 @@ impl Files {
         orphans::unused(&self.root, part, age)
     }
 
-    /// Moves an upload to a temporary name, to be deleted after the transaction, unless it has been uploaded, or uploaded
-    /// again, within `age` (`None`).
+    /// Moves an upload to a temporary name, to be deleted after the transaction, unless it has been uploaded, or
+    /// uploaded again, within `age` (`None`).
     ///
     /// Must be called within the write transaction that has found no row with this path, for the reason in
     /// [`Files::quarantine`].

@@ -46,8 +46,8 @@ impl Original {
         Version::of(&self.opened)
     }
 
-    /// Whether the content is probably final; otherwise a file that looks damaged may be incomplete. Must be called after
-    /// the file has been read.
+    /// Whether the content is probably final; otherwise a file that looks damaged may be incomplete. Must be called
+    /// after the file has been read.
     pub fn is_settled(&self) -> bool {
         self.sha256.is_some()
             || self.file.metadata().is_ok_and(|now| self.version() == Version::of(&now) && is_old(&now))

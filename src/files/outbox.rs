@@ -24,8 +24,8 @@ impl Outbox {
         &self.folder
     }
 
-    /// Durably stores the mail of a job as `{job id}.eml`, readable only by the user of the process. A job that is repeated
-    /// replaces its file.
+    /// Durably stores the mail of a job as `{job id}.eml`, readable only by the user of the process. A job that is
+    /// repeated replaces its file.
     ///
     /// # Errors
     /// If it cannot be written.

@@ -62,7 +62,8 @@ impl Root {
         Err(Errno::NOSYS)
     }
 
-    /// For kernels without `openat2`: opens each part without following symbolic links, none of which is therefore allowed.
+    /// For kernels without `openat2`: opens each part without following symbolic links, none of which is therefore
+    /// allowed.
     fn open_step_by_step(&self, path: &str) -> Result<OwnedFd, Errno> {
         let refused = |error| if error == Errno::LOOP || error == Errno::MLINK { Errno::XDEV } else { error };
         let (folders, file) = path.rsplit_once('/').unwrap_or(("", path));

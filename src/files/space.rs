@@ -1,5 +1,5 @@
-//! Disk space of the image root: the announced lengths of uploads in flight are reserved, so that concurrent uploads do not
-//! fill the disk.
+//! Disk space of the image root: the announced lengths of uploads in flight are reserved, so that concurrent uploads do
+//! not fill the disk.
 
 use std::io;
 use std::sync::Arc;

@@ -77,8 +77,8 @@ impl Temporary {
 
     /// Makes the bytes durable, then renames the file to `relative`, of the form `part/name`.
     ///
-    /// The name identifies the content. An existing file is reused if all its bytes are equal (a disk that damages a file
-    /// does not change its length), and replaced otherwise.
+    /// The name identifies the content. An existing file is reused if all its bytes are equal (a disk that damages a
+    /// file does not change its length), and replaced otherwise.
     pub(super) fn persist(self, relative: &str, reuse: Reuse) -> io::Result<()> {
         let target = self.folder.join(relative);
         let parent = target.parent().unwrap_or(&self.folder);
@@ -156,8 +156,8 @@ impl Drop for Temporary {
     }
 }
 
-/// Durably creates the 256 folders over which names are spread. Syncs them even if they exist, since another process may
-/// have created them without having synced them yet.
+/// Durably creates the 256 folders over which names are spread. Syncs them even if they exist, since another process
+/// may have created them without having synced them yet.
 pub(super) fn make_parts(folder: &Path) -> io::Result<()> {
     for part in 0..=u8::MAX {
         make_part(&folder.join(format!("{part:02x}")))?;

@@ -107,8 +107,8 @@ pub(super) async fn healthz() -> HttpResponse {
 
 /// Check readiness
 ///
-/// Without Redis, the server is degraded: work continues, notifications are delayed. It is unavailable while the database
-/// cannot be written, and while a disk is almost full.
+/// Without Redis, the server is degraded: work continues, notifications are delayed. It is unavailable while the
+/// database cannot be written, and while a disk is almost full.
 #[utoipa::path(
     get,
     path = "/readyz",

@@ -12,8 +12,8 @@ pub(crate) fn uncached(status: StatusCode, body: &impl Serialize) -> HttpRespons
     HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
 }
 
-/// Fits a stream to its request: HEAD gets no body. A client of HTTP/1.0, which knows no chunks, gets one that ends with
-/// the connection (RFC 9112, sections 6.1 and 6.3).
+/// Fits a stream to its request: HEAD gets no body. A client of HTTP/1.0, which knows no chunks, gets one that ends
+/// with the connection (RFC 9112, sections 6.1 and 6.3).
 pub(super) fn fit_stream(mut response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     if response.response().body().size() != BodySize::Stream {
         return response;

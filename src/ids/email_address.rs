@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::Invalid;
 
-/// An email address: `local@domain` by RFC 5321 and 6531, without display name, domain literal and control characters, so
-/// that it cannot break out of a header or an SMTP command.
+/// An email address: `local@domain` by RFC 5321 and 6531, without display name, domain literal and control characters,
+/// so that it cannot break out of a header or an SMTP command.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(max_length = 254, format = "email", example = "ada@example.org")]

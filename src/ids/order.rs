@@ -18,8 +18,8 @@ const EXPECTED: &str = "a string of 1 to 255 characters without control characte
 #[schema(min_length = 1, max_length = 255, example = "A-1001")]
 pub struct OrderId(String);
 
-/// The shop's id of a customer: 1 to 255 characters, without control characters, kept byte for byte. It need not be the id
-/// of a user.
+/// The shop's id of a customer: 1 to 255 characters, without control characters, kept byte for byte. It need not be the
+/// id of a user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
 #[schema(min_length = 1, max_length = 255, example = "C-7")]

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 
 use super::Invalid;
 
-/// A score: a finite IEEE 754 double, like the scores of sorted sets in Redis and the numbers of JavaScript. Negative zero
-/// is valid: it equals zero, and keeps its sign.
+/// A score: a finite IEEE 754 double, like the scores of sorted sets in Redis and the numbers of JavaScript. Negative
+/// zero is valid: it equals zero, and keeps its sign.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, ToSchema)]
 #[schema(example = 42)]
 pub struct Score(f64);

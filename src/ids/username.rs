@@ -9,8 +9,8 @@ use utoipa::ToSchema;
 
 use super::{Invalid, text};
 
-/// A player's name: 1 to 64 characters of any language, no control characters. It is neither trimmed nor normalized: two
-/// names are the same player only if their bytes are equal.
+/// A player's name: 1 to 64 characters of any language, no control characters. It is neither trimmed nor normalized:
+/// two names are the same player only if their bytes are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
 #[schema(min_length = 1, max_length = 64, example = "ada")]

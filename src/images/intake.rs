@@ -1,9 +1,9 @@
 //! Messages on `image_uploaded`: a doorbell for the worker, and other programs' way to submit an image.
 //!
-//! A message with a `jobId` already has a row. One without is recorded once, no matter how many processes receive it and
-//! how late; see [`Occurrences`]. API servers record messages at once. A thumbnail worker is their fallback: it records at
-//! once if no API server runs, and otherwise only messages that the servers have not recorded for a while, so that their
-//! configuration decides which mail users get.
+//! A message with a `jobId` already has a row. One without is recorded once, no matter how many processes receive it
+//! and how late; see [`Occurrences`]. API servers record messages at once. A thumbnail worker is their fallback: it
+//! records at once if no API server runs, and otherwise only messages that the servers have not recorded for a while,
+//! so that their configuration decides which mail users get.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -38,8 +38,8 @@ impl LongPolls {
         Self { database, waiters: Arc::default(), links, shutdown }
     }
 
-    /// Holds a poll until the status is final or `timeout` has passed. The waiter is registered by the call itself, not by
-    /// the first poll of the future.
+    /// Holds a poll until the status is final or `timeout` has passed. The waiter is registered by the call itself, not
+    /// by the first poll of the future.
     ///
     /// Cancel safe: dropped when the client disconnects, it removes its waiter.
     pub(super) fn hold(

@@ -1,8 +1,8 @@
 //! Deduplication of messages of other programs.
 //!
-//! A message has no id, and several processes receive it, possibly at very different times. But each process receives every
-//! occurrence once, so that the n-th message with the same content belongs to the n-th image with that content. The content
-//! is the user and the path.
+//! A message has no id, and several processes receive it, possibly at very different times. But each process receives
+//! every occurrence once, so that the n-th message with the same content belongs to the n-th image with that content.
+//! The content is the user and the path.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -25,8 +25,8 @@ pub(super) struct Occurrences {
 }
 
 impl Occurrences {
-    /// `newest` is the newest image, read before the subscription: later images may belong to messages that are still to
-    /// be received.
+    /// `newest` is the newest image, read before the subscription: later images may belong to messages that are still
+    /// to be received.
     pub(super) fn after(newest: i64) -> Self {
         Self { floor: newest, latest: HashMap::new(), matched: VecDeque::new(), capacity: CAPACITY }
     }

@@ -72,7 +72,8 @@ pub(super) struct UploadForm {
     user_id: UserId,
 }
 
-/// Upright, in sRGB; 300x300, and PNG if the image is transparent, unless `images.variants` and `images.output` are set.
+/// Upright, in sRGB; 300x300, and PNG if the image is transparent, unless `images.variants` and `images.output` are
+/// set.
 #[derive(ToResponse)]
 pub(super) enum Thumbnail {
     Jpeg(#[content("image/jpeg")] Binary),

@@ -2,9 +2,9 @@
 //! between the file and the row.
 //!
 //! An upload whose row is about to be inserted never loses its file. Uploading the same image again renews its age, and
-//! only files older than [`MIN_AGE`] are removed. A file is unlinked within a write transaction that has found no row with
-//! its path, and a request checks in its own write transaction that the file exists; write transactions exclude each other,
-//! in all processes.
+//! only files older than [`MIN_AGE`] are removed. A file is unlinked within a write transaction that has found no row
+//! with its path, and a request checks in its own write transaction that the file exists; write transactions exclude
+//! each other, in all processes.
 
 use std::collections::HashSet;
 use std::io;
@@ -28,8 +28,8 @@ const MAX_CANDIDATES: usize = 100_000;
 const ROWS: i64 = 10_000;
 /// The number of uploads per transaction, so that other writers are not blocked.
 const BATCH: usize = 32;
-/// More orphans than this are not removed if they outnumber the uploads with a row: it may be another database, or an old
-/// copy.
+/// More orphans than this are not removed if they outnumber the uploads with a row: it may be another database, or an
+/// old copy.
 const MAX_UNEXPLAINED: usize = 100;
 
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +94,8 @@ impl Sweep {
         Ok(removed)
     }
 
-    /// Removes candidates with a row from the set. Returns the id of the last row that was read; later rows have higher ids.
+    /// Removes candidates with a row from the set. Returns the id of the last row that was read; later rows have higher
+    /// ids.
     async fn remove_referenced(&self, candidates: &mut HashSet<ImagePath>) -> Result<i64, DbError> {
         let mut last_row = 0;
         loop {

@@ -22,8 +22,8 @@ const MAX_TIMEOUT_S: u64 = 60;
 
 /// Adds the routes.
 ///
-/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. The page needs none either; it
-/// prompts for the token of its requests.
+/// Thumbnails need no token: their names cannot be guessed, and an `<img>` cannot send one. The page needs none either;
+/// it prompts for the token of its requests.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let guarded = web::scope("")

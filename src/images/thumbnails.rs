@@ -23,8 +23,8 @@ const REVALIDATE: &str = "no-cache";
 
 /// Get a thumbnail
 ///
-/// Needs no token, because the hash in its name cannot be guessed, and an `<img>` cannot send one. The name is the hash of
-/// the content, so that it may be cached forever.
+/// Needs no token, because the hash in its name cannot be guessed, and an `<img>` cannot send one. The name is the hash
+/// of the content, so that it may be cached forever.
 #[utoipa::path(
     get,
     path = "/thumbnails/{name}",

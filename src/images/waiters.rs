@@ -1,8 +1,8 @@
 //! The waiters of long polls, by user.
 //!
-//! A waiter registers first, then reads the row, then waits: every event after the registration wakes it, so that none is
-//! lost between the read and the wait. A wake carries no data, except the outcome of images that have no row here, from
-//! messages of another program's worker.
+//! A waiter registers first, then reads the row, then waits: every event after the registration wakes it, so that none
+//! is lost between the read and the wait. A wake carries no data, except the outcome of images that have no row here,
+//! from messages of another program's worker.
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;

@@ -108,7 +108,8 @@ impl Handler for ThumbnailWorker {
 }
 
 impl ThumbnailWorker {
-    /// Moves a damaged upload to quarantine, so that uploading the same image again can store good bytes under its name.
+    /// Moves a damaged upload to quarantine, so that uploading the same image again can store good bytes under its
+    /// name.
     async fn quarantine(&self, path: ImagePath, damaged: Original) -> Failure {
         let (files, at) = (self.state.files.clone(), path.clone());
         let moved = self.state.database.write(move |_| Ok(files.quarantine(&at, &damaged)));

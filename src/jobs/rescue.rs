@@ -34,8 +34,8 @@ pub(super) fn is_expired(connection: &mut SqliteConnection, kind: &str, now: Uni
     diesel::select(diesel::dsl::exists(running.filter(jobs::lease_until.lt(now)))).get_result(connection)
 }
 
-/// Requeues the jobs of dead workers. A started job counts a crash. Jobs that have not started, and jobs of workers that
-/// shut down cleanly (`true`), are requeued without counting one.
+/// Requeues the jobs of dead workers. A started job counts a crash. Jobs that have not started, and jobs of workers
+/// that shut down cleanly (`true`), are requeued without counting one.
 pub(super) fn of_dead_workers<H: Handler>(
     connection: &mut SqliteConnection,
     dead: &[(WorkerId, bool)],
@@ -113,7 +113,8 @@ pub(super) fn idle_workers(connection: &mut SqliteConnection, workers: &[WorkerI
     Ok(idle)
 }
 
-/// Gives up the id of a worker that shuts down. If it still owns a job, the lock file stays for the next worker to find.
+/// Gives up the id of a worker that shuts down. If it still owns a job, the lock file stays for the next worker to
+/// find.
 pub(super) fn resign(database: &Database, lock: &WorkerLock) {
     let own = std::slice::from_ref(lock.id());
     match database.read_point(|connection| idle_workers(connection, own)) {

@@ -6,8 +6,8 @@ use tokio::task::{self, JoinSet};
 
 use crate::ids::JobId;
 
-/// The tasks of the running jobs, with the lease token of each. A job can occur twice, under a lost lease and under a new
-/// one.
+/// The tasks of the running jobs, with the lease token of each. A job can occur twice, under a lost lease and under a
+/// new one.
 pub(super) struct RunningJobs {
     /// The name of the kind.
     kind: &'static str,

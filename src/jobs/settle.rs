@@ -43,8 +43,8 @@ pub(super) fn complete<H: Handler>(
     Ok(Settled::Done(H::apply(connection, job, effect, now)?))
 }
 
-/// Ends a failed attempt. A failure of the environment is not counted. Any other is: the job is queued again, or dead if
-/// the failure is permanent or was the last attempt allowed.
+/// Ends a failed attempt. A failure of the environment is not counted. Any other is: the job is queued again, or dead
+/// if the failure is permanent or was the last attempt allowed.
 ///
 /// `random` is uniform in `0.0..1.0`.
 pub(super) fn fail<H: Handler>(

@@ -2,9 +2,9 @@
 //!
 //! Owns the folder `workers` beside the database. The kernel releases the lock (flock) when its process ends, however
 //! it ends: a lock file that exists and can be locked means that its owner is dead. A missing file does not mean that
-//! the owner is dead: without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its file, and the next
-//! worker that finds it rescues them. A worker that shut down cleanly but could not release its jobs in the database
-//! renames its file: those jobs did not crash it.
+//! the owner is dead: without a shared disk, only the lease decides. A worker that ends while it holds jobs leaves its
+//! file, and the next worker that finds it rescues them. A worker that shut down cleanly but could not release its jobs
+//! in the database renames its file: those jobs did not crash it.
 
 use std::fs::{File, TryLockError};
 use std::io;

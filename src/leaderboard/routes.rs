@@ -47,7 +47,8 @@ impl State {
 /// The routes. Reading the board requires no token: it is public, and an `EventSource` cannot send one.
 pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
-        // Clients that follow the feed by `fetch` send headers of their own, such as `Last-Event-ID`. None has an effect.
+        // Clients that follow the feed by `fetch` send headers of their own, such as `Last-Event-ID`. None has an
+        // effect.
         let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET", "HEAD"]);
         let cors = cors.allow_any_header().max_age(PREFLIGHT_S);
         services

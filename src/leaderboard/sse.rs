@@ -39,8 +39,8 @@ struct Feed {
 
 /// Stream the board
 ///
-/// Server-sent events with the top ten, initially and after every change: `data: [{"username","score"}, …]`. Socket.IO v4
-/// clients receive the same on `/socket.io/`, as `current_leaderboard` and `update_leaderboard`.
+/// Server-sent events with the top ten, initially and after every change: `data: [{"username","score"}, …]`. Socket.IO
+/// v4 clients receive the same on `/socket.io/`, as `current_leaderboard` and `update_leaderboard`.
 #[utoipa::path(
     get,
     path = "/leaderboard-feed",

@@ -1,8 +1,8 @@
 //! Orders: from the purchase to the webhook that reports it.
 //!
-//! Owns the table `orders`. Consumes `order_placed` (a doorbell for its job; other programs' messages become orders) and
-//! publishes it. Never places an order twice, and never reports a purchase before the order is durable. Webhooks are
-//! delivered at least once: a process that is killed between the response and the commit sends again.
+//! Owns the table `orders`. Consumes `order_placed` (a doorbell for its job; other programs' messages become orders)
+//! and publishes it. Never places an order twice, and never reports a purchase before the order is durable. Webhooks
+//! are delivered at least once: a process that is killed between the response and the commit sends again.
 //!
 //! - `routes`: the HTTP side
 //! - `intake`: messages of other programs

@@ -1,7 +1,8 @@
-//! The documentation: every configuration key, command, route and metric is documented, and every internal link resolves.
+//! The documentation: every configuration key, command, route and metric is documented, and every internal link
+//! resolves.
 //!
-//! What must be documented is read from the product. Each check is a function of a document's text, so that each test also
-//! shows that its check fails once something is missing.
+//! What must be documented is read from the product. Each check is a function of a document's text, so that each test
+//! also shows that its check fails once something is missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
-//! Conformance of the servers to their API descriptions: every operation is called, and the status, content type and schema
-//! of every response are checked.
+//! Conformance of the servers to their API descriptions: every operation is called, and the status, content type and
+//! schema of every response are checked.
 
 use std::collections::BTreeSet;
 

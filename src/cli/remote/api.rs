@@ -79,8 +79,8 @@ impl Api {
         Ok(Self { base, client: client.build().context("cannot set up an HTTP client")? })
     }
 
-    /// Resolves a route, or a link that the server has sent: a URL, or a path below the base URL, of whose path a server
-    /// behind a reverse proxy need not know.
+    /// Resolves a route, or a link that the server has sent: a URL, or a path below the base URL, of whose path a
+    /// server behind a reverse proxy need not know.
     pub(crate) fn url(&self, path: &str) -> anyhow::Result<Url> {
         self.base.join(path.trim_start_matches('/')).with_context(|| format!("invalid path {path:?}"))
     }

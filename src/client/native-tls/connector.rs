@@ -112,7 +112,8 @@ impl TlsConnectorBuilder {
     }
 
     fn versions(&self) -> Vec<&'static SupportedProtocolVersion> {
-        let accepts = |protocol| self.min.is_none_or(|min| min <= protocol) && self.max.is_none_or(|max| protocol <= max);
+        let accepts =
+            |protocol| self.min.is_none_or(|min| min <= protocol) && self.max.is_none_or(|max| protocol <= max);
         let supported = [(Protocol::Tlsv12, &version::TLS12), (Protocol::Tlsv13, &version::TLS13)];
         supported.into_iter().filter(|(protocol, _)| accepts(*protocol)).map(|(_, version)| version).collect()
     }
@@ -138,7 +139,14 @@ impl TlsConnector {
 
     /// A builder with the default options.
     pub fn builder() -> TlsConnectorBuilder {
-        TlsConnectorBuilder { roots: Vec::new(), system_roots: true, sni: true, unverified: false, min: None, max: None }
+        TlsConnectorBuilder {
+            roots: Vec::new(),
+            system_roots: true,
+            sni: true,
+            unverified: false,
+            min: None,
+            max: None,
+        }
     }
 
     /// Performs the handshake with the server `domain`, a DNS name or an IP address.

@@ -1,8 +1,8 @@
 //! `/metrics`, for Prometheus.
 //!
 //! Owns the request counters. `cli` registers all other metrics as functions that are called at each scrape, so that
-//! nothing has to be kept up to date. The format is OpenMetrics 1.0. A metric that cannot be read is omitted; the others
-//! are not affected.
+//! nothing has to be kept up to date. The format is OpenMetrics 1.0. A metric that cannot be read is omitted; the
+//! others are not affected.
 
 mod process;
 mod requests;

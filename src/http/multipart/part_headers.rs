@@ -17,7 +17,8 @@ impl Part {
     pub(super) fn parse(headers: &[u8]) -> Option<Self> {
         let disposition = field(headers, b"content-disposition")?;
         let name = text(&parameter(&disposition, b"name")?);
-        // RFC 7578 forbids the extended form, but some clients send it, often beside a plain one that has lost characters.
+        // RFC 7578 forbids the extended form, but some clients send it, often beside a plain one that has lost
+        // characters.
         let extended = parameter(&disposition, b"filename*").and_then(|value| extended_text(&value));
         let file_name = extended.or_else(|| parameter(&disposition, b"filename").map(|value| text(&value)));
         Some(Self { name, file_name })

@@ -1,8 +1,8 @@
 //! `/openapi.json` and `/docs`: the API description, as OpenAPI 3.1 for programs and as a page for people.
 //!
-//! Each domain describes its routes by attributes of its handlers and of its request and response types; `cli` merges the
-//! descriptions, as it composes the routes. A test calls every operation that is described, another one checks that every
-//! route is described, and snapshots show every change.
+//! Each domain describes its routes by attributes of its handlers and of its request and response types; `cli` merges
+//! the descriptions, as it composes the routes. A test calls every operation that is described, another one checks that
+//! every route is described, and snapshots show every change.
 
 pub(crate) mod params;
 pub(crate) mod responses;

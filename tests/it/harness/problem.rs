@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::raw_http::RawAnswer;
 
-/// Sends a request that must be refused with this status, as an RFC 9457 problem whose detail contains `names`. Returns the
-/// detail.
+/// Sends a request that must be refused with this status, as an RFC 9457 problem whose detail contains `names`. Returns
+/// the detail.
 pub async fn assert_refused(what: &str, request: reqwest::RequestBuilder, status: u16, names: &str) -> String {
     let response = request.send().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
     let got = response.status().as_u16();
