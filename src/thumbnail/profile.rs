@@ -6,8 +6,9 @@ use moxcms::{ColorProfile, DataColorSpace, Layout, ParsingOptions, ToneReprCurve
 
 use super::raster::{Model, to_u8};
 
-/// The largest profile that is applied, just above what a JPEG can embed. Profiles of printers have up to 3 MB.
-const MAX_PROFILE_BYTES: usize = 17 << 20;
+/// The largest profile that is applied, slightly above the largest profile in a JPEG (255 x 65,519 bytes). Profiles of
+/// printers have up to 3 MB.
+pub(super) const MAX_PROFILE_BYTES: usize = 16 << 20;
 
 /// Whether a profile can be read.
 pub(super) fn is_readable(icc: &[u8]) -> bool {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage, RgbaImage};
 
+use super::formats::test_support::exif;
 use super::*;
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
@@ -78,9 +79,7 @@ fn every_fixture_matches_pillow() {
 
 /// The JPEG with an EXIF block of only this orientation.
 fn oriented(jpeg: &[u8], value: u8) -> Vec<u8> {
-    let exif =
-        [&b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[value], &[0; 6]].concat();
-    [&jpeg[..2], &exif, &jpeg[2..]].concat()
+    [&jpeg[..2], b"\xff\xe1\0\x22Exif\0\0", &exif(value), &jpeg[2..]].concat()
 }
 
 #[test]

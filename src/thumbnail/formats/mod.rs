@@ -12,7 +12,7 @@ mod image_adapter;
 mod jpeg;
 mod png;
 #[cfg(test)]
-mod test_support;
+pub(super) mod test_support;
 mod tiff;
 mod unsupported;
 mod webp;

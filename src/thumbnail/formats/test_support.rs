@@ -1,11 +1,14 @@
-//! Helpers that compare emitted rows with a full decode by the `image` crate.
+//! Emitted rows, full decodes by the `image` crate, and parts of files.
 
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use image::{DynamicImage, ImageReader};
 
+use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::open::open;
 use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink};
@@ -25,18 +28,43 @@ impl Sink for Rows {
 
 /// All rows at this step, with their plane and header.
 pub(super) fn rows(bytes: &[u8], step: f64) -> (Vec<u8>, Plane, Header) {
-    rows_of(bytes, step, |plane| Area { columns: 0..plane.width, rows: 0..plane.height })
+    rows_of(bytes, step, all)
 }
 
 /// [`rows`], of which only an area is needed.
 pub(super) fn rows_of(bytes: &[u8], step: f64, needed: impl Fn(&Plane) -> Area) -> (Vec<u8>, Plane, Header) {
-    let mut decoder = open(bytes, &LIMITS).unwrap();
+    decode(bytes, step, needed).unwrap()
+}
+
+/// All rows at this step, or the error.
+pub(super) fn try_rows(bytes: &[u8], step: f64) -> Result<Vec<u8>, Error> {
+    decode(bytes, step, all).map(|(rows, ..)| rows)
+}
+
+fn all(plane: &Plane) -> Area {
+    Area { columns: 0..plane.width, rows: 0..plane.height }
+}
+
+fn decode(bytes: &[u8], step: f64, needed: impl Fn(&Plane) -> Area) -> Result<(Vec<u8>, Plane, Header), Error> {
+    let mut decoder = open(bytes, &LIMITS)?;
     let planes = decoder.shrink(Goal { step, chroma: step });
     let area = needed(&planes[0]);
     let mut rows = Rows::default();
-    decoder.decode(&[area], &mut rows).unwrap();
+    decoder.decode(&[area], &mut rows)?;
     assert_eq!(planes.len(), 1);
-    (rows.0, planes[0], decoder.header().clone())
+    Ok((rows.0, planes[0], decoder.header().clone()))
+}
+
+/// A zlib stream of these bytes.
+pub(in crate::thumbnail) fn zlib(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// An EXIF block of only this orientation.
+pub(in crate::thumbnail) fn exif(orientation: u8) -> Vec<u8> {
+    [&b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat()
 }
 
 /// The fixtures of a format, without those whose names contain an excluded part.

@@ -1,56 +1,88 @@
 //! Image data whose CRC is wrong, as after edits that do not update it, or when the end of a file is overwritten. The
-//! zlib stream has a checksum of its own, over the decompressed rows.
+//! zlib stream has a checksum of its own, over the decompressed rows. The decoder does not verify it: it stops
+//! decompressing at the last row.
 
-use std::io::{BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 
-use png::{DecodeOptions, Decoder};
+use flate2::{Decompress, FlushDecompress, Status};
 
-use crate::thumbnail::limits::Limits;
+use super::chunks::{CRC_BYTES, SIGNATURE_BYTES, next_chunk};
+use crate::thumbnail::error::Error;
 
-/// Length of the signature, and of the length and name of a chunk.
-const HEADER_BYTES: usize = 8;
+/// Size of the buffer for decompressed rows.
+const BUFFER_BYTES: usize = 32 << 10;
 
-/// Whether the rows of a file have the checksum of their zlib stream.
-pub(super) fn rows_are_intact(file: impl Read + Seek, limits: &Limits) -> bool {
-    image_chunks(file, limits).and_then(|image| decode_verified(&image)).is_some()
+/// Whether the image data of a file decompresses to this number of bytes and has the checksum of its zlib stream.
+pub(super) fn rows_are_intact(file: impl Read + Seek, bytes: u64) -> Result<bool, Error> {
+    let intact = ImageData::new(BufReader::new(file)).and_then(|data| decompresses_to(data, bytes));
+    intact.map_err(|source| Error::Read { source })
 }
 
-/// The file without ancillary chunks, up to its last chunk of image data.
-fn image_chunks(mut file: impl Read + Seek, limits: &Limits) -> Option<Vec<u8>> {
-    file.seek(SeekFrom::Start(0)).ok()?;
-    let mut file = BufReader::new(file.take(limits.max_bytes()));
-    let (mut image, mut has_data) = (vec![0; HEADER_BYTES], false);
-    file.read_exact(&mut image).ok()?;
+fn decompresses_to(mut data: ImageData<impl BufRead + Seek>, bytes: u64) -> io::Result<bool> {
+    let mut zlib = Decompress::new(true);
+    let mut rows = vec![0; BUFFER_BYTES];
     loop {
-        let mut header = [0; HEADER_BYTES];
-        if file.read_exact(&mut header).is_err() {
-            break;
+        let input = data.fill_buf()?;
+        let at_end = input.is_empty();
+        let (read, written) = (zlib.total_in(), zlib.total_out());
+        let Ok(status) = zlib.decompress(input, &mut rows, FlushDecompress::None) else { return Ok(false) };
+        data.consume((zlib.total_in() - read) as usize);
+        if status == Status::StreamEnd {
+            return Ok(zlib.total_out() == bytes);
         }
-        let [a, b, c, d, name @ ..] = header;
-        let rest = u64::from(u32::from_be_bytes([a, b, c, d])) + 4;
-        match &name {
-            b"IHDR" | b"PLTE" => {}
-            b"IDAT" => has_data = true,
-            _ if has_data => break,
-            _ => {
-                std::io::copy(&mut file.by_ref().take(rest), &mut std::io::sink()).ok()?;
-                continue;
-            }
+        if zlib.total_out() > bytes || at_end && zlib.total_out() == written {
+            return Ok(false);
         }
-        image.extend(header);
-        file.by_ref().take(rest).read_to_end(&mut image).ok()?;
     }
-    image.extend(b"\0\0\0\0IEND\xae\x42\x60\x82");
-    Some(image)
 }
 
-/// Decodes all rows with the checksum of the zlib stream instead of those of the chunks.
-fn decode_verified(image: &[u8]) -> Option<()> {
-    let mut options = DecodeOptions::default();
-    options.set_ignore_crc(true);
-    options.set_ignore_adler32(false);
-    let mut reader = Decoder::new_with_options(Cursor::new(image), options).read_info().ok()?;
-    let mut row = vec![0; reader.output_line_size(reader.info().width)?];
-    while reader.read_row(&mut row).ok()?.is_some() {}
-    Some(())
+/// The data of the image data chunks, without their headers and checksums.
+struct ImageData<F> {
+    file: F,
+    /// Rest of the current chunk.
+    rest: u64,
+    has_begun: bool,
+    has_ended: bool,
+}
+
+impl<F: BufRead + Seek> ImageData<F> {
+    fn new(mut file: F) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(SIGNATURE_BYTES))?;
+        Ok(Self { file, rest: 0, has_begun: false, has_ended: false })
+    }
+
+    /// The next bytes; none at the end.
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.rest == 0 && !self.has_ended {
+            self.next_chunk()?;
+        }
+        if self.has_ended {
+            return Ok(&[]);
+        }
+        let bytes = self.file.fill_buf()?;
+        Ok(&bytes[..bytes.len().min(usize::try_from(self.rest).unwrap_or(usize::MAX))])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.file.consume(count);
+        self.rest -= count as u64;
+    }
+
+    /// Moves to the data of the next chunk, or past a chunk that precedes the image data.
+    fn next_chunk(&mut self) -> io::Result<()> {
+        if self.has_begun {
+            self.file.seek_relative(CRC_BYTES.into())?;
+        }
+        match next_chunk(&mut self.file)? {
+            Some((length, name)) if name == *b"IDAT" => {
+                self.rest = length.into();
+                self.has_begun = true;
+            }
+            Some((length, _)) if !self.has_begun => {
+                self.file.seek_relative(i64::from(length) + i64::from(CRC_BYTES))?;
+            }
+            _ => self.has_ended = true,
+        }
+        Ok(())
+    }
 }

@@ -1,21 +1,24 @@
 //! PNG through the `png` crate, row by row, in memory for a few rows. Of an interlaced image, the needed pixels or the
 //! averages of boxes are buffered.
 
-use std::io::{BufRead, Read, Seek};
+use std::io::{BufRead, ErrorKind, Read, Seek};
+use std::rc::Rc;
 
-use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Reader, Transformations};
+use png::{BitDepth, ColorType, DecodeOptions, Decoder, DecodingError, Info, Reader, Transformations};
 
 use super::super::buffer;
 use super::super::codec::RowDecoder;
 use super::adam7::{self, Boxes, Canvas};
-use super::{checksum, colour};
+use super::chunks::{DecoderInput, Defects};
+use super::{MAX_CHUNK_BYTES, checksum, colour};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::orientation;
+use crate::thumbnail::profile::MAX_PROFILE_BYTES;
 use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
-/// Limit for the ICC profile, compressed and not, the EXIF block and the rows of the decoder together.
-const MAX_METADATA_BYTES: usize = 32 << 20;
+/// Limit for a chunk of metadata, the decompressed ICC profile and the rows of the decoder together.
+const MAX_DECODER_BYTES: usize = MAX_CHUNK_BYTES as usize + MAX_PROFILE_BYTES + (1 << 20);
 
 /// Minimum number of box averages per thumbnail pixel in each direction; at two, the blur of the boxes is not visible
 /// after Lanczos.
@@ -24,7 +27,8 @@ const MIN_SAMPLES_PER_PIXEL: f64 = 2.0;
 /// A PNG that is read up to its first pixel.
 pub(super) struct PngDecoder<F: BufRead + Seek, S: Read + Seek> {
     header: Header,
-    reader: Reader<F>,
+    reader: Reader<DecoderInput<F>>,
+    defects: Rc<Defects>,
     /// The same file, to read it again.
     second: S,
     /// Sample type of the file.
@@ -40,10 +44,9 @@ pub(super) fn open<F: BufRead + Seek, S: Read + Seek>(
     second: S,
     limits: &Limits,
 ) -> Result<PngDecoder<F, S>, Error> {
-    let mut options = DecodeOptions::default();
-    options.set_ignore_text_chunk(true);
-    let mut decoder = Decoder::new_with_options(file, options);
-    decoder.set_limits(png::Limits { bytes: MAX_METADATA_BYTES });
+    let (input, defects) = DecoderInput::new(file).map_err(|source| Error::Read { source })?;
+    let mut decoder = Decoder::new_with_options(input, DecodeOptions::default());
+    decoder.set_limits(png::Limits { bytes: MAX_DECODER_BYTES });
     // Expands palettes to colours, and samples of fewer than 8 bits to 8.
     decoder.set_transformations(Transformations::EXPAND);
     let reader = decoder.read_info().map_err(decode_error)?;
@@ -59,7 +62,7 @@ pub(super) fn open<F: BufRead + Seek, S: Read + Seek>(
         orientation: orientation::from_exif(info.exif_metadata.as_deref()),
     };
     let plane = header.plane();
-    Ok(PngDecoder { header, reader, second, depth, plane, limits: *limits })
+    Ok(PngDecoder { header, reader, defects, second, depth, plane, limits: *limits })
 }
 
 fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
@@ -118,19 +121,35 @@ impl<F: BufRead + Seek, S: Read + Seek> PngDecoder<F, S> {
     }
 
     fn read_row(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        let row = self.reader.read_row(bytes).map_err(decode_error)?;
-        row.map(|_| ()).ok_or_else(|| Error::corrupt("too few rows"))
-    }
-
-    /// Reads the rest of the image data and its checksum after the last row. The file may end before that; the chunks
-    /// that follow are not read.
-    fn finish(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
         match self.reader.read_row(bytes).map_err(decode_error) {
-            Ok(None) | Err(Error::Truncated) => Ok(()),
-            Ok(Some(_)) => Err(Error::corrupt("too many rows")),
-            Err(Error::Corrupt { .. }) if checksum::rows_are_intact(&mut self.second, &self.limits) => Ok(()),
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(Error::corrupt("too few rows")),
+            // The decoder gets an end chunk nevertheless.
+            Err(Error::Corrupt { .. }) if self.defects.truncated.get() => Err(Error::Truncated),
             Err(error) => Err(error),
         }
+    }
+
+    /// Reads the rest of the image data after the last row, and verifies the rows if it has a wrong CRC. The file may
+    /// end before that; the chunks that follow are not read.
+    fn finish(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
+        if self.reader.read_row(bytes).map_err(decode_error)?.is_some() {
+            return Err(Error::corrupt("too many rows"));
+        }
+        let length = image_data_bytes(self.reader.info());
+        if self.defects.wrong_crc.get() && !checksum::rows_are_intact(&mut self.second, length)? {
+            return Err(Error::corrupt("wrong checksums of the image data"));
+        }
+        Ok(())
+    }
+}
+
+/// Length of the decompressed image data, with the filter types of the rows.
+fn image_data_bytes(info: &Info) -> u64 {
+    let row = |pixels: u32| info.raw_row_length_from_width(pixels) as u64;
+    match info.interlaced {
+        true => adam7::rows(info.width as usize, info.height as usize).map(|pass| row(pass.pixels as u32)).sum(),
+        false => row(info.width) * u64::from(info.height),
     }
 }
 
@@ -185,7 +204,9 @@ fn to_native(row: &mut [u8], depth: Depth) {
 
 fn decode_error(error: DecodingError) -> Error {
     match error {
-        DecodingError::IoError(source) => Error::decoder_io(source),
+        DecodingError::IoError(source) if source.kind() == ErrorKind::UnexpectedEof => Error::Truncated,
+        // The chunks for which the decoder returns such an error itself do not reach it.
+        DecodingError::IoError(source) => Error::Read { source },
         DecodingError::LimitsExceeded => Error::TooMuchMemory,
         other => Error::corrupt(other),
     }

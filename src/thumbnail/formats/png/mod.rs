@@ -2,9 +2,12 @@
 
 mod adam7;
 mod checksum;
+mod chunks;
 mod colour;
 #[cfg(test)]
 mod colour_tests;
+#[cfg(test)]
+mod damage_tests;
 mod decoder;
 mod probe;
 mod shared_file;
@@ -22,6 +25,9 @@ use crate::thumbnail::raster::Size;
 
 /// Read buffer of a streamed file.
 const READ_BYTES: usize = 64 << 10;
+
+/// The largest iCCP and eXIf chunk that is read.
+const MAX_CHUNK_BYTES: u32 = 16 << 20;
 
 pub(super) struct Png;
 

@@ -4,14 +4,12 @@ use image::ExtendedColorType;
 use image::codecs::webp::WebPEncoder;
 use image::metadata::Orientation;
 
+use super::super::test_support::exif;
 use super::metadata;
 
 const ICC: u8 = 0x20;
 const EXIF: u8 = 0x08;
 const ANIMATION: u8 = 0x02;
-
-/// An EXIF block of only the orientation 6.
-const ROTATED: &[u8] = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
 
 fn chunk(name: &[u8], data: &[u8]) -> Vec<u8> {
     let padding = &[0][..data.len() % 2];
@@ -33,27 +31,29 @@ fn read(bytes: &[u8]) -> (Option<&[u8]>, Orientation) {
 
 #[test]
 fn metadata_counts_only_if_its_flag_is_set() {
+    let rotated = exif(6);
     let (profile, upright) = (Some(&b"profile"[..]), Orientation::NoTransforms);
-    assert_eq!(read(&file(ICC | EXIF, ROTATED)), (profile, Orientation::Rotate90));
-    assert_eq!(read(&file(ICC, ROTATED)), (profile, upright));
-    assert_eq!(read(&file(EXIF, ROTATED)), (None, Orientation::Rotate90));
-    assert_eq!(read(&file(0, ROTATED)), (None, upright));
-    assert_eq!(read(&file(ICC | EXIF | ANIMATION, ROTATED)), (None, upright));
+    assert_eq!(read(&file(ICC | EXIF, &rotated)), (profile, Orientation::Rotate90));
+    assert_eq!(read(&file(ICC, &rotated)), (profile, upright));
+    assert_eq!(read(&file(EXIF, &rotated)), (None, Orientation::Rotate90));
+    assert_eq!(read(&file(0, &rotated)), (None, upright));
+    assert_eq!(read(&file(ICC | EXIF | ANIMATION, &rotated)), (None, upright));
 }
 
 #[test]
 fn metadata_without_a_header_that_announces_it_or_behind_the_end_does_not_count() {
-    let whole = file(ICC | EXIF, ROTATED);
+    let rotated = exif(6);
+    let whole = file(ICC | EXIF, &rotated);
     let without = [&whole[..12], &whole[30..]].concat();
     assert_eq!(read(&without), (None, Orientation::NoTransforms));
     let mut short = whole.clone();
-    let length = (whole.len() - 8 - chunk(b"EXIF", ROTATED).len()) as u32;
+    let length = (whole.len() - 8 - chunk(b"EXIF", &rotated).len()) as u32;
     short[4..8].copy_from_slice(&length.to_le_bytes());
     assert_eq!(read(&short), (Some(&b"profile"[..]), Orientation::NoTransforms));
 }
 
 #[test]
 fn the_prefix_of_jpeg_is_accepted_in_an_exif_chunk() {
-    let prefixed = [b"Exif\0\0", ROTATED].concat();
+    let prefixed = [b"Exif\0\0", &exif(6)[..]].concat();
     assert_eq!(read(&file(EXIF, &prefixed)).1, Orientation::Rotate90);
 }

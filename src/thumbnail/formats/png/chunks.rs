@@ -1,0 +1,214 @@
+//! The chunks of a PNG that a thumbnail depends on, followed by an end chunk. Other chunks do not reach the decoder, which
+//! rejects files for some invalid ones. The end is always complete, because the decoder emits its last rows only there.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read, Seek, SeekFrom};
+use std::rc::Rc;
+
+use flate2::Crc;
+
+use super::MAX_CHUNK_BYTES;
+
+/// Length of the signature.
+pub(super) const SIGNATURE_BYTES: u64 = 8;
+
+/// Length of the checksum behind the data of a chunk.
+pub(super) const CRC_BYTES: u32 = 4;
+
+/// The bit of a letter that is set in lower case.
+const LOWER_CASE: u8 = 0x20;
+
+/// IEND with its checksum.
+const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
+
+/// The length and the name of the next chunk; `None` at the end of the file.
+pub(super) fn next_chunk(file: &mut impl Read) -> io::Result<Option<(u32, [u8; 4])>> {
+    let header = read::<8>(file)?;
+    Ok(header.map(|[a, b, c, d, name @ ..]| (u32::from_be_bytes([a, b, c, d]), name)))
+}
+
+/// The next `N` bytes; `None` if the file ends before.
+fn read<const N: usize>(file: &mut impl Read) -> io::Result<Option<[u8; N]>> {
+    let mut bytes = [0; N];
+    match file.read_exact(&mut bytes) {
+        Ok(()) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Defects of the image data that the decoder does not see.
+#[derive(Debug, Default)]
+pub(super) struct Defects {
+    /// The file ends within the image data, or immediately behind it.
+    pub(super) truncated: Cell<bool>,
+    /// A chunk of image data has a wrong checksum.
+    pub(super) wrong_crc: Cell<bool>,
+}
+
+/// Reads the chunks for the decoder.
+pub(super) struct DecoderInput<F> {
+    file: F,
+    /// Length of the file.
+    length: u64,
+    /// Bytes that precede those of the file: the header or the checksum of a chunk.
+    inserted: Vec<u8>,
+    /// How many of them are consumed.
+    consumed: usize,
+    /// Bytes of the file that follow.
+    copied: u64,
+    /// The checksum of the current chunk of image data.
+    crc: Option<Crc>,
+    has_data: bool,
+    at_end: bool,
+    defects: Rc<Defects>,
+}
+
+impl<F: BufRead + Seek> DecoderInput<F> {
+    pub(super) fn new(mut file: F) -> io::Result<(Self, Rc<Defects>)> {
+        let length = file.seek(SeekFrom::End(0))?;
+        file.rewind()?;
+        let defects = Rc::new(Defects::default());
+        let input = Self {
+            file,
+            length,
+            inserted: Vec::new(),
+            consumed: 0,
+            copied: SIGNATURE_BYTES,
+            crc: None,
+            has_data: false,
+            at_end: false,
+            defects: defects.clone(),
+        };
+        Ok((input, defects))
+    }
+
+    /// Ends the current chunk, or begins the next one.
+    fn advance(&mut self) -> io::Result<()> {
+        self.inserted.clear();
+        self.consumed = 0;
+        if let Some(crc) = self.crc.take() {
+            return self.end_image_data(crc.sum());
+        }
+        let Some((length, name)) = next_chunk(&mut self.file)? else {
+            self.defects.truncated.set(true);
+            self.end();
+            return Ok(());
+        };
+        match &name {
+            b"IDAT" => return self.begin_image_data(length),
+            _ if self.has_data => self.end(),
+            b"cICP" if length == 4 => return self.code_points(),
+            // The others are those that the decoder knows and the colours or the orientation depend on.
+            b"cICP" | b"cHRM" | b"gAMA" | b"sRGB" | b"tRNS" => self.copy(length, name),
+            b"iCCP" | b"eXIf" if length <= MAX_CHUNK_BYTES => self.copy(length, name),
+            // A critical chunk, which begins with an upper-case letter; the decoder rejects unknown ones.
+            [first, ..] if first & LOWER_CASE == 0 => self.copy(length, name),
+            _ => self.file.seek_relative(i64::from(length) + i64::from(CRC_BYTES))?,
+        }
+        Ok(())
+    }
+
+    fn copy(&mut self, length: u32, name: [u8; 4]) {
+        self.insert(length, name);
+        self.copied = u64::from(length) + u64::from(CRC_BYTES);
+    }
+
+    fn insert(&mut self, length: u32, name: [u8; 4]) {
+        self.inserted.extend(length.to_be_bytes());
+        self.inserted.extend(name);
+    }
+
+    /// A chunk for which the decoder would reject the file is left out: only RGB is valid, of the narrow or full range.
+    fn code_points(&mut self) -> io::Result<()> {
+        match read::<4>(&mut self.file)? {
+            Some(points @ [_, _, 0, 0 | 1]) => {
+                self.insert(4, *b"cICP");
+                self.inserted.extend(points);
+                self.copied = u64::from(CRC_BYTES);
+                Ok(())
+            }
+            _ => self.file.seek_relative(i64::from(CRC_BYTES)),
+        }
+    }
+
+    /// The length of a truncated chunk is corrected.
+    fn begin_image_data(&mut self, length: u32) -> io::Result<()> {
+        const NAME: [u8; 4] = *b"IDAT";
+        let rest = self.length.saturating_sub(self.file.stream_position()?);
+        let length = length.min(u32::try_from(rest).unwrap_or(u32::MAX));
+        self.insert(length, NAME);
+        let mut crc = Crc::new();
+        crc.update(&NAME);
+        self.crc = Some(crc);
+        self.copied = length.into();
+        self.has_data = true;
+        Ok(())
+    }
+
+    /// A wrong or missing checksum is replaced.
+    fn end_image_data(&mut self, crc: u32) -> io::Result<()> {
+        match read::<4>(&mut self.file)? {
+            Some(stored) if stored == crc.to_be_bytes() => {}
+            Some(_) => self.defects.wrong_crc.set(true),
+            None => self.defects.truncated.set(true),
+        }
+        self.inserted.extend(crc.to_be_bytes());
+        Ok(())
+    }
+
+    /// Before the image data, the decoder gets the end of the file.
+    fn end(&mut self) {
+        self.at_end = true;
+        if self.has_data {
+            self.inserted.extend(END);
+        }
+    }
+}
+
+impl<F: BufRead + Seek> BufRead for DecoderInput<F> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        while self.consumed == self.inserted.len() && self.copied == 0 && !self.at_end {
+            self.advance()?;
+        }
+        if self.consumed < self.inserted.len() {
+            return Ok(&self.inserted[self.consumed..]);
+        }
+        if self.copied == 0 {
+            return Ok(&[]);
+        }
+        let bytes = self.file.fill_buf()?;
+        Ok(&bytes[..bytes.len().min(usize::try_from(self.copied).unwrap_or(usize::MAX))])
+    }
+
+    fn consume(&mut self, count: usize) {
+        if self.consumed < self.inserted.len() {
+            self.consumed += count;
+            return;
+        }
+        if let Some(crc) = &mut self.crc
+            && let Ok(bytes) = self.file.fill_buf()
+        {
+            crc.update(&bytes[..count.min(bytes.len())]);
+        }
+        self.file.consume(count);
+        self.copied -= count as u64;
+    }
+}
+
+impl<F: BufRead + Seek> Read for DecoderInput<F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.fill_buf()?;
+        let count = bytes.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// The decoder requires this, and never seeks.
+impl<F> Seek for DecoderInput<F> {
+    fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
