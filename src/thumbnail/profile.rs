@@ -10,9 +10,9 @@ use super::raster::{Model, to_u8};
 /// printers have up to 3 MB.
 pub(super) const MAX_PROFILE_BYTES: usize = 16 << 20;
 
-/// Whether a profile can be read.
-pub(super) fn is_readable(icc: &[u8]) -> bool {
-    read(icc).is_some()
+/// Whether the profile can be read and belongs to this model.
+pub(super) fn applies(model: Model, icc: &[u8]) -> bool {
+    profile(model, icc).is_some()
 }
 
 /// Whether the profile changes pixels of this model: not if it is broken, belongs to another model, or is sRGB, as in

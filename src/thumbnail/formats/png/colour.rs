@@ -1,17 +1,18 @@
 //! The colour space of a PNG as an ICC profile (PNG specification, third edition, 4.3): cICP counts before iCCP, iCCP
-//! before sRGB, and sRGB before gAMA and cHRM. Chunks that cannot be applied are ignored. Where the specification leaves
-//! a choice, the result is that of Chromium.
+//! before sRGB, and sRGB before gAMA and cHRM. Chunks that cannot be applied are ignored. Where the specification
+//! leaves a choice, the result is that of Chromium.
 
 use moxcms::{
-    Chromaticity, CicpColorPrimaries, CicpProfile, ColorPrimaries, ColorProfile, MatrixCoefficients, ToneReprCurve,
-    TransferCharacteristics, XyY, Xyzd,
+    CicpColorPrimaries, CicpProfile, ColorProfile, MatrixCoefficients, ToneReprCurve, TransferCharacteristics, XyY,
+    Xyzd,
 };
 use png::{BitDepth, CodingIndependentCodePoints, ColorType, Info, ScaledFloat, SourceChromaticities};
 
 use crate::thumbnail::profile;
+use crate::thumbnail::raster::Model;
 
 /// The profile of an image; `None` for sRGB.
-pub(super) fn profile(info: &Info) -> Option<Vec<u8>> {
+pub(super) fn profile(info: &Info, model: Model) -> Option<Vec<u8>> {
     if info.color_type == ColorType::Grayscale && info.bit_depth == BitDepth::One {
         // Black and white have the same values in all colour spaces, but their mean has not.
         return None;
@@ -19,7 +20,7 @@ pub(super) fn profile(info: &Info) -> Option<Vec<u8>> {
     if let Some(profile) = info.coding_independent_code_points.as_ref().and_then(from_code_points) {
         return Some(profile);
     }
-    if let Some(icc) = info.icc_profile.as_deref().filter(|icc| profile::is_readable(icc)) {
+    if let Some(icc) = info.icc_profile.as_deref().filter(|icc| profile::applies(model, icc)) {
         return Some(icc.to_vec());
     }
     if info.srgb.is_some() {
@@ -35,7 +36,7 @@ fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
         known @ (1 | 4..=12 | 22) => CicpColorPrimaries::try_from(known).ok()?,
         _ => return None,
     };
-    if points.matrix_coefficients != 0 || !points.is_video_full_range_image {
+    if !points.is_video_full_range_image {
         return None;
     }
     let mut profile = ColorProfile::new_from_cicp(CicpProfile {
@@ -45,9 +46,7 @@ fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
         full_range: true,
     });
     if color_primaries == CicpColorPrimaries::Xyz {
-        // Primaries without luminance have no chromaticity to compute with.
-        let [red, green, blue] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]].map(|[x, y, z]| Xyzd { x, y, z });
-        profile.update_rgb_colorimetry_triplet(XyY { x: 1.0 / 3.0, y: 1.0 / 3.0, yb: 1.0 }, red, green, blue);
+        set_primaries(&mut profile, (1.0 / 3.0, 1.0 / 3.0), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])?;
     }
     with_curve(profile, curve)
 }
@@ -56,29 +55,34 @@ fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
 fn from_gamma(gamma: ScaledFloat, primaries: Option<&SourceChromaticities>) -> Option<Vec<u8>> {
     /// Gamma of sRGB, approximately.
     const SRGB_GAMMA: f64 = 1.0 / 2.2;
-    /// Relative difference up to which a gamma stands for sRGB, as in libpng.
+    /// Relative difference up to which a gamma counts as sRGB, as in libpng.
     const TOLERANCE: f64 = 0.05;
     let gamma = f64::from(gamma.into_scaled()) / f64::from(ScaledFloat::SCALING);
     let mut profile = ColorProfile::new_srgb();
     match primaries {
-        Some(primaries) => set_primaries(&mut profile, primaries)?,
+        Some(chunk) => {
+            let point = |(x, y): (ScaledFloat, ScaledFloat)| (x.into_value().into(), y.into_value().into());
+            set_primaries(&mut profile, point(chunk.white), [chunk.red, chunk.green, chunk.blue].map(point))?;
+        }
         None if (gamma / SRGB_GAMMA - 1.0).abs() < TOLERANCE => return None,
         None => {}
     }
     with_curve(profile, |value| value.powf(1.0 / gamma))
 }
 
-/// Sets the primaries and the white point; `None` if they are not a colour space.
-fn set_primaries(profile: &mut ColorProfile, chunk: &SourceChromaticities) -> Option<()> {
-    let point = |(x, y): (ScaledFloat, ScaledFloat)| Chromaticity { x: x.into_value(), y: y.into_value() };
-    let [white, red, green, blue] = [chunk.white, chunk.red, chunk.green, chunk.blue].map(point);
-    let within = |point: &Chromaticity| (0.0..=1.0).contains(&point.x) && (0.0..=1.0).contains(&point.y);
-    let area = (green.x - red.x) * (blue.y - red.y) - (blue.x - red.x) * (green.y - red.y);
-    if ![white, red, green, blue].iter().all(within) || white.y == 0.0 || area.abs() < 1e-4 {
+/// Chromaticity coordinates x and y.
+type Point = (f64, f64);
+
+/// Sets the white point and the primaries, which can have a y of 0; `None` if they are not a colour space.
+fn set_primaries(profile: &mut ColorProfile, white: Point, primaries: [Point; 3]) -> Option<()> {
+    let within = |(x, y): &Point| (0.0..=1.0).contains(x) && (0.0..=1.0).contains(y);
+    let [red, green, blue] = primaries;
+    let area = (green.0 - red.0) * (blue.1 - red.1) - (blue.0 - red.0) * (green.1 - red.1);
+    if !primaries.iter().chain([&white]).all(within) || white.1 == 0.0 || area.abs() < 1e-4 {
         return None;
     }
-    let white = XyY { x: white.x.into(), y: white.y.into(), yb: 1.0 };
-    profile.update_rgb_colorimetry(white, ColorPrimaries { red, green, blue });
+    let [red, green, blue] = primaries.map(|(x, y)| Xyzd { x, y, z: 1.0 - x - y });
+    profile.update_rgb_colorimetry_triplet(XyY { x: white.0, y: white.1, yb: 1.0 }, red, green, blue);
     let colorants = [profile.red_colorant, profile.green_colorant, profile.blue_colorant];
     colorants.iter().all(|colorant| (colorant.x + colorant.y + colorant.z).is_finite()).then_some(())
 }

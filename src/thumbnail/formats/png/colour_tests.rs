@@ -3,6 +3,7 @@
 use image::ImageFormat;
 use moxcms::{ColorProfile, ToneReprCurve};
 
+use super::super::test_support::zlib;
 use crate::thumbnail::hostile_tests::png;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::spec::{Output, Spec};
@@ -32,31 +33,15 @@ fn swapping_profile() -> Vec<u8> {
     iccp(&profile.encode().unwrap())
 }
 
-/// The data of an iCCP chunk, in stored (uncompressed) deflate blocks.
+/// The data of an iCCP chunk.
 fn iccp(profile: &[u8]) -> Vec<u8> {
-    let mut data = b"name\0\0x\x01".to_vec();
-    let blocks = profile.chunks(65_535).count();
-    for (at, block) in profile.chunks(65_535).enumerate() {
-        let length = block.len() as u16;
-        data.push(u8::from(at + 1 == blocks));
-        data.extend([&length.to_le_bytes()[..], &(!length).to_le_bytes(), block].concat());
-    }
-    let (mut low, mut high) = (1_u32, 0_u32);
-    for &byte in profile {
-        low = (low + u32::from(byte)) % 65_521;
-        high = (high + low) % 65_521;
-    }
-    data.extend((high << 16 | low).to_be_bytes());
-    data
+    [b"name\0\0", &zlib(profile)[..]].concat()
 }
 
 /// The thumbnail's colour of an image of one colour with these chunks before its pixels.
 fn shown_as(color_type: u8, pixel: &[u8], chunks: &[Chunk]) -> [u8; 3] {
     let header = [&numbers(&[8, 8])[..], &[8, color_type, 0, 0, 0]].concat();
-    let row = [&[0][..], &pixel.repeat(8)].concat().repeat(8);
-    let length = row.len() as u16;
-    // One stored deflate block, and a checksum that is not verified.
-    let data = [b"x\x01\x01", &length.to_le_bytes()[..], &(!length).to_le_bytes(), &row, &[0; 4]].concat();
+    let data = zlib(&[&[0][..], &pixel.repeat(8)].concat().repeat(8));
     let all = [&[(b"IHDR", &header[..])], chunks, &[(b"IDAT", &data), (b"IEND", b"")]].concat();
     let spec = Spec { width: 8, height: 8, output: Output::Png, ..Spec::default() };
     let made = variants(&png(&all), &[spec], &Limits { max_pixels: 100 }).unwrap();
@@ -104,8 +89,17 @@ fn a_colour_chunk_counts_before_those_that_follow_in_the_order_of_the_specificat
 fn colour_chunks_that_cannot_be_applied_are_ignored() {
     let swapping = swapping_profile();
     let swapping: Chunk = (b"iCCP", &swapping);
-    // Reserved or unspecified primaries, a logarithmic curve, and the narrow range.
-    for unknown in [[3, 13, 0, 1], [200, 13, 0, 1], [2, 2, 0, 1], [12, 2, 0, 1], [1, 9, 0, 1], [12, 13, 0, 0]] {
+    // Reserved or unspecified primaries, a logarithmic curve, the narrow range, and those that are invalid.
+    for unknown in [
+        [3, 13, 0, 1],
+        [200, 13, 0, 1],
+        [2, 2, 0, 1],
+        [12, 2, 0, 1],
+        [1, 9, 0, 1],
+        [12, 13, 0, 0],
+        [12, 13, 1, 1],
+        [12, 13, 0, 2],
+    ] {
         assert!(near(rgb(PIXEL, &[(b"cICP", &unknown)]), PIXEL), "{unknown:?}");
         assert!(near(rgb(PIXEL, &[(b"cICP", &unknown), swapping]), [40, 220, 40]), "{unknown:?}");
         assert!(near(rgb(PIXEL, &[(b"cICP", &unknown), LINEAR]), [239, 110, 110]), "{unknown:?}");
@@ -113,10 +107,13 @@ fn colour_chunks_that_cannot_be_applied_are_ignored() {
     let broken = iccp(&[b'x'; 200]);
     assert!(near(rgb(PIXEL, &[(b"iCCP", &broken), LINEAR]), [239, 110, 110]));
     assert!(near(rgb(PIXEL, &[(b"iCCP", &broken), SRGB, LINEAR]), PIXEL));
+    let grey = iccp(&ColorProfile::new_gray_with_gamma(3.0).encode().unwrap());
+    assert!(near(rgb(PIXEL, &[(b"iCCP", &grey), LINEAR]), [239, 110, 110]), "a profile of another model");
+    assert!(near(rgb(PIXEL, &[(b"cICP", b"short"), LINEAR]), [239, 110, 110]));
 }
 
 #[test]
-fn gamma_is_applied_unless_it_stands_for_srgb() {
+fn gamma_is_applied_unless_it_counts_as_srgb() {
     let grey = |gamma: u32, value: u8| shown_as(0, &[value], &[(b"gAMA", &gamma.to_be_bytes())])[0];
     for gamma in [43_500, 45_455, 47_500, 0] {
         assert_eq!([15, 120, 240].map(|value| grey(gamma, value)), [15, 120, 240], "{gamma}");
@@ -136,6 +133,17 @@ fn primaries_are_applied_with_a_gamma_only() {
     assert!(near(linear, [255, 101, 107]), "{linear:?}");
     for invalid in [numbers(&[0; 8]), numbers(&[31_270, 32_900, 64_000, 33_000, 64_000, 33_000, 64_000, 33_000])] {
         assert_eq!(rgb(PIXEL, &[(b"cHRM", &invalid), LINEAR]), PIXEL);
+    }
+}
+
+#[test]
+fn primaries_without_luminance_are_applied() {
+    let xyz = numbers(&[33_333, 33_333, 100_000, 0, 0, 100_000, 0, 0]);
+    for (pixel, expected) in [(PIXEL, [255, 0, 124]), ([255; 3], [255; 3]), ([90, 200, 30], [0, 255, 0])] {
+        for chunks in [&[(b"cHRM", &xyz[..]), LINEAR][..], &[(b"cICP", &[10, 8, 0, 1])]] {
+            let is = rgb(pixel, chunks);
+            assert!(near(is, expected), "{pixel:?}: {is:?}");
+        }
     }
 }
 
@@ -173,8 +181,7 @@ fn high_dynamic_range_is_compressed() {
 fn black_and_white_are_averaged_without_a_gamma() {
     let header = [&numbers(&[8, 8])[..], &[1, 0, 0, 0, 0]].concat();
     let rows = [0, 0b0101_0101, 0, 0b1010_1010].repeat(4);
-    let data = [b"x\x01\x01\x10\0\xef\xff", &rows[..], &[0; 4]].concat();
-    let file = png(&[(b"IHDR", &header), LINEAR, (b"IDAT", &data), (b"IEND", b"")]);
+    let file = png(&[(b"IHDR", &header), LINEAR, (b"IDAT", &zlib(&rows)), (b"IEND", b"")]);
     let spec = Spec { width: 2, height: 2, output: Output::Png, ..Spec::default() };
     let made = variants(&file, &[spec], &Limits { max_pixels: 100 }).unwrap();
     let mean = image::load_from_memory(&made[0].bytes).unwrap().to_luma8().get_pixel(0, 0).0[0];

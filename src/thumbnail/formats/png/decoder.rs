@@ -58,7 +58,7 @@ pub(super) fn open<F: BufRead + Seek, S: Read + Seek>(
         model,
         depth,
         premultiplied: false,
-        icc: colour::profile(info),
+        icc: colour::profile(info, model),
         orientation: orientation::from_exif(info.exif_metadata.as_deref()),
     };
     let plane = header.plane();
