@@ -152,10 +152,7 @@ impl BitReader<'_> {
                     self.position.offset += 2;
                     0xff
                 }
-                [0xff, 0xff, ..] => {
-                    self.position.offset += 1;
-                    continue;
-                }
+                // A marker, possibly behind fill bytes; data does not contain these (B.1.1.2).
                 [0xff, ..] | [] => {
                     self.position.padding += 8;
                     0

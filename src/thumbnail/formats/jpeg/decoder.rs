@@ -62,8 +62,9 @@ impl<'a> JpegDecoder<'a> {
                 remaining.swap_remove(found.ok_or_else(|| Error::corrupt("two scans of one component"))?);
             }
             let end = sequential::decode(&mut self.source, &self.frame, &scan, needed, sink)?;
+            ending::check(&mut self.source, &end)?;
             if remaining.is_empty() {
-                return ending::check(&mut self.source, &end);
+                return Ok(());
             }
             self.segments.resume_at(end.loaded_end());
             let next = self.segments.next_scan(&mut self.source)?;
@@ -80,17 +81,12 @@ impl<'a> JpegDecoder<'a> {
                 Ok(Some(_)) if scans.len() == MAX_SCANS => return Err(Error::corrupt("too many scans")),
                 Ok(Some(scan)) => scans.push(scan),
                 Ok(None) => break true,
-                Err(error) if error.is_of_storage() || !progressive::is_complete(&self.frame, &scans) => {
-                    return Err(error);
-                }
+                Err(error @ Error::Read { .. }) => return Err(error),
+                Err(error) if !progressive::is_complete(&self.frame, &scans) => return Err(error),
                 Err(_) => break false,
             }
         };
-        let last = progressive::decode(&mut self.source, &self.frame, &scans, !has_eoi, needed, &self.limits, sink)?;
-        match last {
-            Some(end) if !has_eoi => ending::check(&mut self.source, &end),
-            _ => Ok(()),
-        }
+        progressive::decode(&mut self.source, &self.frame, &scans, !has_eoi, needed, &self.limits, sink)
     }
 }
 
@@ -114,7 +110,7 @@ impl RowDecoder for JpegDecoder<'_> {
 }
 
 /// Colour model of the components: from the Adobe segment, else from JFIF, else from the component ids, like libjpeg.
-/// Adobe software stores CMYK inverted, and other decoders take all CMYK for inverted, with an Adobe segment or without.
+/// Adobe software stores CMYK inverted, and other decoders take all CMYK for inverted, with an Adobe segment or not.
 fn model(frame: &Frame, metadata: &Metadata) -> Model {
     let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
     match (frame.components.len(), metadata.adobe) {

@@ -1,36 +1,17 @@
-//! The end of an image whose EOI marker is missing or overwritten, as by a transfer that stopped early or a disk that was
-//! not written to the end.
+//! The end of the data of a scan. The end marker of an image can be missing or overwritten, as by a transfer that
+//! stopped early or a disk that was not written to the end.
 
 use super::bit_reader::BitReaderState;
-use super::source::{LOOKAHEAD_BYTES, Source};
+use super::source::Source;
 use crate::thumbnail::error::Error;
 
-/// Length of the EOI marker.
-const EOI_BYTES: usize = 2;
-
-/// Checks the end of the scan that completes an image. A marker behind the data proves that it is complete. Without
-/// one, the data must not extend into the zeros of an unwritten part, and behind it there is no more than an overwritten
-/// marker and zeros.
+/// Checks that a decoded scan does not extend into the zeros of an unwritten part of the file. Its last byte is filled
+/// up with ones (F.1.2.3), so a zero that is not stuffed is rare: it is accepted if a marker follows immediately.
 pub(super) fn check(source: &mut Source, scan: &BitReaderState) -> Result<(), Error> {
-    match source.next_marker(&mut scan.loaded_end()) {
-        Err(Error::Truncated) => {}
-        other => return other.map(|_| ()),
-    }
     let end = scan.consumed_end(source)?;
-    // The last byte is filled up with ones (F.1.2.3). A zero can be stuffed.
-    let last = source.bytes_from(end.saturating_sub(2))?;
-    let is_written = !matches!(last, [0..=0xfe, 0, ..]);
-    let mut rest = end + EOI_BYTES;
-    let ends_in_zeros = loop {
-        let bytes = source.bytes_from(rest)?;
-        let bytes = &bytes[..bytes.len().min(LOOKAHEAD_BYTES)];
-        if bytes.is_empty() {
-            break true;
-        }
-        if bytes.iter().any(|&byte| byte != 0) {
-            break false;
-        }
-        rest += bytes.len();
-    };
-    if is_written && ends_in_zeros { Ok(()) } else { Err(Error::Truncated) }
+    match source.bytes_from(end.saturating_sub(2))? {
+        [0..=0xfe, 0, 0xff, code, ..] if *code != 0 => Ok(()),
+        [0..=0xfe, 0, ..] => Err(Error::Truncated),
+        _ => Ok(()),
+    }
 }

@@ -31,7 +31,10 @@ impl Sink for Planes {
 }
 
 pub(super) fn decoded(bytes: &[u8], step: f64, limits: &Limits) -> Result<(Vec<Plane>, Planes), Error> {
-    let mut jpeg = JpegDecoder::open(bytes, limits)?;
+    decoded_by(JpegDecoder::open(bytes, limits)?, step)
+}
+
+pub(super) fn decoded_by(mut jpeg: JpegDecoder, step: f64) -> Result<(Vec<Plane>, Planes), Error> {
     let planes = jpeg.shrink(Goal { step, chroma: step });
     let all = |plane: &Plane| Area { columns: 0..plane.width, rows: 0..plane.height };
     let mut sink = Planes::default();
@@ -47,6 +50,19 @@ fn a_progressive_image_over_the_memory_limit_is_rejected_at_full_size_only() {
     let small = Limits { max_pixels: 10_000_000 };
     assert!(matches!(decoded(&bytes, 1.0, &small), Err(Error::TooMuchMemory)));
     assert!(matches!(decoded(&bytes, 8.0, &small), Err(Error::Truncated)));
+}
+
+#[test]
+fn the_masks_of_a_scan_that_is_decoded_only_for_its_end_count_as_memory() {
+    let frame =
+        [b"\xff\xd8\xff\xc2\0\x14\x08\x32\xc8\x32\xc8\x04", &b"\x01\x11\0\x02\x11\0\x03\x11\0\x04\x11\0"[..]].concat();
+    let dc = b"\xff\xda\0\x0e\x04\x01\0\x02\0\x03\0\x04\0\0\0\0";
+    let ac = (1..=4).flat_map(|id| [0xff, 0xda, 0, 8, 1, id, 0, 1, 63, 0]).collect::<Vec<u8>>();
+    // 32 MiB. At 1/8, the coefficients take 21 MB, and the masks of a component as much.
+    let limits = Limits { max_pixels: 0 };
+    let with = |end: &[u8]| decoded(&[&frame[..], dc, &ac, end].concat(), 8.0, &limits);
+    assert!(matches!(with(b"\xff\xd9"), Err(Error::Truncated)));
+    assert!(matches!(with(b""), Err(Error::TooMuchMemory)));
 }
 
 /// The components of the file, interleaved and upsampled, from another decoder.

@@ -24,10 +24,16 @@ pub(super) struct Coefficients {
 }
 
 impl Coefficients {
-    /// Allocates the storage of all components; fails beyond the memory limit.
-    pub(super) fn allocate(frame: &Frame, needed: &[Area], limits: &Limits) -> Result<Vec<Self>, Error> {
-        let plan = |(component, area)| StoragePlan::new(component, area);
-        let plans: Vec<StoragePlan> = frame.components.iter().zip(needed).map(plan).collect();
+    /// Allocates the storage of all components; fails beyond the memory limit. Of the component `whole`, all AC scans
+    /// are decoded.
+    pub(super) fn allocate(
+        frame: &Frame,
+        needed: &[Area],
+        whole: Option<usize>,
+        limits: &Limits,
+    ) -> Result<Vec<Self>, Error> {
+        let plan = |(index, (component, area))| StoragePlan::new(component, area, whole == Some(index));
+        let plans: Vec<StoragePlan> = frame.components.iter().zip(needed).enumerate().map(plan).collect();
         let bytes: u64 = plans.iter().map(|plan| plan.values as u64 * 2 + plan.nonzero as u64 * 8).sum();
         if bytes > limits.max_bytes() {
             return Err(Error::TooMuchMemory);
@@ -211,7 +217,7 @@ struct StoragePlan {
 }
 
 impl StoragePlan {
-    fn new(component: &Component, area: &Area) -> Self {
+    fn new(component: &Component, area: &Area, whole: bool) -> Self {
         let side = component.side;
         let blocks = |samples: &Range<usize>, blocks: usize| {
             let end = samples.end.div_ceil(side).min(blocks);
@@ -220,7 +226,7 @@ impl StoragePlan {
         let (columns, rows) = (blocks(&area.columns, component.columns), blocks(&area.rows, component.rows));
         let count = side * side;
         let values = columns.len() * rows.len() * count;
-        let nonzero = if side == 1 { 0 } else { component.columns * component.rows };
+        let nonzero = if side == 1 && !whole { 0 } else { component.columns * component.rows };
         let size = (component.columns, component.rows);
         let frequencies = LowFrequencies::new(side);
         let coefficients =

@@ -7,7 +7,7 @@ mod dc;
 
 use coefficients::Coefficients;
 
-use super::bit_reader::BitReaderState;
+use super::ending;
 use super::frame::Frame;
 use super::mcu_row::McuRow;
 use super::segments::{Scan, undefined_table};
@@ -28,8 +28,7 @@ pub(super) fn is_complete(frame: &Frame, scans: &[Scan]) -> bool {
     })
 }
 
-/// Decodes the scans and emits the planes. Returns where the data of the last scan ends, which is decoded only if it is
-/// needed or `to_the_end` is set.
+/// Decodes the scans and emits the planes. The last scan is decoded only if it is needed or `to_the_end` is set.
 pub(super) fn decode(
     source: &mut Source,
     frame: &Frame,
@@ -38,17 +37,17 @@ pub(super) fn decode(
     needed: &[Area],
     limits: &Limits,
     sink: &mut dyn Sink,
-) -> Result<Option<BitReaderState>, Error> {
-    let mut components = Coefficients::allocate(frame, needed, limits)?;
+) -> Result<(), Error> {
     // Refining a coefficient requires to know the previous scans of its component.
     let whole =
         scans.last().filter(|last| to_the_end && last.spectral_start > 0).map(|last| last.components()[0].index);
+    let mut components = Coefficients::allocate(frame, needed, whole, limits)?;
     let needed_scans = needed_ac_scans(&components, scans, whole);
-    let (mut has_dc, mut end, last_start) = ([false; 4], None, scans.last().map(|scan| scan.start));
+    let mut has_dc = [false; 4];
     for scan in scans.iter().filter(|scan| scan.spectral_start == 0) {
         scan.components().iter().for_each(|component| has_dc[component.index] = true);
-        let scan_end = dc::decode(source, frame, &mut components, scan)?;
-        end = Some(scan_end).filter(|_| Some(scan.start) == last_start);
+        let end = dc::decode(source, frame, &mut components, scan)?;
+        ending::check(source, &end)?;
     }
     if !has_dc[..components.len()].iter().all(|&has_dc| has_dc) {
         return Err(Error::corrupt("a component without a scan"));
@@ -59,8 +58,8 @@ pub(super) fn decode(
         coefficients.begin_ac(masks, whole == Some(index))?;
         for (scan, &needed) in scans.iter().zip(&needed_scans) {
             if needed && scan.spectral_start > 0 && scan.has_component(index) {
-                let scan_end = ac::decode(source, &mut coefficients, scan)?;
-                end = Some(scan_end).filter(|_| Some(scan.start) == last_start).or(end);
+                let end = ac::decode(source, &mut coefficients, scan)?;
+                ending::check(source, &end)?;
             }
         }
         masks = coefficients.end_ac();
@@ -68,7 +67,7 @@ pub(super) fn decode(
         let quantisers = first.tables.quantisers(frame.components[index].quantisers)?;
         emit(frame, index, &coefficients, quantisers, &needed[index], sink);
     }
-    Ok(end)
+    Ok(())
 }
 
 /// Selects the AC scans that are needed: those with stored coefficients. A later scan may refine them together with
