@@ -99,7 +99,7 @@ fn a_decompression_bomb_is_rejected_by_its_header() {
     assert!(matches!(both(&bmp_header(i32::MAX, i32::MIN)), Error::TooWide { .. }));
     assert!(matches!(both(&bmp_header(-1, 1)), Error::BadHeader(_)));
     assert!(matches!(both(&webp_header(1 << 24)), Error::BadHeader(_)), "an image of 1x1 on a larger canvas");
-    for empty in [png(&[(b"IHDR", &ihdr(0, 5))]), jpeg_header(0xc0, 5, 0), bmp_header(0, 0), tiff_header(0, 1)] {
+    for empty in [png(&[(b"IHDR", &ihdr(0, 5))]), jpeg_header(0xc0, 0, 5), bmp_header(0, 0), tiff_header(0, 1)] {
         assert!(matches!(both(&empty), Error::BadHeader(_)));
     }
 }
@@ -122,9 +122,21 @@ fn unsupported_variants_are_rejected_by_their_header() {
     deep[6] = 12;
     let message = "12-bit JPEG is not supported; save it as JPEG with 8 bits per channel.";
     assert_eq!(both(&deep).message(), message);
+    let message = "JPEG without a height in its header is not supported; save it again as JPEG.";
+    assert_eq!(both(&jpeg_header(0xc0, 8, 0)).message(), message);
     let mut lab = tiff_header(8, 8);
     lab[42] = 10;
     assert!(matches!(both(&lab), Error::UnsupportedVariant { name: "TIFF with ITU Lab colours", .. }));
+}
+
+#[test]
+fn a_bad_frame_header_is_rejected_at_the_upload() {
+    for (at, value, field) in [(5, 10, "length"), (11, 0, "components"), (13, 0x51, "sampling"), (14, 4, "quantisers")]
+    {
+        let mut bad = jpeg_header(0xc0, 8, 8);
+        bad[at] = value;
+        assert!(matches!(both(&bad), Error::BadHeader(_)), "{field}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub(crate) trait Codec: Sync {
     /// of a shorter file.
     fn sniff(&self, head: &[u8]) -> bool;
 
-    /// Reads the dimensions of the first frame or page, and rejects unsupported variants, without allocation. `head` is
+    /// Reads the dimensions of the first frame or page, and rejects unsupported variants, in bounded memory. `head` is
     /// the start of the file as in [`sniff`](Self::sniff); the position of `file` is unspecified.
     fn probe(&self, head: &[u8], file: &mut dyn BufReadSeek) -> Result<Size, Error>;
 

@@ -29,6 +29,9 @@ pub(super) struct Component {
 }
 
 impl Frame {
+    /// Length of the payload for four components, the most that are supported.
+    pub(super) const MAX_PAYLOAD: usize = 6 + 4 * 3;
+
     pub(super) fn new(payload: &[u8], progressive: bool) -> Result<Self, Error> {
         const BAD: Error = Error::BadHeader("a bad frame header");
         let (&[precision, h1, h0, w1, w0, count], specs) = payload.split_first_chunk::<6>().ok_or(BAD)?;
@@ -36,7 +39,18 @@ impl Frame {
             return Err(variants::unsupported_precision(precision));
         }
         let (width, height) = (u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into());
-        let specs = specs.as_chunks::<3>().0.get(..count.into()).filter(|_| matches!(count, 1 | 3 | 4)).ok_or(BAD)?;
+        match (count, width, height) {
+            (0, ..) | (_, 0, _) => return Err(BAD),
+            (.., 0) => return Err(variants::unsupported_height()),
+            (1 | 3 | 4, ..) => {}
+            _ => return Err(variants::unsupported_components()),
+        }
+        let specs = specs.as_chunks::<3>().0.get(..count.into()).ok_or(BAD)?;
+        let in_range =
+            |&[_, factors, table]: &[u8; 3]| matches!((factors >> 4, factors & 15, table), (1..=4, 1..=4, ..4));
+        if !specs.iter().all(in_range) {
+            return Err(BAD);
+        }
         let components: Vec<Component> = specs
             .iter()
             .map(|&[id, factors, quantisers]| {
@@ -46,12 +60,6 @@ impl Frame {
                 Component { id, horizontal, vertical, quantisers: quantisers.into(), columns: 0, rows: 0, side: 8 }
             })
             .collect();
-        let valid = |component: &Component| {
-            (1..=4).contains(&component.horizontal) && (1..=4).contains(&component.vertical) && component.quantisers < 4
-        };
-        if width == 0 || height == 0 || !components.iter().all(valid) {
-            return Err(BAD);
-        }
         let mut frame = Self { width, height, progressive, components };
         let (max_horizontal, max_vertical) = frame.max_sampling();
         for component in &mut frame.components {

@@ -2,6 +2,7 @@
 
 use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
+use super::frame::Frame;
 use super::variants;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::raster::Size;
@@ -25,7 +26,7 @@ pub(crate) fn size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
         // The length includes itself. libjpeg takes a smaller one for an empty segment, too.
         let length = u16::from_be_bytes(read(reader)?).max(2);
         match marker {
-            0xc0..=0xc2 => return frame_size(reader),
+            0xc0..=0xc2 => return frame_size(reader, usize::from(length) - 2),
             _ => reader.seek_relative(i64::from(length) - 2).map_err(header_error)?,
         }
     }
@@ -34,7 +35,16 @@ pub(crate) fn size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
 /// The second byte of the next marker; skips fill bytes and stray bytes before it.
 fn next_marker(reader: &mut dyn BufReadSeek) -> Result<u8, Error> {
     loop {
-        while read::<1>(reader)? != [0xff] {}
+        let bytes = reader.fill_buf().map_err(header_error)?;
+        if bytes.is_empty() {
+            return Err(Error::BadHeader("truncated"));
+        }
+        let Some(found) = memchr::memchr(0xff, bytes) else {
+            let skipped = bytes.len();
+            reader.consume(skipped);
+            continue;
+        };
+        reader.consume(found);
         let mut code = [0xff];
         while code == [0xff] {
             code = read(reader)?;
@@ -45,23 +55,11 @@ fn next_marker(reader: &mut dyn BufReadSeek) -> Result<u8, Error> {
     }
 }
 
-/// The frame header (B.2.2).
-fn frame_size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
-    let [precision] = read(reader)?;
-    if precision != 8 {
-        return Err(variants::unsupported_precision(precision));
-    }
-    let height = u16::from_be_bytes(read(reader)?).into();
-    let width = u16::from_be_bytes(read(reader)?).into();
-    let [components] = read(reader)?;
-    if !matches!(components, 1 | 3 | 4) {
-        return Err(variants::unsupported_components());
-    }
-    for _ in 0..components {
-        let [_id, factors, _quantisers] = read(reader)?;
-        if !matches!((factors >> 4, factors & 15), (1..=4, 1..=4)) {
-            return Err(Error::BadHeader("a sampling factor out of range"));
-        }
-    }
-    Ok(Size { width, height })
+/// The frame header (B.2.2), with the checks of the decoder.
+fn frame_size(reader: &mut dyn BufReadSeek, length: usize) -> Result<Size, Error> {
+    let mut payload = [0; Frame::MAX_PAYLOAD];
+    let payload = &mut payload[..length.min(Frame::MAX_PAYLOAD)];
+    reader.read_exact(payload).map_err(header_error)?;
+    let Frame { width, height, .. } = Frame::new(payload, false)?;
+    Ok(Size { width: width as u32, height: height as u32 })
 }

@@ -127,6 +127,10 @@ impl SegmentReader {
                 0xc0..=0xc2 => self.frame = Some(Frame::new(payload, marker == 0xc2)?),
                 // Conditioning of arithmetic coding has no effect on Huffman coding.
                 DAC => {}
+                // The upload shows only the first frame.
+                _ if variants::unsupported(marker).is_some() && self.frame.is_some() => {
+                    return Err(Error::corrupt("two frames"));
+                }
                 _ if let Some(error) = variants::unsupported(marker) => return Err(error),
                 _ => self.metadata.read(marker, payload),
             }

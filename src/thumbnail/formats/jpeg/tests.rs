@@ -226,6 +226,16 @@ fn arithmetic_coding_and_12_bit_samples_are_unsupported() {
 }
 
 #[test]
+fn a_second_frame_is_damage_and_not_an_unsupported_variant() {
+    let plain = fixture("grey");
+    let scan = find(&plain, 0xda);
+    for marker in [0xc0, 0xc3, 0xc9, 0xde] {
+        let two = [&plain[..scan], &[0xff, marker, 0, 2], &plain[scan..]].concat();
+        assert!(matches!(decoded(&two, 1.0, &LIMITS), Err(Error::Corrupt { .. })), "{marker:x}");
+    }
+}
+
+#[test]
 fn too_many_scans_are_rejected() {
     let plain = fixture("grey-progressive");
     let scan = &plain[find(&plain, 0xda)..plain.len() - 2];

@@ -26,3 +26,9 @@ pub(super) fn unsupported_components() -> Error {
     let name = "JPEG with two or more than four channels";
     Error::UnsupportedVariant { name, remedy: "save it as a grey, RGB or CMYK JPEG" }
 }
+
+/// The error for a height that only follows the first scan (DNL, B.2.5).
+pub(super) fn unsupported_height() -> Error {
+    let name = "JPEG without a height in its header";
+    Error::UnsupportedVariant { name, remedy: "save it again as JPEG" }
+}
