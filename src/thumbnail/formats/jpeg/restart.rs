@@ -38,7 +38,7 @@ impl RestartCounter {
     }
 
     /// Skips the marker, if it has the right number and follows immediately. Otherwise the caller stops before the MCU
-    /// in this column and calls [`resync`](Self::resync).
+    /// in this column, suspends the reader, and calls [`resync`](Self::resync).
     #[cold]
     #[inline(never)]
     pub(super) fn skip_marker<'a>(&mut self, bits: BitReader<'a>, column: usize) -> Option<BitReader<'a>> {
@@ -54,9 +54,12 @@ impl RestartCounter {
         self.stopped_at.is_some()
     }
 
-    /// The column before which the caller stopped, if it did.
-    pub(super) fn take_stop(&mut self) -> Option<usize> {
-        self.stopped_at.take()
+    /// If the caller stopped, moves the reader to the next interval and returns the column to continue in.
+    #[inline(always)]
+    pub(super) fn resync(&mut self, state: &mut BitReaderState, source: &mut Source) -> Result<Option<usize>, Error> {
+        let Some(column) = self.stopped_at.take() else { return Ok(None) };
+        *state = self.next_interval(state, source)?;
+        Ok(Some(column))
     }
 
     /// Finds the marker behind stray bytes, which some webcams and scanners write, and starts the interval. Accepts the
@@ -65,7 +68,7 @@ impl RestartCounter {
     /// other for the expected one.
     #[cold]
     #[inline(never)]
-    pub(super) fn resync(&mut self, state: &BitReaderState, source: &mut Source) -> Result<BitReaderState, Error> {
+    fn next_interval(&mut self, state: &BitReaderState, source: &mut Source) -> Result<BitReaderState, Error> {
         let mut offset = state.loaded_end();
         loop {
             let marker = source.next_marker(&mut offset)?;

@@ -97,8 +97,8 @@ pub(super) fn decode(
     Ok(state)
 }
 
-/// Decodes the MCUs of a row from a restart marker on that does not follow immediately. Rare, and therefore separate from
-/// the hot loop.
+/// Decodes the MCUs of a row from a restart marker on that does not follow immediately. Rare, and therefore separate
+/// from the hot loop.
 #[cold]
 #[inline(never)]
 fn decode_rest(
@@ -109,8 +109,7 @@ fn decode_rest(
     row: usize,
     restarts: &mut RestartCounter,
 ) -> Result<BitReaderState, Error> {
-    while let Some(column) = restarts.take_stop() {
-        state = restarts.resync(&state, source)?;
+    while let Some(column) = restarts.resync(&mut state, source)? {
         state = decode_mcus(state.resume(source)?, components, column..end, row, restarts)?.suspend()?;
     }
     Ok(state)

@@ -38,8 +38,7 @@ pub(super) fn decode(source: &mut Source, component: &mut Coefficients, scan: &S
                     done.ok_or_else(|| bits.invalid_code())?;
                 }
                 state = bits.suspend()?;
-                let Some(column) = restarts.take_stop() else { break };
-                state = restarts.resync(&state, source)?;
+                let Some(column) = restarts.resync(&mut state, source)? else { break };
                 batch.start = column;
             }
         }

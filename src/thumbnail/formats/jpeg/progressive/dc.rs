@@ -60,8 +60,7 @@ pub(super) fn decode(
                     _ => refine(bits, &mut components, place, scan.approx_low, &mut restarts)?,
                 };
                 state = bits.suspend()?;
-                let Some(column) = restarts.take_stop() else { break };
-                state = restarts.resync(&state, source)?;
+                let Some(column) = restarts.resync(&mut state, source)? else { break };
                 batch.start = column;
             }
         }
