@@ -19,12 +19,12 @@
 //!
 //! # Rejected images
 //! All pixels of the first frame must be present and valid, in every format: there are no partial thumbnails. A
-//! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG need no end
-//! marker (EOI, IEND) if all pixels are present; a progressive JPEG without EOI must have all bits of its coefficients.
-//! WebP must have the length that its header states. A JPEG that is shrunk while decoding must consist of valid codes,
-//! except for progressive scans that contribute nothing to the decoded size: these are not read. A GIF must
-//! be complete up to the last pixel of its first frame, a TIFF in its first page, a BMP in its pixels. Trailing bytes are
-//! ignored.
+//! truncated file is [`Error::Truncated`] if that can be detected, otherwise [`Error::Corrupt`]. JPEG and PNG need no
+//! end marker (EOI, IEND) if all pixels are present; a progressive JPEG without EOI must have all bits of its
+//! coefficients. WebP must have the length that its header states. A JPEG that is shrunk while decoding must consist of
+//! valid codes, except for progressive scans that contribute nothing to the decoded size: these are not read. A GIF
+//! must be complete up to the last pixel of its first frame, a TIFF in its first page, a BMP in its pixels. Trailing
+//! bytes are ignored.
 //!
 //! # Memory
 //! A few megabytes: rows are processed one by one, and of a progressive JPEG only the needed coefficients are stored.

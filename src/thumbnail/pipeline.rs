@@ -68,9 +68,9 @@ struct Recipe<'a> {
 impl<'a> Recipe<'a> {
     fn new(spec: &'a Spec, header: &Header) -> Self {
         let plan = Plan::new(spec, header.width, header.height, header.orientation);
-        let has_profile = header.icc.as_deref().is_some_and(|icc| profile::changes_colours(header.model, icc));
-        let unconverted = header.model == Model::YCbCr && !has_profile;
-        let direct = unconverted && matches!(spec.output, Output::Jpeg | Output::Auto) && !plan.has_margin();
+        let subsampled = matches!(spec.output, Output::Jpeg | Output::Auto) && !plan.has_margin();
+        let changes_colours = || header.icc.as_deref().is_some_and(|icc| profile::changes_colours(header.model, icc));
+        let direct = header.model == Model::YCbCr && subsampled && !changes_colours();
         Self { spec, plan, direct }
     }
 

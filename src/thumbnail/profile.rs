@@ -33,10 +33,10 @@ pub(super) fn convert(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[
         DataColorSpace::Cmyk => (Layout::Rgba, 4),
         _ => (Layout::Rgb, 3),
     };
-    // Browsers apply RGB profiles to grey pixels, too.
-    let copies = if space(model) == DataColorSpace::Gray { channels } else { 1 };
+    // Browsers apply RGB profiles to grey pixels, too: each channel is the grey value.
+    let stored = if space(model) == DataColorSpace::Gray { 1 } else { channels };
     let pixels = samples.chunks_exact(model.channels());
-    let colours = pixels.flat_map(|pixel| pixel[..channels / copies].iter().cycle().take(channels));
+    let colours = pixels.flat_map(|pixel| pixel[..stored].iter().cycle().take(channels));
     let source: Vec<u16> = colours.map(|sample| (sample * max + 0.5) as u16).collect();
     let mut target = vec![0_u16; source.len() / channels * 3];
     let converted = catch_unwind(AssertUnwindSafe(|| {

@@ -1,5 +1,5 @@
-//! ICC profile and EXIF block of a WebP (RFC 9649, 2.7). They count if the flags of the VP8X chunk announce them and the
-//! image is not animated, as in Chromium. The first chunk of each kind is used.
+//! ICC profile and EXIF block of a WebP (RFC 9649, 2.7). They count if the flags of the VP8X chunk announce them and
+//! the image is not animated, as in Chromium. The first chunk of each kind is used.
 
 use image::metadata::Orientation;
 
