@@ -6,10 +6,10 @@
 //!     -max_total_time=600 -max_len=40000 -timeout=10 -rss_limit_mb=1024
 //! ```
 //!
-//! The targets are `probe`, `decode` and `thumbnail` for all formats, and `bmp`, `gif` and `tiff` for one; overflow checks
-//! are enabled. All Rust code is safe, so no
-//! sanitizer is required; use `--sanitizer address` for libwebp. Findings are in `fuzz/artifacts`: minimise them with
-//! `cargo fuzz tmin`, fix the cause, and add the bytes to the tests of `src/thumbnail`.
+//! The targets are `probe`, `decode` and `thumbnail` for all formats, and `bmp`, `gif`, `jpeg`, `png`, `tiff` and `webp`
+//! for one; overflow checks are enabled. All Rust code is safe, so no sanitizer is required; use `--sanitizer address`
+//! for libwebp. Findings are in `fuzz/artifacts`: minimise them with `cargo fuzz tmin`, fix the cause, and add the bytes
+//! to the tests of `src/thumbnail`.
 //!
 //! The crate compiles `src/thumbnail`, which imports nothing else of the server, as a module.
 

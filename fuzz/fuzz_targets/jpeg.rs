@@ -1,0 +1,10 @@
+//! Any bytes after the signature of JPEG decode or return an error.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use m3a3_fuzz::thumbnail::bench_hooks::decode;
+use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
+
+fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
+    let _ = decode(&[b"\xff\xd8\xff", bytes].concat(), &spec(bytes.len()), &LIMITS);
+});

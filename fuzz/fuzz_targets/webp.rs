@@ -1,0 +1,11 @@
+//! Any bytes after the signature of WebP decode or return an error.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use m3a3_fuzz::thumbnail::bench_hooks::decode;
+use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
+
+fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
+    let length = (bytes.len() as u32 + 4).to_le_bytes();
+    let _ = decode(&[b"RIFF", &length[..], b"WEBP", bytes].concat(), &spec(bytes.len()), &LIMITS);
+});
