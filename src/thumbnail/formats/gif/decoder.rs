@@ -7,7 +7,7 @@ use image::metadata::Orientation;
 
 use super::super::buffer;
 use super::super::codec::RowDecoder;
-use super::frame::{self, Frame};
+use super::frame::{self, FirstFrame};
 use super::lzw::Lzw;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
@@ -19,7 +19,7 @@ const PASSES: [(usize, usize); 4] = [(0, 8), (4, 8), (2, 4), (1, 2)];
 /// A GIF that is read up to the pixels of its first frame.
 pub(super) struct GifDecoder<'a> {
     header: Header,
-    frame: Frame,
+    frame: FirstFrame,
     /// RGBA by palette index.
     colours: [[u8; 4]; 256],
     pixels: Lzw<'a>,
@@ -63,7 +63,7 @@ impl GifDecoder<'_> {
 
     /// Palette indices of an interlaced frame.
     fn deinterlaced(&mut self) -> Result<Vec<u8>, Error> {
-        let Frame { width, height, .. } = self.frame;
+        let FirstFrame { width, height, .. } = self.frame;
         let mut indices = buffer::zeroed((width * height) as u64, &self.limits)?;
         for row in PASSES.iter().flat_map(|&(first, step)| (first..height).step_by(step)) {
             self.pixels.read(&mut indices[row * width..(row + 1) * width])?;

@@ -8,7 +8,7 @@ use crate::thumbnail::error::Error;
 use crate::thumbnail::raster::Size;
 
 /// The first frame and the screen on which it is placed.
-pub(super) struct Frame {
+pub(super) struct FirstFrame {
     /// The logical screen, enlarged to contain the frame, as browsers do.
     pub(super) screen: Size,
     pub(super) left: usize,
@@ -29,7 +29,7 @@ pub(super) struct Frame {
 const MAX_LITERAL_BITS: u8 = 11;
 
 /// Reads up to the LZW data of the first frame.
-pub(super) fn first(file: &mut dyn BufReadSeek) -> Result<Frame, Error> {
+pub(super) fn first(file: &mut dyn BufReadSeek) -> Result<FirstFrame, Error> {
     file.seek(SeekFrom::Start(6)).map_err(header_error)?;
     let [screen_width, screen_height] = [word(file)?, word(file)?];
     let [flags, _background, _aspect] = read(file)?;
@@ -65,7 +65,7 @@ pub(super) fn first(file: &mut dyn BufReadSeek) -> Result<Frame, Error> {
     let data = file.stream_position().map_err(header_error)?;
     let literal_bits = literal_bits.into();
     let interlaced = flags & 0x40 != 0;
-    Ok(Frame { screen, left, top, width, height, interlaced, colours, transparent, literal_bits, data })
+    Ok(FirstFrame { screen, left, top, width, height, interlaced, colours, transparent, literal_bits, data })
 }
 
 /// A 16-bit number.
@@ -83,15 +83,22 @@ fn read_colours(file: &mut dyn BufReadSeek, flags: u8, colours: &mut [[u8; 3]; 2
     Ok(())
 }
 
-/// The transparent index of a graphic control extension. Blocks of a wrong length are read as libvips reads them.
+/// The transparent index of a graphic control extension (GIF89a, 23). Of a longer block, the first four bytes count; a
+/// shorter one has no transparent index.
 fn graphic_control(file: &mut dyn BufReadSeek) -> Result<Option<u8>, Error> {
     let [length] = read(file)?;
+    // A block of length 0 ends the extension.
+    if length == 0 {
+        return Ok(None);
+    }
     let mut block = [0; 255];
     let block = &mut block[..usize::from(length)];
     file.read_exact(block).map_err(header_error)?;
-    let flags = *block.first().ok_or(Error::BadHeader("an empty control extension"))?;
     skip_sub_blocks(file)?;
-    Ok((flags & 1 != 0).then(|| block.get(3).copied().unwrap_or_default()))
+    Ok(match *block {
+        [flags, _, _, index, ..] if flags & 1 != 0 => Some(index),
+        _ => None,
+    })
 }
 
 /// Skips data sub-blocks: a length byte and that many bytes, up to a length of 0.

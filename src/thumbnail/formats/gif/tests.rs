@@ -274,10 +274,10 @@ fn extensions_are_skipped_but_for_the_transparent_colour() {
     let plain = Drawing::new(30, 20, 4);
     let expected = plain.expected(30, 20);
     let profile = [&b"!\xff\x0bICCRGBG1012\x03"[..], b"abc\0"].concat();
-    for extensions in [&b"!\xfe\x02hi\0"[..], b"!\x42\x01x\0", b"!\x42\0", &profile, b"!\xf9\x04\0\0\0\x03\0"] {
-        let drawing = Drawing { extensions: extensions.to_vec(), ..Drawing::new(30, 20, 4) };
-        assert!(rgba(&drawing.file()).0 == expected, "{extensions:?}");
-        assert!(rows(&drawing.file(), 1.0).2.icc.is_none());
+    let controls = [&b"!\xf9\x04\0\0\0\x03\0"[..], b"!\xf9\0", b"!\xf9\x03\x01\0\0\0"];
+    for extensions in [&b"!\xfe\x02hi\0"[..], b"!\x42\x01x\0", b"!\x42\0", &profile].into_iter().chain(controls) {
+        let file = Drawing { extensions: extensions.to_vec(), ..Drawing::new(30, 20, 4) }.file();
+        assert!(rgba(&file).0 == expected && rows(&file, 1.0).2.icc.is_none(), "{extensions:?}");
     }
     let transparent = |pixel: &[u8; 4]| if pixel[..3] == Drawing::colour(3) { [0; 4] } else { *pixel };
     let expected: Vec<[u8; 4]> = expected.as_chunks().0.iter().map(transparent).collect();
