@@ -20,7 +20,7 @@ enum Rows<'a> {
     Runs(Runs<'a>),
 }
 
-/// Checks that all pixels are there.
+/// Checks that all pixels and the profile are there.
 pub(super) fn open<'a>(file: &'a [u8], headers: &Headers) -> Result<BmpDecoder<'a>, Error> {
     let rows = match headers.coding {
         Coding::Runs => Rows::Runs(Runs::new(file, headers)?),
@@ -30,13 +30,15 @@ pub(super) fn open<'a>(file: &'a [u8], headers: &Headers) -> Result<BmpDecoder<'
         Rows::Uncompressed(rows) => rows.has_alpha(),
         Rows::Runs(rows) => rows.has_alpha(),
     };
+    // Browsers do not show an image without the end of its profile.
+    let icc = headers.profile.clone().map(|profile| file.get(profile).map(<[u8]>::to_vec).ok_or(Error::Truncated));
     let header = Header {
         width: headers.size.width as usize,
         height: headers.size.height as usize,
         model: if has_alpha { Model::Rgba } else { Model::Rgb },
         depth: Depth::U8,
         premultiplied: false,
-        icc: headers.profile.clone().and_then(|profile| file.get(profile)).map(<[u8]>::to_vec),
+        icc: icc.transpose()?,
         orientation: Orientation::NoTransforms,
     };
     Ok(BmpDecoder { header, top_down: headers.top_down, rows })

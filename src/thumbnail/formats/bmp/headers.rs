@@ -1,7 +1,7 @@
 //! BMP: the file header and the versions of the information header, which differ in their length.
 //!
-//! Sources: Microsoft's BITMAPFILEHEADER to BITMAPV5HEADER, IBM's BITMAPINFOHEADER2, and the decoder of Chromium, which
-//! settles what these leave open.
+//! Sources: Microsoft's BITMAPFILEHEADER to BITMAPV5HEADER, IBM's BITMAPINFOHEADER2, and the decoder of Chromium for
+//! everything that these do not define.
 
 use std::ops::Range;
 
@@ -118,7 +118,7 @@ pub(super) fn read(file: &[u8]) -> Result<Headers, Error> {
 const BIT_FIELDS: u32 = 3;
 pub(super) const ALPHA_BIT_FIELDS: u32 = 6;
 
-/// The coding that a compression and a number of bits stand for, and whether there are masks. 3 and 4 have another
+/// The coding of a compression and a number of bits, and whether there are masks. 3 and 4 have another
 /// meaning in OS/2 than in Windows, which the number of bits tells apart.
 fn coding(compression: u32, bits: u32, core: bool) -> Result<(Coding, bool), Error> {
     match (compression, bits) {

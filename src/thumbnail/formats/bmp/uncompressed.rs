@@ -11,10 +11,10 @@ pub(super) struct Uncompressed<'a> {
     bits: usize,
     /// Bytes from one row to the next, a multiple of 4.
     stride: usize,
-    samples: Samples,
+    format: PixelFormat,
 }
 
-enum Samples {
+enum PixelFormat {
     Indices(Palette),
     /// Blue, green and red; with a fourth byte that is not used if there are 32 bits.
     Bytes,
@@ -27,12 +27,12 @@ impl<'a> Uncompressed<'a> {
         let (width, height) = (headers.size.width as usize, headers.size.height as usize);
         let bits = headers.bits as usize;
         let stride = (width * bits).div_ceil(32) * 4;
-        let samples = match (headers.bits, headers.masks) {
-            (..=8, _) => Samples::Indices(Palette::read(file, headers)),
-            (24, _) | (32, [0xff_0000, 0xff00, 0xff, 0]) => Samples::Bytes,
-            (_, masks) => Samples::Fields(Box::new(masks.map(Field::new))),
+        let format = match (headers.bits, headers.masks) {
+            (..=8, _) => PixelFormat::Indices(Palette::read(file, headers)),
+            (24, _) | (32, [0xff_0000, 0xff00, 0xff, 0]) => PixelFormat::Bytes,
+            (_, masks) => PixelFormat::Fields(Box::new(masks.map(Field::new))),
         };
-        let mut uncompressed = Self { pixels, width, bits, stride, samples };
+        let mut uncompressed = Self { pixels, width, bits, stride, format };
         if uncompressed.row(height - 1).is_none() {
             return Err(Error::Truncated);
         }
@@ -48,14 +48,16 @@ impl<'a> Uncompressed<'a> {
 
     /// Many programs write a mask of alpha and 0 in all pixels: such an image is opaque.
     fn ignore_unused_alpha(&mut self, height: usize) {
-        if let Samples::Fields(fields) = &self.samples {
+        if let PixelFormat::Fields(fields) = &self.format
+            && fields[3].mask != 0
+        {
             let alpha = &fields[3];
             let used = |row: &[u8]| match self.bits {
                 16 => row.as_chunks().0.iter().any(|&pixel| alpha.value(u16::from_le_bytes(pixel).into()) != 0),
                 _ => row.as_chunks().0.iter().any(|&pixel| alpha.value(u32::from_le_bytes(pixel)) != 0),
             };
             if !(0..height).filter_map(|row| self.row(row)).any(used)
-                && let Samples::Fields(fields) = &mut self.samples
+                && let PixelFormat::Fields(fields) = &mut self.format
             {
                 fields[3] = Field::new(0);
             }
@@ -63,25 +65,25 @@ impl<'a> Uncompressed<'a> {
     }
 
     pub(super) fn has_alpha(&self) -> bool {
-        matches!(&self.samples, Samples::Fields(fields) if fields[3].mask != 0)
+        matches!(&self.format, PixelFormat::Fields(fields) if fields[3].mask != 0)
     }
 
     /// Converts a stored row to RGB, or RGBA if it [has alpha](Self::has_alpha).
     pub(super) fn decode(&self, row: usize, target: &mut [u8]) -> Result<(), Error> {
         let source = self.row(row).ok_or(Error::Truncated)?;
-        match &self.samples {
-            Samples::Indices(palette) => palette.unpack(source, self.bits, target.as_chunks_mut().0),
-            Samples::Bytes => {
+        match &self.format {
+            PixelFormat::Indices(palette) => palette.unpack(source, self.bits, target.as_chunks_mut().0),
+            PixelFormat::Bytes => {
                 let pixels = source.chunks_exact(self.bits / 8);
                 for (target, pixel) in target.as_chunks_mut().0.iter_mut().zip(pixels) {
                     *target = [pixel[2], pixel[1], pixel[0]];
                 }
             }
-            Samples::Fields(fields) if self.bits == 16 => {
+            PixelFormat::Fields(fields) if self.bits == 16 => {
                 let pixels = source.as_chunks().0.iter().map(|&pixel| u16::from_le_bytes(pixel).into());
                 write_fields(fields, pixels, target);
             }
-            Samples::Fields(fields) => {
+            PixelFormat::Fields(fields) => {
                 let pixels = source.as_chunks().0.iter().map(|&pixel| u32::from_le_bytes(pixel));
                 write_fields(fields, pixels, target);
             }
