@@ -30,8 +30,8 @@
 //! A few megabytes: rows are processed one by one, and of a progressive JPEG only the needed coefficients are stored.
 //! JPEG and PNG files are read in parts, others are loaded ([`variants_of_file`]). The pixels of these are buffered,
 //! within [`Limits::max_bytes`]: interlaced GIF (one byte per pixel), WebP that is lossless, animated, or lossy with
-//! alpha, and TIFF pages with a single tile. Images that exceed the limit are rejected. A panic of a decoder is caught
-//! and becomes [`Error::Corrupt`].
+//! alpha, and in a TIFF each row of tiles, each strip or tile of JPEG or WebP, and the window of Zstandard. Images that
+//! exceed the limit are rejected. A panic of a decoder is caught and becomes [`Error::Corrupt`].
 
 #[doc(hidden)]
 pub mod bench_hooks;

@@ -1,75 +1,88 @@
 //! The strips or tiles of a page: their bytes in the file.
 
 use std::borrow::Cow;
-use std::io::Cursor;
 use std::ops::Range;
 
-use super::directory::{Directory, tag};
+use super::super::codec::BufReadSeek;
+use super::directory::{Directory, Integers, tag};
 use super::page::Page;
 use super::variant::Compression;
 use crate::thumbnail::error::Error;
 
-/// Byte ranges of the strips or tiles. They can overlap, but their total is bounded: otherwise a small file could cause
-/// any amount of work.
+/// How often strips or tiles can contain each byte of a file, on average: they can overlap, and a small file could
+/// cause any amount of work.
+const MAX_READS_PER_BYTE: usize = 16;
+
+/// Byte ranges of the strips or tiles.
 pub(super) struct Chunks<'a> {
     bytes: &'a [u8],
-    ranges: Vec<Range<usize>>,
+    starts: Integers<'a>,
+    lengths: Lengths<'a>,
+    /// The largest length; some programs state too much.
+    longest: u64,
     reverse_bits: bool,
 }
 
+enum Lengths<'a> {
+    Stated(Integers<'a>),
+    /// The sorted offsets: each chunk extends to the next one, or to the end of the file.
+    Estimated(Vec<u64>),
+}
+
 impl<'a> Chunks<'a> {
-    /// Reads the ranges. Fails for a range beyond the end of the file.
+    /// Fails for a range beyond the end of the file.
     pub(super) fn read(bytes: &'a [u8], directory: &Directory, page: &Page) -> Result<Self, Error> {
-        const MAX_TOTAL: usize = 16;
-        let mut reader = Cursor::new(bytes);
-        let mut numbers = |one, other| {
-            // Some programs write tiles with the tags of strips.
-            let tag = if directory.has(one) { one } else { other };
-            directory.integers(&mut reader, tag, bytes.len() as u64)
+        let tags = if page.tiled { TILES } else { STRIPS };
+        let find = |tags: [u16; 2]| directory.integers_of(bytes, stored(directory, tags));
+        let per_plane = page.chunks_across() * page.chunks_down();
+        let needed = per_plane.saturating_mul(if page.planar { page.channels } else { 1 });
+        let starts = find(tags.offsets)?.filter(|starts| starts.len() >= needed);
+        let starts = starts.ok_or_else(|| Error::corrupt("too few strips or tiles"))?;
+        let used = || page.used_planes().flat_map(|plane| plane * per_plane..(plane + 1) * per_plane);
+        let stated = find(tags.lengths)?.filter(|lengths| lengths.len() >= needed);
+        let stated = stated.filter(|lengths| used().any(|index| lengths.get(index).is_ok_and(|length| length > 0)));
+        let lengths = match stated {
+            Some(lengths) => Lengths::Stated(lengths),
+            None => {
+                let mut sorted = used().map(|index| starts.get(index)).collect::<Result<Vec<u64>, Error>>()?;
+                sorted.sort_unstable();
+                Lengths::Estimated(sorted)
+            }
         };
-        let (mut starts, mut lengths) = match page.tiled {
-            true => (
-                numbers(tag::TILE_OFFSETS, tag::STRIP_OFFSETS)?,
-                numbers(tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS)?,
-            ),
-            false => (
-                numbers(tag::STRIP_OFFSETS, tag::TILE_OFFSETS)?,
-                numbers(tag::STRIP_BYTE_COUNTS, tag::TILE_BYTE_COUNTS)?,
-            ),
+        let longest = match page.compression {
+            Compression::None => page.chunk_bytes(page.chunk.1.min(page.height)) as u64,
+            _ => u64::MAX,
         };
-        let planes = if page.planar { page.channels } else { 1 };
-        let needed = page.chunks_across() * page.chunks_down() * planes;
-        if starts.len() < needed {
-            return Err(Error::corrupt("too few strips or tiles"));
-        }
-        starts.truncate(needed);
-        if lengths.len() < needed || lengths.iter().all(|&length| length == 0) {
-            lengths = estimated_lengths(&starts, bytes.len() as u64);
-        }
-        if page.compression == Compression::None && page.subsampling == (1, 1) {
-            // Some programs state too much.
-            let rows = page.chunk.1.min(page.height) as u64;
-            let longest = (page.chunk_row_bytes() as u64).saturating_mul(rows);
-            lengths.iter_mut().for_each(|length| *length = longest.min(*length));
-        }
-        let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-        let mut left = bytes.len().saturating_mul(MAX_TOTAL);
-        let mut ranges = Vec::with_capacity(needed);
-        for (start, length) in starts.into_iter().zip(lengths) {
-            let range = at(start)..at(start.saturating_add(length));
-            let length = bytes.get(range.clone()).ok_or(Error::Truncated)?.len();
-            left = left.checked_sub(length).ok_or_else(|| Error::corrupt("overlapping strips"))?;
-            ranges.push(range);
-        }
         // The fill order does not apply to whole images.
-        let reverse_bits = page.lowest_bit_first && !matches!(page.compression, Compression::Jpeg | Compression::WebP);
-        Ok(Self { bytes, ranges, reverse_bits })
+        let reverse_bits = page.lowest_bit_first && !page.compression.is_image();
+        let chunks = Self { bytes, starts, lengths, longest, reverse_bits };
+        for index in 0..needed {
+            chunks.range(index)?;
+        }
+        let total = used().try_fold(0_usize, |total, index| Ok(total.saturating_add(chunks.range(index)?.len())))?;
+        if total > bytes.len().saturating_mul(MAX_READS_PER_BYTE) {
+            return Err(Error::corrupt("overlapping strips"));
+        }
+        Ok(chunks)
+    }
+
+    fn range(&self, index: usize) -> Result<Range<usize>, Error> {
+        let start = self.starts.get(index)?;
+        let length = match &self.lengths {
+            Lengths::Stated(lengths) => lengths.get(index)?,
+            Lengths::Estimated(sorted) => {
+                let next = sorted.get(sorted.partition_point(|&other| other <= start)).copied();
+                next.unwrap_or(self.bytes.len() as u64).saturating_sub(start)
+            }
+        };
+        let at = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let range = at(start)..at(start.saturating_add(length.min(self.longest)));
+        if self.bytes.get(range.clone()).is_some() { Ok(range) } else { Err(Error::Truncated) }
     }
 
     /// The bytes of a strip or tile, the highest bit first.
     pub(super) fn get(&self, index: usize) -> Result<Cow<'a, [u8]>, Error> {
-        let range = self.ranges.get(index).ok_or_else(|| Error::corrupt("a missing strip or tile"))?;
-        let bytes = &self.bytes[range.clone()];
+        let bytes = &self.bytes[self.range(index)?];
         Ok(match self.reverse_bits {
             true => bytes.iter().map(|byte| byte.reverse_bits()).collect::<Vec<u8>>().into(),
             false => bytes.into(),
@@ -77,10 +90,28 @@ impl<'a> Chunks<'a> {
     }
 }
 
-/// The lengths of chunks that a file does not state: each extends to the next one, or to the end of the file.
-fn estimated_lengths(starts: &[u64], end: u64) -> Vec<u64> {
-    let mut sorted = starts.to_vec();
-    sorted.sort_unstable();
-    let next = |start: u64| sorted.get(sorted.partition_point(|&other| other <= start)).copied().unwrap_or(end);
-    starts.iter().map(|&start| next(start).saturating_sub(start)).collect()
+/// Tags of the chunks, and those that some programs write instead.
+struct Tags {
+    offsets: [u16; 2],
+    lengths: [u16; 2],
+}
+
+const STRIPS: Tags =
+    Tags { offsets: [tag::STRIP_OFFSETS, tag::TILE_OFFSETS], lengths: [tag::STRIP_BYTE_COUNTS, tag::TILE_BYTE_COUNTS] };
+
+const TILES: Tags =
+    Tags { offsets: [tag::TILE_OFFSETS, tag::STRIP_OFFSETS], lengths: [tag::TILE_BYTE_COUNTS, tag::STRIP_BYTE_COUNTS] };
+
+fn stored(directory: &Directory, [usual, other]: [u16; 2]) -> u16 {
+    if directory.has(usual) { usual } else { other }
+}
+
+/// The offset of the first strip or tile.
+pub(super) fn first_offset(
+    directory: &Directory,
+    reader: &mut dyn BufReadSeek,
+    tiled: bool,
+) -> Result<Option<u64>, Error> {
+    let tags = if tiled { TILES } else { STRIPS };
+    directory.first_integer(reader, stored(directory, tags.offsets))
 }

@@ -117,6 +117,7 @@ impl Converter {
         let pixels = samples.chunks_exact(self.channels);
         match &self.conversion {
             Conversion::Keep => samples.iter().for_each(|&sample| self.push(sample.into(), row)),
+            // Floats only.
             Conversion::Linear => {}
             Conversion::Scale { inverted } => {
                 let full = if self.depth == Depth::U8 { 255.0 } else { 65535.0 };
@@ -196,8 +197,8 @@ impl YCbCr {
 
     fn read(bytes: &[u8], directory: &Directory, page: &Page) -> Result<Self, Error> {
         let mut reader = Cursor::new(bytes);
-        let luma = directory.rationals(&mut reader, tag::YCBCR_COEFFICIENTS)?;
-        let reference = directory.rationals(&mut reader, tag::REFERENCE_BLACK_WHITE)?;
+        let luma = directory.fractions(&mut reader, tag::YCBCR_COEFFICIENTS)?;
+        let reference = directory.fractions(&mut reader, tag::REFERENCE_BLACK_WHITE)?;
         let luma = luma.filter(|luma: &[f32; 3]| luma[1] > 0.0);
         let reference =
             reference.filter(|pairs: &[f32; 6]| pairs.as_chunks::<2>().0.iter().all(|[low, high]| low < high));

@@ -1,4 +1,5 @@
-//! Decodes the first page row by row. Only tiles are buffered: those that are beside each other.
+//! Decodes the first page row by row. Rows of tiles are buffered, and strips and tiles that are images of another
+//! format.
 
 use std::io::Cursor;
 
@@ -6,6 +7,7 @@ use image::metadata::Orientation;
 
 use super::super::buffer;
 use super::super::codec::RowDecoder;
+use super::beyond_header;
 use super::chunks::Chunks;
 use super::colours::Converter;
 use super::directory::{Directory, tag};
@@ -19,8 +21,12 @@ use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink};
 /// The largest profile that is used; those of printers have up to 3 MB.
 const MAX_PROFILE_BYTES: u64 = 16 << 20;
 
-/// More than the tables of JPEG can take.
-const MAX_TABLES_BYTES: u64 = 256 << 10;
+/// More than the tables of JPEG take. They are read again for each strip or tile.
+const MAX_TABLES_BYTES: u64 = 16 << 10;
+
+/// How often decoding a page can unpack the bytes of [`Limits::max_bytes`]; unused channels and the overhang of tiles
+/// are unpacked in addition to the pixels.
+const MAX_UNPACKED: u64 = 4;
 
 /// A TIFF whose first directory is read.
 pub(super) struct TiffDecoder<'a> {
@@ -35,6 +41,9 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'
     let mut file = Cursor::new(bytes);
     let directory = Directory::read(&mut file)?;
     let page = Page::read(&directory, &mut file)?;
+    if page.unpacked_bytes() > limits.max_bytes().saturating_mul(MAX_UNPACKED) {
+        return Err(Error::TooMuchMemory);
+    }
     let chunks = Chunks::read(bytes, &directory, &page)?;
     let jpeg_tables = directory.bytes(&mut file, tag::JPEG_TABLES, MAX_TABLES_BYTES)?.unwrap_or_default();
     // A malformed profile is ignored. One beyond the end of the file means that the file is truncated.
@@ -42,7 +51,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'
         Err(Error::Truncated) => return Err(Error::Truncated),
         other => other.ok().flatten(),
     };
-    let orientation = directory.integer_of(tag::ORIENTATION).and_then(|value| u8::try_from(value).ok());
+    let orientation = page.orientation.and_then(|value| u8::try_from(value).ok());
     let converter = Converter::new(bytes, &directory, &page, icc.is_some())?;
     let header = Header {
         width: page.width,
@@ -80,11 +89,13 @@ impl RowDecoder for TiffDecoder<'_> {
     }
 }
 
-/// A strip or tile, of all channels or of one.
+/// The strips or tiles of all channels, or of one.
 struct PlaneRows<'a> {
+    /// Its index in the file.
+    plane: usize,
     /// The channels that are used: the index among those that are stored here, and among those that are used.
     channels: Vec<(usize, usize)>,
-    rows: Box<dyn RowReader + 'a>,
+    rows: Box<dyn RowReader<'a> + 'a>,
 }
 
 /// Floats up to this are of the range from 0 to 1; resampling causes some overshoot.
@@ -104,25 +115,19 @@ impl<'a> TiffDecoder<'a> {
     fn decode_rows(&mut self, needed: Option<&Area>, sink: &mut dyn Sink) -> Result<(), Error> {
         let page = &self.reader.page;
         let raw = buffer::zeroed(page.chunk_row_bytes() as u64, &self.reader.limits)?;
-        let bands = 0..page.chunks_down();
-        if page.tiled { self.decode_tiles(bands, raw, sink) } else { self.decode_strips(bands, raw, needed, sink) }
+        if page.tiled { self.decode_tiles(raw, sink) } else { self.decode_strips(raw, needed, sink) }
     }
 
-    fn decode_strips(
-        &mut self,
-        bands: std::ops::Range<usize>,
-        mut raw: Vec<u8>,
-        needed: Option<&Area>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Error> {
+    fn decode_strips(&mut self, mut raw: Vec<u8>, needed: Option<&Area>, sink: &mut dyn Sink) -> Result<(), Error> {
         let page = self.reader.page.clone();
         let direct = self.is_direct();
         let (mut samples, mut row) = (self.samples(if direct { 0 } else { 1 })?, Vec::new());
-        for band in bands {
-            let mut planes = self.planes(band, 0)?;
+        let mut planes = self.planes();
+        for band in 0..page.chunks_down() {
+            self.restart(&mut planes, band, 0)?;
             for y in band * page.chunk.1..page.height.min((band + 1).saturating_mul(page.chunk.1)) {
                 let is_needed = needed.is_none_or(|area| area.rows.contains(&y));
-                for PlaneRows { channels, rows } in &mut planes {
+                for PlaneRows { channels, rows, .. } in &mut planes {
                     rows.read_row(&mut raw)?;
                     if is_needed {
                         self.unpacker.unpredict(&mut raw);
@@ -145,25 +150,22 @@ impl<'a> TiffDecoder<'a> {
         Ok(())
     }
 
-    fn decode_tiles(
-        &mut self,
-        bands: std::ops::Range<usize>,
-        mut raw: Vec<u8>,
-        sink: &mut dyn Sink,
-    ) -> Result<(), Error> {
+    fn decode_tiles(&mut self, mut raw: Vec<u8>, sink: &mut dyn Sink) -> Result<(), Error> {
         let page = self.reader.page.clone();
         let mut samples = self.samples(page.chunk.1.min(page.height))?;
         let mut row = Vec::new();
-        for band in bands {
+        let mut planes = self.planes();
+        for band in 0..page.chunks_down() {
             let rows = page.chunk.1.min(page.height - band * page.chunk.1);
             for x in 0..page.chunks_across() {
                 let left = x * page.chunk.0;
-                for PlaneRows { channels, rows: mut tile } in self.planes(band, x)? {
+                self.restart(&mut planes, band, x)?;
+                for PlaneRows { channels, rows: tile, .. } in &mut planes {
                     for y in 0..rows {
                         tile.read_row(&mut raw)?;
                         self.unpacker.unpredict(&mut raw);
                         let width = page.chunk.0.min(page.width - left);
-                        self.place(&raw, &channels, &mut samples, y * page.width + left, width);
+                        self.place(&raw, channels, &mut samples, y * page.width + left, width);
                     }
                 }
             }
@@ -190,33 +192,43 @@ impl<'a> TiffDecoder<'a> {
 
     /// A buffer for the used channels of so many rows.
     fn samples(&self, rows: usize) -> Result<Samples, Error> {
-        let page = &self.reader.page;
+        let (page, limits) = (&self.reader.page, &self.reader.limits);
         let (depth, _) = unpacked(page);
         let count = page.width * rows * page.used_channels().count();
         let bytes = (count * depth.bytes() + page.chunk_row_bytes()) as u64;
-        if bytes > self.reader.limits.max_bytes() {
-            return Err(Error::TooMuchMemory);
-        }
-        Ok(Samples::zeroed(depth, count))
+        // Decoded images of another format take the other half.
+        let max_bytes = limits.max_bytes() / if page.compression.is_image() { 2 } else { 1 };
+        if bytes > max_bytes { Err(Error::TooMuchMemory) } else { Samples::zeroed(depth, count, limits) }
     }
 
-    /// The strips or tiles at a place of the page.
-    fn planes(&self, band: usize, x: usize) -> Result<Vec<PlaneRows<'a>>, Error> {
+    /// Readers of the strips or tiles of each plane that is used.
+    fn planes(&self) -> Vec<PlaneRows<'a>> {
         let page = &self.reader.page;
-        let chunk = |plane: usize| self.reader.rows((plane * page.chunks_down() + band) * page.chunks_across() + x);
-        if page.planar {
-            let planes = page.used_channels().enumerate();
-            return planes.map(|(to, plane)| Ok(PlaneRows { channels: vec![(0, to)], rows: chunk(plane)? })).collect();
+        let planes = page.used_planes().enumerate().map(|(to, plane)| {
+            let channels = match page.planar {
+                true => vec![(0, to)],
+                false => page.used_channels().enumerate().map(|(to, from)| (from, to)).collect(),
+            };
+            PlaneRows { plane, channels, rows: self.reader.rows() }
+        });
+        planes.collect()
+    }
+
+    /// Continues with the strips or tiles at a place of the page.
+    fn restart(&self, planes: &mut [PlaneRows<'a>], band: usize, x: usize) -> Result<(), Error> {
+        let page = &self.reader.page;
+        for PlaneRows { plane, rows, .. } in planes {
+            let index = (*plane * page.chunks_down() + band) * page.chunks_across() + x;
+            rows.restart(self.reader.chunks.get(index)?).map_err(beyond_header)?;
         }
-        let channels = page.used_channels().enumerate().map(|(to, from)| (from, to)).collect();
-        Ok(vec![PlaneRows { channels, rows: chunk(0)? }])
+        Ok(())
     }
 
     /// Writes the used channels of a row to the samples, from a pixel on.
     fn place(&self, raw: &[u8], channels: &[(usize, usize)], samples: &mut Samples, first: usize, width: usize) {
         let step = self.reader.page.used_channels().count();
-        for &(from, to) in channels {
-            self.unpacker.place(raw, from, samples, first * step + to, step, width);
+        for &channel in channels {
+            self.unpacker.place(raw, channel, samples, first, step, width);
         }
     }
 }

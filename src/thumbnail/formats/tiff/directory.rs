@@ -1,5 +1,6 @@
 //! The first image file directory (TIFF 6.0, section 2, or BigTIFF): its tags and their values.
 
+use std::borrow::Cow;
 use std::io::{Read, SeekFrom};
 
 use super::super::codec::BufReadSeek;
@@ -67,6 +68,22 @@ impl Entry {
             _ => None,
         }
     }
+
+    /// Fails for tags that are not of integers: their default would be wrong.
+    fn integer_type(&self) -> Result<IntegerType, Error> {
+        let (bytes, signed) = match self.kind {
+            1 => (1, false),
+            3 => (2, false),
+            4 | 13 => (4, false),
+            16 | 18 => (8, false),
+            6 => (1, true),
+            8 => (2, true),
+            9 => (4, true),
+            17 => (8, true),
+            _ => return Err(Error::BadHeader("a tag of another type than integers")),
+        };
+        Ok(IntegerType { bytes, signed })
+    }
 }
 
 impl Directory {
@@ -98,13 +115,7 @@ impl Directory {
     fn next(&self, reader: &mut dyn BufReadSeek, bytes: usize) -> Result<u64, Error> {
         let mut value = [0; 8];
         reader.read_exact(&mut value[..bytes]).map_err(header_error)?;
-        Ok(self.integer(&value[..bytes]))
-    }
-
-    /// An unsigned integer of up to 8 bytes in the byte order of the file.
-    fn integer(&self, bytes: &[u8]) -> u64 {
-        let shifted = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
-        if self.little_endian { bytes.iter().rev().fold(0, shifted) } else { bytes.iter().fold(0, shifted) }
+        Ok(integer(&value[..bytes], self.little_endian))
     }
 
     /// The first entry of a tag; repetitions are ignored.
@@ -116,69 +127,150 @@ impl Directory {
         self.find(tag).is_some()
     }
 
-    /// The values of a tag as bytes, at most `max` of them. Memory grows with what the file has, not with the count.
+    /// The values of a tag as bytes, at most `max` of them. Uses no more memory than the file has bytes, whatever the
+    /// count is.
     pub(super) fn bytes(&self, reader: &mut dyn BufReadSeek, tag: u16, max: u64) -> Result<Option<Vec<u8>>, Error> {
         let Some(entry) = self.find(tag) else { return Ok(None) };
-        let Some(size) = entry.size() else { return Ok(None) };
+        let size = entry.size().ok_or(Error::BadHeader("a tag of an unknown type"))?;
         let length = size.saturating_mul(entry.count);
         if length > max {
             return Err(Error::BadHeader("a tag with too many values"));
         }
-        let inline = if self.big { 8 } else { 4 };
+        let inline = self.inline_bytes() as u64;
         if length <= inline {
             return Ok(Some(entry.field[..length as usize].to_vec()));
         }
-        reader.seek(SeekFrom::Start(self.integer(&entry.field[..inline as usize]))).map_err(header_error)?;
+        reader.seek(SeekFrom::Start(self.offset(entry))).map_err(header_error)?;
         let mut bytes = Vec::new();
         reader.take(length).read_to_end(&mut bytes).map_err(header_error)?;
         if bytes.len() as u64 == length { Ok(Some(bytes)) } else { Err(Error::Truncated) }
     }
 
-    /// The values of a tag of unsigned integers, at most `max` of them; none if it has another type.
+    /// The values of a tag of integers, at most `max` of them.
     pub(super) fn integers(&self, reader: &mut dyn BufReadSeek, tag: u16, max: u64) -> Result<Vec<u64>, Error> {
-        let size = match self.find(tag) {
-            Some(entry @ Entry { kind: 1 | 3 | 4 | 13 | 16 | 18, .. }) => entry.size().unwrap_or(1),
-            _ => return Ok(Vec::new()),
+        let Some(entry) = self.find(tag) else { return Ok(Vec::new()) };
+        let kind = entry.integer_type()?;
+        let bytes = self.bytes(reader, tag, max.saturating_mul(kind.bytes as u64))?.unwrap_or_default();
+        bytes.chunks_exact(kind.bytes).map(|bytes| kind.value(bytes, self.little_endian)).collect()
+    }
+
+    /// The integers of a tag in a file in memory, which are read one by one.
+    pub(super) fn integers_of<'a>(&self, file: &'a [u8], tag: u16) -> Result<Option<Integers<'a>>, Error> {
+        let Some(entry) = self.find(tag) else { return Ok(None) };
+        let (kind, count) = (entry.integer_type()?, usize::try_from(entry.count).unwrap_or(usize::MAX));
+        let bytes = match count.saturating_mul(kind.bytes) {
+            length if length <= self.inline_bytes() => entry.field[..length].to_vec().into(),
+            _ => {
+                let start = usize::try_from(self.offset(entry)).unwrap_or(usize::MAX);
+                file.get(start..).unwrap_or_default().into()
+            }
         };
-        let bytes = self.bytes(reader, tag, max.saturating_mul(size))?.unwrap_or_default();
-        Ok(bytes.chunks_exact(size as usize).map(|bytes| self.integer(bytes)).collect())
+        Ok(Some(Integers { bytes, count, kind, little_endian: self.little_endian }))
     }
 
-    /// The only or first value of a tag of unsigned integers, if it is stored in the directory.
-    pub(super) fn integer_of(&self, tag: u16) -> Option<u64> {
-        let entry = self.find(tag).filter(|entry| matches!(entry.kind, 1 | 3 | 4 | 13 | 16 | 18) && entry.count > 0)?;
-        let (size, inline) = (entry.size()?, if self.big { 8 } else { 4 });
-        (entry.count.checked_mul(size)? <= inline).then(|| self.integer(&entry.field[..size as usize]))
+    /// The only or first value of a tag of integers.
+    pub(super) fn integer_of(&self, tag: u16) -> Result<Option<u64>, Error> {
+        let Some(entry) = self.find(tag).filter(|entry| entry.count > 0) else { return Ok(None) };
+        let kind = entry.integer_type()?;
+        if entry.count.saturating_mul(kind.bytes as u64) > self.inline_bytes() as u64 {
+            return Err(Error::BadHeader("a tag with too many values"));
+        }
+        kind.value(&entry.field[..kind.bytes], self.little_endian).map(Some)
     }
 
-    /// The first value of a tag of unsigned integers, wherever it is stored.
+    /// The first value of a tag of integers, wherever it is stored.
     pub(super) fn first_integer(&self, reader: &mut dyn BufReadSeek, tag: u16) -> Result<Option<u64>, Error> {
         let Some(entry) = self.find(tag) else { return Ok(None) };
-        let (size, inline) = (entry.size().unwrap_or(1), if self.big { 8 } else { 4 });
-        if size.saturating_mul(entry.count) <= inline {
-            return Ok(self.integer_of(tag));
+        let kind = entry.integer_type()?;
+        if entry.count.saturating_mul(kind.bytes as u64) <= self.inline_bytes() as u64 {
+            return self.integer_of(tag);
         }
-        reader.seek(SeekFrom::Start(self.integer(&entry.field[..inline as usize]))).map_err(header_error)?;
-        Ok(Some(self.next(reader, size as usize)?))
+        reader.seek(SeekFrom::Start(self.offset(entry))).map_err(header_error)?;
+        let mut bytes = [0; 8];
+        reader.read_exact(&mut bytes[..kind.bytes]).map_err(header_error)?;
+        kind.value(&bytes[..kind.bytes], self.little_endian).map(Some)
     }
 
-    /// The values of a tag of `N` unsigned rationals or floats.
-    pub(super) fn rationals<const N: usize>(
+    /// The values of a tag of `N` fractions, floats or integers.
+    pub(super) fn fractions<const N: usize>(
         &self,
         reader: &mut dyn BufReadSeek,
         tag: u16,
     ) -> Result<Option<[f32; N]>, Error> {
-        let Some(entry) = self.find(tag).filter(|entry| entry.count == N as u64) else { return Ok(None) };
+        let Some(entry) = self.find(tag) else { return Ok(None) };
         let (kind, size) = (entry.kind, entry.size().unwrap_or(1));
+        if entry.count != N as u64 {
+            return Err(Error::BadHeader("a tag with another number of values"));
+        }
         let bytes = self.bytes(reader, tag, size * N as u64)?.unwrap_or_default();
+        let integer = |bytes: &[u8]| integer(bytes, self.little_endian);
+        let signed = |bytes: &[u8]| (integer(bytes) as u32).cast_signed() as f32;
         let value = |bytes: &[u8]| match kind {
-            5 => Some(self.integer(&bytes[..4]) as f32 / self.integer(&bytes[4..]) as f32),
-            11 => Some(f32::from_bits(self.integer(bytes) as u32)),
-            3 | 4 => Some(self.integer(bytes) as f32),
+            5 => Some(integer(&bytes[..4]) as f32 / integer(&bytes[4..]) as f32),
+            10 => Some(signed(&bytes[..4]) / signed(&bytes[4..])),
+            11 => Some(f32::from_bits(integer(bytes) as u32)),
+            12 => Some(f64::from_bits(integer(bytes)) as f32),
+            1 | 3 | 4 => Some(integer(bytes) as f32),
             _ => None,
         };
         let values: Option<Vec<f32>> = bytes.chunks_exact(size as usize).map(value).collect();
-        let finite = values.filter(|values| values.iter().all(|value| value.is_finite()));
-        Ok(finite.and_then(|values| values.try_into().ok()))
+        let values = values.ok_or(Error::BadHeader("a tag of another type than fractions"))?;
+        // Without a finite value, the default applies.
+        Ok(values.try_into().ok().filter(|values: &[f32; N]| values.iter().all(|value| value.is_finite())))
     }
+
+    /// Bytes of values that are stored in place of their offset.
+    fn inline_bytes(&self) -> usize {
+        if self.big { 8 } else { 4 }
+    }
+
+    /// The file offset of values that are not stored in their entry.
+    fn offset(&self, entry: &Entry) -> u64 {
+        integer(&entry.field[..self.inline_bytes()], self.little_endian)
+    }
+}
+
+/// A type of integers.
+#[derive(Clone, Copy)]
+struct IntegerType {
+    bytes: usize,
+    signed: bool,
+}
+
+impl IntegerType {
+    /// No tag has negative values.
+    fn value(self, bytes: &[u8], little_endian: bool) -> Result<u64, Error> {
+        let value = integer(bytes, little_endian);
+        let is_negative = self.signed && value >> (8 * self.bytes - 1) == 1;
+        if is_negative { Err(Error::BadHeader("a tag with a negative value")) } else { Ok(value) }
+    }
+}
+
+/// The integers of a tag in a file in memory.
+pub(super) struct Integers<'a> {
+    bytes: Cow<'a, [u8]>,
+    count: usize,
+    kind: IntegerType,
+    little_endian: bool,
+}
+
+impl Integers<'_> {
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn get(&self, index: usize) -> Result<u64, Error> {
+        if index >= self.count {
+            return Err(Error::corrupt("too few values of a tag"));
+        }
+        let start = index.saturating_mul(self.kind.bytes);
+        let bytes = self.bytes.get(start..start.saturating_add(self.kind.bytes)).ok_or(Error::Truncated)?;
+        self.kind.value(bytes, self.little_endian)
+    }
+}
+
+/// An unsigned integer of up to 8 bytes.
+fn integer(bytes: &[u8], little_endian: bool) -> u64 {
+    let shifted = |number: u64, &byte: &u8| number << 8 | u64::from(byte);
+    if little_endian { bytes.iter().rev().fold(0, shifted) } else { bytes.iter().fold(0, shifted) }
 }

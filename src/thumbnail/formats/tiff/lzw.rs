@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
+use super::rows::Decompressor;
+use crate::thumbnail::error::Error;
+
 const CLEAR: usize = 256;
 const END: usize = 257;
 const FIRST_FREE: usize = 258;
@@ -10,7 +13,7 @@ const MIN_WIDTH: u32 = 9;
 const MAX_WIDTH: u32 = 12;
 const MAX_CODES: usize = 1 << MAX_WIDTH;
 
-/// Decompresses a strip or tile. The end of the data without an end code counts as the end.
+/// Decompresses strips or tiles. The end of the data without an end code counts as the end.
 pub(super) struct LzwReader<'a> {
     bytes: Cow<'a, [u8]>,
     /// Index of the next byte.
@@ -21,44 +24,43 @@ pub(super) struct LzwReader<'a> {
     /// Written by early programs: the lowest bit first, and wider codes one code later.
     is_old: bool,
     width: u32,
-    codes: Box<[Code; MAX_CODES]>,
+    codes: Box<[StringEntry; MAX_CODES]>,
     /// The number of codes, with those that are reserved.
     code_count: usize,
     previous: Option<usize>,
-    /// Decoded bytes that did not fit into the caller's buffer, and how many of them are handed out.
+    /// Decoded bytes that did not fit into the caller's buffer, and how many of them the caller has read since.
     pending: Vec<u8>,
-    handed_out: usize,
+    pending_read: usize,
 }
 
 /// A string: that of another code and one byte more.
 #[derive(Clone, Copy, Default)]
-struct Code {
+struct StringEntry {
     prefix: u16,
     length: u16,
     first: u8,
     last: u8,
 }
 
-impl<'a> LzwReader<'a> {
-    pub(super) fn new(bytes: Cow<'a, [u8]>) -> Self {
-        let mut codes = Box::new([Code::default(); MAX_CODES]);
+impl LzwReader<'_> {
+    /// A reader without a strip or tile yet.
+    pub(super) fn new() -> Self {
+        let mut codes = Box::new([StringEntry::default(); MAX_CODES]);
         for (code, byte) in codes.iter_mut().zip(0..=u8::MAX) {
-            *code = Code { prefix: 0, length: 1, first: byte, last: byte };
+            *code = StringEntry { prefix: 0, length: 1, first: byte, last: byte };
         }
-        // The first code is 256: nine bits, so that its first byte is 0 only with the lowest bit first.
-        let is_old = matches!(*bytes, [0, second, ..] if second & 1 == 1);
         Self {
-            bytes,
+            bytes: Cow::default(),
             at: 0,
             bits: 0,
             bit_count: 0,
-            is_old,
+            is_old: false,
             width: MIN_WIDTH,
             codes,
             code_count: FIRST_FREE,
             previous: None,
             pending: Vec::new(),
-            handed_out: 0,
+            pending_read: 0,
         }
     }
 
@@ -97,9 +99,9 @@ impl<'a> LzwReader<'a> {
             if self.code_count < MAX_CODES {
                 // A code can name the string that it defines.
                 let source = if code == self.code_count { previous } else { code };
-                let Code { first, length, .. } = self.codes[previous];
+                let StringEntry { first, length, .. } = self.codes[previous];
                 let last = self.codes[source].first;
-                self.codes[self.code_count] = Code { prefix: previous as u16, length: length + 1, first, last };
+                self.codes[self.code_count] = StringEntry { prefix: previous as u16, length: length + 1, first, last };
                 self.code_count += 1;
                 let widened = self.code_count + usize::from(!self.is_old) >= 1 << self.width;
                 if widened && self.width < MAX_WIDTH {
@@ -111,7 +113,7 @@ impl<'a> LzwReader<'a> {
     }
 
     /// Writes the string of a code; the target has its length.
-    fn write(codes: &[Code; MAX_CODES], mut code: usize, target: &mut [u8]) {
+    fn write(codes: &[StringEntry; MAX_CODES], mut code: usize, target: &mut [u8]) {
         for byte in target.iter_mut().rev() {
             *byte = codes[code].last;
             code = codes[code].prefix.into();
@@ -124,10 +126,10 @@ impl Read for LzwReader<'_> {
         let mut written = 0;
         loop {
             let rest = &mut buffer[written..];
-            let pending = &self.pending[self.handed_out..];
+            let pending = &self.pending[self.pending_read..];
             let count = pending.len().min(rest.len());
             rest[..count].copy_from_slice(&pending[..count]);
-            self.handed_out += count;
+            self.pending_read += count;
             written += count;
             if written == buffer.len() {
                 return Ok(written);
@@ -140,8 +142,21 @@ impl Read for LzwReader<'_> {
             } else {
                 self.pending.resize(length, 0);
                 Self::write(&self.codes, code, &mut self.pending);
-                self.handed_out = 0;
+                self.pending_read = 0;
             }
         }
+    }
+}
+
+impl<'a> Decompressor<'a> for LzwReader<'a> {
+    /// Keeps the codes: those that are not defined again are not used.
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        // The first code is 256: nine bits, so that its first byte is 0 only with the lowest bit first.
+        self.is_old = matches!(*bytes, [0, second, ..] if second & 1 == 1);
+        (self.bytes, self.at, self.bits, self.bit_count) = (bytes, 0, 0, 0);
+        (self.width, self.code_count, self.previous) = (MIN_WIDTH, FIRST_FREE, None);
+        self.pending.clear();
+        self.pending_read = 0;
+        Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! TIFF and BigTIFF: the first page.
 //!
-//! [`page`] has the properties of a page and rejects what is not supported, [`rows`] unpacks strips and tiles,
+//! [`page`] reads the properties of a page and rejects unsupported variants, [`rows`] unpacks strips and tiles,
 //! [`samples`] undoes predictors and packing, and [`colours`] converts to the colour models of the pipeline. CMYK is
 //! not converted, so that it reaches its ICC profile.
 
@@ -19,6 +19,7 @@ mod subsampled;
 #[cfg(test)]
 mod tests;
 mod variant;
+mod zstandard;
 
 use std::io::SeekFrom;
 
@@ -28,7 +29,7 @@ use super::jpeg;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 use crate::thumbnail::raster::Size;
-use directory::{Directory, tag};
+use directory::Directory;
 use page::Page;
 use variant::{Compression, unsupported};
 
@@ -55,7 +56,15 @@ impl Codec for Tiff {
     }
 
     fn open<'a>(&self, bytes: &'a [u8], _: Size, limits: &Limits) -> Result<Box<dyn RowDecoder + 'a>, Error> {
-        Ok(Box::new(decoder::open(bytes, limits)?))
+        Ok(Box::new(decoder::open(bytes, limits).map_err(beyond_header)?))
+    }
+}
+
+/// A header that the probe has accepted has bad values elsewhere.
+fn beyond_header(error: Error) -> Error {
+    match error {
+        Error::BadHeader(reason) => Error::corrupt(reason),
+        other => other,
     }
 }
 
@@ -70,8 +79,7 @@ fn header_truncated(error: Error) -> Error {
 /// Rejects variants of JPEG that the first strip or tile shows; damage is found when it is decoded.
 fn check_jpeg(directory: &Directory, page: &Page, file: &mut dyn BufReadSeek) -> Result<(), Error> {
     const SOI_BYTES: u64 = 2;
-    let offsets = if page.tiled && directory.has(tag::TILE_OFFSETS) { tag::TILE_OFFSETS } else { tag::STRIP_OFFSETS };
-    let Ok(Some(start)) = directory.first_integer(file, offsets) else { return Ok(()) };
+    let Ok(Some(start)) = chunks::first_offset(directory, file, page.tiled) else { return Ok(()) };
     let Some(after) = start.checked_add(SOI_BYTES) else { return Ok(()) };
     file.seek(SeekFrom::Start(after)).map_err(header_error)?;
     match jpeg::probe::size(file) {

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-/// Decompresses a strip or tile. Runs can extend over rows.
+use super::rows::Decompressor;
+use crate::thumbnail::error::Error;
+
+/// Decompresses strips or tiles. Runs can extend over rows.
 pub(super) struct PackBitsReader<'a> {
     bytes: Cow<'a, [u8]>,
     /// Index of the next byte.
@@ -17,9 +20,10 @@ enum Run {
     Repeat(usize, u8),
 }
 
-impl<'a> PackBitsReader<'a> {
-    pub(super) fn new(bytes: Cow<'a, [u8]>) -> Self {
-        Self { bytes, at: 0, run: Run::Literal(0) }
+impl PackBitsReader<'_> {
+    /// A reader without a strip or tile yet.
+    pub(super) fn new() -> Self {
+        Self { bytes: Cow::default(), at: 0, run: Run::Literal(0) }
     }
 
     /// The next run, or `None` at the end of the data.
@@ -61,5 +65,12 @@ impl Read for PackBitsReader<'_> {
                 count
             }
         })
+    }
+}
+
+impl<'a> Decompressor<'a> for PackBitsReader<'a> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        *self = Self { bytes, ..Self::new() };
+        Ok(())
     }
 }

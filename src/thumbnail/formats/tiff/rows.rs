@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::io::{self, Cursor, Read};
 
 use flate2::bufread::ZlibDecoder;
-use ruzstd::decoding::StreamingDecoder;
 
 use super::ccitt::CcittReader;
 use super::chunks::Chunks;
@@ -14,16 +13,23 @@ use super::packbits::PackBitsReader;
 use super::page::Page;
 use super::subsampled::SubsampledReader;
 use super::variant::Compression;
+use super::zstandard::ZstandardReader;
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
 
-/// The largest window of Zstandard; that of its highest level is as large.
-const MAX_ZSTANDARD_WINDOW: u64 = 128 << 20;
+/// The rows of strips or tiles, one after the other. Setting up a reader takes longer than decoding a small tile.
+pub(super) trait RowReader<'a> {
+    /// Continues with the bytes of another strip or tile.
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error>;
 
-/// The rows of a strip or tile.
-pub(super) trait RowReader {
     /// Reads the next row: as many bytes as [`Page::chunk_row_bytes`] says.
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error>;
+}
+
+/// The unpacked bytes of strips or tiles, one after the other.
+pub(super) trait Decompressor<'a>: Read {
+    /// Continues with the bytes of another strip or tile.
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error>;
 }
 
 /// Opens the strips and tiles of a page.
@@ -36,37 +42,49 @@ pub(super) struct ChunkReader<'a> {
 }
 
 impl<'a> ChunkReader<'a> {
-    pub(super) fn rows(&self, index: usize) -> Result<Box<dyn RowReader + 'a>, Error> {
-        let (page, bytes) = (&self.page, self.chunks.get(index)?);
-        let stream: Box<dyn Read + 'a> = match page.compression {
-            Compression::None => Box::new(Cursor::new(bytes)),
-            Compression::Lzw => Box::new(LzwReader::new(bytes)),
-            Compression::PackBits => Box::new(PackBitsReader::new(bytes)),
-            Compression::Deflate => Box::new(ZlibDecoder::new(Cursor::new(bytes))),
-            Compression::Zstandard => Box::new(zstandard(bytes, &self.limits)?),
-            Compression::Ccitt(coding) => return Ok(Box::new(CcittReader::new(bytes, coding, page.chunk.0))),
-            Compression::Jpeg => {
-                return Ok(Box::new(EmbeddedImage::jpeg(&self.jpeg_tables, &bytes, page, &self.limits)?));
+    /// A reader without a strip or tile yet.
+    pub(super) fn rows(&self) -> Box<dyn RowReader<'a> + 'a> {
+        let page = &self.page;
+        let stream: Box<dyn Decompressor<'a> + 'a> = match page.compression {
+            Compression::None => Box::new(Cursor::default()),
+            Compression::Lzw => Box::new(LzwReader::new()),
+            Compression::PackBits => Box::new(PackBitsReader::new()),
+            Compression::Deflate => Box::new(ZlibDecoder::new(Cursor::default())),
+            Compression::Zstandard => Box::new(ZstandardReader::new(page, &self.limits)),
+            Compression::Ccitt(coding) => return Box::new(CcittReader::new(coding, page.chunk.0)),
+            Compression::Jpeg | Compression::WebP => {
+                return Box::new(EmbeddedImage::new(page, &self.jpeg_tables, &self.limits));
             }
-            Compression::WebP => return Ok(Box::new(EmbeddedImage::webp(&bytes, page, &self.limits)?)),
         };
-        Ok(match page.subsampling {
+        match page.subsampling {
             (1, 1) => Box::new(ByteRows(stream)),
             (x, y) => Box::new(SubsampledReader::new(stream, (x, y), page.chunk.0)),
-        })
+        }
     }
 }
 
-/// The window, which is held in memory, is bounded.
-fn zstandard<'a>(bytes: Cow<'a, [u8]>, limits: &Limits) -> Result<impl Read + 'a, Error> {
-    let max_window = limits.max_bytes().min(MAX_ZSTANDARD_WINDOW);
-    StreamingDecoder::new_with_max_window_size(Cursor::new(bytes), max_window).map_err(Error::corrupt)
+impl<'a> Decompressor<'a> for Cursor<Cow<'a, [u8]>> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        *self = Self::new(bytes);
+        Ok(())
+    }
+}
+
+impl<'a> Decompressor<'a> for ZlibDecoder<Cursor<Cow<'a, [u8]>>> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        self.reset(Cursor::new(bytes));
+        Ok(())
+    }
 }
 
 /// Rows that follow each other in a stream of bytes.
-struct ByteRows<R>(R);
+struct ByteRows<'a>(Box<dyn Decompressor<'a> + 'a>);
 
-impl<R: Read> RowReader for ByteRows<R> {
+impl<'a> RowReader<'a> for ByteRows<'a> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        self.0.restart(bytes)
+    }
+
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error> {
         read_exact(&mut self.0, row)
     }

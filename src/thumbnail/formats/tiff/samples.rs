@@ -1,7 +1,10 @@
 //! Unpacked bytes of a row to samples: predictors, byte order, bit packing, and types.
 
+use super::super::buffer;
 use super::page::{Page, Predictor};
 use super::variant::{Photometric, SampleType};
+use crate::thumbnail::error::Error;
+use crate::thumbnail::limits::Limits;
 use crate::thumbnail::raster::Depth;
 
 /// The samples of a row or band: the used channels of each pixel, interleaved.
@@ -15,12 +18,12 @@ pub(super) enum Samples {
 }
 
 impl Samples {
-    pub(super) fn zeroed(depth: Depth, count: usize) -> Self {
-        match depth {
-            Depth::U8 => Self::U8(vec![0; count]),
-            Depth::U16 => Self::U16(vec![0; count]),
-            Depth::F32 => Self::F32(vec![0.0; count]),
-        }
+    pub(super) fn zeroed(depth: Depth, count: usize, limits: &Limits) -> Result<Self, Error> {
+        Ok(match depth {
+            Depth::U8 => Self::U8(buffer::zeroed(count as u64, limits)?),
+            Depth::U16 => Self::U16(buffer::zeroed(count as u64, limits)?),
+            Depth::F32 => Self::F32(buffer::zeroed(count as u64, limits)?),
+        })
     }
 }
 
@@ -70,7 +73,7 @@ impl Unpacker {
     pub(super) fn unpredict(&mut self, row: &mut [u8]) {
         let bytes = self.bits / 8;
         if self.predictor == Predictor::Float {
-            // All bytes are differences; then come the highest bytes of all samples, the second highest, and so on.
+            // All bytes are differences, of the highest bytes of all samples, then of the second highest, and so on.
             for at in self.channels..row.len() {
                 row[at] = row[at].wrapping_add(row[at - self.channels]);
             }
@@ -112,18 +115,20 @@ impl Unpacker {
         }
     }
 
-    /// Writes the samples of a channel to every `step`-th place from `start` on.
+    /// Writes the samples of a channel to every `step`-th place from a pixel on. A channel has an index among those that
+    /// are stored here, and one among those that are used.
     pub(super) fn place(
         &self,
         row: &[u8],
-        channel: usize,
+        (channel, to): (usize, usize),
         target: &mut Samples,
-        start: usize,
+        first: usize,
         step: usize,
         count: usize,
     ) {
+        let start = first * step + to;
         match target {
-            Samples::U8(target) => self.place_bytes(row, channel, spread(target, start, step, count)),
+            Samples::U8(target) => self.place_bytes(row, (channel, to), spread(target, start, step, count)),
             Samples::U16(target) => {
                 let target = spread(target, start, step, count);
                 match (self.sample, self.bits) {
@@ -154,7 +159,7 @@ impl Unpacker {
         }
     }
 
-    fn place_bytes<'a>(&self, row: &[u8], channel: usize, target: impl Iterator<Item = &'a mut u8>) {
+    fn place_bytes<'a>(&self, row: &[u8], (channel, _): (usize, usize), target: impl Iterator<Item = &'a mut u8>) {
         match (self.sample, self.bits) {
             (SampleType::Unsigned, 8) => {
                 let samples = row.iter().skip(channel).step_by(self.channels);

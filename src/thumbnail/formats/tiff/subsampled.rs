@@ -1,13 +1,13 @@
 //! YCbCr with fewer chroma than luma samples, without JPEG (TIFF 6.0, section 21).
 
-use std::io::Read;
+use std::borrow::Cow;
 
-use super::rows::{RowReader, read_exact};
+use super::rows::{Decompressor, RowReader, read_exact};
 use crate::thumbnail::error::Error;
 
 /// Repeats chroma samples, as libtiff does.
-pub(super) struct SubsampledReader<R> {
-    stream: R,
+pub(super) struct SubsampledReader<'a> {
+    stream: Box<dyn Decompressor<'a> + 'a>,
     /// Width and height of a chroma sample in pixels.
     factors: (usize, usize),
     /// A row of data units: for each, its luma samples, Cb and Cr.
@@ -16,15 +16,20 @@ pub(super) struct SubsampledReader<R> {
     row: usize,
 }
 
-impl<R: Read> SubsampledReader<R> {
+impl<'a> SubsampledReader<'a> {
     /// `width` is that of the strip or tile in pixels.
-    pub(super) fn new(stream: R, factors: (usize, usize), width: usize) -> Self {
+    pub(super) fn new(stream: Box<dyn Decompressor<'a> + 'a>, factors: (usize, usize), width: usize) -> Self {
         let units = vec![0; width.div_ceil(factors.0) * (factors.0 * factors.1 + 2)];
         Self { stream, factors, units, row: 0 }
     }
 }
 
-impl<R: Read> RowReader for SubsampledReader<R> {
+impl<'a> RowReader<'a> for SubsampledReader<'a> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        self.row = 0;
+        self.stream.restart(bytes)
+    }
+
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error> {
         let (x_factor, y_factor) = self.factors;
         let luma = x_factor * y_factor;

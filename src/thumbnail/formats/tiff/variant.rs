@@ -83,6 +83,11 @@ impl Compression {
             _ => "TIFF with an unknown compression",
         }))
     }
+
+    /// Whether each strip or tile is an image of another format.
+    pub(super) fn is_image(self) -> bool {
+        matches!(self, Self::Jpeg | Self::WebP)
+    }
 }
 
 impl Photometric {

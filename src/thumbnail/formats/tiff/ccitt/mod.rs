@@ -3,7 +3,7 @@
 mod bit_reader;
 mod codes;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use super::rows::RowReader;
 use super::variant::Ccitt;
 use crate::thumbnail::error::Error;
 
-/// Decodes a strip or tile, row by row. In a row, 1 is black.
+/// Decodes strips or tiles, row by row. In a row, 1 is black.
 pub(super) struct CcittReader<'a> {
     bits: BitReader<'a>,
     coding: Ccitt,
@@ -33,9 +33,10 @@ enum Mode {
     Vertical(isize),
 }
 
-impl<'a> CcittReader<'a> {
-    pub(super) fn new(bytes: Cow<'a, [u8]>, coding: Ccitt, width: usize) -> Self {
-        let bits = BitReader::new(bytes);
+impl CcittReader<'_> {
+    /// A reader without a strip or tile yet.
+    pub(super) fn new(coding: Ccitt, width: usize) -> Self {
+        let bits = BitReader::new(Cow::default());
         Self { bits, coding, width, changes: Vec::new(), reference: Vec::new(), ended: false }
     }
 
@@ -191,7 +192,14 @@ impl<'a> CcittReader<'a> {
     }
 }
 
-impl RowReader for CcittReader<'_> {
+impl<'a> RowReader<'a> for CcittReader<'a> {
+    fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
+        (self.bits, self.ended) = (BitReader::new(bytes), false);
+        // The row before the first one is white.
+        self.changes.clear();
+        Ok(())
+    }
+
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error> {
         if !self.ended {
             self.decode_row()?;

@@ -13,6 +13,8 @@ fn code(run: usize, black: bool) -> String {
     format!("{:0width$b}", bits >> (MAX_CODE_BITS as usize - width))
 }
 
+const END_OF_LINE: &str = "000000000001";
+
 /// Encodes rows of pixels, of which true is black.
 struct Encoder {
     bits: Vec<bool>,
@@ -89,9 +91,8 @@ impl Encoder {
     }
 }
 
-/// `fill` inserts fill bits before each end of line.
-fn encoded(rows: &[Vec<bool>], coding: Ccitt, fill: bool, end: bool) -> Vec<u8> {
-    const END_OF_LINE: &str = "000000000001";
+/// The codes of rows. `fill` inserts fill bits before each end of line.
+pub(in super::super) fn encoded(rows: &[Vec<bool>], coding: Ccitt, fill: bool, end: bool) -> Vec<u8> {
     let mut encoder = Encoder { bits: Vec::new() };
     let mut reference = vec![false; rows[0].len()];
     for (y, row) in rows.iter().enumerate() {
@@ -138,7 +139,8 @@ const CODINGS: [Ccitt; 5] = [
 ];
 
 fn decoded(bytes: &[u8], coding: Ccitt, width: usize, height: usize) -> Result<Vec<Vec<bool>>, Error> {
-    let mut reader = CcittReader::new(bytes.into(), coding, width);
+    let mut reader = CcittReader::new(coding, width);
+    reader.restart(bytes.into())?;
     let mut row = vec![0; width.div_ceil(8)];
     let rows = (0..height).map(|_| {
         reader.read_row(&mut row)?;
@@ -196,5 +198,22 @@ fn rows_after_an_end_marker_are_white_and_missing_rows_are_not() {
         assert!(is[..4] == rows && is[4..] == vec![vec![false; 30]; 2], "{coding:?}");
         let open = encoded(&rows, coding, false, false);
         assert!(matches!(decoded(&open, coding, 30, 6), Err(Error::Truncated | Error::Corrupt { .. })), "{coding:?}");
+    }
+}
+
+#[test]
+fn runs_have_the_codes_of_the_standard() {
+    // ITU-T T.4, tables 2 and 3.
+    let codes = [
+        (0, "00110101", "0000110111"),
+        (2, "0111", "11"),
+        (63, "00110100", "000001100111"),
+        (64, "11011", "0000001111"),
+        (1728, "010011011", "0000001100101"),
+        (1792, "00000001000", "00000001000"),
+        (2560, "000000011111", "000000011111"),
+    ];
+    for (run, white, black) in codes {
+        assert_eq!((code(run, false).as_str(), code(run, true).as_str()), (white, black), "{run}");
     }
 }

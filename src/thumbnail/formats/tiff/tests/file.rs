@@ -4,6 +4,12 @@ use std::collections::HashMap;
 use std::io::Write;
 
 use flate2::write::ZlibEncoder;
+use image::ExtendedColorType;
+use image::codecs::jpeg::JpegEncoder;
+use image::codecs::webp::WebPEncoder;
+
+use super::super::ccitt::tests::encoded;
+use super::super::variant::Ccitt;
 
 /// A page and how it is written. Samples are numbers, or the bits of floats.
 pub(super) struct File {
@@ -92,7 +98,14 @@ impl File {
     }
 
     fn compressed(&self, bytes: Vec<u8>) -> Vec<u8> {
+        let width = self.chunk.0;
         match self.compression {
+            2 | 3 | 4 | 32771 if bytes.len() < width.div_ceil(8) => bytes,
+            2 => fax(&bytes, width, Ccitt::Rle { word_aligned: false }),
+            3 => fax(&bytes, width, Ccitt::Group3 { two_dimensional: false }),
+            4 => fax(&bytes, width, Ccitt::Group4),
+            32771 => fax(&bytes, width, Ccitt::Rle { word_aligned: true }),
+            7 | 50001 if self.bits == 8 => self.image(&bytes).unwrap_or(bytes),
             5 => lzw(&bytes, false),
             8 => {
                 let mut encoder = ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -105,8 +118,32 @@ impl File {
         }
     }
 
-    /// The file, with strips and tiles by this function of their pixels' bytes.
+    /// JPEG of the best quality or lossless WebP; `None` for channels that these encoders do not have.
+    fn image(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let channels = if self.planar { 1 } else { self.channels };
+        let (width, height) = (self.chunk.0 as u32, (bytes.len() / self.chunk.0 / channels) as u32);
+        let mut image = Vec::new();
+        let colour = match channels {
+            1 if self.compression == 7 => ExtendedColorType::L8,
+            3 => ExtendedColorType::Rgb8,
+            4 if self.compression == 50001 => ExtendedColorType::Rgba8,
+            _ => return None,
+        };
+        match self.compression {
+            7 => JpegEncoder::new_with_quality(&mut image, 100).encode(bytes, width, height, colour).unwrap(),
+            _ => WebPEncoder::new_lossless(&mut image).encode(bytes, width, height, colour).unwrap(),
+        }
+        Some(image)
+    }
+
+    /// The whole file.
     pub(super) fn bytes(&self) -> Vec<u8> {
+        let chunks: Vec<Vec<u8>> = self.chunks().into_iter().map(|chunk| self.compressed(chunk)).collect();
+        self.with_chunks(&chunks)
+    }
+
+    /// The strips or tiles without compression.
+    pub(super) fn chunks(&self) -> Vec<Vec<u8>> {
         let planes: Vec<Vec<usize>> = match self.planar {
             true => (0..self.channels).map(|channel| vec![channel]).collect(),
             false => vec![(0..self.channels).collect()],
@@ -116,11 +153,11 @@ impl File {
             for top in (0..self.height).step_by(self.chunk.1) {
                 let bottom = if self.tiled { top + self.chunk.1 } else { self.height.min(top + self.chunk.1) };
                 for left in (0..self.width).step_by(self.chunk.0) {
-                    chunks.push(self.compressed((top..bottom).flat_map(|y| self.row(plane, left, y)).collect()));
+                    chunks.push((top..bottom).flat_map(|y| self.row(plane, left, y)).collect());
                 }
             }
         }
-        self.with_chunks(&chunks)
+        chunks
     }
 
     /// The file with strips or tiles of these bytes.
@@ -162,8 +199,8 @@ impl File {
         let mut entries = self.number(tags.len() as u32, 2);
         for (tag, kind, values) in tags {
             let size = match kind {
-                SHORT => 2,
-                LONG | 5 => 4,
+                SHORT | 8 => 2,
+                LONG | 5 | 9 | 10 | 11 => 4,
                 _ => 1,
             };
             let mut field: Vec<u8> = values.iter().flat_map(|&value| self.number(value, size)).collect();
@@ -173,7 +210,7 @@ impl File {
                 field = self.number(start, 4);
             }
             field.resize(4, 0);
-            let count = values.len() / if kind == 5 { 2 } else { 1 };
+            let count = values.len() / if matches!(kind, 5 | 10) { 2 } else { 1 };
             entries.extend(
                 [self.number(tag.into(), 2), self.number(kind.into(), 2), self.number(count as u32, 4), field].concat(),
             );
@@ -186,8 +223,16 @@ impl File {
     }
 }
 
+/// The codes of rows of bits, of which 1 is black.
+fn fax(bytes: &[u8], width: usize, coding: Ccitt) -> Vec<u8> {
+    let rows = bytes.chunks_exact(width.div_ceil(8));
+    let rows: Vec<Vec<bool>> =
+        rows.map(|row| (0..width).map(|x| row[x / 8] >> (7 - x % 8) & 1 == 1).collect()).collect();
+    encoded(&rows, coding, true, true)
+}
+
 /// LZW (TIFF 6.0, section 13), or its older variant.
-pub(in super::super) fn lzw(bytes: &[u8], old: bool) -> Vec<u8> {
+pub(super) fn lzw(bytes: &[u8], old: bool) -> Vec<u8> {
     const CLEAR: u32 = 256;
     let mut bits: Vec<u8> = Vec::new();
     let mut push = |code: u32, width: u32| match old {
