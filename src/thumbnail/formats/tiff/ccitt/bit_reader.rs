@@ -65,6 +65,19 @@ impl<'a> BitReader<'a> {
         found
     }
 
+    /// Skips everything before the fill bits of the next end-of-line code. Returns whether there is one.
+    pub(super) fn seek_end_of_line(&mut self) -> bool {
+        let end = self.bytes.len() * 8;
+        while self.at < end {
+            let zeros = self.zeros();
+            if zeros >= END_OF_LINE_ZEROS {
+                return self.at + zeros < end;
+            }
+            self.at += zeros + 1;
+        }
+        false
+    }
+
     /// The number of zeros that follow.
     fn zeros(&self) -> usize {
         let end = self.bytes.len() * 8;

@@ -22,8 +22,8 @@ pub(super) struct CcittReader<'a> {
     /// The columns where the colour changes, from white on, in the current and in the previous row.
     changes: Vec<usize>,
     reference: Vec<usize>,
-    /// Whether an end marker was found: the remaining rows are white.
-    ended: bool,
+    /// Whether rows begin with an end-of-line code: bits between the last pixel of a row and the next code are skipped.
+    has_ends: bool,
 }
 
 /// The codes of two-dimensional rows (ITU-T T.4, table 4).
@@ -37,7 +37,7 @@ impl CcittReader<'_> {
     /// A reader without a strip or tile yet.
     pub(super) fn new(coding: Ccitt, width: usize) -> Self {
         let bits = BitReader::new(Cow::default());
-        Self { bits, coding, width, changes: Vec::new(), reference: Vec::new(), ended: false }
+        Self { bits, coding, width, changes: Vec::new(), reference: Vec::new(), has_ends: false }
     }
 
     fn decode_row(&mut self) -> Result<(), Error> {
@@ -46,43 +46,60 @@ impl CcittReader<'_> {
         match self.coding {
             Ccitt::Rle { word_aligned } => {
                 self.bits.align(if word_aligned { 16 } else { 8 });
-                self.one_dimensional_row()
+                let column = self.one_dimensional_row()?;
+                self.check_width(column)
             }
-            Ccitt::Group3 { two_dimensional } => {
-                // A second end of line is the beginning of the return to control.
-                let mut one_dimensional = true;
-                let mut ends = 0;
-                while self.bits.skip_end_of_line() {
-                    ends += 1;
-                    one_dimensional = !two_dimensional || self.bits.take(1) == 1;
-                }
-                if ends > 1 && self.bits.is_at_end() || ends >= 5 {
-                    self.ended = true;
-                    return Ok(());
-                }
-                if one_dimensional { self.one_dimensional_row() } else { self.two_dimensional_row() }
-            }
+            Ccitt::Group3 { two_dimensional } => self.group_3_row(two_dimensional),
             Ccitt::Group4 => {
                 if self.bits.skip_end_of_line() {
-                    self.ended = true;
-                    return Ok(());
+                    // Two are the end of the data, before the last row.
+                    let is_end = self.bits.skip_end_of_line();
+                    return Err(if is_end { Error::Truncated } else { self.invalid_code() });
                 }
-                self.two_dimensional_row()
+                let column = self.two_dimensional_row()?;
+                self.check_width(column)
             }
         }
     }
 
-    fn one_dimensional_row(&mut self) -> Result<(), Error> {
+    fn group_3_row(&mut self, two_dimensional: bool) -> Result<(), Error> {
+        if self.has_ends && !self.bits.seek_end_of_line() {
+            return Err(Error::Truncated);
+        }
+        let mut one_dimensional = true;
+        let mut ends = 0;
+        while self.bits.skip_end_of_line() {
+            ends += 1;
+            one_dimensional = !two_dimensional || self.bits.take(1) == 1;
+        }
+        // A second end of line is the beginning of the return to control, before the last row.
+        if ends > 1 && self.bits.is_at_end() || ends >= 5 {
+            return Err(Error::Truncated);
+        }
+        self.has_ends |= ends > 0;
+        let column = if one_dimensional { self.one_dimensional_row()? } else { self.two_dimensional_row()? };
+        // Some files have wider rows than the page. Without codes of their ends, the next row is not found, and columns
+        // that are not decoded are missing in the reference of a two-dimensional row.
+        if self.has_ends && !two_dimensional { Ok(()) } else { self.check_width(column) }
+    }
+
+    fn check_width(&self, column: usize) -> Result<(), Error> {
+        if column > self.width { Err(Error::corrupt("a run beyond the end of its row")) } else { Ok(()) }
+    }
+
+    /// Returns the column after the last pixel.
+    fn one_dimensional_row(&mut self) -> Result<usize, Error> {
         let (mut column, mut black) = (0, false);
         while column < self.width {
             column += self.run(black)?;
             self.change_at(column);
             black = !black;
         }
-        Ok(())
+        Ok(column)
     }
 
-    fn two_dimensional_row(&mut self) -> Result<(), Error> {
+    /// Returns the column after the last pixel.
+    fn two_dimensional_row(&mut self) -> Result<usize, Error> {
         let (mut column, mut black, mut at) = (0, false, 0);
         while column < self.width {
             at = self.next_reference(at, column, black);
@@ -103,7 +120,7 @@ impl CcittReader<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(column)
     }
 
     /// The index of the first change in the reference row that is right of the column and to the other colour. At the
@@ -140,9 +157,6 @@ impl CcittReader<'_> {
             sum += usize::from(code.run);
             if code.run < 64 {
                 return Ok(sum);
-            }
-            if sum > self.width {
-                return Err(Error::corrupt("a run beyond the end of its row"));
             }
         }
     }
@@ -194,19 +208,14 @@ impl CcittReader<'_> {
 
 impl<'a> RowReader<'a> for CcittReader<'a> {
     fn restart(&mut self, bytes: Cow<'a, [u8]>) -> Result<(), Error> {
-        (self.bits, self.ended) = (BitReader::new(bytes), false);
+        (self.bits, self.has_ends) = (BitReader::new(bytes), false);
         // The row before the first one is white.
         self.changes.clear();
         Ok(())
     }
 
     fn read_row(&mut self, row: &mut [u8]) -> Result<(), Error> {
-        if !self.ended {
-            self.decode_row()?;
-        }
-        if self.ended {
-            self.changes.clear();
-        }
+        self.decode_row()?;
         self.paint(row);
         Ok(())
     }

@@ -81,6 +81,12 @@ impl Encoder {
         }
     }
 
+    fn of(codes: &str) -> Vec<u8> {
+        let mut encoder = Self { bits: Vec::new() };
+        encoder.push(&codes.replace(' ', ""));
+        encoder.bytes()
+    }
+
     fn align(&mut self, bits: usize) {
         self.bits.resize(self.bits.len().next_multiple_of(bits), false);
     }
@@ -190,15 +196,24 @@ proptest! {
 }
 
 #[test]
-fn rows_after_an_end_marker_are_white_and_missing_rows_are_not() {
+fn missing_rows_are_not_shown_as_white() {
     let rows = vec![vec![true; 30]; 4];
     for coding in [CODINGS[2], CODINGS[3], CODINGS[4]] {
-        let whole = encoded(&rows, coding, false, true);
-        let is = decoded(&whole, coding, 30, 6).unwrap();
-        assert!(is[..4] == rows && is[4..] == vec![vec![false; 30]; 2], "{coding:?}");
-        let open = encoded(&rows, coding, false, false);
-        assert!(matches!(decoded(&open, coding, 30, 6), Err(Error::Truncated | Error::Corrupt { .. })), "{coding:?}");
+        for end in [false, true] {
+            let bytes = encoded(&rows, coding, false, end);
+            assert!(decoded(&bytes, coding, 30, 4).unwrap() == rows, "{coding:?}");
+            let missing = decoded(&bytes, coding, 30, 5);
+            assert!(matches!(missing, Err(Error::Truncated)), "{coding:?}, end {end}: {missing:?}");
+        }
     }
+}
+
+#[test]
+fn one_end_of_line_is_not_the_end_of_group_4_data() {
+    let end = decoded(&Encoder::of(&[END_OF_LINE, END_OF_LINE].concat()), Ccitt::Group4, 9, 1);
+    assert!(matches!(end, Err(Error::Truncated)), "{end:?}");
+    let single = decoded(&Encoder::of(&[END_OF_LINE, "1111"].concat()), Ccitt::Group4, 9, 1);
+    assert!(matches!(single, Err(Error::Corrupt { .. })), "{single:?}");
 }
 
 #[test]
@@ -215,5 +230,35 @@ fn runs_have_the_codes_of_the_standard() {
     ];
     for (run, white, black) in codes {
         assert_eq!((code(run, false).as_str(), code(run, true).as_str()), (white, black), "{run}");
+    }
+}
+
+#[test]
+fn bits_after_the_last_pixel_of_a_group_3_row_are_skipped() {
+    let wide = vec![vec![true; 90], vec![false; 90], [vec![false; 40], vec![true; 50]].concat()];
+    let coding = Ccitt::Group3 { two_dimensional: false };
+    for fill in [false, true] {
+        let bytes = encoded(&wide, coding, fill, true);
+        let expected: Vec<Vec<bool>> = wide.iter().map(|row| row[..70].to_vec()).collect();
+        assert!(decoded(&bytes, coding, 70, 3).unwrap() == expected, "rows of 90 pixels");
+    }
+    // Two rows of a black pixel, each with a white run of 0 at its end.
+    let row = [END_OF_LINE, "00110101 010 00110101"].concat();
+    assert!(decoded(&Encoder::of(&row.repeat(2)), coding, 1, 2).unwrap() == [[true], [true]]);
+    let last = decoded(&Encoder::of(&row.repeat(2)), coding, 1, 3);
+    assert!(matches!(last, Err(Error::Truncated)), "{last:?}");
+}
+
+#[test]
+fn a_run_beyond_the_end_of_its_row_is_damage() {
+    let wide = vec![vec![false; 90]; 2];
+    for coding in [CODINGS[0], CODINGS[1], CODINGS[3]] {
+        let overshot = decoded(&encoded(&wide, coding, false, true), coding, 70, 2);
+        assert!(matches!(overshot, Err(Error::Corrupt { .. })), "{coding:?}: {overshot:?}");
+    }
+    // A horizontal mode of 5 white and 5 black pixels; a run of 0 after it.
+    for codes in ["001 1100 0011 1", "001 1100 0000110111 1"] {
+        let overshot = decoded(&Encoder::of(codes), Ccitt::Group4, 4, 1);
+        assert!(matches!(overshot, Err(Error::Corrupt { .. })), "{overshot:?}");
     }
 }
