@@ -79,6 +79,9 @@ impl Page {
             return Err(unsupported("TIFF with subsampled chroma in planes or with extra channels"));
         }
         let predictor = predictor(number(tag::PREDICTOR)?.unwrap_or(1), compression, sample, bits)?;
+        if subsampling != (1, 1) && predictor != Predictor::None {
+            return Err(unsupported("TIFF with subsampled chroma and a predictor"));
+        }
         let (chunk, tiled) = chunk(directory, (width, height), compression)?;
         let page = Self {
             width,

@@ -29,6 +29,7 @@ fn unsupported_variants_are_refused_at_the_upload_by_name() {
         (File { tags: vec![(258, 3, vec![8, 8, 4])], ..file(2, 3) }, "TIFF whose channels have different depths"),
         (File { tags: vec![(332, 3, vec![2])], ..file(5, 4) }, "TIFF with inks other than CMYK"),
         (File { bits: 12, predictor: 2, compression: 5, ..file(1, 1) }, "TIFF with this predictor"),
+        (File { compression: 5, predictor: 2, ..file(6, 3) }, "TIFF with subsampled chroma and a predictor"),
         (File { planar: true, ..file(6, 3) }, "TIFF with subsampled chroma in planes or with extra channels"),
     ];
     for (file, name) in cases {
