@@ -177,10 +177,11 @@ impl Channels {
         let count = directory.integer_of(tag::SAMPLES_PER_PIXEL)?.unwrap_or(depths.len().max(1) as u64);
         let bits = uniform(&depths, count).ok_or(unsupported("TIFF whose channels have different depths"))?;
         let formats = directory.integers(reader, tag::SAMPLE_FORMAT, MAX_CHANNELS)?;
-        let format = match photometric {
-            // Two of its three channels are signed, whatever the tag says.
-            Photometric::CieLab => 1,
-            _ => uniform(&formats, count).ok_or(unsupported("TIFF whose channels have different types"))?,
+        let format = match photometric.is_lab() {
+            // The colour model determines the signs, whatever the tag says.
+            true if formats.iter().all(|format| matches!(format, 1 | 2 | 4)) => 1,
+            true => return Err(unsupported("TIFF in Lab of this depth")),
+            false => uniform(&formats, count).ok_or(unsupported("TIFF whose channels have different types"))?,
         };
         let sample = SampleType::new(format, bits)?;
         let colours = photometric.colours();

@@ -137,12 +137,16 @@ fn lab_of_8_and_16_bits_becomes_srgb() {
         [3.0, 1.0, -2.0],
     ];
     for (photometric, bits, pixel, lab) in colours.into_iter().flat_map(lab_encodings) {
-        let file = File { bits, samples: pixel.repeat(16), ..File::new(4, 4, 3, photometric) };
-        let (samples, _, header) = rows(&file.bytes(), 1.0);
-        assert_eq!((header.model, header.depth), (Model::Rgb, Depth::U16));
-        for (&is, expected) in u16s(&samples)[..3].iter().zip(srgb(lab)) {
-            let is = f64::from(is) / 257.0;
-            assert!((is - expected).abs() < 1.5, "{photometric}, {bits} bits, {lab:?}: {is} instead of {expected}");
+        // The colour model determines the signs, whatever the sample format says.
+        for formats in [vec![1; 3], vec![2; 3], vec![4; 3], vec![1, 2, 2]] {
+            let tags = vec![(339, 3, formats)];
+            let file = File { bits, samples: pixel.repeat(16), tags, ..File::new(4, 4, 3, photometric) };
+            let (samples, _, header) = rows(&file.bytes(), 1.0);
+            assert_eq!((header.model, header.depth), (Model::Rgb, Depth::U16));
+            for (&is, expected) in u16s(&samples)[..3].iter().zip(srgb(lab)) {
+                let is = f64::from(is) / 257.0;
+                assert!((is - expected).abs() < 1.5, "{photometric}, {bits} bits, {lab:?}: {is} instead of {expected}");
+            }
         }
     }
 }

@@ -30,6 +30,8 @@ fn unsupported_variants_are_refused_at_the_upload_by_name() {
         (File { tags: vec![(332, 3, vec![2])], ..file(5, 4) }, "TIFF with inks other than CMYK"),
         (File { bits: 12, predictor: 2, compression: 5, ..file(1, 1) }, "TIFF with this predictor"),
         (File { compression: 5, predictor: 2, ..file(6, 3) }, "TIFF with subsampled chroma and a predictor"),
+        (File { tags: vec![(339, 3, vec![3; 3])], bits: 16, ..file(8, 3) }, "TIFF in Lab of this depth"),
+        (File { tags: vec![(339, 3, vec![3; 3])], bits: 16, ..file(9, 3) }, "TIFF in Lab of this depth"),
         (File { planar: true, ..file(6, 3) }, "TIFF with subsampled chroma in planes or with extra channels"),
     ];
     for (file, name) in cases {
