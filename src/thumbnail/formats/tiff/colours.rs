@@ -22,6 +22,8 @@ pub(super) struct Converter {
     /// Used channels per pixel before the conversion.
     channels: usize,
     colours: usize,
+    /// Whether colours are multiplied by alpha in the file.
+    premultiplied: bool,
 }
 
 enum Conversion {
@@ -74,12 +76,27 @@ impl Converter {
             _ => None,
         };
         let (scale, channels) = (full / max, colours + usize::from(alpha));
-        Ok(Self { conversion, model, depth, scale, wide_range, channels, colours })
+        let premultiplied = page.premultiplied;
+        Ok(Self { conversion, model, depth, scale, wide_range, channels, colours, premultiplied })
     }
 
     /// Whether pixels are the same before and after.
     pub(super) fn keeps(&self) -> bool {
         matches!(self.conversion, Conversion::Keep) && (self.depth != Depth::F32 || self.scale == 1.0)
+    }
+
+    /// Whether converted colours are multiplied by alpha. Conversions that are not linear divide by it first.
+    pub(super) fn is_premultiplied(&self) -> bool {
+        self.premultiplied && !matches!(self.conversion, Conversion::Linear | Conversion::Lab { .. })
+    }
+
+    /// Factor that reverts the multiplication by an alpha from 0 to 1.
+    fn division(&self, alpha: Option<f32>) -> f32 {
+        match alpha.filter(|_| self.premultiplied) {
+            Some(alpha) if alpha > 0.0 => 1.0 / alpha,
+            Some(_) => 0.0,
+            None => 1.0,
+        }
     }
 
     /// The range that libvips assumes of grey floats, if that is not from 0 to 1. Most files do have 0 to 1.
@@ -105,7 +122,8 @@ impl Converter {
             Samples::F32(samples) => {
                 for pixel in samples[range].chunks_exact(self.channels) {
                     let (colours, alpha) = pixel.split_at(self.colours);
-                    row.extend(colours.iter().flat_map(|&light| encoded(light).to_ne_bytes()));
+                    let factor = self.division(alpha.first().copied());
+                    row.extend(colours.iter().flat_map(|&light| encoded(light * factor).to_ne_bytes()));
                     row.extend(alpha.iter().flat_map(|&alpha| ((alpha * 65535.0 + 0.5) as u16).to_ne_bytes()));
                 }
             }
@@ -148,7 +166,9 @@ impl Converter {
             Conversion::Lab { signed } => {
                 let wide = size_of::<T>() == 2;
                 for pixel in pixels {
-                    let lab = lab([0, 1, 2].map(|at| pixel[at].into()), wide, *signed);
+                    let alpha = pixel.get(3).map(|&alpha| f32::from(alpha.into()) / if wide { 65535.0 } else { 255.0 });
+                    let factor = self.division(alpha);
+                    let lab = lab([0, 1, 2].map(|at| pixel[at].into()), wide, *signed).map(|number| number * factor);
                     row.extend(lab_to_light(lab).into_iter().flat_map(|light| encoded(light).to_ne_bytes()));
                     let alphas = pixel[3..].iter().map(|&alpha| if wide { alpha.into() } else { alpha.into() * 257 });
                     row.extend(alphas.flat_map(u16::to_ne_bytes));

@@ -61,7 +61,7 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'
         // The colours of Lab are converted without it.
         icc: icc.filter(|_| !page.photometric.is_lab()),
         orientation: orientation.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms),
-        premultiplied: page.premultiplied,
+        premultiplied: converter.is_premultiplied(),
     };
     let unpacker = Unpacker::new(&page);
     let reader = ChunkReader { page, chunks, jpeg_tables, limits: *limits };

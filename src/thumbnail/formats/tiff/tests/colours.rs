@@ -150,3 +150,23 @@ fn lab_of_8_and_16_bits_becomes_srgb() {
         }
     }
 }
+
+#[test]
+fn conversions_that_are_not_linear_divide_by_associated_alpha_first() {
+    let floats = [0.25_f32, 0.25, 0.25, 0.5, 0.0, 0.0, 0.0, 0.0].map(f32::to_bits);
+    let tags = vec![(339, 3, vec![3; 4])];
+    let linear = File { bits: 32, samples: floats.to_vec(), extra: vec![1], tags, ..File::new(2, 1, 4, 2) };
+    // L* and b* are multiplied by an alpha of 0.4.
+    let lab = [81, 0, 8, 102, 0, 0, 0, 0];
+    let lab = File { samples: lab.to_vec(), extra: vec![1], ..File::new(2, 1, 4, 8) };
+    let expected = srgb([81.0 / 2.55 / 0.4, 0.0, 20.0]);
+    for (file, expected) in
+        [(linear, [187.5, 187.5, 187.5, 127.5]), (lab, [expected[0], expected[1], expected[2], 102.0])]
+    {
+        let (samples, _, header) = rows(&file.bytes(), 1.0);
+        assert_eq!((header.model, header.premultiplied), (Model::Rgba, false));
+        let samples: Vec<f64> = u16s(&samples).into_iter().map(|sample| f64::from(sample) / 257.0).collect();
+        assert!(samples.iter().zip(expected).all(|(is, expected)| (is - expected).abs() < 1.0), "{samples:?}");
+        assert_eq!(samples[4..], [0.0; 4]);
+    }
+}
