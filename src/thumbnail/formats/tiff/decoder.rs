@@ -16,7 +16,8 @@ use super::rows::{ChunkReader, RowReader};
 use super::samples::{Samples, Unpacker, unpacked};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink};
+use crate::thumbnail::profile;
+use crate::thumbnail::raster::{Area, Goal, Header, Model, Plane, Sink};
 
 /// The largest profile that is used; those of printers have up to 3 MB.
 const MAX_PROFILE_BYTES: u64 = 16 << 20;
@@ -52,7 +53,8 @@ pub(super) fn open<'a>(bytes: &'a [u8], limits: &Limits) -> Result<TiffDecoder<'
         other => other.ok().flatten(),
     };
     let orientation = page.orientation.and_then(|value| u8::try_from(value).ok());
-    let converter = Converter::new(bytes, &directory, &page, icc.is_some())?;
+    let has_profile = icc.as_deref().is_some_and(|icc| profile::applies(Model::Rgb, icc));
+    let converter = Converter::new(bytes, &directory, &page, has_profile)?;
     let header = Header {
         width: page.width,
         height: page.height,

@@ -170,3 +170,16 @@ fn conversions_that_are_not_linear_divide_by_associated_alpha_first() {
         assert_eq!(samples[4..], [0.0; 4]);
     }
 }
+
+#[test]
+fn an_unreadable_profile_does_not_change_the_colours_of_floats() {
+    let samples = File::new(SIZE.0, SIZE.1, 3, 2).samples;
+    let samples: Vec<u32> = samples.iter().map(|&sample| (sample as f32 / 256.0).to_bits()).collect();
+    let file = |profile: &[u32]| {
+        let tags = vec![(339, 3, vec![3; 3]), (34675, 7, profile.to_vec())];
+        File { bits: 32, samples: samples.clone(), tags, ..File::new(SIZE.0, SIZE.1, 3, 2) }.bytes()
+    };
+    let (expected, _, header) = rows(&file(&[]), 1.0);
+    assert_eq!(header.depth, Depth::U16);
+    assert!(rows(&file(&[7; 200]), 1.0).0 == expected);
+}
