@@ -159,7 +159,7 @@ impl Unpacker {
         }
     }
 
-    fn place_bytes<'a>(&self, row: &[u8], (channel, _): (usize, usize), target: impl Iterator<Item = &'a mut u8>) {
+    fn place_bytes<'a>(&self, row: &[u8], (channel, to): (usize, usize), target: impl Iterator<Item = &'a mut u8>) {
         match (self.sample, self.bits) {
             (SampleType::Unsigned, 8) => {
                 let samples = row.iter().skip(channel).step_by(self.channels);
@@ -182,7 +182,7 @@ impl Unpacker {
             }
             (sample, _) => {
                 let samples = row.as_chunks::<4>().0.iter().skip(channel).step_by(self.channels);
-                let inverted = self.inverted && channel == 0 && sample == SampleType::Unsigned;
+                let inverted = self.inverted && to == 0 && sample == SampleType::Unsigned;
                 let unsigned = |bytes| u32::from_ne_bytes(bytes) ^ if inverted { u32::MAX } else { 0 };
                 let clamped = |bytes| match sample {
                     SampleType::Unsigned => unsigned(bytes).min(255) as u8,

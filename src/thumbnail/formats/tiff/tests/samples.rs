@@ -200,6 +200,17 @@ fn numbers_with_a_sign_or_of_32_bits_are_clamped_as_by_libvips() {
 }
 
 #[test]
+fn alpha_of_32_bits_is_not_inverted_with_grey() {
+    for planar in [false, true] {
+        let mut file = File::new(SIZE.0, SIZE.1, 2, 0);
+        let expected: Vec<u8> = file.samples.iter().map(|&sample| sample as u8).collect();
+        file.samples.iter_mut().step_by(2).for_each(|sample| *sample = u32::MAX - *sample);
+        let file = File { bits: 32, planar, ..file };
+        assert!(rows(&file.bytes(), 1.0).0 == expected, "planar {planar}");
+    }
+}
+
+#[test]
 fn numbers_of_tags_can_be_of_signed_types() {
     let file = File { compression: 8, predictor: 2, ..File::new(SIZE.0, SIZE.1, 3, 2) };
     let expected = rows(&file.bytes(), 1.0).0;
