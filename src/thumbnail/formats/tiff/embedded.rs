@@ -49,7 +49,7 @@ impl EmbeddedImage {
     /// A reader without a strip or tile yet. `tables` are those of JPEG data, with SOI and EOI, or empty.
     pub(super) fn new(page: &Page, tables: &[u8], limits: &Limits) -> Self {
         const EOI: [u8; 2] = [0xff, 0xd9];
-        let tables = tables[..tables.len().saturating_sub(EOI.len())].to_vec();
+        let tables = tables.strip_suffix(&EOI).unwrap_or(tables).to_vec();
         Self { page: page.clone(), tables, limits: *limits, planes: Planes(Vec::new()), height: 0, row: 0 }
     }
 

@@ -127,6 +127,32 @@ fn jpeg_data_with_far_too_many_scans_is_damaged() {
     }
 }
 
+#[test]
+fn jpeg_tables_can_lack_their_end_marker() {
+    let jpeg = fixture("2x2.jpg");
+    let planes = jpeg_planes(&jpeg);
+    let size = (planes[0].0.width, planes[0].0.height);
+    let file = |tags| File { compression: 7, tags, ..File::new(size.0, size.1, 3, 6) };
+    let expected = rows(&file(vec![]).with_chunks(std::slice::from_ref(&jpeg)), 1.0).0;
+    // Quantisation and Huffman tables are moved to the tables, so that the frame header follows them.
+    let (mut tables, mut rest, mut at) = (vec![0xff, 0xd8], vec![0xff, 0xd8], 2);
+    while jpeg[at + 1] != 0xda {
+        let end = at + 2 + usize::from(u16::from_be_bytes([jpeg[at + 2], jpeg[at + 3]]));
+        match jpeg[at + 1] {
+            0xc4 | 0xdb => tables.extend(&jpeg[at..end]),
+            0xe0..=0xef => {}
+            _ => rest.extend(&jpeg[at..end]),
+        }
+        at = end;
+    }
+    rest.extend(&jpeg[at..]);
+    assert!(tables.len() > 100);
+    for tables in [tables.clone(), [&tables[..], &[0xff, 0xd9]].concat()] {
+        let tag = (347, 7, tables.iter().map(|&byte| byte.into()).collect());
+        assert!(rows(&file(vec![tag]).with_chunks(std::slice::from_ref(&rest)), 1.0).0 == expected);
+    }
+}
+
 /// A frame of Zstandard (RFC 8878, 3.1.1) with the largest window, and blocks of one repeated byte.
 fn zstandard(blocks: &[u32], end: bool) -> Vec<u8> {
     const WINDOW_128_MIB: u8 = 17 << 3;
