@@ -92,7 +92,7 @@ impl CcittReader<'_> {
         let (mut column, mut black) = (0, false);
         while column < self.width {
             column += self.run(black)?;
-            self.change_at(column);
+            self.change_at(column)?;
             black = !black;
         }
         Ok(column)
@@ -100,22 +100,24 @@ impl CcittReader<'_> {
 
     /// Returns the column after the last pixel.
     fn two_dimensional_row(&mut self) -> Result<usize, Error> {
-        let (mut column, mut black, mut at) = (0, false, 0);
+        let (mut column, mut black, mut at) = (0, false, None);
         while column < self.width {
-            at = self.next_reference(at, column, black);
-            let [this, next] = [at, at + 1].map(|at| self.reference.get(at).copied().unwrap_or(self.width));
+            let reference = self.next_reference(at, column, black);
+            at = Some(reference);
+            let [this, next] =
+                [reference, reference + 1].map(|at| self.reference.get(at).copied().unwrap_or(self.width));
             match self.mode()? {
                 Mode::Pass => column = next,
                 Mode::Horizontal => {
                     for black in [black, !black] {
                         column += self.run(black)?;
-                        self.change_at(column);
+                        self.change_at(column)?;
                     }
                 }
                 Mode::Vertical(offset) => {
                     let change = this.checked_add_signed(offset).filter(|&change| change >= column);
                     column = change.ok_or_else(|| Error::corrupt("a change of colour before the last one"))?;
-                    self.change_at(column);
+                    self.change_at(column)?;
                     black = !black;
                 }
             }
@@ -123,25 +125,26 @@ impl CcittReader<'_> {
         Ok(column)
     }
 
-    /// The index of the first change in the reference row that is right of the column and to the other colour. At the
-    /// left edge, it can be the first pixel. `at` is a previous result.
-    fn next_reference(&self, at: usize, column: usize, black: bool) -> usize {
+    /// The index of the first change in the reference row that is right of the column and to the other colour. The first
+    /// code of a row, without a previous index, can refer to the first pixel.
+    fn next_reference(&self, previous: Option<usize>, column: usize, black: bool) -> usize {
         // A vertical offset can lead back over up to two changes.
-        let mut at = at.saturating_sub(2);
+        let mut at = previous.unwrap_or_default().saturating_sub(2);
         at += usize::from((at % 2 == 1) != black);
-        let is_left = |&change: &usize| change <= column && (column > 0 || !self.changes.is_empty());
-        while self.reference.get(at).is_some_and(is_left) {
+        while previous.is_some() && self.reference.get(at).is_some_and(|&change| change <= column) {
             at += 2;
         }
         at
     }
 
-    /// Two changes at one column are none.
-    fn change_at(&mut self, column: usize) {
-        match self.changes.last() {
-            Some(&last) if last == column => _ = self.changes.pop(),
-            _ => self.changes.push(column),
+    /// Adds a change, also after a run of no pixels: some encoders write such runs, and then refer to them in the next
+    /// row.
+    fn change_at(&mut self, column: usize) -> Result<(), Error> {
+        if self.changes.len() > 2 * self.width + 2 {
+            return Err(Error::corrupt("more runs than pixels in a row"));
         }
+        self.changes.push(column);
+        Ok(())
     }
 
     /// The length of a run: any number of codes for multiples of 64, and one below.

@@ -217,6 +217,18 @@ fn one_end_of_line_is_not_the_end_of_group_4_data() {
 }
 
 #[test]
+fn a_row_can_refer_to_runs_of_no_pixels() {
+    // A horizontal mode of no pixels, and one of 4 white and 3 black ones. The next row passes the former, and has 2 white
+    // and 3 black pixels.
+    let codes = "001 00110101 0000110111  001 1011 10  1  0001 001 0111 10  1";
+    let row = |black: std::ops::Range<usize>| (0..12).map(|x| black.contains(&x)).collect::<Vec<_>>();
+    assert_eq!(decoded(&Encoder::of(codes), Ccitt::Group4, 12, 2).unwrap(), [row(4..7), row(2..5)]);
+    let endless = Encoder::of(&"001 00110101 0000110111".repeat(20));
+    let error = decoded(&endless, Ccitt::Group4, 12, 1);
+    assert!(matches!(error, Err(Error::Corrupt { .. })), "{error:?}");
+}
+
+#[test]
 fn runs_have_the_codes_of_the_standard() {
     // ITU-T T.4, tables 2 and 3.
     let codes = [
