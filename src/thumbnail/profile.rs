@@ -87,11 +87,13 @@ fn is_srgb(profile: &ColorProfile) -> bool {
 }
 
 fn is_srgb_curve(curve: &ToneReprCurve) -> bool {
-    let encoded = |light: f64| match light {
-        light if light <= 0.003_130_8 => light * 12.92,
-        light => 1.055 * light.powf(1.0 / 2.4) - 0.055,
-    };
-    (0..=64).map(|at| f64::from(at) / 64.0).all(|x| linear(curve, x).is_some_and(|y| (encoded(y) - x).abs() < 0.004))
+    let is_near = |x: f64| linear(curve, x).is_some_and(|y| (srgb_encoded(y) - x).abs() < 0.004);
+    (0..=64).map(|at| f64::from(at) / 64.0).all(is_near)
+}
+
+/// The value in sRGB of light, both from 0 to 1 (IEC 61966-2-1).
+pub(super) fn srgb_encoded(light: f64) -> f64 {
+    if light <= 0.003_130_8 { light * 12.92 } else { 1.055 * light.powf(1.0 / 2.4) - 0.055 }
 }
 
 /// Applies a curve to a value from 0 to 1 (ICC.1, 10.6 and 10.18).

@@ -1,4 +1,4 @@
-//! The colour space of a PNG as an ICC profile (PNG specification, third edition, 4.3): cICP counts before iCCP, iCCP
+//! The colour space of a PNG (PNG specification, third edition, 4.3): cICP counts before iCCP, iCCP
 //! before sRGB, and sRGB before gAMA and cHRM. Chunks that cannot be applied are ignored. Where the specification
 //! leaves a choice, the result is that of Chromium.
 
@@ -8,30 +8,66 @@ use moxcms::{
 };
 use png::{BitDepth, CodingIndependentCodePoints, ColorType, Info, ScaledFloat, SourceChromaticities};
 
+use super::tone_curve::ToneCurve;
 use crate::thumbnail::profile;
-use crate::thumbnail::raster::Model;
+use crate::thumbnail::raster::{Depth, Model};
 
-/// The profile of an image; `None` for sRGB.
-pub(super) fn profile(info: &Info, model: Model) -> Option<Vec<u8>> {
+/// The colour space of an image.
+#[derive(Default)]
+pub(super) struct ColourSpace {
+    /// The profile of the emitted samples; `None` for sRGB.
+    pub(super) icc: Option<Vec<u8>>,
+    /// The conversion of the samples before they are emitted.
+    pub(super) curve: Option<ToneCurve>,
+}
+
+/// The colour space of an image with samples of this depth.
+pub(super) fn space(info: &Info, model: Model, depth: Depth) -> ColourSpace {
+    from_chunks(info, model, depth).unwrap_or_default()
+}
+
+/// `None` for sRGB.
+fn from_chunks(info: &Info, model: Model, depth: Depth) -> Option<ColourSpace> {
     if info.color_type == ColorType::Grayscale && info.bit_depth == BitDepth::One {
         // Black and white have the same values in all colour spaces, but their mean has not.
         return None;
     }
-    if let Some(profile) = info.coding_independent_code_points.as_ref().and_then(from_code_points) {
-        return Some(profile);
+    if let Some(described) = info.coding_independent_code_points.as_ref().and_then(from_code_points) {
+        return described.space(model, depth);
     }
     if let Some(icc) = info.icc_profile.as_deref().filter(|icc| profile::applies(model, icc)) {
-        return Some(icc.to_vec());
+        return Some(ColourSpace { icc: Some(icc.to_vec()), curve: None });
     }
     if info.srgb.is_some() {
         return None;
     }
-    from_gamma(info.gama_chunk?, info.chrm_chunk.as_ref())
+    from_gamma(info.gama_chunk?, info.chrm_chunk.as_ref())?.space(model, depth)
 }
 
-/// The profile of code points of ITU-T H.273; `None` for those that Chromium does not know.
-fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
-    let curve = transfer(points.transfer_function)?;
+/// A colour space that is described by numbers.
+struct Described {
+    /// With the primaries, and the curve of sRGB.
+    profile: ColorProfile,
+    /// From values to light, both from 0 to 1.
+    light: Box<dyn Fn(f64) -> f64>,
+}
+
+impl Described {
+    fn space(self, model: Model, depth: Depth) -> Option<ColourSpace> {
+        let Self { mut profile, light } = self;
+        profile.cicp = None;
+        let curve = ToneCurve::new(&light, model, depth);
+        if curve.is_none() {
+            set_curve(&mut profile, light);
+        }
+        let icc = profile.encode().ok()?;
+        Some(ColourSpace { icc: profile::changes_colours(model, &icc).then_some(icc), curve })
+    }
+}
+
+/// The code points of ITU-T H.273; `None` for those that Chromium does not know.
+fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Described> {
+    let light = Box::new(transfer(points.transfer_function)?);
     let color_primaries = match points.color_primaries {
         known @ (1 | 4..=12 | 22) => CicpColorPrimaries::try_from(known).ok()?,
         _ => return None,
@@ -48,11 +84,11 @@ fn from_code_points(points: &CodingIndependentCodePoints) -> Option<Vec<u8>> {
     if color_primaries == CicpColorPrimaries::Xyz {
         set_primaries(&mut profile, (1.0 / 3.0, 1.0 / 3.0), [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)])?;
     }
-    with_curve(profile, curve)
+    Some(Described { profile, light })
 }
 
-/// The profile of a gamma, with the primaries of sRGB if the file states none. Primaries without a gamma are ignored.
-fn from_gamma(gamma: ScaledFloat, primaries: Option<&SourceChromaticities>) -> Option<Vec<u8>> {
+/// A gamma, with the primaries of sRGB if the file states none. Primaries without a gamma are ignored.
+fn from_gamma(gamma: ScaledFloat, primaries: Option<&SourceChromaticities>) -> Option<Described> {
     /// Gamma of sRGB, approximately.
     const SRGB_GAMMA: f64 = 1.0 / 2.2;
     /// Relative difference up to which a gamma counts as sRGB, as in libpng.
@@ -67,7 +103,7 @@ fn from_gamma(gamma: ScaledFloat, primaries: Option<&SourceChromaticities>) -> O
         None if (gamma / SRGB_GAMMA - 1.0).abs() < TOLERANCE => return None,
         None => {}
     }
-    with_curve(profile, |value| value.powf(1.0 / gamma))
+    Some(Described { profile, light: Box::new(move |value| value.powf(1.0 / gamma)) })
 }
 
 /// Chromaticity coordinates x and y.
@@ -87,17 +123,15 @@ fn set_primaries(profile: &mut ColorProfile, white: Point, primaries: [Point; 3]
     colorants.iter().all(|colorant| (colorant.x + colorant.y + colorant.z).is_finite()).then_some(())
 }
 
-/// The encoded profile with a curve from values to light, both from 0 to 1.
-fn with_curve(mut profile: ColorProfile, curve: impl Fn(f64) -> f64) -> Option<Vec<u8>> {
+/// Sets a curve from values to light.
+fn set_curve(profile: &mut ColorProfile, light: impl Fn(f64) -> f64) {
     /// As many values as the conversion distinguishes.
     const ENTRIES: u16 = 1024;
-    let light = |entry: u16| curve(f64::from(entry) / f64::from(ENTRIES - 1)).clamp(0.0, 1.0);
+    let light = |entry: u16| light(f64::from(entry) / f64::from(ENTRIES - 1)).clamp(0.0, 1.0);
     let table: Vec<u16> = (0..ENTRIES).map(|entry| (light(entry) * 65_535.0).round() as u16).collect();
     for trc in [&mut profile.red_trc, &mut profile.green_trc, &mut profile.blue_trc] {
         *trc = Some(ToneReprCurve::Lut(table.clone()));
     }
-    profile.cicp = None;
-    profile.encode().ok()
 }
 
 /// The curve of a transfer characteristic, from values to light.

@@ -40,13 +40,19 @@ fn iccp(profile: &[u8]) -> Vec<u8> {
 
 /// The thumbnail's colour of an image of one colour with these chunks before its pixels.
 fn shown_as(color_type: u8, pixel: &[u8], chunks: &[Chunk]) -> [u8; 3] {
-    let header = [&numbers(&[8, 8])[..], &[8, color_type, 0, 0, 0]].concat();
-    let data = zlib(&[&[0][..], &pixel.repeat(8)].concat().repeat(8));
+    let [red, green, blue, _] = centre((8, color_type), &pixel.repeat(8), 8, chunks);
+    [red, green, blue]
+}
+
+/// The middle of a thumbnail of this size of an image of 8x8 pixels with the same rows, of a depth and colour type.
+fn centre((depth, color_type): (u8, u8), row: &[u8], size: u32, chunks: &[Chunk]) -> [u8; 4] {
+    let header = [&numbers(&[8, 8])[..], &[depth, color_type, 0, 0, 0]].concat();
+    let data = zlib(&[&[0][..], row].concat().repeat(8));
     let all = [&[(b"IHDR", &header[..])], chunks, &[(b"IDAT", &data), (b"IEND", b"")]].concat();
-    let spec = Spec { width: 8, height: 8, output: Output::Png, ..Spec::default() };
+    let spec = Spec { width: size, height: size, output: Output::Png, ..Spec::default() };
     let made = variants(&png(&all), &[spec], &Limits { max_pixels: 100 }).unwrap();
-    let image = image::load_from_memory_with_format(&made[0].bytes, ImageFormat::Png).unwrap().to_rgb8();
-    image.get_pixel(4, 4).0
+    let image = image::load_from_memory_with_format(&made[0].bytes, ImageFormat::Png).unwrap().to_rgba8();
+    image.get_pixel(size / 2, size / 2).0
 }
 
 fn rgb(pixel: [u8; 3], chunks: &[Chunk]) -> [u8; 3] {
@@ -175,6 +181,21 @@ fn high_dynamic_range_is_compressed() {
         let is = [15, 75, 120, 150, 240].map(|value| shown_as(0, &[value], &[(b"cICP", &[9, transfer, 0, 1])])[0]);
         assert!(is.iter().zip(expected).all(|(is, expected)| is.abs_diff(expected) <= 4), "{transfer}: {is:?}");
     }
+}
+
+#[test]
+fn samples_of_another_curve_are_averaged_as_they_look() {
+    // Black and white of linear light in turn: the mean of what is shown, not of light.
+    let chunks = [LINEAR];
+    assert_eq!(centre((8, 0), &[0, 255].repeat(4), 1, &chunks), [128, 128, 128, 255], "grey");
+    assert_eq!(centre((16, 0), &[0, 0, 255, 255].repeat(4), 1, &chunks), [128, 128, 128, 255], "grey of 16 bits");
+    let pixels = [[0, 0, 255, 255], [255, 0, 255, 255]].concat().repeat(4);
+    assert_eq!(centre((8, 6), &pixels, 1, &chunks), [128, 0, 255, 255], "RGBA");
+    let pixels = [[64, 128], [64, 128]].concat().repeat(4);
+    assert_eq!(centre((8, 4), &pixels, 1, &chunks), [137, 137, 137, 128], "alpha is kept");
+    let primaries = display_p3_primaries();
+    let chunks = [LINEAR, (b"cHRM", &primaries[..])];
+    assert!(near(rgb(PIXEL, &chunks), [255, 100, 106]), "{:?}", rgb(PIXEL, &chunks));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::super::buffer;
 use super::super::codec::RowDecoder;
 use super::adam7::{self, Boxes, Canvas};
 use super::chunks::{DecoderInput, Defects};
+use super::tone_curve::ToneCurve;
 use super::{MAX_CHUNK_BYTES, checksum, colour};
 use crate::thumbnail::error::Error;
 use crate::thumbnail::limits::Limits;
@@ -31,7 +32,9 @@ pub(super) struct PngDecoder<F: BufRead + Seek, S: Read + Seek> {
     defects: Rc<Defects>,
     /// The same file, to read it again.
     second: S,
-    /// Sample type of the file.
+    /// The conversion of the file's samples, and a row of them before it.
+    curve: Option<(ToneCurve, Vec<u8>)>,
+    /// Type of the samples of the file, or after conversion.
     depth: Depth,
     /// The emitted plane; of an interlaced image, it can consist of box averages.
     plane: Plane,
@@ -52,17 +55,20 @@ pub(super) fn open<F: BufRead + Seek, S: Read + Seek>(
     let reader = decoder.read_info().map_err(decode_error)?;
     let info = reader.info();
     let (model, depth) = layout(reader.output_color_type()).ok_or(Error::Unsupported("This colour depth"))?;
+    let space = colour::space(info, model, depth);
+    let depth = if space.curve.is_some() { Depth::U16 } else { depth };
     let header = Header {
         width: info.width as usize,
         height: info.height as usize,
         model,
         depth,
         premultiplied: false,
-        icc: colour::profile(info, model),
+        icc: space.icc,
         orientation: orientation::from_exif(info.exif_metadata.as_deref()),
     };
+    let curve = space.curve.map(|curve| (curve, vec![0; reader.output_line_size(info.width).unwrap_or_default()]));
     let plane = header.plane();
-    Ok(PngDecoder { header, reader, defects, second, depth, plane, limits: *limits })
+    Ok(PngDecoder { header, reader, defects, second, curve, depth, plane, limits: *limits })
 }
 
 fn layout((color, bits): (ColorType, BitDepth)) -> Option<(Model, Depth)> {
@@ -120,9 +126,16 @@ impl<F: BufRead + Seek, S: Read + Seek> PngDecoder<F, S> {
         self.finish(&mut bytes)
     }
 
+    /// Reads a row of big-endian samples.
     fn read_row(&mut self, bytes: &mut [u8]) -> Result<(), Error> {
-        match self.reader.read_row(bytes).map_err(decode_error) {
-            Ok(Some(_)) => Ok(()),
+        let stored = self.curve.as_mut().map_or(&mut *bytes, |(_, stored)| stored);
+        match self.reader.read_row(stored).map_err(decode_error) {
+            Ok(Some(_)) => {
+                if let Some((curve, stored)) = &self.curve {
+                    curve.convert(stored, bytes);
+                }
+                Ok(())
+            }
             Ok(None) => Err(Error::corrupt("too few rows")),
             // The decoder gets an end chunk nevertheless.
             Err(Error::Corrupt { .. }) if self.defects.truncated.get() => Err(Error::Truncated),
@@ -178,7 +191,8 @@ impl<F: BufRead + Seek, S: Read + Seek> RowDecoder for PngDecoder<F, S> {
 
     fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
         let row = self.header.width * self.header.model.channels() * self.depth.bytes();
-        if self.reader.output_line_size(self.reader.info().width) != Some(row) {
+        let stored = self.curve.as_ref().map_or(row, |(curve, _)| curve.stored_bytes(self.header.width));
+        if self.reader.output_line_size(self.reader.info().width) != Some(stored) {
             return Err(Error::corrupt("the decoder and the header disagree on the row size"));
         }
         if self.reader.info().interlaced {

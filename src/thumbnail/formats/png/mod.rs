@@ -13,6 +13,7 @@ mod probe;
 mod shared_file;
 #[cfg(test)]
 mod tests;
+mod tone_curve;
 
 use std::io::{BufReader, Cursor};
 
