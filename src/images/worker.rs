@@ -13,7 +13,7 @@ use crate::events::{Finished, Outcome};
 use crate::files::{Files, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::job_payloads::ThumbnailTask;
-use crate::jobs::{self, Failure, Handler, Job, Origin};
+use crate::jobs::{self, Failure, Handler, Job, Origin, causes};
 use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
@@ -159,7 +159,7 @@ fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limi
 /// Distinguishes an invalid image from a file that the disk has damaged.
 fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
     if error.is_of_storage() {
-        return Failure::environment(error, error.message()).into();
+        return Failure::environment(causes(error), error.message()).into();
     }
     match original.is_damaged() {
         Ok(true) => return Unmade::Damaged(Box::new(original)),
@@ -169,9 +169,9 @@ fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
     match error.message() {
         // A file that looks damaged may still be being written by its owner.
         message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
-            Failure::retry(error, message).into()
+            Failure::retry(causes(error), message).into()
         }
-        message => Failure::fail(error, message).into(),
+        message => Failure::fail(causes(error), message).into(),
     }
 }
 

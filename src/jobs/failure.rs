@@ -1,6 +1,15 @@
 //! Why an attempt failed, and whether the failure counts.
 
+use std::error::Error;
+use std::iter;
+
 use crate::db::DbError;
+
+/// The text of an error and of its causes, for an operator.
+pub(crate) fn causes(error: &dyn Error) -> String {
+    let causes = iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
 
 /// How the engine treats a failed attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,5 +55,22 @@ impl Failure {
             true => Self::environment(error, message),
             false => Self::retry(error, message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn the_causes_of_an_error_are_named_from_the_outermost_to_the_innermost() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the file is damaged")]
+        struct Damaged(#[source] io::Error);
+
+        assert_eq!(causes(&Damaged(io::Error::other("bad code"))), "the file is damaged: bad code");
+        assert_eq!(causes(&io::Error::other("bad code")), "bad code");
     }
 }

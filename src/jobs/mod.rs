@@ -61,6 +61,7 @@ use std::time::Duration;
 
 pub use attempt_outcome::AttemptOutcome;
 pub use clock::{Clock, SystemClock};
+pub(crate) use failure::causes;
 pub use failure::{Failure, FailureKind};
 pub use handler::Handler;
 pub use job::Job;

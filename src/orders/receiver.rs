@@ -1,6 +1,5 @@
 //! The client of the webhook's receiver.
 
-use std::error::Error;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use super::signature::Signer;
 use crate::config::Webhook;
 use crate::db::{UnixMillis, now};
 use crate::http::client;
+use crate::jobs::causes;
 
 /// The time limit of a delivery, from the host lookup to the head of the response.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -123,12 +123,6 @@ fn delivery_error(error: reqwest::Error) -> DeliveryError {
     }
     // The URL may contain a password.
     DeliveryError::Unreachable(causes(&error.without_url()))
-}
-
-/// An error and its sources.
-fn causes(error: &reqwest::Error) -> String {
-    let causes = std::iter::successors(Some(error as &dyn Error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

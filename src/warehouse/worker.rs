@@ -12,7 +12,7 @@ use crate::db::UnixMillis;
 use crate::files::{Files, OpenError, Original, SETTLED_AFTER};
 use crate::ids::{ImagePath, OrderId, UserId};
 use crate::job_payloads::WarehouseTask;
-use crate::jobs::{Failure, Handler, Job};
+use crate::jobs::{Failure, Handler, Job, causes};
 use crate::thumbnail::{self, Limits};
 
 const NOT_STORED: &str = "The image could not be stored in the warehouse.";
@@ -125,8 +125,8 @@ fn inspect(files: &Files, path: &ImagePath, limits: &Limits, max_bytes: u64) -> 
 fn read_metadata(mut original: Original, limits: &Limits) -> Result<Inspected, Failure> {
     let known = original.sha256().map(str::to_owned);
     match metadata(&mut original, known, limits) {
-        Err(error) if error.is_of_storage() => Err(Failure::environment(error, NOT_STORED)),
-        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(error, NOT_STORED)),
+        Err(error) if error.is_of_storage() => Err(Failure::environment(causes(&error), NOT_STORED)),
+        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(causes(&error), NOT_STORED)),
         Err(_) if original.is_damaged().map_err(|error| Failure::environment(error, NOT_STORED))? => {
             Err(Failure::environment("the upload is damaged: its bytes are not those that were uploaded", NOT_STORED))
         }
