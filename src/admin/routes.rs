@@ -165,8 +165,7 @@ async fn retry_all(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::require_json(&request)?;
-    let RetryRequest { state: retried, kind } = body::json(payload).await?;
+    let RetryRequest { state: retried, kind } = body::json(&request, payload).await?;
     let (retried, kind) = body::zip_errors(("state", retried.into_result()), ("kind", kind.into_result()))?;
     let filter = Filter { state: Some(retried.into()), kind, ..Filter::default() };
     let retried = operator::retry_all(&state.database, &state.hooks, filter).await?;
@@ -194,8 +193,7 @@ async fn purge(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::require_json(&request)?;
-    let PurgeRequest { older_than } = body::json(payload).await?;
+    let PurgeRequest { older_than } = body::json(&request, payload).await?;
     let age = older_than.into_result().map_err(|invalid| Problem::field("olderThan", &invalid))?;
     let purged = operator::purge(&state.database, age.before(now())).await?;
     Ok(HttpResponse::Ok().json(Purged { purged }))

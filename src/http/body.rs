@@ -91,8 +91,10 @@ impl<'de, T: FromJson> Deserialize<'de> for Checked<T> {
 /// Reads a JSON object into a request type.
 ///
 /// # Errors
-/// 400 for other content, 408 for a body that stalls or is too slow, 413 for one that is too large.
-pub(crate) async fn json<T: DeserializeOwned>(payload: web::Payload) -> Result<T, Problem> {
+/// 400 for other content, 408 for a body that stalls or is too slow, 413 for one that is too large, 415 for one that is
+/// compressed or of another media type.
+pub(crate) async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
+    require_json(request)?;
     parse(&read_to_end(payload, MAX_JSON_BYTES, "JSON body").await?)
 }
 
@@ -158,7 +160,7 @@ pub(crate) async fn read_to_end(mut payload: web::Payload, max_bytes: usize, nam
 }
 
 /// Refuses compressed bodies, and those of other media types than JSON, with 415.
-pub(crate) fn require_json(request: &HttpRequest) -> Result<(), Problem> {
+fn require_json(request: &HttpRequest) -> Result<(), Problem> {
     let media_type = media_type(request)?;
     match media_type.as_str() {
         "application/json" => Ok(()),

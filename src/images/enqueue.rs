@@ -104,7 +104,7 @@ pub(super) async fn post(
     // Held until the row is written.
     let _permit = admit(&state).await?;
     let mut submission = match body::media_type(&request)?.as_str() {
-        "application/json" => by_path(&state, key, payload).await?,
+        "application/json" => by_path(&state, key, &request, payload).await?,
         "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
@@ -169,8 +169,13 @@ fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Problem> {
     }
 }
 
-async fn by_path(state: &web::Data<State>, key: Option<String>, payload: web::Payload) -> Result<Submission, Problem> {
-    let PathRequest { image_path, user_id } = body::json(payload).await?;
+async fn by_path(
+    state: &web::Data<State>,
+    key: Option<String>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<Submission, Problem> {
+    let PathRequest { image_path, user_id } = body::json(request, payload).await?;
     let path = image_path.into_result().and_then(|PathText(text)| state.files.image_path(&text));
     let (user_id, path) = body::zip_errors(("userId", user_id.into_result()), ("imagePath", path))?;
     let checked = {

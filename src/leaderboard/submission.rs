@@ -108,8 +108,7 @@ pub(super) async fn score(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::require_json(&request)?;
-    let (name, mode, score) = submission(body::json(payload).await?)?;
+    let (name, mode, score) = submission(body::json(&request, payload).await?)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
     Ok(HttpResponse::Ok().json(ScoreResponse { message: ScoreMessage::Updated, rank, score, success: True }))
 }

@@ -131,8 +131,7 @@ async fn place(
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    body::require_json(&request)?;
-    let OrderRequest { order_id, user_id } = body::json(payload).await?;
+    let OrderRequest { order_id, user_id } = body::json(&request, payload).await?;
     let (order_id, customer_id) =
         body::zip_errors(("orderId", order_id.into_result()), ("userId", user_id.into_result()))?;
     // Held until the row is written.

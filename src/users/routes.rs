@@ -126,8 +126,7 @@ async fn put(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
-    body::require_json(&request)?;
-    let UserRequest { email, username } = body::json(payload).await?;
+    let UserRequest { email, username } = body::json(&request, payload).await?;
     let (username, email) = body::zip_errors(("username", username.into_result()), ("email", email.into_result()))?;
     let change = Change { username, email };
     let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;

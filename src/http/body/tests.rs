@@ -4,6 +4,7 @@ use actix_web::FromRequest;
 use actix_web::ResponseError;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
+use actix_web::http::header::ContentType;
 use actix_web::test::TestRequest;
 use futures_util::stream;
 
@@ -92,9 +93,9 @@ async fn a_body_that_stalls_is_refused() {
     let start = Ok::<_, PayloadError>(web::Bytes::from_static(b"{\"userId\":"));
     let silent = stream::iter([start]).chain(stream::pending());
     let mut payload = Payload::Stream { payload: silent.boxed_local() };
-    let request = TestRequest::default().to_http_request();
+    let request = TestRequest::default().insert_header(ContentType::json()).to_http_request();
     let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-    let problem = json::<Value>(payload).await.unwrap_err();
+    let problem = json::<Value>(&request, payload).await.unwrap_err();
     assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT);
 }
 
@@ -105,8 +106,8 @@ async fn a_body_that_arrives_byte_by_byte_is_refused() {
         Ok::<_, PayloadError>(byte)
     });
     let mut payload = Payload::Stream { payload: trickle.boxed_local() };
-    let request = TestRequest::default().to_http_request();
+    let request = TestRequest::default().insert_header(ContentType::json()).to_http_request();
     let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-    let problem = json::<Value>(payload).await.unwrap_err();
+    let problem = json::<Value>(&request, payload).await.unwrap_err();
     assert_eq!(problem.status_code(), StatusCode::REQUEST_TIMEOUT, "{problem}");
 }
