@@ -12,7 +12,7 @@ use crate::db::Database;
 use crate::http::AdminAuth;
 use crate::jobs::operator::KindHooks;
 
-pub(crate) use routes::{openapi, routes};
+pub(crate) use routes::{PATH, openapi, routes};
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]

@@ -20,6 +20,8 @@ use crate::job_payloads::kind_by_name;
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Filter, Intervention, JobDetails};
 
+/// The path that all routes are below.
+pub(crate) const PATH: &str = "/admin";
 const PAGE: u64 = 100;
 const MAX_PAGE: u64 = 1000;
 const SINCE: &str = "a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d";

@@ -246,10 +246,17 @@ fn flatten(prefix: &str, table: toml::Table, origin: &str, settings: &mut Vec<Se
             toml::Value::Integer(number) => ValueKind::I64(number),
             toml::Value::Float(number) => ValueKind::Float(number),
             toml::Value::Boolean(value) => ValueKind::Boolean(value),
-            toml::Value::Array(_) | toml::Value::Datetime(_) => ValueKind::Nil,
+            toml::Value::Array(items) => joined(&items).map_or(ValueKind::Nil, ValueKind::String),
+            toml::Value::Datetime(_) => ValueKind::Nil,
         };
         settings.push(Setting { key, value, origin: origin.to_owned() });
     }
+}
+
+/// Texts in the form of variables and flags, separated by commas.
+fn joined(items: &[toml::Value]) -> Option<String> {
+    let texts: Option<Vec<_>> = items.iter().map(toml::Value::as_str).collect();
+    Some(texts?.join(", "))
 }
 
 fn line_number(text: &str, at: usize) -> usize {

@@ -6,11 +6,12 @@
 //!
 //! - `layers`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
-//! - `sections`, `servers`, `images`, `email`: the sections
+//! - `sections`, `servers`, `images`, `email`, `cors`: the sections
 //! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
 //! - `show`: the effective configuration as text
 
 mod browser_client;
+mod cors;
 mod database_file;
 mod email;
 mod error;
@@ -31,6 +32,7 @@ use std::net::IpAddr;
 use std::path::Path;
 
 pub(crate) use self::browser_client::BrowserClient;
+pub(crate) use self::cors::Cors;
 pub(crate) use self::email::Email;
 pub(crate) use self::error::ConfigError;
 pub(crate) use self::images::Images;
@@ -68,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) jobs: Jobs,
     /// `[auth]`, tokens.
     pub(crate) auth: Auth,
+    /// `[cors]`, pages of other origins.
+    pub(crate) cors: Cors,
     /// `[log]`.
     pub(crate) log: Log,
     /// `[shutdown]`.
@@ -108,6 +112,7 @@ impl Config {
             email: Email::read(from)?,
             jobs: Jobs::read(from)?,
             auth: Auth::read(from)?,
+            cors: Cors::read(from)?,
             log: Log::read(from)?,
             shutdown: Shutdown::read(from)?,
             entries: from.take_entries(),
@@ -125,8 +130,20 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Anonymous`] for a public address without a token.
     pub(crate) fn check_binding(&self, host: IpAddr) -> Result<(), ConfigError> {
-        let guarded = self.auth.token.is_some() || self.auth.allow_anonymous;
-        if guarded || host.to_canonical().is_loopback() { Ok(()) } else { Err(ConfigError::Anonymous { host }) }
+        if self.is_open_or_guarded() || host.to_canonical().is_loopback() {
+            Ok(())
+        } else {
+            Err(ConfigError::Anonymous { host })
+        }
+    }
+
+    /// Whether a listener on this address relies on being reachable from this machine only.
+    pub(crate) fn relies_on_loopback(&self, host: IpAddr) -> bool {
+        !self.is_open_or_guarded() && host.to_canonical().is_loopback()
+    }
+
+    fn is_open_or_guarded(&self) -> bool {
+        self.auth.token.is_some() || self.auth.allow_anonymous
     }
 }
 

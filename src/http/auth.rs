@@ -2,7 +2,7 @@
 
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web;
 use futures_util::FutureExt;
@@ -62,6 +62,8 @@ pub(crate) fn require_admin(request: ServiceRequest, next: Next<BoxBody>) -> Res
 
 fn admit(request: &ServiceRequest, auth: Option<&Auth>) -> Result<(), Problem> {
     match auth {
+        // See `resource::options`.
+        Some(_) if request.method() == Method::OPTIONS => Ok(()),
         Some(auth) => auth.check(request.headers().get(header::AUTHORIZATION)),
         None => Err(Problem::internal("the server has routes that need a token, but no authentication")),
     }

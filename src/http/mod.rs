@@ -7,6 +7,7 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
+pub mod cors;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod multipart;
@@ -21,6 +22,7 @@ pub(crate) mod request_span;
 pub(crate) mod resource;
 pub(crate) mod response;
 pub mod server;
+pub mod site_guard;
 pub(crate) mod static_content;
 pub(crate) mod trace_parent;
 mod unknown_fields;

@@ -1,9 +1,10 @@
 //! Resources with the methods that they allow. Their requests are counted by path pattern.
 
-use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, web};
+use actix_web::http::{Method, header};
+use actix_web::{FromRequest, Handler, HttpResponse, Resource, Responder, Route, web};
 
 use super::Problem;
-use super::metrics::Route;
+use super::metrics;
 
 /// A resource for GET, and for HEAD, whose response is the same without its body.
 pub(crate) fn get<H, A>(path: &str, handler: H) -> Resource
@@ -13,7 +14,8 @@ where
     H::Output: Responder + 'static,
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
-    resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler)).default_service(web::to(other))
+    let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
+    reading.route(options("GET, HEAD")).default_service(web::to(other))
 }
 
 /// A resource for POST.
@@ -24,7 +26,7 @@ where
     H::Output: Responder + 'static,
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("POST")) };
-    resource(path).route(web::post().to(handler)).default_service(web::to(other))
+    resource(path).route(web::post().to(handler)).route(options("POST")).default_service(web::to(other))
 }
 
 /// A resource for GET, HEAD and PUT.
@@ -39,11 +41,17 @@ where
 {
     let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD, PUT")) };
     let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
-    reading.route(web::put().to(putter)).default_service(web::to(other))
+    reading.route(web::put().to(putter)).route(options("GET, HEAD, PUT")).default_service(web::to(other))
+}
+
+/// Answers OPTIONS with the allowed methods. Needs no token, since browsers send none with the preflight of CORS.
+pub(crate) fn options(allowed: &'static str) -> Route {
+    web::method(Method::OPTIONS)
+        .to(move || async move { HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish() })
 }
 
 fn resource(path: &str) -> Resource {
-    web::resource(path).app_data(Route::new(path))
+    web::resource(path).app_data(metrics::Route::new(path))
 }
 
 /// The handler of paths without a resource: always 404.

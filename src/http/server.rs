@@ -11,12 +11,16 @@ use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_confi
 use actix_web::body::BoxBody;
 use actix_web::dev::{AppConfig, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::{App, Error, HttpServer, web};
-use futures_util::FutureExt;
+use futures_util::future::{Either, ready};
+use futures_util::{FutureExt, TryFutureExt};
 use tokio_util::sync::CancellationToken;
 
+use super::Problem;
+use super::cors::Cors;
 use super::metrics;
 use super::request_span::{self, Pending};
 use super::resource::not_found;
+use super::site_guard::SiteGuard;
 use super::upgrade::{Upgrade, Websockets};
 
 /// The length of the accept queue: after a restart, thousands of clients may reconnect at once.
@@ -31,7 +35,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Settings of a server.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// The number of threads that serve connections.
     pub workers: NonZeroUsize,
@@ -39,6 +43,10 @@ pub struct Settings {
     pub drain: Duration,
     /// Whether one line per request is logged.
     pub access_log: bool,
+    /// The pages of other origins that may read responses.
+    pub cors: Cors,
+    /// Refuses requests that only web pages of others send.
+    pub guard: Option<SiteGuard>,
 }
 
 /// Opens a listener.
@@ -68,13 +76,14 @@ pub fn start<F>(
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
-    let server = HttpServer::new(move || app(&routes, settings.access_log))
-        .workers(settings.workers.get())
+    let Settings { workers, drain, .. } = settings;
+    let server = HttpServer::new(move || app(&routes, settings.clone()))
+        .workers(workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(CLOSE_TIMEOUT)
         .h1_allow_half_closed(false)
-        .shutdown_timeout(settings.drain.as_secs())
+        .shutdown_timeout(drain.as_secs())
         .disable_signals()
         .listen(listener)?
         .run();
@@ -102,9 +111,11 @@ where
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let accepting = websockets.clone();
+    let Settings { workers, drain, .. } = settings;
     let http = move || {
         let stopping = stopping.clone();
         let upgrades = accepting.on_this_thread();
+        let guard = settings.guard.clone();
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIMEOUT)
@@ -117,17 +128,22 @@ where
                 async move { stopping.notified().await }
             })
             .upgrade(fn_service(move |(request, connection)| {
-                upgrades(Upgrade::new(request, connection)).map(Ok::<(), Error>)
+                let upgrade = Upgrade::new(request, connection);
+                let served = match guard.as_ref().map_or(Ok(()), |guard| guard.check(upgrade.head())) {
+                    Ok(()) => upgrades(upgrade),
+                    Err(problem) => refuse(upgrade, problem).boxed_local(),
+                };
+                served.map(Ok::<(), Error>)
             }))
             .finish(map_config(
-                app(&routes, settings.access_log).into_factory().map_err(|error| error.error_response()),
+                app(&routes, settings.clone()).into_factory().map_err(|error| error.error_response()),
                 |()| AppConfig::default(),
             ))
             .tcp()
     };
     let server = builder
-        .workers(settings.workers.get())
-        .shutdown_timeout(settings.drain.as_secs())
+        .workers(workers.get())
+        .shutdown_timeout(drain.as_secs())
         .disable_signals()
         .listen("http", listener, http)?
         .run();
@@ -139,7 +155,7 @@ where
 
 fn app<F>(
     routes: &F,
-    access_log: bool,
+    settings: Settings,
 ) -> App<
     impl ServiceFactory<ServiceRequest, Config = (), Response = ServiceResponse<BoxBody>, Error = Error, InitError = ()>
     + use<F>,
@@ -149,11 +165,21 @@ where
 {
     App::new()
         .wrap_fn(move |request, next| {
-            let pending = Pending::new(&request, access_log);
-            request_span::serve(pending, metrics::measured(next.call(request)))
+            let pending = Pending::new(&request, settings.access_log);
+            let cors = settings.cors.headers(request.head());
+            let served = match settings.guard.as_ref().map_or(Ok(()), |guard| guard.check(request.head())) {
+                Ok(()) => Either::Left(next.call(request)),
+                Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
+            };
+            request_span::serve(pending, metrics::measured(served)).map_ok(|response| cors.add_to(response))
         })
         .configure(routes)
         .default_service(web::to(not_found))
+}
+
+async fn refuse(upgrade: Upgrade, problem: Problem) {
+    let response = problem.response(upgrade.head().uri.path());
+    upgrade.refuse(response).await;
 }
 
 /// Runs a server until `shutdown`, awaits `before_drain`, and drains it.

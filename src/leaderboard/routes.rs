@@ -1,6 +1,5 @@
 //! The state and the routes of the leaderboard, and its errors as HTTP problems.
 
-use actix_cors::Cors;
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::web;
@@ -14,10 +13,12 @@ use super::{players, sse, submission};
 use crate::bus::BusError;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
-use crate::http::{Auth, Problem, auth};
+use crate::http::{AdminAuth, Auth, Problem, auth};
 
-/// How long browsers may remember that the feed may be read, in seconds.
-const PREFLIGHT_S: usize = 7200;
+/// The path of the feed. Pages of every origin may use it.
+pub(crate) const FEED_PATH: &str = "/leaderboard-feed";
+/// The path that resets the board, for operators.
+pub(crate) const SEED_PATH: &str = "/seed";
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]
@@ -30,6 +31,8 @@ pub struct State {
     pub feeds: FeedHandle,
     /// Required for changes.
     pub(crate) auth: Auth,
+    /// Required to reset the board.
+    pub(crate) admin_auth: AdminAuth,
     /// Ends the feeds.
     pub shutdown: CancellationToken,
 }
@@ -47,22 +50,19 @@ impl State {
 /// The routes. Reading the board requires no token: it is public, and an `EventSource` cannot send one.
 pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
-        // Clients that follow the feed by `fetch` send headers of their own, such as `Last-Event-ID`. None has an
-        // effect.
-        let cors = Cors::default().allow_any_origin().send_wildcard().allowed_methods(["GET", "HEAD"]);
-        let cors = cors.allow_any_header().max_age(PREFLIGHT_S);
         services
             .app_data(web::Data::new(state.view))
             .app_data(web::Data::new(state.scoring))
             .app_data(web::Data::new(state.feeds))
             .app_data(web::Data::new(state.auth))
+            .app_data(web::Data::new(state.admin_auth))
             .app_data(web::Data::new(state.shutdown))
             .service(page("/", include_str!("page.html")))
             .service(post("/score", submission::score).wrap(from_fn(auth::require)))
-            .service(post("/seed", submission::seed).wrap(from_fn(auth::require)))
+            .service(post("/seed", submission::seed).wrap(from_fn(auth::require_admin)))
             .service(get("/leaderboard", players::list))
             .service(get("/leaderboard/{username}", players::get))
-            .service(get("/leaderboard-feed", sse::get).wrap(cors));
+            .service(get("/leaderboard-feed", sse::get));
     }
 }
 

@@ -9,7 +9,7 @@ use super::openapi::TAG;
 use super::scoring::{Scored, Scoring};
 use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
-use crate::http::openapi::responses::{BodyErrors, Unauthorized, Unavailable};
+use crate::http::openapi::responses::{BodyErrors, Forbidden, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
 use crate::http::{NoQuery, Problem, body};
 use crate::ids::{Invalid, Score, Username};
@@ -135,6 +135,7 @@ fn submission(request: ScoreRequest) -> Result<(Username, Mode, Score), Problem>
     responses(
         (status = 200, description = "Player 1 to Player 10 have 100, 90, … 10.", body = SeedResponse),
         (status = 401, response = Unauthorized),
+        (status = 403, response = Forbidden),
         (status = 503, response = Unavailable)
     )
 )]

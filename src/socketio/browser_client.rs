@@ -8,7 +8,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use actix_cors::Cors;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 
@@ -87,10 +86,9 @@ impl BrowserClient {
         Ok(Self(Arc::new(Source::Files(files))))
     }
 
-    /// Adds the route, for every origin. It needs no token, as `/socket.io/` itself.
+    /// Adds the route. It needs no token, as `/socket.io/` itself.
     pub(crate) fn routes(&self, services: &mut web::ServiceConfig) {
-        let cors = Cors::default().allow_any_origin().send_wildcard().allow_any_method().allow_any_header();
-        services.app_data(web::Data::new(self.clone())).service(resource::get("/socket.io/{name}", get).wrap(cors));
+        services.app_data(web::Data::new(self.clone())).service(resource::get("/socket.io/{name}", get));
     }
 }
 

@@ -23,26 +23,28 @@ mod sockets;
 mod stalled_write;
 mod websocket;
 
-use actix_cors::Cors;
 use actix_web::web;
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 
+use crate::http::resource::options;
 use crate::http::{Upgrade, Websockets};
 pub(crate) use browser_client::BrowserClient;
 use handshake::PATHS;
 use session::SessionAcceptor;
 pub use sockets::{Settings, Socket, Sockets};
 
+/// The path of all requests, and of the client for browsers. Pages of every origin may use it.
+pub(crate) const PATH: &str = "/socket.io";
+
 impl Sockets {
-    /// Adds the routes of the polling transport, for every origin. [`Websockets`] is the websocket transport.
+    /// Adds the routes of the polling transport. [`Websockets`] is the websocket transport.
     pub fn routes(&self, services: &mut web::ServiceConfig) {
-        let cors = Cors::default().allow_any_origin().send_wildcard().allow_any_method().allow_any_header();
         let resource = web::resource(PATHS)
-            .wrap(cors)
             .app_data(web::Data::new(SessionAcceptor::open(self)))
             .route(web::get().to(polling::get))
             .route(web::post().to(polling::post))
+            .route(options("GET, POST"))
             .default_service(web::to(polling::other));
         services.service(resource);
     }

@@ -129,7 +129,7 @@ async fn a_feed_keeps_its_board_while_redis_is_refilled() {
 }
 
 #[tokio::test]
-async fn other_origins_may_read_only_the_feed() {
+async fn other_origins_may_read_only_the_feed_by_default() {
     let app = App::new(&[]).await;
     let server = app.ready_game_server().await;
     let url = server.url();
@@ -141,7 +141,7 @@ async fn other_origins_may_read_only_the_feed() {
         let preflight =
             preflight.header("origin", "https://example.org").header("access-control-request-method", "GET");
         let allowed = preflight.header("access-control-request-headers", headers).send().await.unwrap();
-        assert_eq!(allowed.status(), 200, "{headers}");
+        assert_eq!(allowed.status(), 204, "{headers}");
         assert_eq!(allowed.headers()["access-control-allow-origin"], "*");
         assert_eq!(allowed.headers()["access-control-allow-headers"], headers);
     }

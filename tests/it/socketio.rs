@@ -116,7 +116,7 @@ async fn an_upgrade_from_polling_to_a_websocket_misses_no_update() {
     let target = format!("/socket.io/?EIO=4&transport=websocket&sid={}", client.sid);
     let mut websocket = Websocket::open(&bridge.url, &target).await.expect("a websocket");
     websocket.text("2probe").await;
-    // A noop packet ends the held poll.
+    // A noop packet ends the poll.
     assert_eq!(client.packet().await, "6");
     assert_eq!(websocket.frame().await, Some((TEXT, b"3probe".to_vec())));
     bridge.update(&board(1)).await;
@@ -152,7 +152,7 @@ async fn every_origin_may_poll() {
         .send();
     let get = http.get(&url).header("Origin", "https://anywhere.example").send();
     let refused = http.get(format!("{url}&sid=x")).header("Origin", "https://anywhere.example").send();
-    for (answer, status) in [(preflight.await, 200), (get.await, 200), (refused.await, 400)] {
+    for (answer, status) in [(preflight.await, 204), (get.await, 200), (refused.await, 400)] {
         let answer = answer.unwrap();
         assert_eq!(answer.status(), status);
         assert_eq!(answer.headers()["access-control-allow-origin"], "*");
@@ -250,5 +250,5 @@ async fn shutdown_closes_a_thousand_sockets() {
     bridge.ended().await;
     let mut websocket = halfway.websocket;
     websocket.until_closed().await;
-    within("the end of the held poll", held).await.unwrap().ok();
+    within("the end of the poll", held).await.unwrap().ok();
 }

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, future};
 use super::api_presence::ApiPresence;
 use super::job_registry::job_kinds;
 use super::metrics::{admin_auth, redis_and_jobs};
+use super::origins::{cors, site_guard};
 use super::readiness::{self, check_disk};
 use super::runtime::{Runtime, auth, drain};
 use crate::admin;
@@ -80,6 +81,7 @@ pub(crate) fn start(
         config.serve.public_url.as_deref(),
         [images::openapi(), users::openapi(), admin::openapi()],
     )?;
+    let cors = cors(config, &[]);
     let bus = state.bus.clone();
     let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };
@@ -95,8 +97,13 @@ pub(crate) fn start(
             // Last, since its guarded routes match every path.
             .configure(images::routes(images.clone()));
     };
-    let settings =
-        server::Settings { workers: config.serve.workers, drain: drain(config), access_log: config.log.requests };
+    let settings = server::Settings {
+        workers: config.serve.workers,
+        drain: drain(config),
+        access_log: config.log.requests,
+        guard: site_guard(config, config.serve.host, &cors, &[admin::PATH]),
+        cors,
+    };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;
     runtime.start_pruning(config);

@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use super::certificates::{self, Setting};
 use super::job_policy;
 use super::metrics::{admin_auth, redis_and_jobs};
+use super::origins::{cors, site_guard};
 use super::readiness;
 use super::runtime::{Runtime, auth, drain};
 use crate::config::{self, Config};
@@ -17,12 +18,12 @@ use crate::db::Location;
 use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
-use crate::http::{Auth, health, server};
+use crate::http::{health, server};
 use crate::jobs::{Runner, WakeSignal};
 use crate::leaderboard::{self, Broadcast, Scoring, View};
 use crate::lifecycle::Running;
 use crate::orders::{self, Receiver, WebhookWorker};
-use crate::socketio::{BrowserClient, Sockets};
+use crate::socketio::{self, BrowserClient, Sockets};
 
 /// Webhook deliveries at the same time, so that a receiver that hangs delays only some of them.
 const MAX_CONCURRENT_WEBHOOKS: usize = 8;
@@ -50,7 +51,7 @@ pub(crate) fn start(
     let address = listener.local_addr()?;
     let shutdown = runtime.shutdown.token();
     let sockets = Sockets::new();
-    let board = start_leaderboard(runtime, config, auth(config), sockets.clone());
+    let board = start_leaderboard(runtime, config, sockets.clone());
     let readiness = readiness(runtime, config, &board.scoring);
     let orders = start_orders(runtime, config, workers)?;
     let polled = sockets.clone();
@@ -69,7 +70,14 @@ pub(crate) fn start(
         browser_client.routes(services);
     };
     let drain = drain(config).min(MAX_HTTP_DRAIN);
-    let settings = server::Settings { workers: config.game.workers, drain, access_log: config.log.requests };
+    let cors = cors(config, &[leaderboard::FEED_PATH, socketio::PATH]);
+    let settings = server::Settings {
+        workers: config.game.workers,
+        drain,
+        access_log: config.log.requests,
+        guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH]),
+        cors,
+    };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
@@ -108,7 +116,7 @@ fn metrics(runtime: &Runtime, board: &leaderboard::State, sockets: &Sockets) -> 
 }
 
 /// Starts the roles behind the leaderboard's routes.
-fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets: Sockets) -> leaderboard::State {
+fn start_leaderboard(runtime: &mut Runtime, config: &Config, sockets: Sockets) -> leaderboard::State {
     let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
     let shutdown = runtime.shutdown.token();
     let (scoring, scores) = Scoring::new(database.clone(), &bus);
@@ -117,7 +125,7 @@ fn start_leaderboard(runtime: &mut Runtime, config: &Config, auth: Auth, sockets
     let (broadcast, feeds) = Broadcast::new(&bus, view.clone(), scoring.clone(), interval, sockets);
     runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
     runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    leaderboard::State { scoring, view, feeds, auth, shutdown }
+    leaderboard::State { scoring, view, feeds, auth: auth(config), admin_auth: admin_auth(config), shutdown }
 }
 
 /// Starts the roles beside the order routes: the intake of orders from other programs and, if configured, the webhook.

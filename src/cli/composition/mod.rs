@@ -13,6 +13,7 @@ pub(super) mod game_server;
 pub(super) mod job_policy;
 pub(super) mod job_registry;
 pub(super) mod metrics;
+pub(super) mod origins;
 pub(super) mod readiness;
 pub(super) mod redis_address;
 pub(super) mod runtime;

@@ -16,7 +16,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi as Description, Ref, Server};
 
 use super::page::page;
 use super::{health, metrics, resource};
-use responses::{BadRequest, NotFound, Page, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
+use responses::{BadRequest, Forbidden, NotFound, Page, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
 use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
@@ -54,7 +54,17 @@ pub(crate) const OPERATIONS: &str = "Operations";
     paths(health::healthz, health::readyz, metrics::get, get),
     components(
         schemas(ProblemBody),
-        responses(BadRequest, Unauthorized, NotFound, Stalled, TooLarge, UnsupportedType, Unavailable, Page)
+        responses(
+            BadRequest,
+            Unauthorized,
+            Forbidden,
+            NotFound,
+            Stalled,
+            TooLarge,
+            UnsupportedType,
+            Unavailable,
+            Page
+        )
     )
 )]
 struct Common;

@@ -15,6 +15,11 @@ pub(crate) struct BadRequest(ProblemBody);
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Unauthorized(ProblemBody);
 
+/// A foreign web page sends the request, and the server has no token and no permission for its origin.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct Forbidden(ProblemBody);
+
 /// The resource does not exist.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
@@ -47,6 +52,8 @@ pub(crate) enum TokenErrors {
     BadRequest(#[ref_response] BadRequest),
     #[response(status = 401)]
     Unauthorized(#[ref_response] Unauthorized),
+    #[response(status = 403)]
+    Forbidden(#[ref_response] Forbidden),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
 }
@@ -58,6 +65,8 @@ pub(crate) enum BodyErrors {
     BadRequest(#[ref_response] BadRequest),
     #[response(status = 401)]
     Unauthorized(#[ref_response] Unauthorized),
+    #[response(status = 403)]
+    Forbidden(#[ref_response] Forbidden),
     #[response(status = 408)]
     Stalled(#[ref_response] Stalled),
     #[response(status = 413)]

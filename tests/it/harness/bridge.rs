@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use m3a3::http::cors::Cors;
 use m3a3::http::server;
 use m3a3::socketio::{Settings, Sockets};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -40,6 +41,8 @@ impl Bridge {
             workers: NonZeroUsize::new(2).unwrap(),
             drain: Duration::from_secs(10),
             access_log: false,
+            cors: Cors { open_paths: &["/socket.io"], ..Cors::default() },
+            guard: None,
         };
         let routes = {
             let sockets = sockets.clone();
