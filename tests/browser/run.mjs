@@ -8,6 +8,7 @@ import { after, before, describe } from "node:test";
 
 import { board } from "./board.mjs";
 import { Browser } from "./devtools.mjs";
+import { crossOrigin } from "./cross_origin.mjs";
 import { docs } from "./docs.mjs";
 import { socketioClient } from "./socketio_client.mjs";
 import { upload } from "./upload.mjs";
@@ -23,5 +24,5 @@ before(async () => {
 after(() => context.browser.stop());
 
 describe("the pages", { concurrency: 4 }, () => {
-  [docs, upload, board, socketioClient].forEach((tests) => tests(context));
+  [docs, upload, board, socketioClient, crossOrigin].forEach((tests) => tests(context));
 });

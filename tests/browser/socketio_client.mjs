@@ -3,12 +3,12 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { createServer } from "node:http";
 import path from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import { Installation, postScore } from "../node/installation.mjs";
+import { origin } from "./origin.mjs";
 
 const PACKAGE = fileURLToPath(new URL("../socket.io-client/node_modules/socket.io-client", import.meta.url));
 const { version } = JSON.parse(readFileSync(path.join(PACKAGE, "package.json")));
@@ -36,16 +36,8 @@ const head = (game) => `<!doctype html><link rel="icon" href="data:,"><script>
   };
 </script>`;
 
-/** Serves the pages, and returns their origin. */
-async function origin(t, game) {
-  const server = createServer((request, response) => {
-    const page = PAGES[request.url];
-    response.writeHead(page ? 200 : 404, { "Content-Type": "text/html" }).end(page && head(game) + page(game));
-  });
-  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-  t.after(() => { server.closeAllConnections(); server.close(); });
-  return `http://127.0.0.1:${server.address().port}`;
-}
+/** The origin of the pages. */
+const pagesOf = (t, game) => origin(t, (path) => PAGES[path] && head(game) + PAGES[path](game));
 
 async function connect(page, url, game) {
   for (const name of Object.keys(PAGES)) {
@@ -68,7 +60,7 @@ export function socketioClient(context) {
       assert.equal(response.status, 200);
       assert.ok(Buffer.from(await response.arrayBuffer()).equals(distributed(name)), name);
     }
-    await connect(await context.browser.page(t), await origin(t, game), game);
+    await connect(await context.browser.page(t), await pagesOf(t, game), game);
   });
 
   test("pages connect by the client that the server redirects to", async (t) => {
@@ -80,7 +72,7 @@ export function socketioClient(context) {
       assert.ok(url.startsWith(folder), url);
       return distributed(url.slice(folder.length));
     });
-    await connect(page, await origin(t, game), game);
+    await connect(page, await pagesOf(t, game), game);
     assert.ok(page.requests.includes(`GET ${folder}socket.io.esm.min.js`), page.requests);
   });
 }
