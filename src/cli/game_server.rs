@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   m3a3 game-server                                on 127.0.0.1:3011
   m3a3 game-server --port 8081
-  M3A3_AUTH__TOKEN=secret m3a3 game-server --host 0.0.0.0
+  M3A3_AUTH__TOKEN=a-long-random-token m3a3 game-server --host 0.0.0.0
   M3A3_WEBHOOK__URL=https://shop.example/hooks m3a3 game-server
 
 Prints `listening on URL` once it accepts connections. Any number of game servers can share one database and one \

@@ -30,6 +30,7 @@ mod serve;
 mod status;
 mod subcommand;
 mod system;
+mod token;
 mod up;
 mod upload;
 mod warehouse;
@@ -60,6 +61,7 @@ Examples:
   m3a3 doctor                               find problems and how to fix them
   m3a3 audit                                list missing rows, files and scores
   m3a3 config show                          print every setting and its origin
+  m3a3 token generate                       print a random token for auth.token
   m3a3 completions bash > m3a3.bash         generate shell completions
 
 Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets serve.port) and \
@@ -103,6 +105,8 @@ enum Command {
     Audit(audit::Audit),
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     Migrate(migrate::Migrate),
     Completions(completions::Completions),
 }
@@ -181,6 +185,7 @@ impl Cli {
             Command::Doctor(command) => command.launch(overrides),
             Command::Audit(command) => command.launch(overrides),
             Command::Config(command) => command.launch(overrides),
+            Command::Token(command) => command.launch(overrides),
             Command::Migrate(command) => command.launch(overrides),
             Command::Completions(command) => command.launch(overrides),
         }

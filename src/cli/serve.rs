@@ -16,7 +16,7 @@ const EXAMPLES: &str = "\
 Examples:
   m3a3 serve                                      on 127.0.0.1:3010
   m3a3 serve --port 8080
-  M3A3_AUTH__TOKEN=secret m3a3 serve --host 0.0.0.0
+  M3A3_AUTH__TOKEN=a-long-random-token m3a3 serve --host 0.0.0.0
 
 Prints `listening on URL` once it accepts connections. `m3a3 worker thumbnail` creates the thumbnails; it needs the \
 same database and image root. Redis carries the notifications between them.";

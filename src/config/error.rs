@@ -86,4 +86,19 @@ pub(crate) enum ConfigError {
         /// The address.
         host: IpAddr,
     },
+    /// A public address with a token that can be guessed.
+    #[error(
+        "refusing to listen on {host}, which is not a loopback address, with a {key} of {chars} characters; use at least \
+         {min_chars}, such as the output of `m3a3 token generate`"
+    )]
+    ShortToken {
+        /// The address.
+        host: IpAddr,
+        /// The key of the token.
+        key: &'static str,
+        /// The length of the token.
+        chars: usize,
+        /// The shortest length that is accepted.
+        min_chars: usize,
+    },
 }

@@ -47,6 +47,9 @@ pub(crate) use self::servers::{Game, Serve};
 pub(crate) use self::smtp::{SmtpUrl, TlsMode};
 pub(crate) use self::variants::Variant;
 
+/// The shortest token on a public address, in characters, which are ASCII.
+const MIN_TOKEN_CHARS: usize = 16;
+
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
@@ -128,13 +131,19 @@ impl Config {
     /// open.
     ///
     /// # Errors
-    /// [`ConfigError::Anonymous`] for a public address without a token.
+    /// [`ConfigError::Anonymous`] for a public address without a token, [`ConfigError::ShortToken`] for one with a token
+    /// of fewer than 16 characters.
     pub(crate) fn check_binding(&self, host: IpAddr) -> Result<(), ConfigError> {
-        if self.is_open_or_guarded() || host.to_canonical().is_loopback() {
-            Ok(())
-        } else {
-            Err(ConfigError::Anonymous { host })
+        if host.to_canonical().is_loopback() {
+            return Ok(());
         }
+        for (key, token) in [("auth.token", &self.auth.token), ("auth.admin_token", &self.auth.admin_token)] {
+            let chars = token.as_ref().map_or(MIN_TOKEN_CHARS, |token| token.expose().len());
+            if chars < MIN_TOKEN_CHARS {
+                return Err(ConfigError::ShortToken { host, key, chars, min_chars: MIN_TOKEN_CHARS });
+            }
+        }
+        if self.is_open_or_guarded() { Ok(()) } else { Err(ConfigError::Anonymous { host }) }
     }
 
     /// Whether a listener on this address relies on being reachable from this machine only.

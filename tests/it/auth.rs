@@ -44,10 +44,30 @@ fn a_public_address_needs_a_token_or_explicit_consent() {
 
 #[tokio::test]
 async fn with_a_token_or_explicit_consent_any_address_is_allowed() {
-    for setting in ["auth.token=s3cret", "auth.allow_anonymous=true"] {
+    for setting in ["auth.token=s3cret-0123456789", "auth.allow_anonymous=true"] {
         let app = App::new(&[setting, "serve.host=0.0.0.0"]).await;
         let mut up = app.up();
         assert!(up.url().starts_with("http://0.0.0.0:"), "{}", up.first_line);
         assert!(up.stop().success());
     }
+}
+
+#[test]
+fn a_public_address_needs_a_token_that_cannot_be_guessed() {
+    let dir = Workdir::new();
+    for command in ["up", "serve", "game-server"] {
+        let ran = dir.run(&[command, "--host", "0.0.0.0", "--port", "0", "--set", "auth.token=s3cret"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains("16") && ran.stderr.contains("m3a3 token generate"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_generated_token_is_long_random_and_a_valid_setting() {
+    let dir = Workdir::new();
+    let [one, other] = [(); 2].map(|()| dir.run(&["token", "generate"]).stdout.trim().to_owned());
+    assert_eq!(one.len(), 43);
+    assert_ne!(one, other);
+    let shown = dir.run(&["config", "show", "--set", &format!("auth.token={one}")]);
+    assert!(shown.stdout.contains("token = \"[set]\"") && !shown.stdout.contains(&one), "{}", shown.stdout);
 }

@@ -249,6 +249,7 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
       doctor       Check configuration, database, Redis, disk and queues
       audit        List missing rows, files and scores
       config       Show the configuration
+      token        Generate tokens
       migrate      Update the database schema
       completions  Generate shell completions
       help         Print this message or the help of the given subcommand(s)
@@ -281,6 +282,7 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
       m3a3 doctor                             find problems and how to fix them
       m3a3 audit                              list missing rows, files and scores
       m3a3 config show                        print every setting and its origin
+      m3a3 token generate                     print a random token for auth.token
       m3a3 completions bash > m3a3.bash       generate shell completions
 
     Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets

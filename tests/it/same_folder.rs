@@ -107,7 +107,7 @@ async fn the_examples_of_up_send_the_token_without_showing_it() {
     let app = App::with_redis(TestRedis::down(), &[]);
     let open = banner(&app, &[]);
     assert!(open.contains("\n  curl -F userId=1 ") && !open.contains("Authorization"), "{open}");
-    let guarded = banner(&app, &["--set", "auth.token=h1dden", "--host", "0.0.0.0"]);
+    let guarded = banner(&app, &["--set", "auth.token=h1dden-0123456789", "--host", "0.0.0.0"]);
     let header = "curl -H \"Authorization: Bearer $M3A3_AUTH__TOKEN\" ";
     assert_eq!(guarded.matches(header).count(), 3, "{guarded}");
     assert!(!guarded.contains("h1dden") && guarded.contains("\n  http://127.0.0.1:"), "{guarded}");

@@ -294,9 +294,19 @@ fn a_public_address_requires_a_token_or_allow_anonymous() {
     }
     for open in ["0.0.0.0", "::", "192.168.0.1", "::ffff:10.0.0.1"] {
         assert!(!check(sources(), open), "{open}");
-        assert!(!check(sources().flag("auth.admin_token", "t"), open), "{open}");
-        assert!(check(sources().flag("auth.token", "t"), open), "{open}");
+        assert!(!check(sources().flag("auth.admin_token", "0123456789abcdef"), open), "{open}");
+        assert!(check(sources().flag("auth.token", "0123456789abcdef"), open), "{open}");
         assert!(check(sources().flag("auth.allow_anonymous", "true"), open), "{open}");
+    }
+}
+
+#[test]
+fn a_public_address_requires_tokens_of_16_characters() {
+    for key in ["auth.token", "auth.admin_token"] {
+        let short = sources().flag("auth.token", "0123456789abcdef").flag(key, "0123456789abcde").load().unwrap();
+        let error = short.check_binding("0.0.0.0".parse().unwrap()).unwrap_err().to_string();
+        assert!(error.contains(&format!("a {key} of 15 characters; use at least 16")), "{error}");
+        short.check_binding("127.0.0.1".parse().unwrap()).unwrap();
     }
 }
 
