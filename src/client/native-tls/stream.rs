@@ -70,11 +70,11 @@ impl<S: Read + Write> Write for TlsStream<S> {
 
 /// A handshake that waits for the underlying stream.
 #[derive(Debug)]
-pub struct MidHandshakeTlsStream<S>(TlsStream<S>);
+pub struct MidHandshakeTlsStream<S>(Box<TlsStream<S>>);
 
 impl<S> MidHandshakeTlsStream<S> {
     pub(crate) fn new(connection: ClientConnection, socket: S) -> Self {
-        Self(TlsStream { connection, socket })
+        Self(Box::new(TlsStream { connection, socket }))
     }
 
     /// The underlying stream.
@@ -94,7 +94,7 @@ impl<S: Read + Write> MidHandshakeTlsStream<S> {
     /// # Errors
     /// When it fails, or the stream would block again.
     pub fn handshake(mut self) -> std::result::Result<TlsStream<S>, HandshakeError<S>> {
-        let TlsStream { connection, socket } = &mut self.0;
+        let TlsStream { connection, socket } = &mut *self.0;
         while connection.is_handshaking() || connection.wants_write() {
             match connection.complete_io(socket) {
                 Ok(_) => {}
@@ -102,7 +102,7 @@ impl<S: Read + Write> MidHandshakeTlsStream<S> {
                 Err(error) => return Err(HandshakeError::Failure(Error::new(error))),
             }
         }
-        Ok(self.0)
+        Ok(*self.0)
     }
 }
 
