@@ -26,6 +26,5 @@ pub mod lifecycle;
 pub mod orders;
 pub mod socketio;
 mod telemetry;
-pub mod thumbnail;
 pub mod users;
 pub mod warehouse;

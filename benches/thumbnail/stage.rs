@@ -6,8 +6,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use m3a3::thumbnail::bench_hooks::{self, ResizedImage};
-use m3a3::thumbnail::{Limits, Spec, probe, variants_of_file};
+use m3a3_thumbnail::bench_hooks::{self, ResizedImage};
+use m3a3_thumbnail::{Limits, Spec, probe, variants_of_file};
 
 /// The default limit of the server.
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use m3a3_fuzz::thumbnail::bench_hooks::decode;
 use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
+use m3a3_thumbnail::bench_hooks::decode;
 
 fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
     let _ = decode(bytes, &spec(bytes.len()), &LIMITS);

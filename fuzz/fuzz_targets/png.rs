@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use m3a3_fuzz::thumbnail::bench_hooks::decode;
 use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
+use m3a3_thumbnail::bench_hooks::decode;
 
 fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
     let _ = decode(&[b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR", bytes].concat(), &spec(bytes.len()), &LIMITS);

@@ -4,8 +4,8 @@
 use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
-use m3a3_fuzz::thumbnail::{Fit, variants, variants_of_file};
 use m3a3_fuzz::{LIMITS, ignore_third_party_panics, spec};
+use m3a3_thumbnail::{Fit, variants, variants_of_file};
 
 fuzz_target!(init: ignore_third_party_panics(), |bytes: &[u8]| {
     let spec = spec(bytes.len());

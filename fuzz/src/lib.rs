@@ -10,15 +10,10 @@
 //! for one; overflow checks are enabled. All Rust code is safe, so no sanitizer is required; use `--sanitizer address`
 //! for libwebp. Findings are in `fuzz/artifacts`: minimise them with `cargo fuzz tmin`, fix the cause, and add the bytes
 //! to the tests of `src/thumbnail`.
-//!
-//! The crate compiles `src/thumbnail`, which imports nothing else of the server, as a module.
 
 use std::panic;
 
-use crate::thumbnail::{Fit, Limits, Output, Spec};
-
-#[path = "../../src/thumbnail/mod.rs"]
-pub mod thumbnail;
+use m3a3_thumbnail::{Fit, Limits, Output, Spec};
 
 /// A small limit keeps each run short.
 pub const LIMITS: Limits = Limits { max_pixels: 1_000_000 };

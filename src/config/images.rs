@@ -7,8 +7,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::reader::Reader;
 use super::sections::{or_one_per_core, required, time_limit};
-use super::variants::Variant;
-use crate::thumbnail::Output;
+use super::variants::{EXPECTED_DEFAULT_OUTPUT, Variant, default_output};
 
 /// Images and thumbnails.
 #[derive(Debug, Clone)]
@@ -33,7 +32,7 @@ impl Images {
             concurrency: or_one_per_core(from, "images.concurrency")?,
             time_limit: time_limit(from, "images.time_limit_s")?,
             variants: {
-                let output = required(from, "images.output", Output::EXPECTED_DEFAULT, Output::default_output)?;
+                let output = required(from, "images.output", EXPECTED_DEFAULT_OUTPUT, default_output)?;
                 from.parts("images.variants", Variant::EXAMPLE, |text| Variant::parse_all(text, output))?
             },
         })

@@ -8,13 +8,14 @@
 //!
 //! Words are separated by whitespace, which may also surround "," and "=".
 
+use m3a3_thumbnail::{Fit, Output, Spec};
+
 use super::reader::{ParseError, quoted};
-use crate::thumbnail::{Fit, Output, Spec};
 
 const MAX_VARIANTS: usize = 16;
 const MAX_NAME: usize = 32;
 const MAX_SIDE: u32 = 4096;
-const HAS_WEBP: bool = cfg!(feature = "libwebp");
+const HAS_WEBP: bool = Output::WebP.is_available();
 
 /// A thumbnail to create for every image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,41 +26,37 @@ pub(crate) struct Variant {
     pub(crate) spec: Spec,
 }
 
-impl Fit {
-    const EXPECTED: &str = "cover, contain or inside";
+const EXPECTED_FIT: &str = "cover, contain or inside";
 
-    fn by_name(name: &str) -> Option<Self> {
-        match name {
-            "cover" => Some(Self::Cover),
-            "contain" => Some(Self::Contain),
-            "inside" => Some(Self::Inside),
-            _ => None,
-        }
+fn fit_by_name(name: &str) -> Option<Fit> {
+    match name {
+        "cover" => Some(Fit::Cover),
+        "contain" => Some(Fit::Contain),
+        "inside" => Some(Fit::Inside),
+        _ => None,
     }
 }
 
-impl Output {
-    /// The values that [`Output::default_output`] accepts.
-    pub(super) const EXPECTED_DEFAULT: &str =
-        if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg (this m3a3 was built without libwebp)" };
-    const EXPECTED: &str =
-        if HAS_WEBP { "jpeg, png, webp or auto" } else { "jpeg or png (this m3a3 was built without libwebp)" };
+/// The values that [`default_output`] accepts.
+pub(super) const EXPECTED_DEFAULT_OUTPUT: &str =
+    if HAS_WEBP { "jpeg, webp or auto" } else { "jpeg (this m3a3 was built without libwebp)" };
+const EXPECTED_OUTPUT: &str =
+    if HAS_WEBP { "jpeg, png, webp or auto" } else { "jpeg or png (this m3a3 was built without libwebp)" };
 
-    /// The format of variants without one.
-    pub(super) fn default_output(name: &str) -> Option<Self> {
-        Self::by_name(name).filter(|output| *output != Self::Png)
-    }
+/// The format of variants without one.
+pub(super) fn default_output(name: &str) -> Option<Output> {
+    output_by_name(name).filter(|output| *output != Output::Png)
+}
 
-    fn by_name(name: &str) -> Option<Self> {
-        let output = match name {
-            "jpeg" => Self::Jpeg,
-            "png" => Self::Png,
-            "webp" => Self::WebP,
-            "auto" => Self::Auto,
-            _ => return None,
-        };
-        output.is_available().then_some(output)
-    }
+fn output_by_name(name: &str) -> Option<Output> {
+    let output = match name {
+        "jpeg" => Output::Jpeg,
+        "png" => Output::Png,
+        "webp" => Output::WebP,
+        "auto" => Output::Auto,
+        _ => return None,
+    };
+    output.is_available().then_some(output)
 }
 
 impl Variant {
@@ -117,16 +114,16 @@ struct Options {
 impl Options {
     fn add(&mut self, word: &str, variant: &str) -> Result<(), ParseError> {
         let quality = word.strip_prefix('q').and_then(|digits| number(digits, 100)).and_then(|q| u8::try_from(q).ok());
-        let is_first = if let Some(fit) = Fit::by_name(word) {
+        let is_first = if let Some(fit) = fit_by_name(word) {
             self.fit.replace(fit).is_none()
-        } else if let Some(output) = Output::by_name(word) {
+        } else if let Some(output) = output_by_name(word) {
             self.output.replace(output).is_none()
         } else if let Some(quality) = quality {
             self.quality.replace(quality).is_none()
         } else if word == "fine" {
             !std::mem::replace(&mut self.fine, true)
         } else {
-            let expected = format!("{}; {}; q1 to q100; or fine", Fit::EXPECTED, Output::EXPECTED);
+            let expected = format!("{EXPECTED_FIT}; {EXPECTED_OUTPUT}; q1 to q100; or fine");
             return Err(invalid_part(word, variant, expected));
         };
         let expected = "at most one fit, one format, one quality and one \"fine\"";

@@ -76,7 +76,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn decoder(&self) -> crate::thumbnail::Limits {
-        crate::thumbnail::Limits { max_pixels: self.max_pixels }
+    pub(crate) fn decoder(&self) -> m3a3_thumbnail::Limits {
+        m3a3_thumbnail::Limits { max_pixels: self.max_pixels }
     }
 }

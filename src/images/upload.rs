@@ -7,6 +7,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use m3a3_thumbnail::Format;
 
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
@@ -17,7 +18,6 @@ use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
 use crate::ids::{Invalid, UserId};
-use crate::thumbnail::{self, Format};
 
 const MAX_USER_ID_BYTES: usize = 64;
 /// Longer file names of clients are truncated, in characters.
@@ -167,12 +167,12 @@ where
 }
 
 /// Refuses files whose header shows that they cannot be decoded.
-async fn probe(limits: thumbnail::Limits, upload: &mut Upload) -> Result<Format, Problem> {
-    let probed = upload.inspect(move |reader| thumbnail::probe(reader, &limits)).await.map_err(not_written)?;
+async fn probe(limits: m3a3_thumbnail::Limits, upload: &mut Upload) -> Result<Format, Problem> {
+    let probed = upload.inspect(move |reader| m3a3_thumbnail::probe(reader, &limits)).await.map_err(not_written)?;
     probed.map(|probe| probe.format).map_err(|error| {
         let status = match error {
-            thumbnail::Error::Read { .. } => return Problem::unavailable(error),
-            thumbnail::Error::Unsupported(_) | thumbnail::Error::UnsupportedVariant { .. } => {
+            m3a3_thumbnail::Error::Read { .. } => return Problem::unavailable(error),
+            m3a3_thumbnail::Error::Unsupported(_) | m3a3_thumbnail::Error::UnsupportedVariant { .. } => {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE
             }
             _ => StatusCode::BAD_REQUEST,

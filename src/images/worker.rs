@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use m3a3_thumbnail::Spec;
 
 use super::store::{self, Image};
 use super::variants::{Thumbnail, Thumbnails};
@@ -14,7 +15,6 @@ use crate::files::{Files, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::job_payloads::ThumbnailTask;
 use crate::jobs::{self, Failure, Handler, Job, Origin, causes};
-use crate::thumbnail::{self, Spec};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
 const UNREADABLE: &str = "The image could not be read. Please try again.";
@@ -147,7 +147,7 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limits) -> Result<Thumbnails, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = variants.iter().map(|variant| variant.spec).collect();
-    let made = match thumbnail::variants_of_file(&mut original, &specs, &limits.decoder()) {
+    let made = match m3a3_thumbnail::variants_of_file(&mut original, &specs, &limits.decoder()) {
         Ok(made) => made,
         Err(error) => return Err(unmade(original, &error)),
     };
@@ -157,7 +157,7 @@ fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limi
 }
 
 /// Distinguishes an invalid image from a file that the disk has damaged.
-fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
+fn unmade(mut original: Original, error: &m3a3_thumbnail::Error) -> Unmade {
     if error.is_of_storage() {
         return Failure::environment(causes(error), error.message()).into();
     }
@@ -168,14 +168,14 @@ fn unmade(mut original: Original, error: &thumbnail::Error) -> Unmade {
     }
     match error.message() {
         // A file that looks damaged may still be being written by its owner.
-        message if matches!(error, thumbnail::Error::Read { .. }) || !original.is_settled() => {
+        message if matches!(error, m3a3_thumbnail::Error::Read { .. }) || !original.is_settled() => {
             Failure::retry(causes(error), message).into()
         }
         message => Failure::fail(causes(error), message).into(),
     }
 }
 
-fn store(files: &Files, variant: &VariantSpec, made: &thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
+fn store(files: &Files, variant: &VariantSpec, made: &m3a3_thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
     let name = files
         .save_thumbnail(&made.bytes, made.format.extension())
         .map_err(|error| Failure::environment(error, NOT_STORED))?;

@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 const SMALL: Limits = Limits { max_pixels: 1_000_000 };
 
 fn fixtures() -> Vec<(String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     let images = paths.filter(|path| !matches!(path.extension().unwrap().to_str(), Some("csv" | "md" | "py")));
     images.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap())).collect()

@@ -29,7 +29,7 @@ pub enum Output {
 
 impl Output {
     /// Whether this build can write the format: WebP requires the feature `libwebp`.
-    pub fn is_available(self) -> bool {
+    pub const fn is_available(self) -> bool {
         match self {
             Self::Jpeg | Self::Png => true,
             Self::WebP | Self::Auto => cfg!(feature = "libwebp"),

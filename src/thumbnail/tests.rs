@@ -12,7 +12,7 @@ use super::*;
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 
 fn fixture(name: &str) -> Vec<u8> {
-    fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+    fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").join(name)).unwrap()
 }
 
 /// File name, thumbnail format, and the mean colours of the quadrants and the centre.

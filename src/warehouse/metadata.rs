@@ -6,9 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use exif::{Exif, In, Reader, Tag, Value};
 use jiff::civil::DateTime;
 use jiff::tz::Offset;
+use m3a3_thumbnail::{Format, Limits};
 
 use crate::files::sha256;
-use crate::thumbnail::{self, Format, Limits};
 
 /// The metadata of an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +33,9 @@ pub(super) fn metadata<F: Read + Seek>(
     mut file: F,
     known: Option<String>,
     limits: &Limits,
-) -> Result<Metadata, thumbnail::Error> {
-    let failed = |source| thumbnail::Error::Read { source };
-    let probe = thumbnail::probe(BufReader::new(&mut file), limits)?;
+) -> Result<Metadata, m3a3_thumbnail::Error> {
+    let failed = |source| m3a3_thumbnail::Error::Read { source };
+    let probe = m3a3_thumbnail::probe(BufReader::new(&mut file), limits)?;
     file.rewind().map_err(failed)?;
     let captured_at = captured_at(&mut file);
     let sha256 = match known {
@@ -46,7 +46,7 @@ pub(super) fn metadata<F: Read + Seek>(
         }
     };
     let bytes = file.seek(io::SeekFrom::End(0)).map_err(failed)?;
-    let thumbnail::Probe { format, width, height } = probe;
+    let m3a3_thumbnail::Probe { format, width, height } = probe;
     Ok(Metadata { sha256, bytes, format, width, height, captured_at })
 }
 
@@ -102,7 +102,7 @@ mod tests {
     const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
     const PNG: &[u8] = include_bytes!("../../tests/fixtures/rgb.png");
 
-    fn metadata(bytes: &[u8]) -> Result<Metadata, thumbnail::Error> {
+    fn metadata(bytes: &[u8]) -> Result<Metadata, m3a3_thumbnail::Error> {
         super::metadata(Cursor::new(bytes), None, &LIMITS)
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use m3a3_thumbnail::Limits;
 use tokio::task::JoinError;
 
 use super::metadata::{Metadata, metadata};
@@ -13,7 +14,6 @@ use crate::files::{Files, OpenError, Original, SETTLED_AFTER};
 use crate::ids::{ImagePath, OrderId, UserId};
 use crate::job_payloads::WarehouseTask;
 use crate::jobs::{Failure, Handler, Job, causes};
-use crate::thumbnail::{self, Limits};
 
 const NOT_STORED: &str = "The image could not be stored in the warehouse.";
 
@@ -126,7 +126,7 @@ fn read_metadata(mut original: Original, limits: &Limits) -> Result<Inspected, F
     let known = original.sha256().map(str::to_owned);
     match metadata(&mut original, known, limits) {
         Err(error) if error.is_of_storage() => Err(Failure::environment(causes(&error), NOT_STORED)),
-        Err(error @ thumbnail::Error::Read { .. }) => Err(Failure::retry(causes(&error), NOT_STORED)),
+        Err(error @ m3a3_thumbnail::Error::Read { .. }) => Err(Failure::retry(causes(&error), NOT_STORED)),
         Err(_) if original.is_damaged().map_err(|error| Failure::environment(error, NOT_STORED))? => {
             Err(Failure::environment("the upload is damaged: its bytes are not those that were uploaded", NOT_STORED))
         }

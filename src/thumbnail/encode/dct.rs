@@ -1,6 +1,6 @@
 //! Forward DCT and quantisation of 8x8 blocks (ITU-T T.81, A.3.3 and A.3.4).
 
-use crate::thumbnail::zigzag::ZIGZAG;
+use crate::zigzag::ZIGZAG;
 
 /// Luma quantisers (ITU-T T.81, table K.1).
 pub(super) const LUMA: [u8; 64] = [

@@ -2,8 +2,8 @@
 
 use super::dct::{self, Quantisation, Quantised};
 use super::huffman::{self, Counts, Table, Token};
-use crate::thumbnail::raster::{Srgb, Subsampled};
-use crate::thumbnail::zigzag::ZIGZAG;
+use crate::raster::{Srgb, Subsampled};
+use crate::zigzag::ZIGZAG;
 
 /// The components of an image: full-size Y, Cb and Cr at half the width and height.
 pub(super) struct Components {

@@ -3,8 +3,8 @@
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Srgb;
+use crate::error::Error;
+use crate::raster::Srgb;
 
 /// The bit depths to try; at 2 bits per channel, 300x300 pixels have at most 90,000 bytes of information.
 pub(super) const DEPTHS: [u8; 7] = [8, 7, 6, 5, 4, 3, 2];

@@ -2,8 +2,8 @@
 
 use webpx::{EncoderConfig, Unstoppable};
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Srgb;
+use crate::error::Error;
+use crate::raster::Srgb;
 
 /// Maximum width and height of the format in pixels.
 const MAX_SIDE: usize = 16_383;

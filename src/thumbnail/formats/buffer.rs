@@ -1,7 +1,7 @@
 //! Allocation of decode buffers.
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// A zeroed buffer of so many numbers. Returns an error where a failed allocation would abort the process.
 pub(super) fn zeroed<T: Clone + Default>(length: u64, limits: &Limits) -> Result<Vec<T>, Error> {

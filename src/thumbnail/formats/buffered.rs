@@ -6,10 +6,10 @@ use image::metadata::Orientation;
 use super::buffer;
 use super::codec::RowDecoder;
 use super::image_adapter::{decode_error, layout};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::{Limits, MAX_SIDE};
-use crate::thumbnail::orientation;
-use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink, Size};
+use crate::error::Error;
+use crate::limits::{Limits, MAX_SIDE};
+use crate::orientation;
+use crate::raster::{Area, Goal, Header, Plane, Sink, Size};
 
 /// A decoded image: rows from the top, channels interleaved, no padding.
 pub(super) struct BufferedImage {

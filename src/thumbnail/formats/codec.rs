@@ -2,9 +2,9 @@
 
 use std::io::{BufRead, Read, Seek};
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink, Size};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Goal, Header, Plane, Sink, Size};
 
 /// [`Read`] and [`Seek`] as one object-safe trait.
 pub(crate) trait ReadSeek: Read + Seek {}

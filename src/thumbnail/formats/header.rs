@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// The next `N` bytes of a header.
 pub(crate) fn read<const N: usize>(reader: &mut (impl Read + ?Sized)) -> Result<[u8; N], Error> {

@@ -4,8 +4,8 @@ use std::io;
 
 use image::{ColorType, ImageError};
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::{Depth, Model};
+use crate::error::Error;
+use crate::raster::{Depth, Model};
 
 /// Colour model and sample type of a colour type.
 pub(super) fn layout(color: ColorType) -> Option<(Model, Depth)> {

@@ -8,10 +8,10 @@ use flate2::Compression;
 use flate2::write::ZlibEncoder;
 use image::{DynamicImage, ImageReader};
 
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::open::open;
-use crate::thumbnail::raster::{Area, Goal, Header, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::open::open;
+use crate::raster::{Area, Goal, Header, Plane, Sink};
 
 const LIMITS: Limits = Limits { max_pixels: 100_000_000 };
 
@@ -56,20 +56,20 @@ fn decode(bytes: &[u8], step: f64, needed: impl Fn(&Plane) -> Area) -> Result<(V
 }
 
 /// A zlib stream of these bytes.
-pub(in crate::thumbnail) fn zlib(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn zlib(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// An EXIF block of only this orientation.
-pub(in crate::thumbnail) fn exif(orientation: u8) -> Vec<u8> {
+pub(crate) fn exif(orientation: u8) -> Vec<u8> {
     [&b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat()
 }
 
 /// The fixtures of a format, without those whose names contain an excluded part.
 pub(super) fn fixtures(extension: &str, except: &[&str]) -> Vec<(String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let names = paths.filter(|path| path.extension().is_some_and(|found| found == extension));
     let all = names.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap()));

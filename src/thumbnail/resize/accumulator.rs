@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::grid::{Grid, Taps};
 use super::resizer::{BATCH, Batch, Resizer};
-use crate::thumbnail::raster::{Area, Depth, Layout, Plane};
+use crate::raster::{Area, Depth, Layout, Plane};
 
 /// Minimum number of box averages per target pixel in each direction; at two, the blur of the boxes is not visible
 /// after Lanczos.

@@ -5,9 +5,9 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
 use super::*;
-use crate::thumbnail::plan::Plan;
-use crate::thumbnail::raster::{Depth, Model};
-use crate::thumbnail::spec::Spec;
+use crate::plan::Plan;
+use crate::raster::{Depth, Model};
+use crate::spec::Spec;
 
 fn header(width: usize, height: usize, model: Model, depth: Depth) -> Header {
     let orientation = Orientation::NoTransforms;

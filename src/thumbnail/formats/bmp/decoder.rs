@@ -6,8 +6,8 @@ use super::super::codec::RowDecoder;
 use super::headers::{Coding, Headers};
 use super::runs::Runs;
 use super::uncompressed::Uncompressed;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 pub(super) struct BmpDecoder<'a> {
     header: Header,

@@ -7,8 +7,8 @@ use std::ops::Range;
 
 use super::super::header::read as read_bytes;
 use super::masks;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::raster::Size;
 
 /// Length of the file header.
 const FILE_HEADER: usize = 14;

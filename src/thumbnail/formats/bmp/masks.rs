@@ -1,7 +1,7 @@
 //! BMP: bit masks of the channels.
 
 use super::headers::{ALPHA_BIT_FIELDS, number, unsupported};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Whether an information header of this length has fields for masks: those of OS/2 have other fields there.
 fn in_header(length: usize) -> bool {

@@ -14,9 +14,9 @@ mod uncompressed;
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
 use super::jpeg::Jpeg;
 use super::png::Png;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Size;
 use headers::{Coding, Headers};
 
 pub(super) struct Bmp;

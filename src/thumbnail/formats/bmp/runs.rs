@@ -3,7 +3,7 @@
 
 use super::headers::Headers;
 use super::palette::Palette;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Run-length coded pixels.
 pub(super) struct Runs<'a> {

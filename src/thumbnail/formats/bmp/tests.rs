@@ -5,9 +5,9 @@ use std::io::Cursor;
 use super::super::image_adapter::layout;
 use super::super::test_support::{by_image, fixtures, rows};
 use super::drawing::Drawing;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Model;
-use crate::thumbnail::{Limits, open::open, probe};
+use crate::error::Error;
+use crate::raster::Model;
+use crate::{Limits, open::open, probe};
 
 const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 const RGBA: [u32; 4] = [0xff_0000, 0xff00, 0xff, 0xff00_0000];
@@ -228,11 +228,11 @@ fn an_embedded_file_is_opened_in_place_of_pixels() {
         let pixels = pixels.into_inner();
         let drawing = Drawing { compression, pixels: pixels.clone(), ..Drawing::new(40, 0, 16, 8) };
         let drawing = Drawing { palette: Vec::new(), ..drawing };
-        let spec = [crate::thumbnail::Spec::default()];
-        let thumbnail = |file: &[u8]| crate::thumbnail::variants(file, &spec, &LIMITS);
+        let spec = [crate::Spec::default()];
+        let thumbnail = |file: &[u8]| crate::variants(file, &spec, &LIMITS);
         assert_eq!(thumbnail(&drawing.file()).unwrap(), thumbnail(&pixels).unwrap());
         assert_eq!(
-            crate::thumbnail::variants_of_file(Cursor::new(drawing.file()), &spec, &LIMITS).unwrap(),
+            crate::variants_of_file(Cursor::new(drawing.file()), &spec, &LIMITS).unwrap(),
             thumbnail(&pixels).unwrap()
         );
         assert!(thumbnail(&Drawing { width: 17, ..drawing.clone() }.file()).is_err());

@@ -2,7 +2,7 @@
 
 use super::headers::Headers;
 use super::palette::Palette;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Uncompressed pixels.
 pub(super) struct Uncompressed<'a> {

@@ -9,9 +9,9 @@ use super::super::buffer;
 use super::super::codec::RowDecoder;
 use super::frame::{self, FirstFrame};
 use super::lzw::Lzw;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 /// First row and distance of the rows of each pass (GIF89a, appendix E).
 const PASSES: [(usize, usize); 4] = [(0, 8), (4, 8), (2, 4), (1, 2)];

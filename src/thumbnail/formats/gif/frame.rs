@@ -4,8 +4,8 @@ use std::io::SeekFrom;
 
 use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::raster::Size;
 
 /// The first frame and the screen on which it is placed.
 pub(super) struct FirstFrame {

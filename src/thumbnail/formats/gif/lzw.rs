@@ -1,7 +1,7 @@
 //! GIF: LZW data in sub-blocks (GIF89a, 15, 22 and appendix F). Pixels are decoded in batches, so that the length of a
 //! row never matters to the decoder.
 
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 const MAX_CODE_BITS: u32 = 12;
 const MAX_CODES: usize = 1 << MAX_CODE_BITS;

@@ -7,9 +7,9 @@ mod lzw;
 mod tests;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Size;
 
 pub(super) struct Gif;
 

@@ -3,9 +3,9 @@
 use std::io::Cursor;
 
 use super::super::test_support::{by_image, fixtures, rows};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Model;
-use crate::thumbnail::{Limits, open::open, probe};
+use crate::error::Error;
+use crate::raster::Model;
+use crate::{Limits, open::open, probe};
 
 const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 
@@ -147,7 +147,7 @@ fn rgba(bytes: &[u8]) -> (Vec<u8>, (usize, usize)) {
 
 fn decoded(bytes: &[u8]) -> Result<(), Error> {
     struct Discard;
-    impl crate::thumbnail::raster::Sink for Discard {
+    impl crate::raster::Sink for Discard {
         fn row(&mut self, _: usize, _: &[u8]) {}
     }
     open(bytes, &LIMITS)?.decode(&[], &mut Discard)

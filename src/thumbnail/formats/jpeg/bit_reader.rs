@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::source::Source;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Blocks that are decoded between two calls of [`BitReader::suspend`], after which the source can slide on. A block
 /// has at most 64 codes of 16 bits, each with 15 more bits, and every byte can be stuffed: 496 bytes.

@@ -4,7 +4,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 
 use super::decoder::JpegDecoder;
 use super::tests::{LIMITS, decoded, decoded_by, find, fixture, fixtures, rows};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 const STEPS: [f64; 4] = [1.0, 2.0, 4.0, 8.0];
 

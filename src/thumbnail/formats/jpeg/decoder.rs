@@ -6,10 +6,10 @@ use super::frame::Frame;
 use super::segments::{Scan, SegmentReader};
 use super::source::Source;
 use super::{ending, progressive, sequential};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::orientation;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::orientation;
+use crate::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 /// Progressive files have about ten scans. Each one is a pass over the whole image, even if it has few bytes.
 const MAX_SCANS: usize = 64;

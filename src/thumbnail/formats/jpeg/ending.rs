@@ -3,7 +3,7 @@
 
 use super::bit_reader::BitReaderState;
 use super::source::Source;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Checks that a decoded scan does not extend into the zeros of an unwritten part of the file. Its last byte is filled
 /// up with ones (F.1.2.3), so a zero that is not stuffed is rare: it is accepted if a marker follows immediately.

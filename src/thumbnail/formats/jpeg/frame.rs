@@ -1,8 +1,8 @@
 //! Frame header (ITU-T T.81, B.2.2), and the geometry of its components (A.1, A.2) at the decoded size.
 
 use super::variants;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::{Goal, Plane};
+use crate::error::Error;
+use crate::raster::{Goal, Plane};
 
 #[derive(Debug, Clone)]
 pub(super) struct Frame {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::bit_reader::{BitPosition, BitReader, extend};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// A table as the file defines it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@
 //! A block of `side` samples uses the coefficients of the `side` lowest frequencies in each direction. Transformed with
 //! the cosines of that size, they give the image without the frequencies that the smaller size cannot represent.
 
-use crate::thumbnail::zigzag::ZIGZAG;
+use crate::zigzag::ZIGZAG;
 
 /// Storage index of each of a block's lowest frequencies, by zigzag position. All other coefficients share one index
 /// behind them.

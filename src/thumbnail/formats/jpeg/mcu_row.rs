@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::frame::Component;
 use super::idct::{self, LANES};
-use crate::thumbnail::raster::{Area, Plane, Sink};
+use crate::raster::{Area, Plane, Sink};
 
 /// Sample rows that are being decoded.
 pub(super) struct McuRow {

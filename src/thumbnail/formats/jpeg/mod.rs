@@ -36,9 +36,9 @@ use decoder::JpegDecoder;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, ReadSeek, RowDecoder};
 use super::header::header_error;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Size;
 
 /// Length of the SOI marker.
 const SOI_BYTES: u64 = 2;

@@ -4,8 +4,8 @@ use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
 use super::frame::Frame;
 use super::variants;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::raster::Size;
 
 const SOI: u8 = 0xd8;
 const EOI: u8 = 0xd9;

@@ -2,7 +2,7 @@
 
 use super::bit_reader::{BitReader, BitReaderState};
 use super::source::Source;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// RST0, the first of eight restart markers.
 const RST0: u8 = 0xd0;

@@ -8,7 +8,7 @@ use super::frame::Frame;
 use super::huffman::HuffmanSpec;
 use super::source::Source;
 use super::variants;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Quantisers in zigzag order.
 pub(super) type Quantisers = [i32; 64];

@@ -11,8 +11,8 @@ use super::mcu_row::McuRow;
 use super::restart::RestartCounter;
 use super::segments::{Scan, undefined_table};
 use super::source::Source;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::{Area, Sink};
+use crate::error::Error;
+use crate::raster::{Area, Sink};
 
 /// The decoders of a scan, by table number.
 struct Decoders {

@@ -3,7 +3,7 @@
 use std::io::{self, Read, SeekFrom};
 
 use super::super::codec::ReadSeek;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Bytes available from the requested offset on, unless the file ends earlier: more than a segment (B.1.1.4), and more
 /// than a batch of [`BLOCKS_PER_BATCH`](super::bit_reader::BLOCKS_PER_BATCH) blocks takes.

@@ -10,9 +10,9 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 use super::super::codec::RowDecoder;
 use super::decoder::JpegDecoder;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Goal, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Goal, Plane, Sink};
 
 /// Bounds the size of fixtures with a modified header.
 pub(super) const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
@@ -88,7 +88,7 @@ fn interpolated(rows: &[Vec<u8>], plane: &Plane, x: usize, y: usize) -> f64 {
 
 /// The decodable files of `tests/fixtures/jpeg/`, with their names.
 pub(super) fn fixtures() -> Vec<(String, Vec<u8>)> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/jpeg");
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let named = paths.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()));
     named.filter(|(name, _)| name != "arithmetic").collect()
@@ -216,7 +216,7 @@ fn default_tables_wide_quantisers_and_fill_bytes_are_supported() {
 
 #[test]
 fn arithmetic_coding_and_12_bit_samples_are_unsupported() {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/jpeg");
     let arithmetic = fs::read(folder.join("arithmetic.jpg")).unwrap();
     assert!(matches!(decoded(&arithmetic, 1.0, &LIMITS), Err(Error::UnsupportedVariant { .. })));
     let mut deep = fixture("grey");

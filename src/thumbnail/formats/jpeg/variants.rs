@@ -1,6 +1,6 @@
 //! Variants of JPEG that are not supported, with messages for uploaders. Browsers do not show them either.
 
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// The error for a frame header (SOFn, table B.1) or another marker of an unsupported variant.
 pub(super) fn unsupported(marker: u8) -> Option<Error> {

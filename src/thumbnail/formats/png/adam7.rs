@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use crate::thumbnail::raster::{Area, Depth};
+use crate::raster::{Area, Depth};
 
 /// By pass: first column, first row, column step, row step.
 const PASSES: [[usize; 4]; 7] =

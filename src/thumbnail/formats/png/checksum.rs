@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::chunks::{CRC_BYTES, SIGNATURE_BYTES, next_chunk};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Size of the buffer for decompressed rows.
 const BUFFER_BYTES: usize = 32 << 10;

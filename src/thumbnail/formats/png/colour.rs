@@ -9,8 +9,8 @@ use moxcms::{
 use png::{BitDepth, CodingIndependentCodePoints, ColorType, Info, ScaledFloat, SourceChromaticities};
 
 use super::tone_curve::ToneCurve;
-use crate::thumbnail::profile;
-use crate::thumbnail::raster::{Depth, Model};
+use crate::profile;
+use crate::raster::{Depth, Model};
 
 /// The colour space of an image.
 #[derive(Default)]

@@ -4,10 +4,10 @@ use image::ImageFormat;
 use moxcms::{ColorProfile, ToneReprCurve};
 
 use super::super::test_support::zlib;
-use crate::thumbnail::hostile_tests::png;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::spec::{Output, Spec};
-use crate::thumbnail::variants;
+use crate::hostile_tests::png;
+use crate::limits::Limits;
+use crate::spec::{Output, Spec};
+use crate::variants;
 
 type Chunk<'a> = (&'a [u8; 4], &'a [u8]);
 

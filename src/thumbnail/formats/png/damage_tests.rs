@@ -7,11 +7,11 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::super::test_support::{try_rows, zlib};
 use super::tests::interlaced_png;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::hostile_tests::png as png_file;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::spec::{Output, Spec};
-use crate::thumbnail::{variants, variants_of_file};
+use crate::error::Error;
+use crate::hostile_tests::png as png_file;
+use crate::limits::Limits;
+use crate::spec::{Output, Spec};
+use crate::{variants, variants_of_file};
 
 const LIMITS: Limits = Limits { max_pixels: 1_000_000 };
 

@@ -12,11 +12,11 @@ use super::adam7::{self, Boxes, Canvas};
 use super::chunks::{DecoderInput, Defects};
 use super::tone_curve::ToneCurve;
 use super::{MAX_CHUNK_BYTES, checksum, colour};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::orientation;
-use crate::thumbnail::profile::MAX_PROFILE_BYTES;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::orientation;
+use crate::profile::MAX_PROFILE_BYTES;
+use crate::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 /// Limit for a chunk of metadata, the decompressed ICC profile and the rows of the decoder together.
 const MAX_DECODER_BYTES: usize = MAX_CHUNK_BYTES as usize + MAX_PROFILE_BYTES + (1 << 20);

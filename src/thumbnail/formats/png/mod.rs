@@ -20,9 +20,9 @@ use std::io::{BufReader, Cursor};
 use shared_file::SharedFile;
 
 use super::codec::{BufReadSeek, Codec, FormatInfo, ReadSeek, RowDecoder};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Size;
 
 /// Read buffer of a streamed file.
 const READ_BYTES: usize = 64 << 10;

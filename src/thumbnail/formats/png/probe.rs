@@ -1,8 +1,8 @@
 //! PNG: the dimensions.
 
 use super::super::header::read;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::raster::Size;
 
 /// The `IHDR` chunk, which must be the first one (PNG specification, 11.2.1).
 pub(super) fn size(head: &[u8]) -> Result<Size, Error> {

@@ -6,8 +6,8 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::super::image_adapter::layout;
 use super::super::test_support::{by_image, exif, fixtures, rows, rows_of, zlib};
-use crate::thumbnail::hostile_tests::png as png_file;
-use crate::thumbnail::raster::{Area, Depth};
+use crate::hostile_tests::png as png_file;
+use crate::raster::{Area, Depth};
 
 #[test]
 fn png_rows_match_a_full_decode() {

@@ -1,8 +1,8 @@
 //! Conversion of samples from the tone curve of a file to that of sRGB before pixels are averaged: the mean of samples of
 //! another curve has another lightness.
 
-use crate::thumbnail::profile::srgb_encoded;
-use crate::thumbnail::raster::{Depth, Model};
+use crate::profile::srgb_encoded;
+use crate::raster::{Depth, Model};
 
 /// The sRGB samples of a file's samples. Alpha is kept.
 pub(super) struct ToneCurve {

@@ -7,7 +7,7 @@ use super::super::codec::BufReadSeek;
 use super::directory::{Directory, Integers, tag};
 use super::page::Page;
 use super::variant::Compression;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// How often strips or tiles can contain each byte of a file, on average: they can overlap, and a small file could
 /// cause any amount of work.

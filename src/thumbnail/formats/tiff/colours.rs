@@ -7,8 +7,8 @@ use super::directory::{Directory, tag};
 use super::page::Page;
 use super::samples::{Samples, unpacked};
 use super::variant::{Compression, Photometric, SampleType};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::{Depth, Model, to_u8};
+use crate::error::Error;
+use crate::raster::{Depth, Model, to_u8};
 
 /// Converts the samples of a page to a colour model that the pipeline has.
 pub(super) struct Converter {

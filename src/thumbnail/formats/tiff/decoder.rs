@@ -14,10 +14,10 @@ use super::directory::{Directory, tag};
 use super::page::Page;
 use super::rows::{ChunkReader, RowReader};
 use super::samples::{Samples, Unpacker, unpacked};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::profile;
-use crate::thumbnail::raster::{Area, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::profile;
+use crate::raster::{Area, Goal, Header, Model, Plane, Sink};
 
 /// The largest profile that is used; those of printers have up to 3 MB.
 const MAX_PROFILE_BYTES: u64 = 16 << 20;

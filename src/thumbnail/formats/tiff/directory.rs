@@ -5,7 +5,7 @@ use std::io::{Read, SeekFrom};
 
 use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// More than any real directory has.
 const MAX_ENTRIES: u64 = 4096;

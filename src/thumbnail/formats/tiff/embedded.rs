@@ -9,9 +9,9 @@ use super::super::{jpeg, webp};
 use super::page::{MAX_TILE_OVERHANG, Page};
 use super::rows::RowReader;
 use super::variant::Compression;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Goal, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Goal, Plane, Sink};
 
 /// Decodes strips or tiles to bytes, with a plane for each channel or for all.
 pub(super) struct EmbeddedImage {

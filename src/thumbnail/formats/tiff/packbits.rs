@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{self, Read};
 
 use super::rows::Decompressor;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Decompresses strips or tiles. Runs can extend over rows.
 pub(super) struct PackBitsReader<'a> {

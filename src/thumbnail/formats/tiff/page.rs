@@ -3,8 +3,8 @@
 use super::super::codec::BufReadSeek;
 use super::directory::{Directory, tag};
 use super::variant::{Compression, Photometric, SampleType, check_depth, unsupported};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::MAX_SIDE;
+use crate::error::Error;
+use crate::limits::MAX_SIDE;
 
 /// More channels than any image has; satellites have a few hundred.
 const MAX_CHANNELS: u64 = 1024;

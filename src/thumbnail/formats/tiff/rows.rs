@@ -14,8 +14,8 @@ use super::page::Page;
 use super::subsampled::SubsampledReader;
 use super::variant::Compression;
 use super::zstandard::ZstandardReader;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// The rows of strips or tiles, one after the other. Setting up a reader takes longer than decoding a small tile.
 pub(super) trait RowReader<'a> {

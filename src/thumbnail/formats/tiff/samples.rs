@@ -3,9 +3,9 @@
 use super::super::buffer;
 use super::page::{Page, Predictor};
 use super::variant::{Photometric, SampleType};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Depth;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Depth;
 
 /// The samples of a row or band: the used channels of each pixel, interleaved.
 #[derive(Debug, Clone, PartialEq)]

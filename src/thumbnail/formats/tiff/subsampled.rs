@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::rows::{Decompressor, RowReader, read_exact};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Repeats chroma samples, as libtiff does.
 pub(super) struct SubsampledReader<'a> {

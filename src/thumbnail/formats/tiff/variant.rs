@@ -1,7 +1,7 @@
 //! The variants of TIFF: compressions, colour models, sample types, and the names of those that are not supported.
 
 use super::page::Page;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// How the strips or tiles are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::page::Page;
 use super::rows::Decompressor;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
+use crate::error::Error;
+use crate::limits::Limits;
 
 /// The largest window; that of the highest level is as large.
 const MAX_WINDOW: u64 = 128 << 20;

@@ -6,9 +6,9 @@ use webpx::{At, BitstreamFormat, Decoder, DecoderConfig, DecodingError};
 use super::super::buffer;
 use super::super::codec::RowDecoder;
 use super::metadata;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Depth, Goal, Header, Model, Plane, Sink};
 
 /// Minimum number of decoded samples per thumbnail pixel in each direction; at two, the blur of the boxes is not
 /// visible after Lanczos.

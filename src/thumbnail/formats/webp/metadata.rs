@@ -3,7 +3,7 @@
 
 use image::metadata::Orientation;
 
-use crate::thumbnail::orientation::from_exif;
+use crate::orientation::from_exif;
 
 const ICC_FLAG: u8 = 0x20;
 const EXIF_FLAG: u8 = 0x08;

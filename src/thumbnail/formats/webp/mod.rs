@@ -17,9 +17,9 @@ use image::codecs::webp::WebPDecoder;
 use super::buffered;
 use super::codec::{BufReadSeek, Codec, FormatInfo, RowDecoder};
 use super::image_adapter::decode_error;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Size;
 
 pub(super) struct WebP;
 

@@ -4,8 +4,8 @@ use std::io::SeekFrom;
 
 use super::super::codec::BufReadSeek;
 use super::super::header::{header_error, read};
-use crate::thumbnail::error::Error;
-use crate::thumbnail::raster::Size;
+use crate::error::Error;
+use crate::raster::Size;
 
 pub(super) fn size(reader: &mut dyn BufReadSeek) -> Result<Size, Error> {
     reader.seek(SeekFrom::Start(12)).map_err(header_error)?;

@@ -8,7 +8,7 @@ use super::super::restart::RestartCounter;
 use super::super::segments::{Scan, undefined_table};
 use super::super::source::Source;
 use super::coefficients::{AcBlock, Coefficients};
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Decodes an AC scan; returns where its data ends.
 #[inline(never)]

@@ -5,9 +5,9 @@ use std::ops::{Range, RangeInclusive};
 use super::super::bit_reader::BitReader;
 use super::super::frame::{Component, Frame};
 use super::super::idct::LowFrequencies;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::Area;
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::Area;
 
 /// The stored coefficients of one component.
 pub(super) struct Coefficients {

@@ -10,7 +10,7 @@ use super::super::restart::RestartCounter;
 use super::super::segments::{Scan, undefined_table};
 use super::super::source::Source;
 use super::coefficients::Coefficients;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// One component of the scan.
 struct ComponentState<'c> {

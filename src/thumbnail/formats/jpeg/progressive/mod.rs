@@ -12,9 +12,9 @@ use super::frame::Frame;
 use super::mcu_row::McuRow;
 use super::segments::{Scan, undefined_table};
 use super::source::Source;
-use crate::thumbnail::error::Error;
-use crate::thumbnail::limits::Limits;
-use crate::thumbnail::raster::{Area, Sink};
+use crate::error::Error;
+use crate::limits::Limits;
+use crate::raster::{Area, Sink};
 
 /// Whether the scans have all bits of all coefficients. Files of encoders do; others may lack scans.
 pub(super) fn is_complete(frame: &Frame, scans: &[Scan]) -> bool {

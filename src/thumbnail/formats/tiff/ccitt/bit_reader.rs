@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Zeros before the one at the end of an end-of-line code.
 const END_OF_LINE_ZEROS: usize = 11;

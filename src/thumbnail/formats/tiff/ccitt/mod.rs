@@ -12,7 +12,7 @@ use codes::{MAX_CODE_BITS, RUN_TABLES};
 
 use super::rows::RowReader;
 use super::variant::Ccitt;
-use crate::thumbnail::error::Error;
+use crate::error::Error;
 
 /// Decodes strips or tiles, row by row. In a row, 1 is black.
 pub(super) struct CcittReader<'a> {

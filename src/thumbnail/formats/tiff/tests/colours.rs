@@ -3,8 +3,8 @@
 use super::super::super::test_support::rows;
 use super::file::File;
 use super::{LIMITS, SIZE, u16s};
-use crate::thumbnail::raster::{Depth, Model};
-use crate::thumbnail::{Error, thumbnail};
+use crate::raster::{Depth, Model};
+use crate::{Error, thumbnail};
 
 #[test]
 fn palettes_of_every_depth_become_colours() {

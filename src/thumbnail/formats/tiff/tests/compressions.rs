@@ -7,9 +7,9 @@ use proptest::prelude::*;
 use super::super::super::test_support::rows;
 use super::file::File;
 use super::{LIMITS, SIZE};
-use crate::thumbnail::open::open;
-use crate::thumbnail::raster::{Area, Goal, Model, Plane, Sink};
-use crate::thumbnail::{Error, thumbnail};
+use crate::open::open;
+use crate::raster::{Area, Goal, Model, Plane, Sink};
+use crate::{Error, thumbnail};
 
 #[test]
 fn tiles_under_the_tags_of_strips_and_strips_without_lengths_are_decoded() {
@@ -59,7 +59,7 @@ fn strips_and_tiles_of_every_compression_are_decoded() {
 }
 
 fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/jpeg").join(name)).unwrap()
+    std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/jpeg").join(name)).unwrap()
 }
 
 /// The planes of a JPEG by the decoder of that format.

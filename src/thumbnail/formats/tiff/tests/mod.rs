@@ -12,7 +12,7 @@ use super::super::image_adapter::layout;
 use super::super::test_support::{by_image, fixtures, rows};
 use super::lzw::LzwReader;
 use super::rows::Decompressor;
-use crate::thumbnail::Limits;
+use crate::Limits;
 use file::File;
 
 /// Of most files.

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use super::LIMITS;
 use super::file::File;
-use crate::thumbnail::{Error, probe, thumbnail};
+use crate::{Error, probe, thumbnail};
 
 #[test]
 fn unsupported_variants_are_refused_at_the_upload_by_name() {

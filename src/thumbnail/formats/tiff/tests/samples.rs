@@ -3,7 +3,7 @@
 use super::super::super::test_support::rows;
 use super::file::File;
 use super::{SIZE, layouts, u16s};
-use crate::thumbnail::raster::{Depth, Model};
+use crate::raster::{Depth, Model};
 
 /// The samples of these channels.
 fn picked(file: &File, channels: &[usize]) -> Vec<u32> {

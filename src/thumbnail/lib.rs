@@ -1,7 +1,7 @@
 //! Images in, thumbnails out: bytes to bytes.
 //!
 //! Owns the pipeline from the bytes of an image to its thumbnails, and the rules for rejecting images. Consumes bytes
-//! or a reader, publishes nothing, and imports nothing of the crate. Never opens a file, never looks at a file name,
+//! or a reader, publishes nothing, and knows nothing of the rest of m3a3. Never opens a file, never looks at a file name,
 //! and never starts a thread: callers choose threads and concurrency.
 //!
 //! Pipeline: [`probe()`] the header and reject oversized images before anything is allocated → check that the container
