@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::directory::{Directory, tag};
 use super::page::Page;
+use super::range::OpenRange;
 use super::samples::{Samples, unpacked};
 use super::variant::{Compression, Photometric, SampleType};
 use crate::error::Error;
@@ -17,8 +18,8 @@ pub(super) struct Converter {
     pub(super) depth: Depth,
     /// Factor from a sample to the range of its depth.
     scale: f32,
-    /// The range of grey floats that are not from 0 to 1.
-    wide_range: Option<f32>,
+    /// The ranges that samples can have, if the largest sample decides.
+    open_range: Option<OpenRange>,
     /// Used channels per pixel before the conversion.
     channels: usize,
     colours: usize,
@@ -52,13 +53,15 @@ impl Converter {
         let alpha = page.alpha.is_some();
         let rgb = if alpha { Model::Rgba } else { Model::Rgb };
         // Signed numbers and floats are not inverted, as in libvips.
-        let inverts = page.sample == SampleType::Unsigned && !page.is_clamped();
-        let inverted = page.photometric == Photometric::Grey { white_is_zero: true } && inverts;
+        let unsigned = page.sample == SampleType::Unsigned;
+        let inverted = page.photometric == Photometric::Grey { white_is_zero: true } && unsigned;
         let scaled = if inverted || full != max { Conversion::Scale { inverted } } else { Conversion::Keep };
         let (conversion, model, depth) = match page.photometric {
             Photometric::Grey { .. } => (scaled, if alpha { Model::GreyAlpha } else { Model::Grey }, depth),
             // As in libvips, after Photoshop.
-            Photometric::Rgb if depth == Depth::F32 && !has_profile => (Conversion::Linear, rgb, Depth::U16),
+            Photometric::Rgb if page.sample == SampleType::Float && !has_profile => {
+                (Conversion::Linear, rgb, Depth::U16)
+            }
             Photometric::Rgb => (scaled, rgb, depth),
             Photometric::Cmyk if alpha => (scaled, Model::CmykAlpha, depth),
             Photometric::Cmyk => (scaled, Model::Cmyk { inverted: false }, depth),
@@ -71,13 +74,15 @@ impl Converter {
             },
         };
         let colours = page.photometric.colours();
-        let wide_range = match page.photometric {
-            Photometric::Grey { .. } if depth == Depth::F32 => Some(if page.bits == 16 { 65535.0 } else { 255.0 }),
+        let open_range = match page.photometric {
+            _ if unsigned && page.bits > 16 => Some(OpenRange::INTEGERS),
+            Photometric::Grey { .. } if depth == Depth::F32 => Some(OpenRange::floats(page.bits)),
             _ => None,
         };
-        let (scale, channels) = (full / max, colours + usize::from(alpha));
+        let scale = if open_range.is_some() { 1.0 } else { full / max };
+        let channels = colours + usize::from(alpha);
         let premultiplied = page.premultiplied;
-        Ok(Self { conversion, model, depth, scale, wide_range, channels, colours, premultiplied })
+        Ok(Self { conversion, model, depth, scale, open_range, channels, colours, premultiplied })
     }
 
     /// Whether pixels are the same before and after.
@@ -99,14 +104,16 @@ impl Converter {
         }
     }
 
-    /// The range that libvips assumes of grey floats, if that is not from 0 to 1. Most files do have 0 to 1.
-    pub(super) fn wide_range(&self) -> Option<f32> {
-        self.wide_range
+    /// Whether samples are kept as they are until [`choose_range`](Self::choose_range) is called.
+    pub(super) fn has_open_range(&self) -> bool {
+        self.open_range.is_some()
     }
 
-    /// Sets the range of floats.
-    pub(super) fn set_range(&mut self, range: f32) {
-        self.scale = 1.0 / range;
+    /// Sets the range of samples by the largest one.
+    pub(super) fn choose_range(&mut self, largest: f32) {
+        if let Some(range) = self.open_range.take() {
+            self.scale = range.scale(largest);
+        }
     }
 
     /// Converts a row of `width` pixels that begins at a pixel of the samples, to bytes in the order of the machine.
@@ -117,7 +124,13 @@ impl Converter {
             Samples::U8(samples) => self.convert_integers(&samples[range], row),
             Samples::U16(samples) => self.convert_integers(&samples[range], row),
             Samples::F32(samples) if self.depth == Depth::F32 => {
-                row.extend(samples[range].iter().flat_map(|sample| (sample * self.scale).to_ne_bytes()));
+                let inverted =
+                    self.open_range.is_none() && matches!(self.conversion, Conversion::Scale { inverted: true });
+                for pixel in samples[range].chunks_exact(self.channels) {
+                    let first = if inverted { 1.0 - pixel[0] * self.scale } else { pixel[0] * self.scale };
+                    row.extend(first.to_ne_bytes());
+                    row.extend(pixel[1..].iter().flat_map(|sample| (sample * self.scale).to_ne_bytes()));
+                }
             }
             Samples::F32(samples) => {
                 for pixel in samples[range].chunks_exact(self.channels) {

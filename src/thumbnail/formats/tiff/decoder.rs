@@ -80,12 +80,10 @@ impl RowDecoder for TiffDecoder<'_> {
     }
 
     fn decode(&mut self, needed: &[Area], sink: &mut dyn Sink) -> Result<(), Error> {
-        if let Some(range) = self.converter.wide_range() {
+        if self.converter.has_open_range() {
             let mut largest = Largest(0.0);
             self.decode_rows(None, &mut largest)?;
-            if largest.0 > MAX_OF_UNIT_RANGE {
-                self.converter.set_range(range);
-            }
+            self.converter.choose_range(largest.0);
         }
         self.decode_rows(needed.first(), sink)
     }
@@ -100,10 +98,7 @@ struct PlaneRows<'a> {
     rows: Box<dyn RowReader<'a> + 'a>,
 }
 
-/// Floats up to this are of the range from 0 to 1; resampling causes some overshoot.
-const MAX_OF_UNIT_RANGE: f32 = 2.0;
-
-/// The largest of the floats of all rows.
+/// The largest of the samples of all rows.
 struct Largest(f32);
 
 impl Sink for Largest {
@@ -189,7 +184,7 @@ impl<'a> TiffDecoder<'a> {
             && is_whole
             && page.bits.is_multiple_of(8)
             && self.converter.keeps()
-            && !page.is_clamped()
+            && !page.is_converted()
     }
 
     /// A buffer for the used channels of so many rows.

@@ -13,6 +13,7 @@ mod embedded;
 mod lzw;
 mod packbits;
 mod page;
+mod range;
 mod rows;
 mod samples;
 mod subsampled;

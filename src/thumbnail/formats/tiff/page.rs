@@ -145,8 +145,8 @@ impl Page {
         self.height.div_ceil(self.chunk.1)
     }
 
-    /// Whether samples are clamped to a smaller range, see [`unpacked`](super::samples::unpacked).
-    pub(super) fn is_clamped(&self) -> bool {
+    /// Whether the type of samples changes when they are unpacked, see [`unpacked`](super::samples::unpacked).
+    pub(super) fn is_converted(&self) -> bool {
         self.sample == SampleType::Signed || self.sample == SampleType::Unsigned && self.bits > 16
     }
 

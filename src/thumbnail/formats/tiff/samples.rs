@@ -29,14 +29,15 @@ impl Samples {
 
 /// The depth that the samples of a page are unpacked to, and their largest value.
 ///
-/// Numbers with a sign or of 32 bits are clamped instead of scaled, as libvips does: to 0 and 255, or with 16 bits and
-/// in grey, to 0 and 65535.
+/// Numbers with a sign are clamped instead of scaled, as libvips does: to 0 and 255, or with 16 bits and in grey, to 0
+/// and 65535.
 pub(super) fn unpacked(page: &Page) -> (Depth, f32) {
     let grey = matches!(page.photometric, Photometric::Grey { .. });
     match (page.sample, page.bits) {
         (SampleType::Float, _) => (Depth::F32, 1.0),
         (SampleType::Signed, 16) if grey => (Depth::U16, 65535.0),
-        (SampleType::Signed, _) | (_, 17..) => (Depth::U8, 255.0),
+        (SampleType::Signed, _) => (Depth::U8, 255.0),
+        (_, 17..) => (Depth::F32, u32::MAX as f32),
         (_, bits @ 9..) => (Depth::U16, ((1_u32 << bits) - 1) as f32),
         (_, bits) => (Depth::U8, ((1_u32 << bits) - 1) as f32),
     }
@@ -50,8 +51,6 @@ pub(super) struct Unpacker {
     bits: usize,
     /// Channels per pixel in a strip or tile.
     channels: usize,
-    /// Whether large numbers are dark.
-    inverted: bool,
     /// For bytes by significance.
     copy: Vec<u8>,
 }
@@ -64,7 +63,6 @@ impl Unpacker {
             sample: page.sample,
             bits: page.bits,
             channels: page.channels_per_chunk(),
-            inverted: page.photometric == Photometric::Grey { white_is_zero: true },
             copy: Vec::new(),
         }
     }
@@ -128,7 +126,7 @@ impl Unpacker {
     ) {
         let start = first * step + to;
         match target {
-            Samples::U8(target) => self.place_bytes(row, (channel, to), spread(target, start, step, count)),
+            Samples::U8(target) => self.place_bytes(row, channel, spread(target, start, step, count)),
             Samples::U16(target) => {
                 let target = spread(target, start, step, count);
                 match (self.sample, self.bits) {
@@ -153,13 +151,16 @@ impl Unpacker {
                     samples.zip(target).for_each(|(bytes, target)| *target = half(u16::from_ne_bytes(*bytes)));
                 } else {
                     let samples = row.as_chunks::<4>().0.iter().skip(channel).step_by(self.channels);
-                    samples.zip(target).for_each(|(bytes, target)| *target = f32::from_ne_bytes(*bytes));
+                    let unsigned = self.sample == SampleType::Unsigned;
+                    let number =
+                        |bytes| if unsigned { u32::from_ne_bytes(bytes) as f32 } else { f32::from_ne_bytes(bytes) };
+                    samples.zip(target).for_each(|(bytes, target)| *target = number(*bytes));
                 }
             }
         }
     }
 
-    fn place_bytes<'a>(&self, row: &[u8], (channel, to): (usize, usize), target: impl Iterator<Item = &'a mut u8>) {
+    fn place_bytes<'a>(&self, row: &[u8], channel: usize, target: impl Iterator<Item = &'a mut u8>) {
         match (self.sample, self.bits) {
             (SampleType::Unsigned, 8) => {
                 let samples = row.iter().skip(channel).step_by(self.channels);
@@ -180,15 +181,11 @@ impl Unpacker {
                     .zip(target)
                     .for_each(|(bytes, target)| *target = i16::from_ne_bytes(*bytes).clamp(0, 255) as u8);
             }
-            (sample, _) => {
+            _ => {
                 let samples = row.as_chunks::<4>().0.iter().skip(channel).step_by(self.channels);
-                let inverted = self.inverted && to == 0 && sample == SampleType::Unsigned;
-                let unsigned = |bytes| u32::from_ne_bytes(bytes) ^ if inverted { u32::MAX } else { 0 };
-                let clamped = |bytes| match sample {
-                    SampleType::Unsigned => unsigned(bytes).min(255) as u8,
-                    _ => i32::from_ne_bytes(bytes).clamp(0, 255) as u8,
-                };
-                samples.zip(target).for_each(|(&bytes, target)| *target = clamped(bytes));
+                samples
+                    .zip(target)
+                    .for_each(|(bytes, target)| *target = i32::from_ne_bytes(*bytes).clamp(0, 255) as u8);
             }
         }
     }

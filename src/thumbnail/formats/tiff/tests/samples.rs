@@ -159,22 +159,14 @@ fn channels_of_any_number_of_bits_are_scaled_to_the_full_range() {
 }
 
 #[test]
-fn numbers_with_a_sign_or_of_32_bits_are_clamped_as_by_libvips() {
+fn numbers_with_a_sign_are_clamped_as_by_libvips() {
     let values =
         [0, 1, 100, 127, 128, 200, 255, 256, 300, 0x7fff, 0x8000, 0xff80, 0xffff, 0x7fff_ffff, 0x8000_0000, u32::MAX];
     let clamped = |value: i64| value.clamp(0, 255) as u32;
     let signed = |value: u32, bits: usize| i64::from((value << (32 - bits)).cast_signed() >> (32 - bits));
-    for (bits, format, photometric, channels) in [
-        (8, 2, 1, 1),
-        (8, 2, 2, 3),
-        (16, 2, 2, 3),
-        (32, 2, 1, 1),
-        (32, 2, 2, 3),
-        (32, 1, 1, 1),
-        (32, 1, 2, 3),
-        (16, 2, 1, 1),
-        (8, 2, 5, 4),
-    ] {
+    for (bits, photometric, channels) in
+        [(8, 1, 1), (8, 2, 3), (16, 2, 3), (32, 1, 1), (32, 2, 3), (16, 1, 1), (8, 5, 4)]
+    {
         for predictor in [1, 2] {
             let mask = u32::MAX >> (32 - bits);
             let samples: Vec<u32> =
@@ -184,29 +176,40 @@ fn numbers_with_a_sign_or_of_32_bits_are_clamped_as_by_libvips() {
                 samples,
                 compression: 8,
                 predictor,
-                tags: vec![(339, 3, vec![format; channels])],
+                tags: vec![(339, 3, vec![2; channels])],
                 ..File::new(SIZE.0, SIZE.1, channels, photometric)
             };
             let (samples, _, header) = rows(&file.bytes(), 1.0);
-            let number = |&sample: &u32| if format == 1 { sample.into() } else { signed(sample, bits) };
-            let values = file.samples.iter().map(number);
+            let values = file.samples.iter().map(|&sample| signed(sample, bits));
             if header.depth == Depth::U16 {
                 assert!(u16s(&samples).into_iter().map(i64::from).eq(values.map(|value| value.max(0))));
             } else {
-                assert!(samples.into_iter().map(u32::from).eq(values.map(clamped)), "{bits} bits, format {format}");
+                assert!(samples.into_iter().map(u32::from).eq(values.map(clamped)), "{bits} bits, {channels} channels");
             }
         }
     }
 }
 
 #[test]
-fn alpha_of_32_bits_is_not_inverted_with_grey() {
-    for planar in [false, true] {
-        let mut file = File::new(SIZE.0, SIZE.1, 2, 0);
-        let expected: Vec<u8> = file.samples.iter().map(|&sample| sample as u8).collect();
-        file.samples.iter_mut().step_by(2).for_each(|sample| *sample = u32::MAX - *sample);
-        let file = File { bits: 32, planar, ..file };
-        assert!(rows(&file.bytes(), 1.0).0 == expected, "planar {planar}");
+fn the_largest_integer_of_32_bits_decides_between_ranges_of_8_16_and_32_bits() {
+    for (range, factor) in [(255, 1), (65535, 257), (u32::MAX, 0x0101_0101)] {
+        for (photometric, channels) in [(0, 1), (1, 1), (0, 2), (2, 3), (2, 4), (5, 4)] {
+            for (predictor, planar) in [(1, false), (2, false), (1, true)] {
+                let mut file = File::new(SIZE.0, SIZE.1, channels, photometric);
+                file.samples[0] = 255;
+                let white =
+                    |at: usize| -> u32 { if photometric == 0 && at.is_multiple_of(channels) { 255 } else { 0 } };
+                let expected: Vec<u32> =
+                    file.samples.iter().enumerate().map(|(at, sample)| white(at).abs_diff(*sample)).collect();
+                file.samples.iter_mut().for_each(|sample| *sample *= factor);
+                let file = File { bits: 32, compression: 8, predictor, planar, ..file };
+                let (samples, _, header) = rows(&file.bytes(), 1.0);
+                assert_eq!(header.depth, Depth::F32);
+                let floats = samples.as_chunks::<4>().0.iter().map(|&bytes| f32::from_ne_bytes(bytes) * 255.0);
+                let near = floats.zip(expected).all(|(is, expected)| (is - expected as f32).abs() < 0.01);
+                assert!(near, "up to {range}, {channels} channels of model {photometric}, predictor {predictor}");
+            }
+        }
     }
 }
 
