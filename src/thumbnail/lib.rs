@@ -13,9 +13,9 @@
 //! Defined by a [`Spec`]. The default is [`SIDE`] pixels square, cropped equally on both sides, enlarged if the image
 //! is smaller: JPEG of quality 80, 4:2:0, at most [`MAX_JPEG_BYTES`], or PNG of at most [`MAX_PNG_BYTES`] if a pixel is
 //! not opaque. Thumbnails are upright by EXIF orientation, in sRGB, and have no metadata. Colours are converted with
-//! the embedded ICC profile; CMYK without a profile is converted with a model of offset printing. The same bytes give
-//! the same result on the same machine. Of several frames or pages, the first is used. Malformed EXIF blocks and ICC
-//! profiles are ignored.
+//! the embedded ICC profile. CMYK without a profile is multiplied in JPEG, and converted with a model of offset printing
+//! in TIFF. The same bytes give the same result on the same machine. Of several frames or pages, the first is used.
+//! Malformed EXIF blocks and ICC profiles are ignored.
 //!
 //! # Rejected images
 //! All pixels of the first frame must be present and valid, in every format: there are no partial thumbnails. A

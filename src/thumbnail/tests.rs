@@ -64,7 +64,7 @@ fn every_fixture_matches_pillow() {
         assert_eq!(image.dimensions(), (300, 300), "{name}");
         let tolerance = match name.as_str() {
             // Pillow converts CMYK without a profile to its complement instead of simulating print.
-            "cmyk.jpg" | "cmyk.tiff" | "ycck.jpg" => 45.0,
+            "cmyk.tiff" => 60.0,
             // Pillow clamps overshoot between its two passes, which is visible in black and white images.
             "1.bmp" | "fax4.tiff" | "grey-1.png" => 5.0,
             // Two colour engines interpolate the same coarse table.
