@@ -49,7 +49,7 @@ macro_rules! registry {
 registry! {
     /// ITU-T T.81: baseline and progressive, Huffman coding, 8 bits; grey, YCbCr, RGB, CMYK, YCCK.
     Jpeg => jpeg::Jpeg;
-    /// Every colour type and depth, interlaced or not; the default image of an animation.
+    /// Every colour type and depth, interlaced or not; the first frame of an animation.
     Png => png::Png;
     /// Lossy, lossless, with and without alpha; the first frame of an animation.
     WebP => webp::WebP;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use flate2::Crc;
 
-use super::MAX_CHUNK_BYTES;
+use super::{MAX_CHUNK_BYTES, animation};
 
 /// Length of the signature.
 pub(super) const SIGNATURE_BYTES: u64 = 8;
@@ -17,6 +17,9 @@ pub(super) const CRC_BYTES: u32 = 4;
 
 /// The bit of a letter that is set in lower case.
 const LOWER_CASE: u8 = 0x20;
+
+/// The name of chunks of image data.
+const IMAGE_DATA: [u8; 4] = *b"IDAT";
 
 /// IEND with its checksum.
 const END: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
@@ -28,13 +31,19 @@ pub(super) fn next_chunk(file: &mut impl Read) -> io::Result<Option<(u32, [u8; 4
 }
 
 /// The next `N` bytes; `None` if the file ends before.
-fn read<const N: usize>(file: &mut impl Read) -> io::Result<Option<[u8; N]>> {
+pub(super) fn read<const N: usize>(file: &mut impl Read) -> io::Result<Option<[u8; N]>> {
     let mut bytes = [0; N];
     match file.read_exact(&mut bytes) {
         Ok(()) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+fn crc_of(bytes: &[u8]) -> Crc {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    crc
 }
 
 /// Defects of the image data that the decoder does not see.
@@ -44,6 +53,8 @@ pub(super) struct Defects {
     pub(super) truncated: Cell<bool>,
     /// A chunk of image data has a wrong checksum.
     pub(super) wrong_crc: Cell<bool>,
+    /// The image data are those of a frame of an animation.
+    pub(super) is_frame: Cell<bool>,
 }
 
 /// Reads the chunks for the decoder.
@@ -59,6 +70,10 @@ pub(super) struct DecoderInput<F> {
     copied: u64,
     /// The checksum of the current chunk of image data.
     crc: Option<Crc>,
+    /// That of the chunk that the decoder gets for the data of a frame.
+    decoder_crc: Option<Crc>,
+    /// Where the image data are, if not in the first chunk of the default image.
+    first_frame: Option<u64>,
     has_data: bool,
     at_end: bool,
     defects: Rc<Defects>,
@@ -68,6 +83,8 @@ impl<F: BufRead + Seek> DecoderInput<F> {
     pub(super) fn new(mut file: F) -> io::Result<(Self, Rc<Defects>)> {
         let length = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
+        let first_frame = animation::first_frame(&mut file)?;
+        file.rewind()?;
         let defects = Rc::new(Defects::default());
         let input = Self {
             file,
@@ -76,6 +93,8 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             consumed: 0,
             copied: SIGNATURE_BYTES,
             crc: None,
+            decoder_crc: None,
+            first_frame,
             has_data: false,
             at_end: false,
             defects: defects.clone(),
@@ -96,7 +115,14 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             return Ok(());
         };
         match &name {
-            b"IDAT" => return self.begin_image_data(length),
+            b"IDAT" => match self.first_frame.take() {
+                Some(position) => {
+                    self.defects.is_frame.set(true);
+                    self.file.seek(SeekFrom::Start(position))?;
+                }
+                None => self.begin_image_data(length, &IMAGE_DATA)?,
+            },
+            b"fdAT" if self.defects.is_frame.get() => self.begin_frame_data(length)?,
             _ if self.has_data => self.end(),
             b"cICP" if length == 4 => return self.code_points(),
             // The others are those that the decoder knows and the colours or the orientation depend on.
@@ -132,15 +158,28 @@ impl<F: BufRead + Seek> DecoderInput<F> {
         }
     }
 
+    /// The data of a frame follow a sequence number.
+    fn begin_frame_data(&mut self, length: u32) -> io::Result<()> {
+        match (read::<4>(&mut self.file)?, length.checked_sub(4)) {
+            (Some(number), Some(length)) => {
+                self.begin_image_data(length, &[&b"fdAT"[..], &number].concat())?;
+                self.decoder_crc = Some(crc_of(&IMAGE_DATA));
+                Ok(())
+            }
+            _ => {
+                self.defects.truncated.set(true);
+                self.end();
+                Ok(())
+            }
+        }
+    }
+
     /// The length of a truncated chunk is corrected.
-    fn begin_image_data(&mut self, length: u32) -> io::Result<()> {
-        const NAME: [u8; 4] = *b"IDAT";
+    fn begin_image_data(&mut self, length: u32, prefix: &[u8]) -> io::Result<()> {
         let rest = self.length.saturating_sub(self.file.stream_position()?);
         let length = length.min(u32::try_from(rest).unwrap_or(u32::MAX));
-        self.insert(length, NAME);
-        let mut crc = Crc::new();
-        crc.update(&NAME);
-        self.crc = Some(crc);
+        self.insert(length, IMAGE_DATA);
+        self.crc = Some(crc_of(prefix));
         self.copied = length.into();
         self.has_data = true;
         Ok(())
@@ -153,6 +192,7 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             Some(_) => self.defects.wrong_crc.set(true),
             None => self.defects.truncated.set(true),
         }
+        let crc = self.decoder_crc.take().map_or(crc, |crc| crc.sum());
         self.inserted.extend(crc.to_be_bytes());
         Ok(())
     }
@@ -189,7 +229,11 @@ impl<F: BufRead + Seek> BufRead for DecoderInput<F> {
         if let Some(crc) = &mut self.crc
             && let Ok(bytes) = self.file.fill_buf()
         {
-            crc.update(&bytes[..count.min(bytes.len())]);
+            let bytes = &bytes[..count.min(bytes.len())];
+            crc.update(bytes);
+            if let Some(crc) = &mut self.decoder_crc {
+                crc.update(bytes);
+            }
         }
         self.file.consume(count);
         self.copied -= count as u64;

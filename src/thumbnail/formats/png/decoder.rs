@@ -150,7 +150,9 @@ impl<F: BufRead + Seek, S: Read + Seek> PngDecoder<F, S> {
             return Err(Error::corrupt("too many rows"));
         }
         let length = image_data_bytes(self.reader.info());
-        if self.defects.wrong_crc.get() && !checksum::rows_are_intact(&mut self.second, length)? {
+        if self.defects.wrong_crc.get()
+            && (self.defects.is_frame.get() || !checksum::rows_are_intact(&mut self.second, length)?)
+        {
             return Err(Error::corrupt("wrong checksums of the image data"));
         }
         Ok(())

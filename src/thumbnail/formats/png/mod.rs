@@ -1,6 +1,9 @@
 //! PNG: every colour type and depth, interlaced or not.
 
 mod adam7;
+mod animation;
+#[cfg(test)]
+mod animation_tests;
 mod checksum;
 mod chunks;
 mod colour;
