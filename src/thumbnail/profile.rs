@@ -2,7 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use moxcms::{ColorProfile, DataColorSpace, Layout, ParsingOptions, ToneReprCurve, TransformOptions, Xyzd};
+use moxcms::{
+    ColorProfile, DataColorSpace, Layout, ParsingOptions, RenderingIntent, ToneReprCurve, TransformOptions, Xyzd,
+};
 
 use super::raster::{Model, to_u8};
 
@@ -40,13 +42,24 @@ pub(super) fn convert(samples: &[f32], model: Model, icc: &[u8]) -> Option<Vec<[
     let source: Vec<u16> = colours.map(|sample| (sample * max + 0.5) as u16).collect();
     let mut target = vec![0_u16; source.len() / channels * 3];
     let converted = catch_unwind(AssertUnwindSafe(|| {
-        let options = TransformOptions { prefer_fixed_point: false, ..TransformOptions::default() };
+        let rendering_intent = intent(model, &profile);
+        let options = TransformOptions { prefer_fixed_point: false, rendering_intent, ..TransformOptions::default() };
         let transform = profile.create_transform_10bit(layout, &ColorProfile::new_srgb(), Layout::Rgb, options).ok()?;
         transform.transform(&source, &mut target).ok()?;
         Some(target)
     }));
     let target = converted.ok().flatten()?;
     Some(target.as_chunks::<3>().0.iter().map(|rgb| rgb.map(|sample| to_u8(f32::from(sample) / max))).collect())
+}
+
+/// Chromium converts CMYK, which it shows in JPEG only, with the colorimetric table; libvips with the perceptual one.
+fn intent(model: Model, profile: &ColorProfile) -> RenderingIntent {
+    let prefers_colorimetric = matches!(model, Model::Cmyk { inverted: true } | Model::Ycck);
+    match (&profile.lut_a_to_b_perceptual, &profile.lut_a_to_b_colorimetric) {
+        (_, Some(_)) if prefers_colorimetric => RenderingIntent::RelativeColorimetric,
+        (None, Some(_)) => RenderingIntent::RelativeColorimetric,
+        _ => RenderingIntent::Perceptual,
+    }
 }
 
 fn space(model: Model) -> DataColorSpace {
@@ -120,7 +133,42 @@ fn linear(curve: &ToneReprCurve, x: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::io::Cursor;
+    use std::path::Path;
+
+    use image::ImageDecoder;
+    use image::codecs::jpeg::JpegDecoder;
+    use moxcms::{LutStore, LutWarehouse};
+
     use super::*;
+
+    #[test]
+    fn cmyk_of_jpeg_is_converted_with_the_colorimetric_table() {
+        let (jpeg, tiff) = (Model::Cmyk { inverted: true }, Model::Cmyk { inverted: false });
+        let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cmyk-icc.jpg")).unwrap();
+        let icc = JpegDecoder::new(Cursor::new(file)).unwrap().icc_profile().unwrap().unwrap();
+        let mut profile = read(&icc).unwrap();
+        let pixel = |model, profile: &ColorProfile| {
+            convert(&[0.2, 0.4, 0.6, 0.1], model, &profile.encode().unwrap()).unwrap()[0]
+        };
+        profile.lut_a_to_b_colorimetric = None;
+        let perceptual = pixel(tiff, &profile);
+        assert_eq!(pixel(jpeg, &profile), perceptual);
+        // The same colour everywhere.
+        profile.lut_a_to_b_colorimetric = profile.lut_a_to_b_perceptual.clone();
+        if let Some(LutWarehouse::Lut(table)) = &mut profile.lut_a_to_b_colorimetric {
+            match &mut table.clut_table {
+                LutStore::Store8(numbers) => numbers.fill(100),
+                LutStore::Store16(numbers) => numbers.fill(30000),
+            }
+        }
+        assert_eq!(pixel(tiff, &profile), perceptual);
+        let colorimetric = pixel(jpeg, &profile);
+        assert_ne!(colorimetric, perceptual);
+        profile.lut_a_to_b_perceptual = None;
+        assert_eq!([jpeg, tiff].map(|model| pixel(model, &profile)), [colorimetric; 2]);
+    }
 
     #[test]
     fn an_srgb_profile_changes_nothing() {
