@@ -1,11 +1,15 @@
 //! APNG whose default image is not part of the animation (PNG specification, 11.3.6): browsers show the first frame.
 
 use std::io::{self, BufRead, Seek};
+use std::ops::RangeInclusive;
 
 use super::chunks::{CRC_BYTES, SIGNATURE_BYTES, next_chunk, read};
 
 /// Length of the data of `fcTL`.
 const FRAME_CONTROL_BYTES: usize = 26;
+
+/// The numbers of frames that are valid (PNG specification, sections 7.1 and 11.3.6.1).
+const FRAMES: RangeInclusive<u32> = 1..=0x7fff_ffff;
 
 /// Where the data of the first frame begin, if the default image is not that frame. `None` if the frame does not cover
 /// the whole image, or if its chunks are invalid: browsers do not show such files.
@@ -21,8 +25,7 @@ pub(super) fn first_frame(file: &mut (impl BufRead + Seek)) -> io::Result<Option
                 rest -= 8;
             }
             b"acTL" if !has_default && length == 8 => {
-                // An animation of no frames is none.
-                is_animated = read(file)?.is_some_and(|count| count != [0; 4]);
+                is_animated = read(file)?.is_some_and(|count| FRAMES.contains(&u32::from_be_bytes(count)));
                 rest -= 4;
             }
             b"IDAT" if is_animated => has_default = true,

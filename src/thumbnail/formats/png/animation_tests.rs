@@ -70,8 +70,10 @@ fn a_default_image_that_is_the_first_frame_or_whose_animation_is_invalid_is_kept
     assert!(try_rows(&file(&[&first[..], &rest].concat()), 1.0).unwrap() == samples);
     let not_animated = [header(), (*b"IDAT", default), frame(0, WIDTH, HEIGHT, 0), data(1, &other)];
     assert!(try_rows(&file(&not_animated), 1.0).unwrap() == samples);
-    let no_frames = [header(), (*b"acTL", numbers(&[0, 0])), not_animated[1].clone()];
-    assert!(try_rows(&file(&[&no_frames, &not_animated[2..]].concat()), 1.0).unwrap() == samples);
+    for frames in [0, 0x8000_0001] {
+        let invalid = [header(), (*b"acTL", numbers(&[frames, 0])), not_animated[1].clone()];
+        assert!(try_rows(&file(&[&invalid, &not_animated[2..]].concat()), 1.0).unwrap() == samples, "{frames}");
+    }
     for chunks in [
         vec![data(1, &other)],
         vec![frame(1, WIDTH, HEIGHT, 0), data(2, &other)],
