@@ -16,6 +16,8 @@ const DEFAULT_ORIGIN: &str = "default";
 const ENVIRONMENT: &str = "environment";
 const DOTENV: &str = ".env";
 const PREFIX: &str = "M3A3_";
+/// The keys that files may set to an array of texts.
+const LISTS: [&str; 1] = ["cors.origins"];
 /// Selects `config/*.toml`. Variables with the prefix of tests are ignored. Neither is a key.
 const PROFILE: &str = "M3A3_ENV";
 const TEST_PREFIX: &str = "M3A3_TEST_";
@@ -246,8 +248,10 @@ fn flatten(prefix: &str, table: toml::Table, origin: &str, settings: &mut Vec<Se
             toml::Value::Integer(number) => ValueKind::I64(number),
             toml::Value::Float(number) => ValueKind::Float(number),
             toml::Value::Boolean(value) => ValueKind::Boolean(value),
-            toml::Value::Array(items) => joined(&items).map_or(ValueKind::Nil, ValueKind::String),
-            toml::Value::Datetime(_) => ValueKind::Nil,
+            toml::Value::Array(items) if LISTS.contains(&key.as_str()) => {
+                joined(&items).map_or(ValueKind::Nil, ValueKind::String)
+            }
+            toml::Value::Array(_) | toml::Value::Datetime(_) => ValueKind::Nil,
         };
         settings.push(Setting { key, value, origin: origin.to_owned() });
     }
