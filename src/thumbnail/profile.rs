@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn cmyk_of_jpeg_is_converted_with_the_colorimetric_table() {
         let (jpeg, tiff) = (Model::Cmyk { inverted: true }, Model::Cmyk { inverted: false });
-        let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/cmyk-icc.jpg")).unwrap();
+        let file = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/cmyk-icc.jpg")).unwrap();
         let icc = JpegDecoder::new(Cursor::new(file)).unwrap().icc_profile().unwrap().unwrap();
         let mut profile = read(&icc).unwrap();
         let pixel = |model, profile: &ColorProfile| {
