@@ -88,8 +88,8 @@ pub(crate) enum ConfigError {
     },
     /// A public address with a token that can be guessed.
     #[error(
-        "refusing to listen on {host}, which is not a loopback address, with a {key} of {chars} characters; use at least \
-         {min_chars}, such as the output of `m3a3 token generate`"
+        "refusing to listen on {host}, which is not a loopback address, because {key} has {chars} characters; use at \
+         least {min_chars}, such as the output of `m3a3 token generate`"
     )]
     ShortToken {
         /// The address.
