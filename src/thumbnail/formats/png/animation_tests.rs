@@ -40,6 +40,10 @@ fn data(number: u32, data: &[u8]) -> Chunk {
     (*b"fdAT", [&number.to_be_bytes()[..], data].concat())
 }
 
+fn text() -> Chunk {
+    (*b"tEXt", b"Comment\0between".to_vec())
+}
+
 /// A default image, and an animation of two other images whose first frame has these chunks.
 fn animated(frame_chunks: &[Chunk]) -> Vec<u8> {
     let (default, other) = (image(7).1, image(31).1);
@@ -56,6 +60,7 @@ fn the_first_frame_replaces_a_default_image_that_is_not_animated() {
     for chunks in [
         vec![control.clone(), data(1, &frame_data)],
         vec![control.clone(), data(1, first), data(2, second)],
+        vec![control.clone(), text(), data(1, first), text(), data(2, second)],
         vec![control.clone(), data(1, first), data(2, &[]), data(3, second)],
     ] {
         assert!(try_rows(&animated(&chunks), 1.0).unwrap() == samples);
@@ -98,13 +103,31 @@ fn a_damaged_first_frame_is_not_replaced_by_the_default_image() {
     assert!(try_rows(&whole[..end], 1.0).unwrap() == samples);
     assert!(matches!(try_rows(&whole[..end - 40], 1.0), Err(Error::Truncated)));
     assert!(matches!(try_rows(&whole[..begin + 8], 1.0), Err(Error::Truncated)));
-    for at in [begin + 30, end] {
-        let mut damaged = whole.clone();
-        damaged[at] ^= 1;
-        assert!(matches!(try_rows(&damaged, 1.0), Err(Error::Corrupt { .. })), "byte {at}");
+    let mut damaged = whole.clone();
+    damaged[end] ^= 1;
+    // A wrong checksum of the chunk, but not of the rows.
+    assert!(try_rows(&damaged, 1.0).unwrap() == samples);
+    damaged[begin + 30] ^= 1;
+    assert!(matches!(try_rows(&damaged, 1.0), Err(Error::Corrupt { .. })));
+    for length in [begin - 4, begin, begin + 6] {
+        assert!(matches!(try_rows(&whole[..length], 1.0), Err(Error::Truncated)), "{length} bytes");
     }
     let short = animated(&[control.clone(), data(1, &frame_data[..50])]);
     assert!(try_rows(&short, 1.0).is_err());
     let empty = animated(&[control, data(1, &frame_data[..50]), (*b"fdAT", vec![0])]);
-    assert!(try_rows(&empty, 1.0).is_err());
+    assert!(matches!(try_rows(&empty, 1.0), Err(Error::Corrupt { .. })));
+}
+
+#[test]
+fn controls_with_a_wrong_checksum_are_ignored() {
+    let (samples, frame_data) = image(13);
+    let whole = animated(&[frame(0, WIDTH, HEIGHT, 0), data(1, &frame_data)]);
+    assert!(try_rows(&whole, 1.0).unwrap() == samples);
+    for name in [b"acTL", b"fcTL"] {
+        let at = whole.windows(4).position(|found| found == name).unwrap();
+        let mut damaged = whole.clone();
+        // In the number of plays, or the delay of the frame.
+        damaged[at + if name == b"acTL" { 11 } else { 25 }] ^= 1;
+        assert!(try_rows(&damaged, 1.0).unwrap() == image(7).0, "{name:?}");
+    }
 }

@@ -16,7 +16,7 @@ pub(super) const SIGNATURE_BYTES: u64 = 8;
 pub(super) const CRC_BYTES: u32 = 4;
 
 /// The bit of a letter that is set in lower case.
-const LOWER_CASE: u8 = 0x20;
+pub(super) const LOWER_CASE: u8 = 0x20;
 
 /// The name of chunks of image data.
 const IMAGE_DATA: [u8; 4] = *b"IDAT";
@@ -53,8 +53,8 @@ pub(super) struct Defects {
     pub(super) truncated: Cell<bool>,
     /// A chunk of image data has a wrong checksum.
     pub(super) wrong_crc: Cell<bool>,
-    /// The image data are those of a frame of an animation.
-    pub(super) is_frame: Cell<bool>,
+    /// Where the image data begin, if they are those of a frame of an animation.
+    pub(super) frame: Cell<Option<u64>>,
 }
 
 /// Reads the chunks for the decoder.
@@ -117,12 +117,13 @@ impl<F: BufRead + Seek> DecoderInput<F> {
         match &name {
             b"IDAT" => match self.first_frame.take() {
                 Some(position) => {
-                    self.defects.is_frame.set(true);
+                    self.defects.frame.set(Some(position));
                     self.file.seek(SeekFrom::Start(position))?;
                 }
                 None => self.begin_image_data(length, &IMAGE_DATA)?,
             },
-            b"fdAT" if self.defects.is_frame.get() => self.begin_frame_data(length)?,
+            b"fdAT" if self.defects.frame.get().is_some() => self.begin_frame_data(length)?,
+            name if self.defects.frame.get().is_some() && animation::is_skipped(name) => self.skip(length)?,
             _ if self.has_data => self.end(),
             b"cICP" if length == 4 => return self.code_points(),
             // The others are those that the decoder knows and the colours or the orientation depend on.
@@ -130,9 +131,13 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             b"iCCP" | b"eXIf" if length <= MAX_CHUNK_BYTES => self.copy(length, name),
             // A critical chunk, which begins with an upper-case letter; the decoder rejects unknown ones.
             [first, ..] if first & LOWER_CASE == 0 => self.copy(length, name),
-            _ => self.file.seek_relative(i64::from(length) + i64::from(CRC_BYTES))?,
+            _ => self.skip(length)?,
         }
         Ok(())
+    }
+
+    fn skip(&mut self, length: u32) -> io::Result<()> {
+        self.file.seek_relative(i64::from(length) + i64::from(CRC_BYTES))
     }
 
     fn copy(&mut self, length: u32, name: [u8; 4]) {
@@ -166,8 +171,8 @@ impl<F: BufRead + Seek> DecoderInput<F> {
                 self.decoder_crc = Some(crc_of(&IMAGE_DATA));
                 Ok(())
             }
-            _ => {
-                self.defects.truncated.set(true);
+            (number, _) => {
+                self.defects.truncated.set(number.is_none());
                 self.end();
                 Ok(())
             }

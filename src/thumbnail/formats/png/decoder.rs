@@ -150,9 +150,8 @@ impl<F: BufRead + Seek, S: Read + Seek> PngDecoder<F, S> {
             return Err(Error::corrupt("too many rows"));
         }
         let length = image_data_bytes(self.reader.info());
-        if self.defects.wrong_crc.get()
-            && (self.defects.is_frame.get() || !checksum::rows_are_intact(&mut self.second, length)?)
-        {
+        let frame = self.defects.frame.get();
+        if self.defects.wrong_crc.get() && !checksum::rows_are_intact(&mut self.second, frame, length)? {
             return Err(Error::corrupt("wrong checksums of the image data"));
         }
         Ok(())

@@ -1,9 +1,9 @@
 //! Samples of every type and depth, predictors, and extra channels.
 
-use super::super::super::test_support::rows;
+use super::super::super::test_support::{rows, rows_of};
 use super::file::File;
 use super::{SIZE, layouts, u16s};
-use crate::raster::{Depth, Model};
+use crate::raster::{Area, Depth, Model};
 
 /// The samples of these channels.
 fn picked(file: &File, channels: &[usize]) -> Vec<u32> {
@@ -210,6 +210,21 @@ fn the_largest_integer_of_32_bits_decides_between_ranges_of_8_16_and_32_bits() {
                 assert!(near, "up to {range}, {channels} channels of model {photometric}, predictor {predictor}");
             }
         }
+    }
+}
+
+#[test]
+fn the_range_is_that_of_the_whole_page_even_if_only_an_area_is_needed() {
+    for (chunk, tiled) in [((SIZE.0, 7), false), ((16, 16), true)] {
+        let mut file = File::new(SIZE.0, SIZE.1, 1, 1);
+        let last = file.samples.len() - 1;
+        file.samples[last] = 65535;
+        let expected: Vec<f32> = file.samples[..SIZE.0].iter().map(|&sample| sample as f32 / 65535.0).collect();
+        assert!(expected.iter().any(|sample| *sample > 0.0));
+        let file = File { bits: 32, chunk, tiled, ..file };
+        let (samples, ..) = rows_of(&file.bytes(), 1.0, |plane| Area { columns: 0..plane.width, rows: 0..1 });
+        let row = samples.as_chunks::<4>().0[..SIZE.0].iter().map(|&bytes| f32::from_ne_bytes(bytes));
+        assert!(row.zip(expected).all(|(is, expected)| (is - expected).abs() < 1e-6), "tiled {tiled}");
     }
 }
 
