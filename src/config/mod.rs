@@ -4,7 +4,7 @@
 //! and `config/{M3A3_ENV}.toml` of the working directory, and flags. Publishes nothing. Never shows a secret, and never
 //! changes the environment of the process.
 //!
-//! - `layers`, `legacy_env`: the layers and their merge
+//! - `layers`, `toml_settings`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
 //! - `sections`, `servers`, `images`, `email`, `cors`: the sections
 //! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
@@ -25,6 +25,7 @@ mod sections;
 mod servers;
 mod show;
 mod smtp;
+mod toml_settings;
 mod variants;
 
 use std::io;
