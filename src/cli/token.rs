@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use clap::Args;
 
 use super::subcommand::{Launcher, Subcommand};
@@ -21,9 +19,9 @@ pub(super) enum TokenCommand {
 const EXAMPLES: &str = "\
 Examples:
   m3a3 token generate
-  echo \"M3A3_AUTH__TOKEN=$(m3a3 token generate)\" >> .env
+  (umask 077 && echo \"M3A3_AUTH__TOKEN=$(m3a3 token generate)\" > .env)
 
-The token has 256 random bits and consists of A-Z a-z 0-9 - and _. Nothing is stored.";
+The token has 256 random bits, as 64 digits of 0-9 and a-f. Nothing is stored.";
 
 /// Print a random token for auth.token or auth.admin_token
 #[derive(Args)]
@@ -33,7 +31,7 @@ pub(super) struct Generate {}
 impl Subcommand for TokenCommand {
     fn run(self, _launcher: Launcher) -> anyhow::Result<ExitCode> {
         let Self::Generate(Generate {}) = self;
-        let token = BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; TOKEN_BYTES]>());
+        let token: String = rand::random::<[u8; TOKEN_BYTES]>().iter().map(|byte| format!("{byte:02x}")).collect();
         output::print(&format!("{token}\n"))?;
         Ok(ExitCode::SUCCESS)
     }

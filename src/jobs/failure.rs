@@ -7,8 +7,12 @@ use crate::db::DbError;
 
 /// The text of an error and of its causes, for an operator.
 pub(crate) fn causes(error: &dyn Error) -> String {
-    let causes = iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let causes = iter::successors(error.source(), |&error| error.source()).map(ToString::to_string);
+    causes.fold(error.to_string(), |text, cause| match text.ends_with(&cause) {
+        // Some errors contain the text of their source.
+        true => text,
+        false => format!("{text}: {cause}"),
+    })
 }
 
 /// How the engine treats a failed attempt.
@@ -72,5 +76,9 @@ mod tests {
 
         assert_eq!(causes(&Damaged(io::Error::other("bad code"))), "the file is damaged: bad code");
         assert_eq!(causes(&io::Error::other("bad code")), "bad code");
+        #[derive(Debug, thiserror::Error)]
+        #[error("cannot read: {0}")]
+        struct Repeated(#[source] io::Error);
+        assert_eq!(causes(&Repeated(io::Error::other("bad code"))), "cannot read: bad code");
     }
 }
