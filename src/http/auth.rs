@@ -35,7 +35,7 @@ impl Auth {
     }
 }
 
-/// Access to all users' jobs and to the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
+/// Access to all users' jobs, to the reset of the board and to the metrics; a type of its own, so that it cannot be swapped with [`Auth`].
 #[derive(Clone)]
 pub(crate) struct AdminAuth(Auth);
 

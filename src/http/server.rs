@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
-use actix_web::dev::{AppConfig, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{
+    AppConfig, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
+};
 use actix_web::{App, Error, HttpServer, web};
 use futures_util::future::{Either, ready};
 use futures_util::{FutureExt, TryFutureExt};
@@ -129,7 +131,7 @@ where
             })
             .upgrade(fn_service(move |(request, connection)| {
                 let upgrade = Upgrade::new(request, connection);
-                let served = match guard.as_ref().map_or(Ok(()), |guard| guard.check(upgrade.head())) {
+                let served = match check(guard.as_ref(), upgrade.head(), upgrade.head().uri.path()) {
                     Ok(()) => upgrades(upgrade),
                     Err(problem) => refuse(upgrade, problem).boxed_local(),
                 };
@@ -166,8 +168,9 @@ where
     App::new()
         .wrap_fn(move |request, next| {
             let pending = Pending::new(&request, settings.access_log);
-            let cors = settings.cors.headers(request.head());
-            let served = match settings.guard.as_ref().map_or(Ok(()), |guard| guard.check(request.head())) {
+            let path = request.match_info().as_str();
+            let cors = settings.cors.headers(request.head(), path);
+            let served = match check(settings.guard.as_ref(), request.head(), path) {
                 Ok(()) => Either::Left(next.call(request)),
                 Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
             };
@@ -175,6 +178,10 @@ where
         })
         .configure(routes)
         .default_service(web::to(not_found))
+}
+
+fn check(guard: Option<&SiteGuard>, request: &RequestHead, path: &str) -> Result<(), Problem> {
+    guard.map_or(Ok(()), |guard| guard.check(request, path))
 }
 
 async fn refuse(upgrade: Upgrade, problem: Problem) {

@@ -3,11 +3,13 @@
 //! Such a server listens on a loopback address only, but a browser on the same machine reaches it for every page:
 //!
 //! - DNS rebinding: a page whose name resolves to 127.0.0.1 is of the same origin as the server. So the `Host` must be
-//!   an IP address, `localhost` or a name without a dot, which no public DNS has.
+//!   an IP address, `localhost`, a name without a dot, as containers and proxies have, or a name of the configuration.
+//!   The names of an attacker have a dot, except in a local network that the attacker controls.
 //! - Cross-site request forgery: a page sends a request that changes something, without reading the response. So a
 //!   request of another origin is refused unless `cors.origins` allows it. The rules are those of `CrossOriginProtection`
 //!   of Go's `net/http` (2025).
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use actix_web::dev::RequestHead;
@@ -16,7 +18,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use reqwest::Url;
 
 use super::Problem;
-use super::cors::{Cors, is_below};
+use super::cors::{Cors, is_below, without_port};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The longest part of a header in an error message, in characters.
@@ -48,23 +50,23 @@ impl SiteGuard {
         Self { cors, own, operator_paths }
     }
 
-    /// Checks the request before it is read.
+    /// Checks a request before its body is read. The path is decoded, as for the routes.
     ///
     /// # Errors
     /// 403 if the host is not one of this server, or if a page of another origin may not send the request.
-    pub(super) fn check(&self, request: &RequestHead) -> Result<(), Problem> {
-        let named = request.headers.get_all(header::HOST).map(|host| host.to_str().unwrap_or("?"));
-        for host in named.chain(request.uri.authority().map(|authority| authority.as_str())) {
-            if !self.is_own(without_port(host)) {
-                return Err(foreign_host(host));
-            }
+    pub(super) fn check(&self, request: &RequestHead, path: &str) -> Result<(), Problem> {
+        let named = request.headers.get(header::HOST).map(|host| String::from_utf8_lossy(host.as_bytes()));
+        let requested = request.uri.authority().map(|authority| Cow::from(authority.as_str()));
+        if let Some(host) = named.into_iter().chain(requested).find(|host| !self.is_own(without_port(host))) {
+            return Err(foreign_host(&host));
         }
-        let path = request.uri.path();
         let is_operator = self.operator_paths.iter().any(|operator| is_below(path, operator));
-        if self.cors.is_open(path) || (request.method.is_safe() && !is_operator) || self.is_of_own_origin(request) {
+        let origin = request.headers.get(header::ORIGIN);
+        // A link has no origin, and the page with the link cannot read the response.
+        let is_harmless = request.method.is_safe() && (!is_operator || origin.is_none());
+        if is_harmless || self.cors.is_open(path) || self.is_of_own_origin(request) {
             return Ok(());
         }
-        let origin = request.headers.get(header::ORIGIN);
         let is_allowed = origin.is_some_and(|origin| match is_operator {
             true => self.cors.origins.name(origin),
             false => self.cors.origins.allow(origin),
@@ -80,7 +82,8 @@ impl SiteGuard {
         };
         let is_local = |host: &str| !host.contains('.') || host.to_ascii_lowercase().ends_with(".localhost");
         is_ip(host)
-            || (is_local(host) && !host.starts_with('['))
+            || (is_local(host) && host.is_ascii() && !host.starts_with('['))
+            || self.cors.origins.name_host(host)
             || self.own.as_ref().is_some_and(|own| own.host.eq_ignore_ascii_case(host))
     }
 
@@ -103,19 +106,12 @@ impl SiteGuard {
     }
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    }
-}
-
 fn foreign_host(host: &str) -> Problem {
     let shown = shown(host);
     let detail = format!(
-        "The Host header is {shown}; without a token, this server accepts only IP addresses, localhost and names without \
-         a dot, so that no website can reach it under a name of its own. Set auth.token, or serve.public_url to the URL \
-         that clients use."
+        "The Host header is {shown}; without a token, this server accepts only IP addresses, localhost, names without a \
+         dot and the hosts of serve.public_url and cors.origins, so that no website can reach it under a name of its own. \
+         Set auth.token, or add the origin that clients use to cors.origins."
     );
     Problem::new(StatusCode::FORBIDDEN, detail)
 }
@@ -158,7 +154,8 @@ mod tests {
     }
 
     fn admits(guard: &SiteGuard, method: Method, path: &str, headers: &[(&'static str, &str)]) -> bool {
-        guard.check(request(method, path, headers).to_srv_request().head()).is_ok()
+        let request = request(method, path, headers).to_srv_request();
+        guard.check(request.head(), request.match_info().as_str()).is_ok()
     }
 
     #[test]
@@ -197,8 +194,20 @@ mod tests {
         }
         assert!(admits(&guarded, Method::GET, "/", &[]));
         assert!(!admits(&guarded, Method::GET, "http://evil.example/", &[("host", OWN)]));
-        let refused = guarded.check(request(Method::GET, "/", &[("host", "evil.example")]).to_srv_request().head());
+        let not_ascii = HeaderValue::from_bytes(b"evil\xff").unwrap();
+        let not_ascii = TestRequest::get().insert_header((header::HOST, not_ascii)).to_srv_request();
+        assert!(guarded.check(not_ascii.head(), "/").is_err());
+        let rebound = request(Method::GET, "/", &[("host", "evil.example")]).to_srv_request();
+        let refused = guarded.check(rebound.head(), "/");
         assert!(refused.unwrap_err().to_string().starts_with("The Host header is \"evil.example\"; without a token"));
+    }
+
+    #[test]
+    fn a_listed_origin_is_a_host_of_this_server() {
+        let listed = guard(&["*", "https://game.example:8443", "http://[2001:db8::1]"], None);
+        let admitted = |host| admits(&listed, Method::GET, "/", &[("host", host)]);
+        assert!(admitted("game.example") && admitted("Game.example:80") && admitted("[2001:db8::1]"));
+        assert!(!admitted("other.example") && !admitted("evil.game.example"));
     }
 
     #[test]
@@ -224,7 +233,8 @@ mod tests {
                 assert!(admits(&guarded, method, "/feed/x", headers), "{headers:?}");
             }
             assert!(admits(&guarded, Method::GET, "/leaderboard", headers), "{headers:?}");
-            assert!(!admits(&guarded, Method::GET, "/admin/jobs", headers), "{headers:?}");
+            let is_link = !headers.iter().any(|(name, _)| *name == "origin");
+            assert_eq!(admits(&guarded, Method::GET, "/admin/jobs", headers), is_link, "{headers:?}");
         }
     }
 
@@ -250,7 +260,9 @@ mod tests {
         ] {
             let guarded = guard(origins, None);
             assert_eq!(admits(&guarded, Method::POST, "/score", &shop), score, "{origins:?}");
-            assert_eq!(admits(&guarded, Method::POST, "/seed", &shop), seed, "{origins:?}");
+            for path in ["/seed", "/%73eed", "/%61dmin/jobs"] {
+                assert_eq!(admits(&guarded, Method::POST, path, &shop), seed, "{path}: {origins:?}");
+            }
         }
     }
 

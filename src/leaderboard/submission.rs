@@ -125,7 +125,8 @@ fn submission(request: ScoreRequest) -> Result<(Username, Mode, Score), Problem>
 
 /// Reset the board to ten example players
 ///
-/// The body is ignored, because old clients send arbitrary ones.
+/// The body is ignored, because old clients send arbitrary ones. Needs `auth.admin_token` if set, otherwise
+/// `auth.token`.
 #[utoipa::path(
     post,
     path = "/seed",

@@ -79,10 +79,17 @@ async fn a_page_of_another_site_changes_nothing_on_a_server_without_a_token() {
         let (serve, game) = (app.serve(), app.ready_game_server().await);
         let score = || app.http.post(format!("{}/score", game.url())).json(&json!({ "username": "ada", "score": 7 }));
         assert_eq!(score().send().await.unwrap().status(), 200);
-        let seed = from_page(app.http.post(format!("{}/seed", game.url())), EVIL);
-        assert_refused(&format!("seed with {origins:?}"), seed, 403, "cors.origins").await;
-        let jobs = from_page(app.http.get(format!("{}/admin/jobs", serve.url())), EVIL);
-        assert_refused(&format!("jobs with {origins:?}"), jobs, 403, "cors.origins").await;
+        // Routes are matched by the decoded path.
+        for path in ["/seed", "/%73eed"] {
+            let seed = from_page(app.http.post(format!("{}{path}", game.url())), EVIL);
+            assert_refused(&format!("{path} with {origins:?}"), seed, 403, "cors.origins").await;
+        }
+        for path in ["/admin/jobs", "/%61dmin/jobs", "/metrics"] {
+            let read = from_page(app.http.get(format!("{}{path}", serve.url())), EVIL);
+            assert_refused(&format!("{path} with {origins:?}"), read, 403, "cors.origins").await;
+        }
+        let link = app.http.get(format!("{}/admin/jobs", serve.url())).header("Sec-Fetch-Site", "cross-site");
+        assert_eq!(link.send().await.unwrap().status(), 200, "a link to the jobs");
         let order =
             app.http.post(format!("{}/place_order", game.url())).json(&json!({ "orderId": "a", "userId": "b" }));
         let expected = if refused { 403 } else { 200 };

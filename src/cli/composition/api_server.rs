@@ -101,7 +101,7 @@ pub(crate) fn start(
         workers: config.serve.workers,
         drain: drain(config),
         access_log: config.log.requests,
-        guard: site_guard(config, config.serve.host, &cors, &[admin::PATH]),
+        guard: site_guard(config, config.serve.host, &cors, &[admin::PATH, metrics::PATH]),
         cors,
     };
     let sweeping = shutdown.clone();

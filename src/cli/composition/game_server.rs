@@ -75,7 +75,7 @@ pub(crate) fn start(
         workers: config.game.workers,
         drain,
         access_log: config.log.requests,
-        guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH]),
+        guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH, metrics::PATH]),
         cors,
     };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;

@@ -142,6 +142,9 @@ impl Kind {
     }
 }
 
+/// The path of the metrics, for operators.
+pub(crate) const PATH: &str = "/metrics";
+
 /// Adds `/metrics`, which needs the token of `auth`, and counts the server's requests.
 pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {

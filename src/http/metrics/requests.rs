@@ -22,7 +22,7 @@ use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-/// The label of requests that reached no route: unknown paths and missing tokens.
+/// The label of requests that reached no route: unknown paths, missing tokens and refused pages.
 const NONE: &str = "none";
 const METHODS: [&str; 5] = ["GET", "HEAD", "POST", "OPTIONS", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];

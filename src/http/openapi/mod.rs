@@ -20,7 +20,8 @@ use responses::{BadRequest, Forbidden, NotFound, Page, Stalled, TooLarge, Unauth
 use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
-                     every path may return 405 for a method that it does not support and 500 for an internal error. \
+                     every path may return 403 for a foreign Host while the server has no token, 405 for a method \
+                     that it does not support and 500 for an internal error. \
                      HEAD works wherever GET does.";
 
 /// The description of a server; a clone shares it.

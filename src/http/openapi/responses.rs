@@ -15,7 +15,7 @@ pub(crate) struct BadRequest(ProblemBody);
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Unauthorized(ProblemBody);
 
-/// A foreign web page sends the request, and the server has no token and no permission for its origin.
+/// The server has no token, and the request names a foreign Host or comes from a page of another origin.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Forbidden(ProblemBody);
