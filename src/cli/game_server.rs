@@ -51,6 +51,7 @@ impl Subcommand for GameServer {
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = game_server::listen(config, "--port and --host choose another address")?;
     let mut runtime = Runtime::open(config, None)?;
+    runtime.open_access(config)?;
     let address = game_server::start(&mut runtime, config, listener, WakeSignal::all(&[]))?;
     runtime.try_redis().await;
     let _address = server_address::publish(config, Server::Game, address);

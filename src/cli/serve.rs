@@ -63,6 +63,7 @@ impl Subcommand for Serve {
 async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = api_server::listen(config)?;
     let mut runtime = Runtime::open(config, None)?;
+    runtime.open_access(config)?;
     let images = runtime.images(config)?;
     // No worker runs in this process, so nothing waits for the signal.
     api_server::start_image_intake(&mut runtime, config, images.clone(), WakeSignal::new())?;

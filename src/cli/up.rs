@@ -54,6 +54,7 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     let game_listener = game_server::listen(config, "--game-port chooses another port")?;
     let embedded = EmbeddedRedis::start_if_needed(config).await?;
     let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
+    runtime.open_access(config)?;
     let images = runtime.images(config)?;
     let workers = workers::start(&mut runtime, config, &images, &Kind::ALL)?;
     workers::start_doorbell::<Finished>(&mut runtime, "thumbnail events", &workers.wake);
@@ -81,6 +82,7 @@ fn greeting(config: &Config, api: SocketAddr, game: SocketAddr) -> String {
     };
     // The token itself is a secret.
     let (with_token, header) = match config.auth.token {
+        None if config.auth.jwt.is_some() => (", with a user token in $TOKEN", " -H \"Authorization: Bearer $TOKEN\""),
         Some(_) => (", with the token in $M3A3_AUTH__TOKEN", " -H \"Authorization: Bearer $M3A3_AUTH__TOKEN\""),
         None => ("", ""),
     };

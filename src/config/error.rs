@@ -77,6 +77,9 @@ pub(crate) enum ConfigError {
         /// The file for Prisma.
         found: String,
     },
+    /// Two sources of keys for user tokens.
+    #[error("auth.jwt.secret and auth.jwt.jwks are both set; unset the one that does not verify your tokens")]
+    TwoKeySources,
     /// A public address without authentication.
     #[error(
         "refusing to listen on {host}, which is not a loopback address, without auth.token; \

@@ -6,7 +6,7 @@
 //!
 //! - `layers`, `toml_settings`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
-//! - `sections`, `servers`, `images`, `email`, `cors`: the sections
+//! - `sections`, `servers`, `images`, `email`, `cors`, `user_tokens`: the sections
 //! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
 //! - `show`: the effective configuration as text
 
@@ -26,6 +26,7 @@ mod servers;
 mod show;
 mod smtp;
 mod toml_settings;
+mod user_tokens;
 mod variants;
 
 use std::io;
@@ -46,6 +47,7 @@ pub(crate) use self::secret::Secret;
 pub(crate) use self::sections::{Auth, Database, Jobs, Log, LogFormat, Redis, Shutdown, Warehouse, Webhook};
 pub(crate) use self::servers::{Game, Serve};
 pub(crate) use self::smtp::{SmtpUrl, TlsMode};
+pub(crate) use self::user_tokens::{TokenKeys, UserTokens};
 pub(crate) use self::variants::Variant;
 
 /// The shortest token on a public address, in characters, which are ASCII.
@@ -153,7 +155,7 @@ impl Config {
     }
 
     fn is_open_or_guarded(&self) -> bool {
-        self.auth.token.is_some() || self.auth.allow_anonymous
+        self.auth.token.is_some() || self.auth.jwt.is_some() || self.auth.allow_anonymous
     }
 }
 

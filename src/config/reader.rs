@@ -157,6 +157,12 @@ impl Reader {
         self.hidden(key, expected, |text| is_header_value(text).then(|| Secret::new(text)))
     }
 
+    /// Reads a secret that signs tokens.
+    pub(super) fn token_secret(&mut self, key: &str, min_bytes: usize) -> Result<Option<Secret>, ConfigError> {
+        let expected = format!("at least {min_bytes} bytes, such as the output of `m3a3 token generate`");
+        self.hidden(key, &expected, |text| (text.len() >= min_bytes).then(|| Secret::new(text)))
+    }
+
     /// Reads the key of a Standard Webhooks signature.
     pub(super) fn signing_secret(&mut self, key: &str) -> Result<Option<SigningSecret>, ConfigError> {
         self.hidden(key, SigningSecret::EXPECTED, SigningSecret::parse)

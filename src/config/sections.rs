@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::log_filter::LogFilter;
 use super::reader::Reader;
 use super::secret::{Secret, SecretUrl, SigningSecret};
+use super::user_tokens::UserTokens;
 
 const DAY_S: f64 = 86_400.0;
 
@@ -132,6 +133,8 @@ pub(crate) struct Auth {
     pub(crate) admin_token: Option<Secret>,
     /// Whether a public address may be used without a token.
     pub(crate) allow_anonymous: bool,
+    /// The tokens of users; `None` when they are not accepted.
+    pub(crate) jwt: Option<UserTokens>,
 }
 
 impl Auth {
@@ -140,6 +143,7 @@ impl Auth {
             token: from.secret("auth.token")?,
             admin_token: from.secret("auth.admin_token")?,
             allow_anonymous: from.bool("auth.allow_anonymous")?,
+            jwt: UserTokens::read(from)?,
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) mod trace_parent;
 mod unknown_fields;
 pub(crate) mod upgrade;
 
-pub(crate) use auth::{AdminAuth, Auth};
+pub(crate) use auth::{AdminAuth, Auth, Caller, Scope, UserRoute};
 pub(crate) use problem::Problem;
 pub(crate) use query::{NoQuery, Query};
 pub use upgrade::{Upgrade, Websockets};

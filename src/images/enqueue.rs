@@ -18,7 +18,7 @@ use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{NoQuery, Problem, body};
+use crate::http::{Caller, NoQuery, Problem, body};
 use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;
 
@@ -97,6 +97,7 @@ enum ReceivedMessage {
 pub(super) async fn post(
     _: NoQuery,
     state: web::Data<State>,
+    caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -104,8 +105,11 @@ pub(super) async fn post(
     // Held until the row is written.
     let _permit = admit(&state).await?;
     let mut submission = match body::media_type(&request)?.as_str() {
-        "application/json" => by_path(&state, key, &request, payload).await?,
-        "multipart/form-data" => upload::receive(&state, key, &request, payload).await?,
+        "application/json" => {
+            caller.check_trusted("an upload by imagePath")?;
+            by_path(&state, key, &request, payload).await?
+        }
+        "multipart/form-data" => upload::receive(&state, &caller, key, &request, payload).await?,
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
     submission.trace = trace_parent(request.headers());

@@ -14,7 +14,7 @@ use crate::db::timestamp;
 use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::response::uncached;
-use crate::http::{Problem, Query, path};
+use crate::http::{Caller, Problem, Query, path};
 use crate::ids::UserId;
 use crate::users;
 
@@ -127,10 +127,12 @@ struct GalleryImage {
 )]
 pub(super) async fn get(
     state: web::Data<State>,
+    caller: Caller,
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
+    caller.check_user(user)?;
     let PageQuery { limit, before } = PageQuery::read(&request)?;
     let found = state
         .database

@@ -44,7 +44,7 @@ pub(crate) use links::Links;
 pub(crate) use long_poll::LongPolls;
 pub(crate) use openapi::openapi;
 pub(crate) use orphans::keep_removing_orphans;
-pub(crate) use routes::routes;
+pub(crate) use routes::{USER_ROUTES, routes};
 pub(crate) use worker::{ThumbnailWorker, VariantSpec};
 
 /// The state of the routes, the intake and the worker; a clone shares it.

@@ -69,6 +69,8 @@ pub(super) struct UploadForm {
     /// JPEG, PNG, WebP, GIF, TIFF or BMP, up to `serve.max_upload_bytes`.
     #[schema(value_type = String, format = "binary")]
     image: (),
+    /// May be omitted with a user token.
+    #[schema(required = false)]
     user_id: UserId,
 }
 

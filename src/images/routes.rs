@@ -15,10 +15,20 @@ use crate::http::openapi::params::{JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
 use crate::http::resource::{get, not_found, post};
-use crate::http::{NoQuery, Problem, Query, auth, path};
-use crate::ids::JobId;
+use crate::http::{Caller, NoQuery, Problem, Query, Scope, UserRoute, auth, path};
+use crate::ids::{JobId, UserId};
 
 const MAX_TIMEOUT_S: u64 = 60;
+
+/// The routes for user tokens.
+pub(crate) const USER_ROUTES: [UserRoute; 6] = [
+    UserRoute::new(Method::POST, "/enqueue", Scope::Upload),
+    UserRoute::new(Method::GET, "/status/{user_id}", Scope::Status),
+    UserRoute::new(Method::GET, "/status-live/{user_id}", Scope::Status),
+    UserRoute::new(Method::GET, "/jobs/{job_id}", Scope::Status),
+    UserRoute::new(Method::GET, "/jobs/{job_id}/live", Scope::Status),
+    UserRoute::new(Method::GET, "/users/{user_id}/images", Scope::Status),
+];
 
 /// Adds the routes.
 ///
@@ -71,9 +81,10 @@ fn upload_page(max_upload_bytes: u64) -> String {
 pub(super) async fn status(
     _: NoQuery,
     state: web::Data<State>,
+    caller: Caller,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = Subject::User(path::parse("userId", &user)?);
+    let subject = own(&caller, &user)?;
     Ok(subject.response(subject.status(&state.database)?, &state.links))
 }
 
@@ -93,10 +104,11 @@ pub(super) async fn status(
 )]
 pub(super) async fn status_live(
     state: web::Data<State>,
+    caller: Caller,
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = Subject::User(path::parse("userId", &user)?);
+    let subject = own(&caller, &user)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
@@ -117,8 +129,13 @@ pub(super) async fn status_live(
         TokenErrors
     )
 )]
-pub(super) async fn job(_: NoQuery, state: web::Data<State>, job: web::Path<String>) -> Result<HttpResponse, Problem> {
-    let subject = find_job(&state, &job)?;
+pub(super) async fn job(
+    _: NoQuery,
+    state: web::Data<State>,
+    caller: Caller,
+    job: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let subject = find_job(&state, &caller, &job)?;
     Ok(subject.response(subject.status(&state.database)?, &state.links))
 }
 
@@ -139,10 +156,11 @@ pub(super) async fn job(_: NoQuery, state: web::Data<State>, job: web::Path<Stri
 )]
 pub(super) async fn job_live(
     state: web::Data<State>,
+    caller: Caller,
     request: HttpRequest,
     job: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
-    let subject = find_job(&state, &job)?;
+    let subject = find_job(&state, &caller, &job)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
@@ -153,9 +171,17 @@ fn without_headers(mut request: ServiceRequest) -> ServiceRequest {
     request
 }
 
-fn find_job(state: &State, text: &str) -> Result<Subject, Problem> {
+fn own(caller: &Caller, text: &str) -> Result<Subject, Problem> {
+    let user: UserId = path::parse("userId", text)?;
+    caller.check_user(user)?;
+    Ok(Subject::User(user))
+}
+
+/// The job, unless it is of another user than the caller, who must not learn that it exists.
+fn find_job(state: &State, caller: &Caller, text: &str) -> Result<Subject, Problem> {
     let job_id: JobId = path::parse("jobId", text)?;
-    match state.database.read_point(|connection| store::by_job(connection, job_id))? {
+    let found = state.database.read_point(|connection| store::by_job(connection, job_id))?;
+    match found.filter(|image| caller.may_see(image.user_id)) {
         Some(image) => Ok(Subject::Job(job_id, image.user_id)),
         None => Err(Problem::not_found("There is no such job.")),
     }

@@ -13,10 +13,10 @@ use super::idempotency::IdempotencyKey;
 use super::store::Submission;
 use super::{Limits, State, enqueue::disk_full};
 use crate::files::{Files, Reservation, Stored, Upload, WriteError};
-use crate::http::Problem;
 use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
+use crate::http::{Caller, Problem};
 use crate::ids::{Invalid, UserId};
 
 const MAX_USER_ID_BYTES: usize = 64;
@@ -40,11 +40,14 @@ struct Form {
 /// Receives the upload and makes it durable. Refuses files whose header is not that of a supported image.
 pub(super) async fn receive(
     state: &web::Data<State>,
+    caller: &Caller,
     key: Option<String>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
-    let Form { user_id, image } = read_form(&state.files, &state.limits, request, payload).await?;
+    // Before the body is read.
+    caller.acting_for(None)?;
+    let Form { user_id, image } = read_form(&state.files, &state.limits, caller, request, payload).await?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.stored.sha256)));
     let mail = state.mail.clone();
     Ok(Submission {
@@ -61,6 +64,7 @@ pub(super) async fn receive(
 async fn read_form(
     files: &Files,
     limits: &Limits,
+    caller: &Caller,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Form, Problem> {
@@ -90,7 +94,12 @@ async fn read_form(
                 Some(reserved) => image = Some(read_image(files, limits, &part, first, &mut form, reserved).await?),
                 None => return Err(Problem::repeated_field("image")),
             },
-            "userId" if user_id.is_none() => user_id = Some(read_user_id(first, &mut form).await?),
+            "userId" if user_id.is_none() => {
+                let named = read_user_id(first, &mut form).await?;
+                // Before the image is read, if it comes later.
+                named.as_ref().map_or(Ok(()), |user| caller.check_user(*user))?;
+                user_id = Some(named);
+            }
             "userId" => return Err(Problem::repeated_field("userId")),
             name => {
                 let got = format!("a file in the field {:?}", name.chars().take(60).collect::<String>());
@@ -98,7 +107,10 @@ async fn read_form(
             }
         }
     }
-    let user_id = user_id.unwrap_or_else(|| Err(Invalid::json(None, EXPECTED_USER)));
+    let user_id = match user_id {
+        Some(named) => named,
+        None => caller.acting_for(None)?.ok_or_else(|| Invalid::json(None, EXPECTED_USER)),
+    };
     let image = image.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
     let (user_id, image) = zip_errors(("userId", user_id), ("image", image))?;
     Ok(Form { user_id, image })

@@ -34,7 +34,7 @@ pub use board::KEY;
 pub use broadcast::Broadcast;
 pub(crate) use openapi::openapi;
 pub use operator::{Lag, lag, refill, remove, replace};
-pub(crate) use routes::{FEED_PATH, SEED_PATH};
+pub(crate) use routes::{FEED_PATH, SEED_PATH, USER_ROUTES};
 pub use routes::{State, routes};
 pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
 pub use store::{Mode, scores_of, written_scores};

@@ -1,6 +1,6 @@
 //! The state and the routes of the leaderboard, and its errors as HTTP problems.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::web;
 use tokio_util::sync::CancellationToken;
@@ -13,12 +13,15 @@ use super::{players, sse, submission};
 use crate::bus::BusError;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
-use crate::http::{AdminAuth, Auth, Problem, auth};
+use crate::http::{AdminAuth, Auth, Problem, Scope, UserRoute, auth};
 
 /// The path of the feed. Pages of every origin may use it.
 pub(crate) const FEED_PATH: &str = "/leaderboard-feed";
 /// The path that resets the board, for operators.
 pub(crate) const SEED_PATH: &str = "/seed";
+
+/// The routes for user tokens.
+pub(crate) const USER_ROUTES: [UserRoute; 1] = [UserRoute::new(Method::POST, "/score", Scope::Score)];
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]

@@ -11,7 +11,7 @@ use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::{BodyErrors, Forbidden, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
-use crate::http::{NoQuery, Problem, body};
+use crate::http::{Caller, NoQuery, Problem, body};
 use crate::ids::{Invalid, Score, Username};
 
 #[derive(Deserialize, ToSchema)]
@@ -105,10 +105,12 @@ enum SeedMessage {
 pub(super) async fn score(
     _: NoQuery,
     scoring: web::Data<Scoring>,
+    caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (name, mode, score) = submission(body::json(&request, payload).await?)?;
+    caller.check_player(&name)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
     Ok(HttpResponse::Ok().json(ScoreResponse { message: ScoreMessage::Updated, rank, score, success: True }))
 }

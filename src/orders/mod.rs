@@ -26,7 +26,7 @@ use crate::jobs::{QueueLimit, WakeSignal};
 
 pub(crate) use intake::listen;
 pub(crate) use receiver::Receiver;
-pub(crate) use routes::{openapi, routes};
+pub(crate) use routes::{USER_ROUTES, openapi, routes};
 use store::Placement;
 pub(crate) use webhook::WebhookWorker;
 

@@ -1,6 +1,6 @@
 //! The routes of orders.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -17,11 +17,14 @@ use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
 use crate::http::response::uncached;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{NoQuery, Problem, auth, body, path};
+use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};
 
 const TAG: &str = "Orders";
+
+/// The routes for user tokens.
+pub(crate) const USER_ROUTES: [UserRoute; 1] = [UserRoute::new(Method::POST, "/place_order", Scope::Order)];
 
 /// Adds the routes.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -128,12 +131,14 @@ struct OrderJob {
 async fn place(
     _: NoQuery,
     state: web::Data<State>,
+    caller: Caller,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let OrderRequest { order_id, user_id } = body::json(&request, payload).await?;
     let (order_id, customer_id) =
         body::zip_errors(("orderId", order_id.into_result()), ("userId", user_id.into_result()))?;
+    caller.check_customer(&customer_id)?;
     // Held until the row is written.
     let _permit = if state.webhook { Some(state.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };

@@ -13,7 +13,7 @@ use crate::db::schema::users;
 use crate::http::Auth;
 use crate::ids::{EmailAddress, UserId, Username};
 
-pub(crate) use routes::{openapi, routes};
+pub(crate) use routes::{USER_ROUTES, openapi, routes};
 
 /// The state of the routes; a clone shares it.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! The routes of users: name and email address.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::from_fn;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Serialize};
@@ -13,10 +13,16 @@ use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::resource::get_put;
 use crate::http::response::uncached;
-use crate::http::{NoQuery, Problem, auth, body, path};
+use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
 const TAG: &str = "Users";
+
+/// The routes for user tokens.
+pub(crate) const USER_ROUTES: [UserRoute; 2] = [
+    UserRoute::new(Method::GET, "/users/{user_id}", Scope::Status),
+    UserRoute::new(Method::PUT, "/users/{user_id}", Scope::Upload),
+];
 
 /// Adds the routes, which need the token.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
@@ -93,8 +99,14 @@ impl UserResponse {
         TokenErrors
     )
 )]
-async fn user(_: NoQuery, state: web::Data<State>, user: web::Path<String>) -> Result<HttpResponse, Problem> {
+async fn user(
+    _: NoQuery,
+    state: web::Data<State>,
+    caller: Caller,
+    user: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
+    caller.check_user(user)?;
     match state.database.read_point(|connection| super::contact(connection, user))? {
         Some(contact) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, contact))),
         None => Err(Problem::not_found("There is no such user.")),
@@ -121,13 +133,19 @@ async fn user(_: NoQuery, state: web::Data<State>, user: web::Path<String>) -> R
 async fn put(
     _: NoQuery,
     state: web::Data<State>,
+    caller: Caller,
     user: web::Path<String>,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
+    caller.check_user(user)?;
     let UserRequest { email, username } = body::json(&request, payload).await?;
     let (username, email) = body::zip_errors(("username", username.into_result()), ("email", email.into_result()))?;
+    if !matches!(email, Field::Keep) {
+        // Otherwise m3a3 would send mail to an address whose owner never asked for it.
+        caller.check_trusted("changing the email address")?;
+    }
     let change = Change { username, email };
     let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };

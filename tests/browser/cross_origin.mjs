@@ -1,6 +1,7 @@
 // A web application on another origin: it uploads an image, shows the thumbnail and posts a score.
 
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { test } from "node:test";
 
 import { Installation, postScore } from "../node/installation.mjs";
@@ -33,14 +34,29 @@ const PAGE = `<!doctype html><link rel="icon" href="data:,"><img id="thumbnail" 
   const attempt = (request) => request().then(String, (error) => error.name);
 </script>`;
 
+const SERVICE_TOKEN = "s3cret-0123456789";
+const SECRET = "0123456789abcdef0123456789abcdef";
+
+/** A token of user 7, who plays as ada. */
+function mint(binary) {
+  const args = ["token", "mint", "--user", "7", "--username", "ada"];
+  const scopes = ["upload", "status", "score"].flatMap((scope) => ["--scope", scope]);
+  return execFileSync(binary, [...args, ...scopes, "--set", `auth.jwt.secret=${SECRET}`], { encoding: "utf8" }).trim();
+}
+
 export function crossOrigin(context) {
-  for (const token of [undefined, "s3cret-0123456789"]) {
-    test(`a page of a listed origin uses both servers ${token ? "with" : "without"} a token`, async (t) => {
+  const tokens = [
+    ["without a token", {}, () => null],
+    ["with the service token", { "auth.token": SERVICE_TOKEN }, () => SERVICE_TOKEN],
+    ["with a user token", { "auth.token": SERVICE_TOKEN, "auth.jwt.secret": SECRET }, () => mint(context.binary)],
+  ];
+  for (const [how, settings, token] of tokens) {
+    test(`a page of a listed origin uses both servers ${how}`, async (t) => {
       const shop = await origin(t, () => PAGE);
-      const settings = { "cors.origins": shop, ...(token && { "auth.token": token }) };
-      const { api, game } = await (await Installation.make(t, context.binary, settings)).up();
+      const all = { "cors.origins": shop, ...settings };
+      const { api, game } = await (await Installation.make(t, context.binary, all)).up();
       const page = await context.browser.page(t, shop);
-      const given = JSON.stringify(token ?? null);
+      const given = JSON.stringify(token());
       assert.deepEqual(await page.value(`upload(${JSON.stringify(api)}, ${given})`), [200, true, "done"]);
       await page.until("document.getElementById('thumbnail').naturalWidth === 300");
       assert.deepEqual(await page.value(`score(${JSON.stringify(game)}, ${given})`), [200, 1]);

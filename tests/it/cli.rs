@@ -283,6 +283,7 @@ fn help_starts_with_a_summary_and_ends_with_examples() {
       m3a3 audit                              list missing rows, files and scores
       m3a3 config show                        print every setting and its origin
       m3a3 token generate                     print a random token for auth.token
+      m3a3 token mint --user 7                print a token of user 7
       m3a3 completions bash > m3a3.bash       generate shell completions
 
     Settings are read from config/{M3A3_ENV}.toml, .env, the environment (M3A3_SERVE__PORT=8080 sets

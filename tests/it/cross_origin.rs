@@ -157,6 +157,6 @@ async fn a_reset_of_the_board_needs_the_admin_token_where_one_is_set() {
     let app = App::new(&["auth.token=s3cret", "auth.admin_token=0perator"]).await;
     let game = app.ready_game_server().await;
     let seed = |token| app.http.post(format!("{}/seed", game.url())).bearer_auth(token).send();
-    assert_eq!(seed("s3cret").await.unwrap().status(), 401);
+    assert_eq!(seed("s3cret").await.unwrap().status(), 403);
     assert_eq!(seed("0perator").await.unwrap().status(), 200);
 }

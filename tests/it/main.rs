@@ -62,6 +62,7 @@ mod systemd;
 mod thumbnail_files;
 mod thumbnails;
 mod upload;
+mod user_tokens;
 mod users;
 mod variants;
 mod wal;

@@ -111,15 +111,15 @@ async fn the_game_server_has_metrics_of_players_and_subscribers() {
 
 #[tokio::test]
 async fn metrics_need_the_admin_token_or_without_one_the_api_token() {
-    for (settings, right, wrong) in [
-        (&["auth.token=t0ken"][..], "t0ken", "other"),
-        (&["auth.token=t0ken", "auth.admin_token=adm1n"], "adm1n", "t0ken"),
+    for (settings, right, wrong, status) in [
+        (&["auth.token=t0ken"][..], "t0ken", "other", 401),
+        (&["auth.token=t0ken", "auth.admin_token=adm1n"], "adm1n", "t0ken", 403),
     ] {
         let app = App::new(settings).await;
         for process in [app.serve(), app.game_server()] {
             let get = || app.http.get(format!("{}/metrics", process.url()));
             assert_refused("no token", get(), 401, "Bearer").await;
-            assert_refused("another token", get().bearer_auth(wrong), 401, "token").await;
+            assert_refused("another token", get().bearer_auth(wrong), status, "token").await;
             assert_eq!(get().bearer_auth(right).send().await.unwrap().status(), 200);
         }
     }

@@ -72,7 +72,7 @@ export class Installation {
     const installation = new Installation();
     installation.binary = binary;
     installation.folder = await mkdtemp(path.join(tmpdir(), "m3a3-"));
-    const variable = (key) => `M3A3_${key.toUpperCase().replace(".", "__")}`;
+    const variable = (key) => `M3A3_${key.toUpperCase().replaceAll(".", "__")}`;
     installation.env = Object.fromEntries(Object.entries(settings).map(([key, value]) => [variable(key), value]));
     installation.processes = [];
     t.after(async () => {

@@ -6,12 +6,13 @@ use actix_web::web;
 use anyhow::Context;
 use futures_util::{FutureExt, future};
 
+use super::access;
 use super::api_presence::ApiPresence;
 use super::job_registry::job_kinds;
-use super::metrics::{admin_auth, redis_and_jobs};
+use super::metrics::redis_and_jobs;
 use super::origins::{cors, site_guard};
 use super::readiness::{self, check_disk};
-use super::runtime::{Runtime, auth, drain};
+use super::runtime::{Runtime, drain};
 use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::Config;
@@ -75,7 +76,7 @@ pub(crate) fn start(
             let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
             future::ready(missing.into_iter().collect()).boxed()
         });
-    let admin_auth = admin_auth(config);
+    let admin_auth = access::admin(config, &runtime.auth);
     let description = OpenApi::new(
         "m3a3 API server",
         config.serve.public_url.as_deref(),
@@ -85,7 +86,7 @@ pub(crate) fn start(
     let bus = state.bus.clone();
     let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };
-    let users = users::State { database: state.database.clone(), auth: auth(config) };
+    let users = users::State { database: state.database.clone(), auth: runtime.auth.clone() };
     let images = state.clone();
     let routes = move |services: &mut web::ServiceConfig| {
         services

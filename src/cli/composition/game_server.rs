@@ -7,12 +7,13 @@ use actix_web::web;
 use anyhow::Context;
 use futures_util::FutureExt;
 
+use super::access;
 use super::certificates::{self, Setting};
 use super::job_policy;
-use super::metrics::{admin_auth, redis_and_jobs};
+use super::metrics::redis_and_jobs;
 use super::origins::{cors, site_guard};
 use super::readiness;
-use super::runtime::{Runtime, auth, drain};
+use super::runtime::{Runtime, drain};
 use crate::config::{self, Config};
 use crate::db::Location;
 use crate::http::health::{Check, Readiness};
@@ -57,7 +58,7 @@ pub(crate) fn start(
     let polled = sockets.clone();
     let browser_client = browser_client(config)?;
     let metrics = metrics(runtime, &board, &sockets);
-    let admin_auth = admin_auth(config);
+    let admin_auth = access::admin(config, &runtime.auth);
     let description = OpenApi::new("m3a3 game server", None, [leaderboard::openapi(), orders::openapi()])?;
     let routes = move |services: &mut web::ServiceConfig| {
         services
@@ -125,7 +126,14 @@ fn start_leaderboard(runtime: &mut Runtime, config: &Config, sockets: Sockets) -
     let (broadcast, feeds) = Broadcast::new(&bus, view.clone(), scoring.clone(), interval, sockets);
     runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
     runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
-    leaderboard::State { scoring, view, feeds, auth: auth(config), admin_auth: admin_auth(config), shutdown }
+    leaderboard::State {
+        scoring,
+        view,
+        feeds,
+        auth: runtime.auth.clone(),
+        admin_auth: access::admin(config, &runtime.auth),
+        shutdown,
+    }
 }
 
 /// Starts the roles beside the order routes: the intake of orders from other programs and, if configured, the webhook.

@@ -1,11 +1,9 @@
-//! The metrics that both servers export, and the token that protects them.
+//! The metrics that both servers export.
 
 use futures_util::FutureExt;
 
 use crate::bus::Bus;
-use crate::config::Config;
 use crate::db::{Database, now};
-use crate::http::AdminAuth;
 use crate::http::metrics::{Kind, Metrics, Sample};
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
@@ -31,12 +29,6 @@ pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         .with("m3a3_jobs_overdue_seconds", "Age of the oldest due job in the queue", Kind::Gauge, move || {
             backlog(waited_for.clone(), overdue).boxed()
         })
-}
-
-/// Admin token if set, otherwise the API token.
-pub(crate) fn admin_auth(config: &Config) -> AdminAuth {
-    let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
-    AdminAuth::new(token.map(|token| token.expose()))
 }
 
 async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {

@@ -4,6 +4,7 @@
 //! the broker ([`embedded_redis`]) and of the servers ([`server_address`]) in the data directory. Consumes the
 //! configuration and the interfaces of all domains. Never parses arguments and never prints.
 
+pub(super) mod access;
 pub(super) mod api_presence;
 pub(super) mod api_server;
 pub(super) mod certificates;

@@ -10,7 +10,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::{self, Setting};
-use super::redis_address;
+use super::{access, redis_address};
 use crate::bus::{Bus, BusTask};
 use crate::config::Config;
 use crate::db::{Database, DbError, Location, WriterThread};
@@ -34,6 +34,8 @@ pub(crate) struct Runtime {
     pub(crate) shutdown: Shutdown,
     pub(crate) database: Database,
     pub(crate) bus: Bus,
+    /// Access to the API; closed until [`open_access`](Self::open_access).
+    pub(crate) auth: Auth,
     signals: Signals,
     roles: Vec<Running>,
     grace: Duration,
@@ -63,6 +65,7 @@ impl Runtime {
             shutdown,
             database,
             bus,
+            auth: Auth::closed(),
             signals,
             roles: vec![Running::spawn("database writer", writing.map(Ok))],
             grace: config.shutdown.grace,
@@ -70,6 +73,17 @@ impl Runtime {
             bus_shutdown,
             writer,
         })
+    }
+
+    /// Opens the API to those whom the configuration admits, for processes that serve it.
+    pub(crate) fn open_access(&mut self, config: &Config) -> anyhow::Result<()> {
+        let (auth, reloader) = access::open(config)?;
+        self.auth = auth;
+        if let Some(reloader) = reloader {
+            let reloading = reloader.run(self.shutdown.token());
+            self.run_role(Running::spawn("user token keys", reloading.map(Ok)));
+        }
+        Ok(())
     }
 
     /// Waits for the first attempt to connect to Redis: a process that has printed that it is ready then reaches Redis,
@@ -98,7 +112,7 @@ impl Runtime {
             queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
             long_polls: LongPolls::new(self.database.clone(), links.clone(), self.shutdown.token()),
             links,
-            auth: auth(config),
+            auth: self.auth.clone(),
             mail: config.email.notify.clone(),
         })
     }
@@ -111,7 +125,7 @@ impl Runtime {
             wake,
             webhook: config.webhook.url.is_some(),
             queue_limit: QueueLimit::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
-            auth: auth(config),
+            auth: self.auth.clone(),
             mail: config.email.notify.clone(),
         }
     }
@@ -165,11 +179,6 @@ async fn watch_schema(database: Database, shutdown: CancellationToken) -> Result
         }
     }
     Ok(())
-}
-
-/// Authentication by the API token.
-pub(crate) fn auth(config: &Config) -> Auth {
-    Auth::new(config.auth.token.as_ref().map(|token| token.expose()))
 }
 
 /// How long roles may take to drain: less than the grace period, which leaves time to close the bus and the database.

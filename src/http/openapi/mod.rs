@@ -74,7 +74,9 @@ fn common() -> Description {
     let mut description = <Common as utoipa::OpenApi>::openapi();
     let token = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("Required only if `auth.token` is set."))
+        .description(Some(
+            "The service token, or a user token on routes for users; required only if one is configured.",
+        ))
         .build();
     let components = description.components.get_or_insert_default();
     components.add_security_scheme("token", SecurityScheme::Http(token));

@@ -10,12 +10,14 @@ use super::schemas::ProblemBody;
 #[response(content_type = "application/problem+json")]
 pub(crate) struct BadRequest(ProblemBody);
 
-/// The token is missing or wrong.
+/// The token is missing, wrong or expired.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Unauthorized(ProblemBody);
 
-/// The server has no token, and the request names a foreign Host or comes from a page of another origin.
+/// The token is valid but has no access: a user token lacks the scope or is of another user, or an operator's route needs
+/// the admin token. Or the server has no token, and the request names a foreign Host or comes from a page of another
+/// origin.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
 pub(crate) struct Forbidden(ProblemBody);

@@ -1,0 +1,54 @@
+//! Who may use the servers: the service token, the admin token and user tokens.
+
+use anyhow::Context;
+
+use crate::config::{Config, TokenKeys, UserTokens};
+use crate::http::auth::{self, Expected, KeyReloader, KeySource, Rules};
+use crate::http::{AdminAuth, Auth, UserRoute};
+use crate::{images, leaderboard, orders, users};
+
+/// Access to the API of both servers, and the task that keeps the keys of user tokens current.
+pub(super) fn open(config: &Config) -> anyhow::Result<(Auth, Option<KeyReloader>)> {
+    let service = config.auth.token.as_ref().map(|token| token.expose());
+    let (users, reloader) = match &config.auth.jwt {
+        None => (None, None),
+        Some(jwt) => {
+            if jwt.audience.is_none() && !matches!(jwt.keys, TokenKeys::Secret(_)) {
+                tracing::warn!(
+                    "auth.jwt.audience is not set: tokens that this issuer made for other services are valid"
+                );
+            }
+            let (tokens, reloader) =
+                auth::UserTokens::new(rules(jwt), source(jwt)).context("user tokens cannot be verified")?;
+            (Some(tokens), reloader)
+        }
+    };
+    Ok((Auth::new(service, users, user_routes()), reloader))
+}
+
+/// The routes of both servers for user tokens.
+fn user_routes() -> Vec<UserRoute> {
+    [&images::USER_ROUTES[..], &users::USER_ROUTES, &leaderboard::USER_ROUTES, &orders::USER_ROUTES].concat()
+}
+
+/// The admin token if it is set, otherwise the service token.
+pub(super) fn admin(config: &Config, auth: &Auth) -> AdminAuth {
+    let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
+    AdminAuth::new(token.map(|token| token.expose()), auth.clone())
+}
+
+/// The rules for user tokens.
+pub(crate) fn rules(jwt: &UserTokens) -> Rules {
+    Rules {
+        expected: Expected { issuer: jwt.issuer.clone(), audience: jwt.audience.clone() },
+        user_claim: jwt.user_claim.clone(),
+    }
+}
+
+fn source(jwt: &UserTokens) -> KeySource {
+    match &jwt.keys {
+        TokenKeys::Secret(secret) => KeySource::Secret(secret.expose().as_bytes().to_vec()),
+        TokenKeys::File(path) => KeySource::File(path.clone()),
+        TokenKeys::Url(url) => KeySource::Url(url.clone()),
+    }
+}
