@@ -7,7 +7,8 @@
 //! - `layers`, `toml_settings`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
 //! - `sections`, `servers`, `images`, `email`, `cors`, `user_tokens`: the sections
-//! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `variants`: values with a syntax of their own
+//! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `networks`, `variants`: values with a syntax of
+//!   their own
 //! - `show`: the effective configuration as text
 
 mod browser_client;
@@ -19,6 +20,7 @@ mod images;
 mod layers;
 mod legacy_env;
 mod log_filter;
+mod networks;
 mod reader;
 mod secret;
 mod sections;

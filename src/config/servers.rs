@@ -5,10 +5,12 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use config::ValueKind;
+use ipnet::IpNet;
 use reqwest::Url;
 
 use super::browser_client::BrowserClient;
 use super::error::ConfigError;
+use super::networks;
 use super::reader::Reader;
 use super::sections::{or_one_per_core, required};
 
@@ -31,6 +33,8 @@ pub(crate) struct Serve {
     pub(crate) workers: NonZeroUsize,
     /// The URL of the API server for clients, without a slash at the end; `None` when links are paths.
     pub(crate) public_url: Option<String>,
+    /// The proxies whose forwarding fields both servers believe.
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 impl Serve {
@@ -43,6 +47,7 @@ impl Serve {
             min_free_bytes: from.integer("serve.min_free_bytes", 0..=1 << 60)?,
             workers: or_one_per_core(from, "serve.workers")?,
             public_url: from.text("serve.public_url", PUBLIC_URL, public_url)?,
+            trusted_proxies: from.parts("serve.trusted_proxies", networks::EXPECTED, networks::networks)?,
         })
     }
 

@@ -6,7 +6,7 @@ use super::error::ConfigError;
 use super::layers::Setting;
 
 /// The keys that files may set to an array of texts.
-const LISTS: [&str; 1] = ["cors.origins"];
+const LISTS: [&str; 2] = ["cors.origins", "serve.trusted_proxies"];
 
 /// The settings of a file.
 pub(super) fn toml_settings(file: &str, text: &str) -> Result<Vec<Setting>, ConfigError> {

@@ -7,6 +7,7 @@
 pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
+pub mod client_address;
 pub mod cors;
 pub(crate) mod health;
 pub(crate) mod metrics;

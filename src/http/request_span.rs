@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +14,9 @@ use actix_web::http::Method;
 use actix_web::{Error, HttpRequest};
 use futures_util::TryFutureExt;
 use tracing::Span;
+use tracing::field::{self, DisplayValue};
 
+use super::client_address::Client;
 use super::metrics::Route;
 use super::problem;
 use super::request_id::RequestId;
@@ -35,6 +38,7 @@ pub(crate) struct Pending {
     id: RequestId,
     method: &'static str,
     started: Instant,
+    client: Option<Client>,
     /// False once the request has been logged.
     access_log: Cell<bool>,
 }
@@ -48,9 +52,15 @@ impl LazySpan for Pending {
 
 impl Pending {
     /// With `access_log`, one line is logged when the request ends.
-    pub(crate) fn new(request: &ServiceRequest, access_log: bool) -> Self {
+    pub(crate) fn new(request: &ServiceRequest, access_log: bool, client: Option<Client>) -> Self {
         let id = RequestId::of(request.headers());
-        Self { id, method: name(request.method()), started: Instant::now(), access_log: Cell::new(access_log) }
+        let method = name(request.method());
+        Self { id, method, started: Instant::now(), client, access_log: Cell::new(access_log) }
+    }
+
+    /// The client's address and scheme, which only lines of the access log contain: they are personal data.
+    fn client(&self) -> (Option<DisplayValue<IpAddr>>, Option<&'static str>) {
+        (self.client.map(|client| field::display(client.address)), self.client.map(|client| client.scheme.name()))
     }
 
     fn complete(&self, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
@@ -76,7 +86,8 @@ impl Pending {
         within_lazy_span(Rc::new(answered), || {
             let response = problem::with_problem(response, &self.id);
             if self.access_log.get() {
-                tracing::info!("request finished");
+                let (client, scheme) = self.client();
+                tracing::info!(client, scheme, "request finished");
             }
             response
         })
@@ -87,7 +98,8 @@ impl Drop for Pending {
     fn drop(&mut self) {
         if self.access_log.get() {
             let duration_ms = milliseconds(self.started.elapsed());
-            self.span().in_scope(|| tracing::info!(duration_ms, "request aborted"));
+            let (client, scheme) = self.client();
+            self.span().in_scope(|| tracing::info!(duration_ms, client, scheme, "request aborted"));
         }
     }
 }

@@ -18,6 +18,7 @@ use futures_util::{FutureExt, TryFutureExt};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
+use super::client_address::TrustedProxies;
 use super::cors::Cors;
 use super::metrics;
 use super::request_span::{self, Pending};
@@ -47,6 +48,8 @@ pub struct Settings {
     pub access_log: bool,
     /// The pages of other origins that may read responses.
     pub cors: Cors,
+    /// The proxies that name the clients.
+    pub proxies: TrustedProxies,
     /// Refuses requests that only web pages of others send.
     pub guard: Option<SiteGuard>,
 }
@@ -167,7 +170,8 @@ where
 {
     App::new()
         .wrap_fn(move |request, next| {
-            let pending = Pending::new(&request, settings.access_log);
+            let client = settings.proxies.client(request.head());
+            let pending = Pending::new(&request, settings.access_log, client);
             let path = request.match_info().as_str();
             let cors = settings.cors.headers(request.head(), path);
             let served = match check(settings.guard.as_ref(), request.head(), path) {

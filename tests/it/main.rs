@@ -50,6 +50,7 @@ mod pages;
 mod readiness;
 mod replaced_service;
 mod request_ids;
+mod reverse_proxy;
 mod same_folder;
 mod score_batches;
 mod score_kills;

@@ -17,6 +17,7 @@ use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::Config;
 use crate::db::Location;
+use crate::http::client_address::TrustedProxies;
 use crate::http::health::{self, Readiness};
 use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
@@ -104,6 +105,7 @@ pub(crate) fn start(
         access_log: config.log.requests,
         guard: site_guard(config, config.serve.host, &cors, &[admin::PATH, metrics::PATH]),
         cors,
+        proxies: TrustedProxies::new(&config.serve.trusted_proxies),
     };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;

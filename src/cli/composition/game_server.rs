@@ -16,6 +16,7 @@ use super::readiness;
 use super::runtime::{Runtime, drain};
 use crate::config::{self, Config};
 use crate::db::Location;
+use crate::http::client_address::TrustedProxies;
 use crate::http::health::{Check, Readiness};
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
@@ -78,6 +79,7 @@ pub(crate) fn start(
         access_log: config.log.requests,
         guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH, metrics::PATH]),
         cors,
+        proxies: TrustedProxies::new(&config.serve.trusted_proxies),
     };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));

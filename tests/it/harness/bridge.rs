@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use m3a3::http::client_address::TrustedProxies;
 use m3a3::http::cors::Cors;
 use m3a3::http::server;
 use m3a3::socketio::{Settings, Sockets};
@@ -43,6 +44,7 @@ impl Bridge {
             access_log: false,
             cors: Cors { open_paths: &["/socket.io"], ..Cors::default() },
             guard: None,
+            proxies: TrustedProxies::default(),
         };
         let routes = {
             let sockets = sockets.clone();

@@ -1,0 +1,132 @@
+//! The address and the scheme of a client behind reverse proxies: by `Forwarded` (RFC 7239), or by `X-Forwarded-For` and
+//! `X-Forwarded-Proto`.
+//!
+//! Any client can send these fields, and a proxy appends to them. So they are read only if the peer is a trusted proxy,
+//! and from the right: each trusted address vouches for the entry that it has added, up to the first address that is
+//! not trusted. An entry that is no address ends the walk: it may be of a client, and so may be all before it.
+
+mod forwarded;
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+use actix_web::dev::RequestHead;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use ipnet::IpNet;
+
+/// The longest chain of trusted proxies: an attacker behind them chooses the length of the fields.
+const MAX_HOPS: usize = 32;
+
+/// The proxies whose fields are believed; a clone shares them.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+/// The origin of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// An IPv4-mapped IPv6 address is written as IPv4.
+    pub(crate) address: IpAddr,
+    pub(crate) scheme: Scheme,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+/// An entry of a forwarding field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Hop {
+    address: IpAddr,
+    scheme: Option<Scheme>,
+}
+
+impl TrustedProxies {
+    /// Proxies with an address in one of these networks.
+    #[must_use]
+    pub fn new(networks: &[IpNet]) -> Self {
+        Self(networks.into())
+    }
+
+    /// The client of a request. `None` for a connection without an address, which TCP does not have.
+    pub(crate) fn client(&self, request: &RequestHead) -> Option<Client> {
+        let peer = request.peer_addr?.ip().to_canonical();
+        let direct = Client { address: peer, scheme: Scheme::Http };
+        Some(if self.trust(peer) { self.forwarded(direct, &request.headers) } else { direct })
+    }
+
+    fn trust(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// `Forwarded` is the standard, and an entry of it has both address and scheme, so it wins.
+    fn forwarded(&self, direct: Client, headers: &HeaderMap) -> Client {
+        if headers.contains_key(header::FORWARDED) {
+            let lines = lines(headers, &header::FORWARDED);
+            return self.walk(direct, lines.into_iter().rev().flat_map(forwarded::hops));
+        }
+        let schemes = lines(headers, &header::X_FORWARDED_PROTO);
+        let mut schemes = schemes.into_iter().rev().flat_map(|line| line.rsplit(',')).map(Scheme::parse);
+        let addresses = lines(headers, &header::X_FORWARDED_FOR);
+        let addresses = addresses.into_iter().rev().flat_map(|line| line.rsplit(',')).map(address);
+        let hops = addresses.map(|address| Some(Hop { address: address?, scheme: schemes.next().flatten() }));
+        self.walk(direct, hops)
+    }
+
+    /// Follows the entries, the last one first. A scheme is valid until the next one: many proxies set only their own.
+    fn walk(&self, direct: Client, hops: impl Iterator<Item = Option<Hop>>) -> Client {
+        let mut client = direct;
+        for hop in hops.take(MAX_HOPS) {
+            let Some(Hop { address, scheme }) = hop.filter(|_| self.trust(client.address)) else { break };
+            client = Client { address, scheme: scheme.unwrap_or(client.scheme) };
+        }
+        client
+    }
+}
+
+impl Scheme {
+    fn parse(text: &str) -> Option<Self> {
+        match text.trim() {
+            text if text.eq_ignore_ascii_case("http") => Some(Self::Http),
+            text if text.eq_ignore_ascii_case("https") => Some(Self::Https),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The lines of a field in their order; one that is not ASCII is an invalid entry.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect()
+}
+
+/// An IP address, with or without a port: `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`. Anything else, such as
+/// `unknown` or `_hidden` of RFC 7239, is no address.
+fn address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    if let Some(bracketed) = text.strip_prefix('[') {
+        let (address, port) = bracketed.split_once(']')?;
+        let is_complete = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return address.parse::<Ipv6Addr>().ok().filter(|_| is_complete).map(|address| address.to_canonical());
+    }
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
+    }
+    let (address, port) = text.split_once(':')?;
+    address.parse::<Ipv4Addr>().ok().filter(|_| is_port(port)).map(IpAddr::V4)
+}
+
+/// RFC 7239, section 6: digits, or an obfuscated port such as `_x`.
+fn is_port(text: &str) -> bool {
+    text.starts_with('_') || (text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok())
+}
+
+#[cfg(test)]
+mod tests;
