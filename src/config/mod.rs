@@ -6,7 +6,7 @@
 //!
 //! - `layers`, `toml_settings`, `legacy_env`: the layers and their merge
 //! - `reader`: checked values from the merged settings
-//! - `sections`, `servers`, `images`, `email`, `cors`, `user_tokens`: the sections
+//! - `sections`, `servers`, `images`, `email`, `cors`, `limits`, `user_tokens`: the sections
 //! - `secret`, `smtp`, `database_file`, `browser_client`, `log_filter`, `networks`, `variants`: values with a syntax of
 //!   their own
 //! - `show`: the effective configuration as text
@@ -19,6 +19,7 @@ mod error;
 mod images;
 mod layers;
 mod legacy_env;
+mod limits;
 mod log_filter;
 mod networks;
 mod reader;
@@ -42,6 +43,7 @@ pub(crate) use self::error::ConfigError;
 pub(crate) use self::images::Images;
 pub(crate) use self::layers::Overrides;
 use self::layers::Variables;
+pub(crate) use self::limits::{Limits, Rate};
 pub(crate) use self::log_filter::LogFilter;
 pub(crate) use self::reader::Entry;
 use self::reader::Reader;
@@ -80,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) auth: Auth,
     /// `[cors]`, pages of other origins.
     pub(crate) cors: Cors,
+    /// `[limits]`, of client addresses and users.
+    pub(crate) limits: Limits,
     /// `[log]`.
     pub(crate) log: Log,
     /// `[shutdown]`.
@@ -121,6 +125,7 @@ impl Config {
             jobs: Jobs::read(from)?,
             auth: Auth::read(from)?,
             cors: Cors::read(from)?,
+            limits: Limits::read(from)?,
             log: Log::read(from)?,
             shutdown: Shutdown::read(from)?,
             entries: from.take_entries(),

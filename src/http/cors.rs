@@ -14,8 +14,9 @@ const ANY: &str = "*";
 /// How long browsers may remember a preflight response, in seconds; the longest that Chromium accepts.
 const PREFLIGHT_S: HeaderValue = HeaderValue::from_static("7200");
 /// The headers that pages may read, besides the common ones.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("Allow, Content-Range, ETag, Retry-After, WWW-Authenticate, X-Request-Id");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "Allow, Content-Range, ETag, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id",
+);
 /// What a preflight response depends on.
 const PREFLIGHT_VARY: HeaderValue =
     HeaderValue::from_static("Origin, Access-Control-Request-Method, Access-Control-Request-Headers");

@@ -10,6 +10,7 @@ pub(crate) mod client;
 pub mod client_address;
 pub mod cors;
 pub(crate) mod health;
+pub mod limits;
 pub(crate) mod metrics;
 pub(crate) mod multipart;
 pub(crate) mod openapi;

@@ -24,14 +24,14 @@ struct Parts {
     status: StatusCode,
     detail: String,
     errors: Vec<FieldError>,
-    header: Option<(header::HeaderName, String)>,
+    headers: Vec<(header::HeaderName, String)>,
     /// For the log only.
     cause: Option<String>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), header: None, cause: None }))
+        Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }))
     }
 
     /// 400: a field of the body, the query or the path, or a header is wrong.
@@ -129,7 +129,7 @@ impl Problem {
     /// Adds a header.
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
-        self.0.header = Some((name, value.into()));
+        self.0.headers.push((name, value.into()));
         self
     }
 
@@ -197,10 +197,10 @@ impl ResponseError for Problem {
         self.0.status
     }
 
-    /// Status and header; [`with_problem`] writes the body, which contains the request id.
+    /// Status and headers; [`with_problem`] writes the body, which contains the request id.
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponseBuilder::new(self.0.status);
-        if let Some((name, value)) = &self.0.header {
+        for (name, value) in &self.0.headers {
             response.insert_header((name.clone(), value.as_str()));
         }
         response.finish()

@@ -12,14 +12,15 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{
     AppConfig, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
 };
-use actix_web::{App, Error, HttpServer, web};
+use actix_web::{App, Error, HttpMessage, HttpServer, web};
 use futures_util::future::{Either, ready};
 use futures_util::{FutureExt, TryFutureExt};
 use tokio_util::sync::CancellationToken;
 
 use super::Problem;
-use super::client_address::TrustedProxies;
+use super::client_address::{Client, TrustedProxies};
 use super::cors::Cors;
+use super::limits::{AddressKey, Limits};
 use super::metrics;
 use super::request_span::{self, Pending};
 use super::resource::not_found;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub cors: Cors,
     /// The proxies that name the clients.
     pub proxies: TrustedProxies,
+    /// How much a client may request.
+    pub limits: Limits,
     /// Refuses requests that only web pages of others send.
     pub guard: Option<SiteGuard>,
 }
@@ -120,7 +123,7 @@ where
     let http = move || {
         let stopping = stopping.clone();
         let upgrades = accepting.on_this_thread();
-        let guard = settings.guard.clone();
+        let admission = settings.clone();
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIMEOUT)
@@ -133,9 +136,10 @@ where
                 async move { stopping.notified().await }
             })
             .upgrade(fn_service(move |(request, connection)| {
-                let upgrade = Upgrade::new(request, connection);
-                let served = match check(guard.as_ref(), upgrade.head(), upgrade.head().uri.path()) {
-                    Ok(()) => upgrades(upgrade),
+                let upgrade = Upgrade::new(request, connection, admission.limits.clone());
+                let (head, client) = (upgrade.head(), admission.proxies.client(upgrade.head()));
+                let served = match admission.admit(head, head.uri.path(), client) {
+                    Ok(key) => upgrades(upgrade.of(key)),
                     Err(problem) => refuse(upgrade, problem).boxed_local(),
                 };
                 served.map(Ok::<(), Error>)
@@ -169,13 +173,19 @@ where
     F: Fn(&mut web::ServiceConfig),
 {
     App::new()
+        .app_data(web::Data::new(settings.limits.clone()))
         .wrap_fn(move |request, next| {
             let client = settings.proxies.client(request.head());
             let pending = Pending::new(&request, settings.access_log, client);
             let path = request.match_info().as_str();
             let cors = settings.cors.headers(request.head(), path);
-            let served = match check(settings.guard.as_ref(), request.head(), path) {
-                Ok(()) => Either::Left(next.call(request)),
+            let served = match settings.admit(request.head(), path, client) {
+                Ok(key) => {
+                    if let Some(key) = key {
+                        request.extensions_mut().insert(key);
+                    }
+                    Either::Left(next.call(request))
+                }
                 Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
             };
             request_span::serve(pending, metrics::measured(served)).map_ok(|response| cors.add_to(response))
@@ -184,8 +194,12 @@ where
         .default_service(web::to(not_found))
 }
 
-fn check(guard: Option<&SiteGuard>, request: &RequestHead, path: &str) -> Result<(), Problem> {
-    guard.map_or(Ok(()), |guard| guard.check(request, path))
+impl Settings {
+    /// Checks a request before its body is read. Returns the key for the limits of its connections.
+    fn admit(&self, head: &RequestHead, path: &str, client: Option<Client>) -> Result<Option<AddressKey>, Problem> {
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.check(head, path))?;
+        self.limits.admit(head, path, client)
+    }
 }
 
 async fn refuse(upgrade: Upgrade, problem: Problem) {

@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Problem;
+use super::limits::{AddressKey, ConcurrencyGuard, Limits};
 
 /// How long a refused client may keep the connection open to read the response.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,11 +37,26 @@ pub trait Websockets: Clone + Send + 'static {
 pub struct Upgrade {
     request: Request,
     connection: Framed<TcpStream, h1::Codec>,
+    limits: Limits,
+    key: Option<AddressKey>,
 }
 
 impl Upgrade {
-    pub(super) fn new(request: Request, connection: Framed<TcpStream, h1::Codec>) -> Self {
-        Self { request, connection }
+    pub(super) fn new(request: Request, connection: Framed<TcpStream, h1::Codec>, limits: Limits) -> Self {
+        Self { request, connection, limits, key: None }
+    }
+
+    /// The same, of a client with this key in the limits.
+    pub(super) fn of(self, key: Option<AddressKey>) -> Self {
+        Self { key, ..self }
+    }
+
+    /// Counts a Socket.IO session of the client, until the guard is dropped.
+    ///
+    /// # Errors
+    /// 429 above the limit.
+    pub(crate) fn session(&self) -> Result<Option<ConcurrencyGuard>, Problem> {
+        self.limits.session(self.key)
     }
 
     pub(crate) fn head(&self) -> &RequestHead {

@@ -18,7 +18,7 @@ use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Caller, NoQuery, Problem, body};
+use crate::http::{Caller, NoQuery, Problem, body, limits};
 use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;
 
@@ -182,6 +182,7 @@ async fn by_path(
     let PathRequest { image_path, user_id } = body::json(request, payload).await?;
     let path = image_path.into_result().and_then(|PathText(text)| state.files.image_path(&text));
     let (user_id, path) = body::zip_errors(("userId", user_id.into_result()), ("imagePath", path))?;
+    limits::user_upload(request, &user_id)?;
     let checked = {
         let (files, path) = (state.files.clone(), path.clone());
         let check = move || match files.names_upload(&path) && !files.has_upload(&path) {

@@ -15,7 +15,7 @@ use crate::http::openapi::params::{JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
 use crate::http::resource::{get, not_found, post};
-use crate::http::{Caller, NoQuery, Problem, Query, Scope, UserRoute, auth, path};
+use crate::http::{Caller, NoQuery, Problem, Query, Scope, UserRoute, auth, limits, path};
 use crate::ids::{JobId, UserId};
 
 const MAX_TIMEOUT_S: u64 = 60;
@@ -109,6 +109,7 @@ pub(super) async fn status_live(
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = own(&caller, &user)?;
+    let _guard = limits::poll(&request)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
     Ok(state.long_polls.hold(subject, timeout).await?)
 }
@@ -161,6 +162,7 @@ pub(super) async fn job_live(
     job: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &caller, &job)?;
+    let _guard = limits::poll(&request)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
     Ok(state.long_polls.hold(subject, timeout).await?)
 }

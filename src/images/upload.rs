@@ -16,7 +16,7 @@ use crate::files::{Files, Reservation, Stored, Upload, WriteError};
 use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
-use crate::http::{Caller, Problem};
+use crate::http::{Caller, Problem, limits};
 use crate::ids::{Invalid, UserId};
 
 const MAX_USER_ID_BYTES: usize = 64;
@@ -63,18 +63,18 @@ pub(super) async fn receive(
 
 async fn read_form(
     files: &Files,
-    limits: &Limits,
+    bounds: &Limits,
     caller: &Caller,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Form, Problem> {
-    let max_bytes = limits.max_upload_bytes;
+    let max_bytes = bounds.max_upload_bytes;
     let max_form_bytes = max_bytes.saturating_add(MAX_SKIPPED_BYTES as u64);
     let length = content_length(request);
     if length.is_some_and(|length| length > max_form_bytes) {
         return Err(too_large(max_bytes));
     }
-    let mut reservation = Some(files.reserve(length, limits.min_free_bytes).map_err(not_written)?);
+    let mut reservation = Some(files.reserve(length, bounds.min_free_bytes).map_err(not_written)?);
     let pace = Pace::default();
     let content_type = request.headers().get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
     let source = limited(payload, max_form_bytes, pace.received());
@@ -91,13 +91,16 @@ async fn read_form(
         }
         match part.name.as_str() {
             "image" => match reservation.take() {
-                Some(reserved) => image = Some(read_image(files, limits, &part, first, &mut form, reserved).await?),
+                Some(reserved) => image = Some(read_image(files, bounds, &part, first, &mut form, reserved).await?),
                 None => return Err(Problem::repeated_field("image")),
             },
             "userId" if user_id.is_none() => {
                 let named = read_user_id(first, &mut form).await?;
                 // Before the image is read, if it comes later.
-                named.as_ref().map_or(Ok(()), |user| caller.check_user(*user))?;
+                if let Ok(user) = &named {
+                    caller.check_user(*user)?;
+                    limits::user_upload(request, user)?;
+                }
                 user_id = Some(named);
             }
             "userId" => return Err(Problem::repeated_field("userId")),
@@ -109,7 +112,13 @@ async fn read_form(
     }
     let user_id = match user_id {
         Some(named) => named,
-        None => caller.acting_for(None)?.ok_or_else(|| Invalid::json(None, EXPECTED_USER)),
+        None => match caller.acting_for(None)? {
+            Some(own) => {
+                limits::user_upload(request, &own)?;
+                Ok(own)
+            }
+            None => Err(Invalid::json(None, EXPECTED_USER)),
+        },
     };
     let image = image.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
     let (user_id, image) = zip_errors(("userId", user_id), ("image", image))?;

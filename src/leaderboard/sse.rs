@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::{once, unfold};
@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use super::board::Board;
 use super::openapi::TAG;
 use super::subscribers::{FeedGuard, FeedHandle};
+use crate::http::limits::ConcurrencyGuard;
+use crate::http::openapi::responses::TooManyRequests;
+use crate::http::{Problem, limits};
 
 /// Between an event and the next comment.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
@@ -35,6 +38,8 @@ struct Feed {
     sent_seq: u64,
     shutdown: CancellationToken,
     _guard: FeedGuard,
+    /// The share of the limit of the client's address.
+    _share: Option<ConcurrencyGuard>,
 }
 
 /// Stream the board
@@ -46,9 +51,17 @@ struct Feed {
     path = "/leaderboard-feed",
     operation_id = "streamLeaderboard",
     tag = TAG,
-    responses((status = 200, description = "An endless stream.", body = String, content_type = "text/event-stream"))
+    responses(
+        (status = 200, description = "An endless stream.", body = String, content_type = "text/event-stream"),
+        (status = 429, response = TooManyRequests)
+    )
 )]
-pub(super) async fn get(feeds: web::Data<FeedHandle>, shutdown: web::Data<CancellationToken>) -> HttpResponse {
+pub(super) async fn get(
+    feeds: web::Data<FeedHandle>,
+    shutdown: web::Data<CancellationToken>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let share = limits::feed(&request)?;
     let (first_board, updates) = feeds.subscribe();
     let feed = Feed {
         first_board: Some(first_board),
@@ -56,13 +69,14 @@ pub(super) async fn get(feeds: web::Data<FeedHandle>, shutdown: web::Data<Cancel
         sent_seq: 0,
         shutdown: shutdown.get_ref().clone(),
         _guard: feeds.open(),
+        _share: share,
     };
-    HttpResponse::Ok()
+    Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-cache, no-transform"))
         // Disables buffering in nginx.
         .insert_header(("X-Accel-Buffering", "no"))
-        .streaming(events(feed))
+        .streaming(events(feed)))
 }
 
 fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -116,8 +130,14 @@ mod tests {
         let (update, updates) = watch::channel(None);
         let shutdown = CancellationToken::new();
         let guard = FeedGuard::new(&Arc::default());
-        let feed =
-            Feed { first_board: Some(first_board), updates, sent_seq: 0, shutdown: shutdown.clone(), _guard: guard };
+        let feed = Feed {
+            first_board: Some(first_board),
+            updates,
+            sent_seq: 0,
+            shutdown: shutdown.clone(),
+            _guard: guard,
+            _share: None,
+        };
         let mut events = pin!(events(feed));
         let mut next = async || {
             // The paused clock advances to the next timer when all tasks wait.

@@ -11,7 +11,7 @@ use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::{BodyErrors, Forbidden, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
-use crate::http::{Caller, NoQuery, Problem, body};
+use crate::http::{Caller, NoQuery, Problem, body, limits};
 use crate::ids::{Invalid, Score, Username};
 
 #[derive(Deserialize, ToSchema)]
@@ -111,6 +111,7 @@ pub(super) async fn score(
 ) -> Result<HttpResponse, Problem> {
     let (name, mode, score) = submission(body::json(&request, payload).await?)?;
     caller.check_player(&name)?;
+    limits::user_score(&request, &name)?;
     let Scored { score, rank } = scoring.score(name, mode, score).await?;
     Ok(HttpResponse::Ok().json(ScoreResponse { message: ScoreMessage::Updated, rank, score, success: True }))
 }

@@ -17,7 +17,7 @@ use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
 use crate::http::response::uncached;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
+use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, limits, path};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};
 
@@ -139,6 +139,7 @@ async fn place(
     let (order_id, customer_id) =
         body::zip_errors(("orderId", order_id.into_result()), ("userId", user_id.into_result()))?;
     caller.check_customer(&customer_id)?;
+    limits::user_order(&request, &customer_id)?;
     // Held until the row is written.
     let _permit = if state.webhook { Some(state.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };

@@ -17,6 +17,7 @@ use super::rooms::Rooms;
 use super::session_permit::SessionPermit;
 use super::sockets::{Sockets, Update, argument};
 use crate::http::Problem;
+use crate::http::limits::ConcurrencyGuard;
 
 /// A packet that a session of the polling transport rejects without any effect.
 const NOOP: &str = "6";
@@ -37,23 +38,26 @@ impl SessionAcceptor {
         Self { sockets: sockets.clone(), rooms }
     }
 
-    /// The request for engineioxide. That of a new session contains a permit.
+    /// The request for engineioxide. That of a new session contains a permit, with the guard of the limit of its
+    /// client's address.
     ///
     /// # Errors
-    /// 503 if there are too many sessions, or if all are being closed.
+    /// 429 above that limit; 503 if there are too many sessions, or if all are being closed.
     pub(super) fn admit<B>(
         &self,
         query: &HandshakeQuery,
         method: http::Method,
         body: B,
+        guard: impl FnOnce() -> Result<Option<ConcurrencyGuard>, Problem>,
     ) -> Result<http::Request<B>, Problem> {
         let mut request = query.request(method, body)?;
         if query.session.is_none() {
+            let guard = guard()?;
             let permit = self.sockets.0.session_permits.clone().try_acquire_owned().map_err(|error| match error {
                 TryAcquireError::Closed => Problem::unavailable("no new session: the server is shutting down"),
                 TryAcquireError::NoPermits => Problem::unavailable("no new session: there are too many"),
             })?;
-            request.extensions_mut().insert(SessionPermit::new(self.rooms.take_slot(), permit));
+            request.extensions_mut().insert(SessionPermit::new(self.rooms.take_slot(), permit, guard));
         }
         Ok(request)
     }
@@ -81,7 +85,7 @@ impl SessionAcceptor {
     /// Posts a packet to a session on behalf of its client.
     pub(super) async fn post(&self, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
         let query = HandshakeQuery { transport: Transport::Polling, session: Some(session) };
-        let request = self.admit(&query, Method::POST, Full::from(packet))?;
+        let request = self.admit(&query, Method::POST, Full::from(packet), || Ok(None))?;
         Ok(self.call(request).await)
     }
 }

@@ -1,4 +1,4 @@
-//! The permit of a session: its share of the session limit, and its room.
+//! The permit of a session: its share of the session limits, and its room.
 
 use std::sync::Arc;
 
@@ -6,14 +6,16 @@ use socketioxide::extract::SocketRef;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::rooms::RoomSlot;
+use crate::http::limits::ConcurrencyGuard;
 
 /// Stored in the request extensions, which engineioxide keeps as long as the session.
 #[derive(Clone)]
-pub(super) struct SessionPermit(Arc<(RoomSlot, OwnedSemaphorePermit)>);
+pub(super) struct SessionPermit(Arc<(RoomSlot, OwnedSemaphorePermit, Option<ConcurrencyGuard>)>);
 
 impl SessionPermit {
-    pub(super) fn new(slot: RoomSlot, permit: OwnedSemaphorePermit) -> Self {
-        Self(Arc::new((slot, permit)))
+    /// `guard` is the share of the limit of the client's address.
+    pub(super) fn new(slot: RoomSlot, permit: OwnedSemaphorePermit, guard: Option<ConcurrencyGuard>) -> Self {
+        Self(Arc::new((slot, permit, guard)))
     }
 
     /// The permit of the session of a socket.

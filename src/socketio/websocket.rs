@@ -41,7 +41,7 @@ async fn check(
     if let Some(session) = query.session {
         acceptor.check_session(session).await?;
     }
-    let request = acceptor.admit(&query, Method::GET, ())?;
+    let request = acceptor.admit(&query, Method::GET, (), || upgrade.session())?;
     Ok((query, request))
 }
 

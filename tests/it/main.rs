@@ -35,6 +35,7 @@ mod kills;
 mod leaderboard_feed;
 mod leaderboard_outage;
 mod leaderboard_sockets;
+mod limits;
 mod logs;
 mod long_polling;
 mod messages;

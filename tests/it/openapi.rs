@@ -83,7 +83,12 @@ async fn the_api_server_conforms_to_its_description() {
     expect_users(&app, url, &mut api).await;
     expect_jobs(&app, url, &mut api).await;
     // Missing tokens, full disks and stalled bodies have their own tests.
-    api.assert_seen(&[("", &[401, 403, 503]), ("/enqueue", &[408, 507]), ("put", &[408]), ("post /admin", &[408])]);
+    api.assert_seen(&[
+        ("", &[401, 403, 429, 503]),
+        ("/enqueue", &[408, 507]),
+        ("put", &[408]),
+        ("post /admin", &[408]),
+    ]);
     app.assert_no_job_is_left().await;
 }
 
@@ -192,7 +197,7 @@ async fn the_game_server_conforms_to_its_description() {
     game.expect("post /score", score, 200).await;
     game.expect("get /readyz", get("/readyz"), 200).await;
     game.assert_seen(&[
-        ("", &[401, 403]),
+        ("", &[401, 403, 429]),
         ("post", &[408, 503]),
         ("/orders", &[503]),
         ("/leaderboard", &[503]),

@@ -8,8 +8,9 @@ use futures_util::{FutureExt, future};
 
 use super::access;
 use super::api_presence::ApiPresence;
+use super::clients::{limits, proxies};
 use super::job_registry::job_kinds;
-use super::metrics::redis_and_jobs;
+use super::metrics::{limited_requests, redis_and_jobs};
 use super::origins::{cors, site_guard};
 use super::readiness::{self, check_disk};
 use super::runtime::{Runtime, drain};
@@ -17,8 +18,8 @@ use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::Config;
 use crate::db::Location;
-use crate::http::client_address::TrustedProxies;
 use crate::http::health::{self, Readiness};
+use crate::http::limits::Purpose;
 use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::server;
@@ -71,7 +72,8 @@ pub(crate) fn start(
     let readiness = readiness(config, &state);
     let held = long_polls.clone();
     let last_audit = start_audits(runtime, config, &state);
-    let metrics = redis_and_jobs(&state.database, &state.bus)
+    let limits = limits(config, &[("/enqueue", Purpose::Upload)]);
+    let metrics = limited_requests(redis_and_jobs(&state.database, &state.bus), &limits)
         .with_value("m3a3_held_polls", "Held long polls", Kind::Gauge, move || held.held() as f64)
         .with("m3a3_audit_missing", "Missing items found by the last audit", Kind::Gauge, move || {
             let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
@@ -105,7 +107,8 @@ pub(crate) fn start(
         access_log: config.log.requests,
         guard: site_guard(config, config.serve.host, &cors, &[admin::PATH, metrics::PATH]),
         cors,
-        proxies: TrustedProxies::new(&config.serve.trusted_proxies),
+        proxies: proxies(config),
+        limits,
     };
     let sweeping = shutdown.clone();
     let serving = server::start(listener, settings, shutdown, routes)?;

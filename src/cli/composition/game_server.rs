@@ -9,15 +9,16 @@ use futures_util::FutureExt;
 
 use super::access;
 use super::certificates::{self, Setting};
+use super::clients::{limits, proxies};
 use super::job_policy;
-use super::metrics::redis_and_jobs;
+use super::metrics::{limited_requests, redis_and_jobs};
 use super::origins::{cors, site_guard};
 use super::readiness;
 use super::runtime::{Runtime, drain};
 use crate::config::{self, Config};
 use crate::db::Location;
-use crate::http::client_address::TrustedProxies;
 use crate::http::health::{Check, Readiness};
+use crate::http::limits::Purpose;
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{health, server};
@@ -58,7 +59,8 @@ pub(crate) fn start(
     let orders = start_orders(runtime, config, workers)?;
     let polled = sockets.clone();
     let browser_client = browser_client(config)?;
-    let metrics = metrics(runtime, &board, &sockets);
+    let limits = limits(config, &[("/score", Purpose::Score), ("/place_order", Purpose::Order)]);
+    let metrics = limited_requests(metrics(runtime, &board, &sockets), &limits);
     let admin_auth = access::admin(config, &runtime.auth);
     let description = OpenApi::new("m3a3 game server", None, [leaderboard::openapi(), orders::openapi()])?;
     let routes = move |services: &mut web::ServiceConfig| {
@@ -79,7 +81,8 @@ pub(crate) fn start(
         access_log: config.log.requests,
         guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH, metrics::PATH]),
         cors,
-        proxies: TrustedProxies::new(&config.serve.trusted_proxies),
+        proxies: proxies(config),
+        limits,
     };
     let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));

@@ -1,9 +1,10 @@
 //! The metrics that both servers export.
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, future};
 
 use crate::bus::Bus;
 use crate::db::{Database, now};
+use crate::http::limits::Limits;
 use crate::http::metrics::{Kind, Metrics, Sample};
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
@@ -29,6 +30,14 @@ pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         .with("m3a3_jobs_overdue_seconds", "Age of the oldest due job in the queue", Kind::Gauge, move || {
             backlog(waited_for.clone(), overdue).boxed()
         })
+}
+
+/// Adds the requests that the limits have refused.
+pub(crate) fn limited_requests(metrics: Metrics, limits: &Limits) -> Metrics {
+    let limits = limits.clone();
+    metrics.with("m3a3_limited_requests", "Requests above a limit, by limit", Kind::Counter, move || {
+        future::ready(limits.refused()).boxed()
+    })
 }
 
 async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {

@@ -8,6 +8,7 @@ pub(super) mod access;
 pub(super) mod api_presence;
 pub(super) mod api_server;
 pub(super) mod certificates;
+pub(super) mod clients;
 pub(super) mod data_access;
 pub(super) mod embedded_redis;
 pub(super) mod game_server;

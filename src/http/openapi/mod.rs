@@ -16,12 +16,15 @@ use utoipa::openapi::{InfoBuilder, OpenApi as Description, Ref, Server};
 
 use super::page::page;
 use super::{health, metrics, resource};
-use responses::{BadRequest, Forbidden, NotFound, Page, Stalled, TooLarge, Unauthorized, Unavailable, UnsupportedType};
+use responses::{
+    BadRequest, Forbidden, NotFound, Page, Stalled, TooLarge, TooManyRequests, Unauthorized, Unavailable,
+    UnsupportedType,
+};
 use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
                      every path may return 403 for a foreign Host while the server has no token, 405 for a method \
-                     that it does not support and 500 for an internal error. \
+                     that it does not support, 429 above a limit of the client address and 500 for an internal error. \
                      HEAD works wherever GET does.";
 
 /// The description of a server; a clone shares it.
@@ -62,6 +65,7 @@ pub(crate) const OPERATIONS: &str = "Operations";
             NotFound,
             Stalled,
             TooLarge,
+            TooManyRequests,
             UnsupportedType,
             Unavailable,
             Page

@@ -42,6 +42,12 @@ pub(crate) struct TooLarge(ProblemBody);
 #[response(content_type = "application/problem+json")]
 pub(crate) struct UnsupportedType(ProblemBody);
 
+/// A limit of the client address, or of the user, is exceeded; `Retry-After` says when to retry, `RateLimit` and
+/// `RateLimit-Policy` name the limit.
+#[derive(ToResponse)]
+#[response(content_type = "application/problem+json")]
+pub(crate) struct TooManyRequests(ProblemBody);
+
 /// The service is temporarily unavailable; `Retry-After` says when to retry.
 #[derive(ToResponse)]
 #[response(content_type = "application/problem+json")]
@@ -56,6 +62,8 @@ pub(crate) enum TokenErrors {
     Unauthorized(#[ref_response] Unauthorized),
     #[response(status = 403)]
     Forbidden(#[ref_response] Forbidden),
+    #[response(status = 429)]
+    TooManyRequests(#[ref_response] TooManyRequests),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
 }
@@ -75,6 +83,8 @@ pub(crate) enum BodyErrors {
     TooLarge(#[ref_response] TooLarge),
     #[response(status = 415)]
     UnsupportedType(#[ref_response] UnsupportedType),
+    #[response(status = 429)]
+    TooManyRequests(#[ref_response] TooManyRequests),
     #[response(status = 503)]
     Unavailable(#[ref_response] Unavailable),
 }

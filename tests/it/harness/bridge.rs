@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use m3a3::http::client_address::TrustedProxies;
 use m3a3::http::cors::Cors;
+use m3a3::http::limits::{self, Limits};
 use m3a3::http::server;
 use m3a3::socketio::{Settings, Sockets};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -44,6 +45,7 @@ impl Bridge {
             access_log: false,
             cors: Cors { open_paths: &["/socket.io"], ..Cors::default() },
             guard: None,
+            limits: Limits::new(&limits::Settings::default()),
             proxies: TrustedProxies::default(),
         };
         let routes = {

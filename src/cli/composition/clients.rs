@@ -1,0 +1,31 @@
+//! How a server knows its clients, and how much each may request.
+
+use crate::config::{self, Config};
+use crate::http::client_address::TrustedProxies;
+use crate::http::limits::{Limits, Purpose, Rate, Settings};
+
+/// `serve.trusted_proxies`, for both servers.
+pub(crate) fn proxies(config: &Config) -> TrustedProxies {
+    TrustedProxies::new(&config.serve.trusted_proxies)
+}
+
+/// `[limits]`. Requests with a token of the server are a backend's.
+pub(crate) fn limits(config: &Config, paths: &'static [(&'static str, Purpose)]) -> Limits {
+    let rate = |config::Rate { per_minute, burst }| Rate { per_minute, burst };
+    let tokens = [&config.auth.token, &config.auth.admin_token].into_iter().flatten();
+    let configured = &config.limits;
+    Limits::new(&Settings {
+        uploads: rate(configured.uploads),
+        scores: rate(configured.scores),
+        orders: rate(configured.orders),
+        requests: rate(configured.requests),
+        user_uploads: rate(configured.user_uploads),
+        user_scores: rate(configured.user_scores),
+        user_orders: rate(configured.user_orders),
+        polls: configured.polls,
+        feeds: configured.feeds,
+        sockets: configured.sockets,
+        paths,
+        tokens: tokens.map(|token| token.expose().to_owned()).collect(),
+    })
+}

@@ -1,0 +1,258 @@
+//! Limits of requests: rates by client address and by user, and numbers of held connections by client address.
+//!
+//! A limit by address is checked before a request is routed, so before its body is read. The handler checks the limit by
+//! user, once it has parsed the user. Requests with a token of the server are a backend's, which speaks for many
+//! clients, and loopback addresses may be those of a proxy that is not configured: neither has limits by address. A
+//! limit that is off costs one comparison.
+
+mod address_key;
+mod concurrency_limit;
+mod key_table;
+mod rate_limit;
+mod refusal;
+
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::dev::RequestHead;
+use actix_web::http::{Method, header};
+use actix_web::web::Data;
+use actix_web::{HttpMessage, HttpRequest};
+use sha2::{Digest, Sha256};
+
+pub(super) use self::address_key::AddressKey;
+pub(crate) use self::concurrency_limit::ConcurrencyGuard;
+use self::concurrency_limit::ConcurrencyLimit;
+pub use self::rate_limit::Rate;
+use self::rate_limit::RateLimit;
+use super::Problem;
+use super::client_address::Client;
+use super::metrics::Sample;
+
+/// Paths that monitors and load balancers request.
+const UNLIMITED: [&str; 3] = ["/healthz", "/readyz", super::metrics::PATH];
+
+/// The limits of one server.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Uploads of an address.
+    pub uploads: Rate,
+    /// Scores of an address.
+    pub scores: Rate,
+    /// Orders of an address.
+    pub orders: Rate,
+    /// All other requests of an address.
+    pub requests: Rate,
+    /// Uploads for a user.
+    pub user_uploads: Rate,
+    /// Scores for a user.
+    pub user_scores: Rate,
+    /// Orders for a user.
+    pub user_orders: Rate,
+    /// Long polls that an address holds; 0 for any number.
+    pub polls: u32,
+    /// Open feeds of an address; 0 for any number.
+    pub feeds: u32,
+    /// Socket.IO sessions of an address; 0 for any number.
+    pub sockets: u32,
+    /// The paths of POST requests with a limit of their own.
+    pub paths: &'static [(&'static str, Purpose)],
+    /// The tokens of backends.
+    pub tokens: Vec<String>,
+}
+
+/// The purpose of a POST request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An image.
+    Upload,
+    /// A score.
+    Score,
+    /// An order.
+    Order,
+}
+
+/// The limits of one server; a clone shares them.
+#[derive(Clone)]
+pub struct Limits(Arc<Shared>);
+
+struct Shared {
+    uploads: RateLimit,
+    scores: RateLimit,
+    orders: RateLimit,
+    requests: RateLimit,
+    user_uploads: RateLimit,
+    user_scores: RateLimit,
+    user_orders: RateLimit,
+    polls: ConcurrencyLimit,
+    feeds: ConcurrencyLimit,
+    sockets: ConcurrencyLimit,
+    paths: &'static [(&'static str, Purpose)],
+    /// Hashes, for a comparison whose duration reveals nothing.
+    tokens: Vec<[u8; 32]>,
+    has_limits_by_address: bool,
+    has_warned: AtomicBool,
+}
+
+impl fmt::Debug for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Limits").finish_non_exhaustive()
+    }
+}
+
+impl Limits {
+    /// The limits of these settings.
+    #[must_use]
+    pub fn new(settings: &Settings) -> Self {
+        let Settings { uploads, scores, orders, requests, polls, feeds, sockets, .. } = *settings;
+        let rates = [uploads, scores, orders, requests];
+        let has_limits_by_address = rates.iter().any(|rate| rate.is_on()) || [polls, feeds, sockets] != [0; 3];
+        Self(Arc::new(Shared {
+            uploads: RateLimit::new("upload", "uploads from this address", uploads),
+            scores: RateLimit::new("score", "scores from this address", scores),
+            orders: RateLimit::new("order", "orders from this address", orders),
+            requests: RateLimit::new("request", "requests from this address", requests),
+            user_uploads: RateLimit::new("user_upload", "uploads for this user", settings.user_uploads),
+            user_scores: RateLimit::new("user_score", "scores for this user", settings.user_scores),
+            user_orders: RateLimit::new("user_order", "orders for this user", settings.user_orders),
+            polls: ConcurrencyLimit::new("poll", "long polls from this address", polls),
+            feeds: ConcurrencyLimit::new("feed", "feeds from this address", feeds),
+            sockets: ConcurrencyLimit::new("socket", "Socket.IO sessions from this address", sockets),
+            paths: settings.paths,
+            tokens: settings.tokens.iter().map(|token| hash(token)).collect(),
+            has_limits_by_address,
+            has_warned: AtomicBool::new(false),
+        }))
+    }
+
+    /// Counts a request, whose path is decoded as for the routes. Returns the key for the limits of connections, if they
+    /// concern the client.
+    ///
+    /// # Errors
+    /// 429 above the limit of its address.
+    pub(super) fn admit(
+        &self,
+        head: &RequestHead,
+        path: &str,
+        client: Option<Client>,
+    ) -> Result<Option<AddressKey>, Problem> {
+        let Some(client) = client.filter(|_| self.0.has_limits_by_address) else { return Ok(None) };
+        let is_unlimited = client.address.is_loopback() || head.method == Method::OPTIONS || UNLIMITED.contains(&path);
+        if is_unlimited || self.is_backend(head) {
+            return Ok(None);
+        }
+        let key = AddressKey::of(client.address);
+        self.limit_of(&head.method, path).check(&key).inspect_err(|_| self.warn_of_proxy(head, client))?;
+        Ok(Some(key))
+    }
+
+    /// Counts a Socket.IO session of this address.
+    ///
+    /// # Errors
+    /// 429 above the limit.
+    pub(super) fn session(&self, key: Option<AddressKey>) -> Result<Option<ConcurrencyGuard>, Problem> {
+        self.0.sockets.acquire(key)
+    }
+
+    /// The number of refused requests by limit.
+    pub(crate) fn refused(&self) -> Vec<Sample> {
+        let Shared { uploads, scores, orders, requests, user_uploads, user_scores, user_orders, .. } = &*self.0;
+        let rates = [uploads, scores, orders, requests, user_uploads, user_scores, user_orders].map(RateLimit::refused);
+        let numbers = [&self.0.polls, &self.0.feeds, &self.0.sockets].map(ConcurrencyLimit::refused);
+        let sample =
+            |(name, count): (&str, u64)| Sample { labels: vec![("limit", name.to_owned())], value: count as f64 };
+        rates.into_iter().chain(numbers).map(sample).collect()
+    }
+
+    fn limit_of(&self, method: &Method, path: &str) -> &RateLimit {
+        let purpose = self.0.paths.iter().find(|(limited, _)| *limited == path && method == Method::POST);
+        match purpose {
+            Some((_, Purpose::Upload)) => &self.0.uploads,
+            Some((_, Purpose::Score)) => &self.0.scores,
+            Some((_, Purpose::Order)) => &self.0.orders,
+            None => &self.0.requests,
+        }
+    }
+
+    fn is_backend(&self, head: &RequestHead) -> bool {
+        let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
+        scheme.eq_ignore_ascii_case("bearer") && self.0.tokens.contains(&hash(token.trim()))
+    }
+
+    /// Such a proxy makes all its clients one.
+    fn warn_of_proxy(&self, head: &RequestHead, client: Client) {
+        let is_direct = head.peer_addr.is_some_and(|peer| peer.ip().to_canonical() == client.address);
+        let is_named = [header::FORWARDED, header::X_FORWARDED_FOR].iter().any(|name| head.headers.contains_key(name));
+        if is_direct && is_named && !self.0.has_warned.swap(true, Ordering::Relaxed) {
+            let peer = client.address;
+            tracing::warn!(%peer, "a limit refuses requests that name another client; is serve.trusted_proxies complete?");
+        }
+    }
+}
+
+/// Counts an upload for a user.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn user_upload(request: &HttpRequest, user: &impl Hash) -> Result<(), Problem> {
+    of(request).map_or(Ok(()), |limits| limits.user_uploads.check(user))
+}
+
+/// Counts a score for a user.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn user_score(request: &HttpRequest, user: &impl Hash) -> Result<(), Problem> {
+    of(request).map_or(Ok(()), |limits| limits.user_scores.check(user))
+}
+
+/// Counts an order for a user.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn user_order(request: &HttpRequest, user: &impl Hash) -> Result<(), Problem> {
+    of(request).map_or(Ok(()), |limits| limits.user_orders.check(user))
+}
+
+/// Counts a long poll of the address, until the guard is dropped.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn poll(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
+    of(request).map_or(Ok(None), |limits| limits.polls.acquire(key(request)))
+}
+
+/// Counts a feed of the address, until the guard is dropped.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn feed(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
+    of(request).map_or(Ok(None), |limits| limits.feeds.acquire(key(request)))
+}
+
+/// Counts a Socket.IO session of the address, until the guard is dropped.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn session(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
+    of(request).map_or(Ok(None), |limits| limits.sockets.acquire(key(request)))
+}
+
+fn of(request: &HttpRequest) -> Option<&Shared> {
+    request.app_data::<Data<Limits>>().map(|limits| &*limits.0)
+}
+
+/// The key that [`Limits::admit`] has returned for this request.
+fn key(request: &HttpRequest) -> Option<AddressKey> {
+    request.extensions().get::<AddressKey>().copied()
+}
+
+fn hash(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use std::net::SocketAddr;
+
+use actix_web::test::TestRequest;
+
+use super::super::client_address::Scheme;
+use super::*;
+
+const ONCE: Rate = Rate { per_minute: 1, burst: 1 };
+
+fn limits() -> Limits {
+    let paths = &[("/enqueue", Purpose::Upload), ("/score", Purpose::Score), ("/place_order", Purpose::Order)];
+    let tokens = vec!["s3cret".to_owned()];
+    Limits::new(&Settings {
+        uploads: ONCE,
+        scores: ONCE,
+        orders: ONCE,
+        requests: ONCE,
+        paths,
+        tokens,
+        ..Settings::default()
+    })
+}
+
+/// Whether a second request right after a first one is refused.
+fn is_limited(request: impl Fn() -> TestRequest, address: &str) -> bool {
+    let limits = limits();
+    let address = address.parse().unwrap();
+    let client = Client { address, scheme: Scheme::Http };
+    let admit = || {
+        let request = request().peer_addr(SocketAddr::new(address, 1)).to_srv_request();
+        limits.admit(request.head(), request.match_info().as_str(), Some(client)).is_ok()
+    };
+    assert!(admit());
+    !admit()
+}
+
+#[test]
+fn clients_are_limited_and_backends_loopback_and_monitors_are_not() {
+    let get = |path: &'static str| move || TestRequest::with_uri(path);
+    let with = |value: &'static str| move || TestRequest::with_uri("/status/1").insert_header(("authorization", value));
+    for path in ["/status/1", "/enqueue", "/healthz/x"] {
+        assert!(is_limited(get(path), "192.0.2.1"), "{path}");
+        assert!(is_limited(get(path), "2001:db8::1"), "{path}");
+        for address in ["127.0.0.1", "127.9.9.9", "::1"] {
+            assert!(!is_limited(get(path), address), "{path} {address}");
+        }
+    }
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert!(!is_limited(get(path), "192.0.2.1"), "{path}");
+    }
+    assert!(!is_limited(|| TestRequest::with_uri("/enqueue").method(Method::OPTIONS), "192.0.2.1"));
+    for (value, limited) in
+        [("Bearer s3cret", false), ("bearer s3cret", false), ("Bearer wrong", true), ("s3cret", true)]
+    {
+        assert_eq!(is_limited(with(value), "192.0.2.1"), limited, "{value}");
+    }
+}
+
+#[test]
+fn uploads_scores_orders_and_other_requests_are_counted_apart() {
+    let limits = limits();
+    let client = Client { address: "192.0.2.1".parse().unwrap(), scheme: Scheme::Http };
+    let admit = |method: Method, path: &str| {
+        let request = TestRequest::with_uri(path).method(method).to_srv_request();
+        limits.admit(request.head(), request.match_info().as_str(), Some(client)).is_ok()
+    };
+    for admitted in [true, false] {
+        for path in ["/enqueue", "/score", "/place_order", "/elsewhere"] {
+            assert_eq!(admit(Method::POST, path), admitted, "{path}");
+        }
+        assert!(!admit(Method::GET, "/enqueue"), "one of the other requests");
+    }
+    let refused: Vec<_> = limits.refused().into_iter().filter(|sample| sample.value > 0.0).collect();
+    assert_eq!(refused.len(), 4, "{refused:?}");
+}
