@@ -3,10 +3,11 @@
 //!
 //! Any client can send these fields, and a proxy appends to them. So they are read only if the peer is a trusted proxy,
 //! and from the right: each trusted address vouches for the entry that it has added, up to the first address that is
-//! not trusted. An entry that is no address ends the walk: it may be of a client, and so may be all before it.
+//! not trusted. An invalid entry ends the walk: it may be of a client, and so may be all before it.
 
 mod forwarded;
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Client {
     /// An IPv4-mapped IPv6 address is written as IPv4.
     pub(crate) address: IpAddr,
     pub(crate) scheme: Scheme,
+    /// Whether a trusted proxy has forwarded the request, so that the address may be one that the client claims.
+    pub(crate) is_forwarded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +55,7 @@ impl TrustedProxies {
     /// The client of a request. `None` for a connection without an address, which TCP does not have.
     pub(crate) fn client(&self, request: &RequestHead) -> Option<Client> {
         let peer = request.peer_addr?.ip().to_canonical();
-        let direct = Client { address: peer, scheme: Scheme::Http };
+        let direct = Client { address: peer, scheme: Scheme::Http, is_forwarded: false };
         Some(if self.trust(peer) { self.forwarded(direct, &request.headers) } else { direct })
     }
 
@@ -60,26 +63,42 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// `Forwarded` is the standard, and an entry of it has both address and scheme, so it wins.
+    /// A proxy sets one of the fields, and may pass on what the client says in the other one. If they name different
+    /// clients, neither counts.
     fn forwarded(&self, direct: Client, headers: &HeaderMap) -> Client {
-        if headers.contains_key(header::FORWARDED) {
-            let lines = lines(headers, &header::FORWARDED);
-            return self.walk(direct, lines.into_iter().rev().flat_map(forwarded::hops));
+        let named = |name: &HeaderName| headers.contains_key(name);
+        match (named(&header::FORWARDED), named(&header::X_FORWARDED_FOR)) {
+            (false, false) => direct,
+            (true, false) => self.by_forwarded(direct, headers),
+            (false, true) => self.by_x_forwarded_for(direct, headers),
+            (true, true) => {
+                let client = self.by_forwarded(direct, headers);
+                let is_agreed = client.address == self.by_x_forwarded_for(direct, headers).address;
+                if is_agreed { client } else { Client { is_forwarded: true, ..direct } }
+            }
         }
+    }
+
+    fn by_forwarded(&self, direct: Client, headers: &HeaderMap) -> Client {
+        let lines = lines(headers, &header::FORWARDED);
+        self.walk(direct, lines.iter().rev().flat_map(|line| forwarded::hops(line)))
+    }
+
+    fn by_x_forwarded_for(&self, direct: Client, headers: &HeaderMap) -> Client {
         let schemes = lines(headers, &header::X_FORWARDED_PROTO);
-        let mut schemes = schemes.into_iter().rev().flat_map(|line| line.rsplit(',')).map(Scheme::parse);
+        let mut schemes = schemes.iter().rev().flat_map(|line| line.rsplit(',')).map(Scheme::parse);
         let addresses = lines(headers, &header::X_FORWARDED_FOR);
-        let addresses = addresses.into_iter().rev().flat_map(|line| line.rsplit(',')).map(address);
+        let addresses = addresses.iter().rev().flat_map(|line| line.rsplit(',')).map(address);
         let hops = addresses.map(|address| Some(Hop { address: address?, scheme: schemes.next().flatten() }));
         self.walk(direct, hops)
     }
 
     /// Follows the entries, the last one first. A scheme is valid until the next one: many proxies set only their own.
     fn walk(&self, direct: Client, hops: impl Iterator<Item = Option<Hop>>) -> Client {
-        let mut client = direct;
+        let mut client = Client { is_forwarded: true, ..direct };
         for hop in hops.take(MAX_HOPS) {
             let Some(Hop { address, scheme }) = hop.filter(|_| self.trust(client.address)) else { break };
-            client = Client { address, scheme: scheme.unwrap_or(client.scheme) };
+            client = Client { address, scheme: scheme.unwrap_or(client.scheme), ..client };
         }
         client
     }
@@ -102,9 +121,10 @@ impl Scheme {
     }
 }
 
-/// The lines of a field in their order; one that is not ASCII is an invalid entry.
-fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
-    headers.get_all(name).map(|line| line.to_str().unwrap_or_default()).collect()
+/// The lines of a field in their order. Bytes of a client that are not UTF-8 make its own entries invalid, not those that
+/// a proxy has appended.
+fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<Cow<'a, str>> {
+    headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes())).collect()
 }
 
 /// An IP address, with or without a port: `192.0.2.1:80`, `[2001:db8::1]:80`, `2001:db8::1`. Anything else, such as

@@ -46,7 +46,9 @@ pub(super) async fn receive(
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
     // Before the body is read.
-    caller.acting_for(None)?;
+    if let Some(own) = caller.acting_for(None)? {
+        limits::user_upload(request, &own)?;
+    }
     let Form { user_id, image } = read_form(&state.files, &state.limits, caller, request, payload).await?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.stored.sha256)));
     let mail = state.mail.clone();
@@ -99,7 +101,9 @@ async fn read_form(
                 // Before the image is read, if it comes later.
                 if let Ok(user) = &named {
                     caller.check_user(*user)?;
-                    limits::user_upload(request, user)?;
+                    if matches!(caller, Caller::Trusted) {
+                        limits::user_upload(request, user)?;
+                    }
                 }
                 user_id = Some(named);
             }
@@ -112,13 +116,7 @@ async fn read_form(
     }
     let user_id = match user_id {
         Some(named) => named,
-        None => match caller.acting_for(None)? {
-            Some(own) => {
-                limits::user_upload(request, &own)?;
-                Ok(own)
-            }
-            None => Err(Invalid::json(None, EXPECTED_USER)),
-        },
+        None => caller.acting_for(None)?.ok_or_else(|| Invalid::json(None, EXPECTED_USER)),
     };
     let image = image.ok_or_else(|| Invalid::json(None, EXPECTED_IMAGE));
     let (user_id, image) = zip_errors(("userId", user_id), ("image", image))?;

@@ -20,7 +20,7 @@ fn client(peer: &str, headers: &[(&'static str, &str)]) -> Client {
 
 /// The client of a request from a trusted proxy.
 fn behind_proxy(headers: &[(&'static str, &str)]) -> String {
-    let Client { address, scheme } = client(PROXY, headers);
+    let Client { address, scheme, .. } = client(PROXY, headers);
     format!("{} {address}", scheme.name())
 }
 
@@ -54,7 +54,7 @@ fn the_last_address_that_is_not_trusted_is_the_client() {
         ("::ffff:192.0.2.7", "192.0.2.7"),
         // All are trusted: the first one.
         ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
-        // What is no address ends the walk.
+        // An invalid entry ends the walk.
         ("192.0.2.7, unknown", PROXY),
         ("192.0.2.7, _hidden, 10.0.0.2", "10.0.0.2"),
         ("192.0.2.7,", PROXY),
@@ -103,11 +103,34 @@ fn an_open_quote_of_a_client_does_not_hide_the_address_that_the_proxy_adds() {
 }
 
 #[test]
-fn forwarded_wins_over_the_older_fields() {
-    let all = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https"), ("forwarded", "for=203.0.113.1")];
-    assert_eq!(behind_proxy(&all), "http 203.0.113.1");
-    let garbage = [("x-forwarded-for", "192.0.2.7"), ("forwarded", "for=unknown")];
-    assert_eq!(behind_proxy(&garbage), "http 10.0.0.1");
+fn two_fields_that_name_different_clients_do_not_count() {
+    let fields = |older, forwarded| [("x-forwarded-for", older), ("forwarded", forwarded)];
+    assert_eq!(behind_proxy(&fields("192.0.2.7", "for=192.0.2.7;proto=https")), "https 192.0.2.7");
+    assert_eq!(behind_proxy(&fields("192.0.2.7", "for=203.0.113.1")), "http 10.0.0.1");
+    assert_eq!(behind_proxy(&fields("192.0.2.7", "for=unknown")), "http 10.0.0.1");
+    assert!(client(PROXY, &fields("192.0.2.7", "for=203.0.113.1")).is_forwarded);
+}
+
+#[test]
+fn bytes_that_are_not_text_do_not_hide_the_address_that_the_proxy_adds() {
+    for (name, value) in [
+        ("x-forwarded-for", &b"\xff, 203.0.113.9"[..]),
+        ("forwarded", b"for=\xff, for=203.0.113.9"),
+        ("forwarded", b"host=\"\xff, for=203.0.113.9"),
+    ] {
+        let value = header::HeaderValue::from_bytes(value).unwrap();
+        let peer = SocketAddr::new(PROXY.parse().unwrap(), 1);
+        let request = TestRequest::default().peer_addr(peer).append_header((name, value)).to_srv_request();
+        assert_eq!(trusted().client(request.head()).unwrap().address.to_string(), "203.0.113.9", "{name}");
+    }
+}
+
+#[test]
+fn only_a_forwarded_address_may_be_claimed() {
+    assert!(client(PROXY, &[("x-forwarded-for", "127.0.0.1")]).is_forwarded);
+    assert!(client(PROXY, &[("forwarded", "unknown")]).is_forwarded);
+    assert!(!client(PROXY, &[]).is_forwarded);
+    assert!(!client("11.0.0.1", &[("x-forwarded-for", "127.0.0.1")]).is_forwarded);
 }
 
 #[test]

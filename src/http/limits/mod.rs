@@ -139,7 +139,9 @@ impl Limits {
         client: Option<Client>,
     ) -> Result<Option<AddressKey>, Problem> {
         let Some(client) = client.filter(|_| self.0.has_limits_by_address) else { return Ok(None) };
-        let is_unlimited = client.address.is_loopback() || head.method == Method::OPTIONS || UNLIMITED.contains(&path);
+        // A forwarded address may be one that the client claims.
+        let is_local = client.address.is_loopback() && !client.is_forwarded;
+        let is_unlimited = is_local || head.method == Method::OPTIONS || UNLIMITED.contains(&path);
         if is_unlimited || self.is_backend(head) {
             return Ok(None);
         }

@@ -25,7 +25,7 @@ fn limits() -> Limits {
 fn is_limited(request: impl Fn() -> TestRequest, address: &str) -> bool {
     let limits = limits();
     let address = address.parse().unwrap();
-    let client = Client { address, scheme: Scheme::Http };
+    let client = Client { address, scheme: Scheme::Http, is_forwarded: false };
     let admit = || {
         let request = request().peer_addr(SocketAddr::new(address, 1)).to_srv_request();
         limits.admit(request.head(), request.match_info().as_str(), Some(client)).is_ok()
@@ -57,9 +57,18 @@ fn clients_are_limited_and_backends_loopback_and_monitors_are_not() {
 }
 
 #[test]
+fn a_loopback_address_that_a_proxy_names_is_limited() {
+    let limits = limits();
+    let client = Client { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, is_forwarded: true };
+    let request = TestRequest::with_uri("/status/1").to_srv_request();
+    assert!(limits.admit(request.head(), "/status/1", Some(client)).is_ok());
+    assert!(limits.admit(request.head(), "/status/1", Some(client)).is_err());
+}
+
+#[test]
 fn uploads_scores_orders_and_other_requests_are_counted_apart() {
     let limits = limits();
-    let client = Client { address: "192.0.2.1".parse().unwrap(), scheme: Scheme::Http };
+    let client = Client { address: "192.0.2.1".parse().unwrap(), scheme: Scheme::Http, is_forwarded: true };
     let admit = |method: Method, path: &str| {
         let request = TestRequest::with_uri(path).method(method).to_srv_request();
         limits.admit(request.head(), request.match_info().as_str(), Some(client)).is_ok()
