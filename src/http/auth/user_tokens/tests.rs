@@ -198,7 +198,7 @@ fn a_public_key_verifies_its_own_algorithm_alone() {
 
 #[test]
 fn rs256_is_verified_with_the_modulus_and_exponent() {
-    let key = include_bytes!("../../../../tests/fixtures/rsa2048.pk8");
+    let key = include_bytes!("../../../../tests/fixtures/tls/rsa2048.pk8");
     let pair = RsaKeyPair::from_pkcs8(key).unwrap();
     let public: ring::rsa::PublicKeyComponents<Vec<u8>> = pair.public().into();
     let zeros = [&[0][..], &public.n].concat();
