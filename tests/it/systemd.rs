@@ -13,7 +13,8 @@ fn unit(name: &str) -> String {
 /// The settings of one section.
 fn section<'a>(unit: &'a str, name: &str) -> Vec<&'a str> {
     let lines = unit.lines().skip_while(|line| *line != name).skip(1);
-    lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.starts_with('#')).collect()
+    let lines = lines.take_while(|line| !line.starts_with('['));
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
 }
 
 #[test]
@@ -32,6 +33,61 @@ fn an_image_that_takes_too_much_memory_ends_its_worker_alone() {
     for name in WORKERS {
         let unit = unit(name);
         assert!(section(&unit, "[Service]").iter().any(|line| line.starts_with("MemoryMax=")), "{name}");
+    }
+}
+
+/// The restrictions of one unit: all settings from its umask on.
+fn restrictions(unit: &str) -> Vec<&str> {
+    section(unit, "[Service]").into_iter().skip_while(|line| !line.starts_with("UMask=")).collect()
+}
+
+#[test]
+fn the_units_differ_in_the_restrictions_that_their_comments_explain_alone() {
+    let serve = unit("m3a3-serve.service");
+    let common = restrictions(&serve);
+    for wanted in ["CapabilityBoundingSet=", "NoNewPrivileges=true", "ProtectSystem=strict", "NoExecPaths=/"] {
+        assert!(common.contains(&wanted), "{wanted}");
+    }
+    for (name, own) in [
+        ("m3a3-game-server.service", &["RestrictSUIDSGID=true"][..]),
+        ("m3a3-thumbnail@.service", &["IPAddressDeny=any", "IPAddressAllow=localhost"]),
+        ("m3a3-worker@.service", &[]),
+    ] {
+        let unit = unit(name);
+        assert_eq!(restrictions(&unit), [&common[..], own].concat(), "{name}");
+    }
+}
+
+#[test]
+fn a_unit_has_only_the_secrets_that_it_uses() {
+    // Name of the unit, and the secrets that it keeps.
+    let kept = [
+        ("m3a3-serve.service", &["AUTH__TOKEN", "AUTH__ADMIN_TOKEN", "AUTH__JWT__SECRET"][..]),
+        (
+            "m3a3-game-server.service",
+            &[
+                "AUTH__TOKEN",
+                "AUTH__ADMIN_TOKEN",
+                "AUTH__JWT__SECRET",
+                "WEBHOOK__URL",
+                "WEBHOOK__SECRET",
+                "WEBHOOK__SIGNING_SECRET",
+            ],
+        ),
+        ("m3a3-thumbnail@.service", &[]),
+        ("m3a3-worker@.service", &["EMAIL__SMTP_URL"]),
+    ];
+    let mut all: Vec<&str> = kept.iter().flat_map(|(_, secrets)| secrets.iter().copied()).collect();
+    all.sort_unstable();
+    all.dedup();
+    for (name, kept) in kept {
+        let unit = unit(name);
+        let lines = section(&unit, "[Service]");
+        let unset = lines.iter().filter_map(|line| line.strip_prefix("UnsetEnvironment="));
+        let unset: Vec<&str> = unset.flat_map(str::split_whitespace).collect();
+        for secret in &all {
+            assert_ne!(unset.contains(&format!("M3A3_{secret}").as_str()), kept.contains(secret), "{name}: {secret}");
+        }
     }
 }
 
