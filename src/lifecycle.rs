@@ -1,7 +1,7 @@
 //! Signals, graceful shutdown, and the supervision of long-running roles.
 //!
 //! Owns the signal handlers of the process. SIGTERM and the first SIGINT (Ctrl-C) start the drain of every role, which
-//! may take the grace period. So does SIGHUP, when the terminal is closed, unless it was ignored at the start
+//! may take the grace period; after SIGINT, servers close all connections at once. So does SIGHUP, when the terminal is closed, unless it was ignored at the start
 //! (`nohup`). A second SIGINT ends the wait immediately. Repeated SIGTERM never shortens the drain, because supervisors
 //! send it to a whole process group; a SIGINT after it counts as the first.
 
@@ -26,6 +26,7 @@ use crate::telemetry::panic_message;
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
     token: CancellationToken,
+    urgent: CancellationToken,
 }
 
 impl Shutdown {
@@ -36,6 +37,12 @@ impl Shutdown {
 
     /// Requests all roles to drain and end.
     pub fn request(&self) {
+        self.token.cancel();
+    }
+
+    /// Requests them to drain without any delay for the sake of clients.
+    pub fn request_urgently(&self) {
+        self.urgent.cancel();
         self.token.cancel();
     }
 
@@ -52,6 +59,11 @@ impl Shutdown {
     /// The underlying token.
     pub fn token(&self) -> CancellationToken {
         self.token.clone()
+    }
+
+    /// Cancelled when the shutdown is urgent.
+    pub fn urgent(&self) -> CancellationToken {
+        self.urgent.clone()
     }
 }
 
@@ -182,6 +194,7 @@ pub async fn supervise(
         signal = signals.next() => {
             interrupts += u32::from(signal == Signal::Interrupt);
             tracing::info!(%signal, grace_s = grace.as_secs_f64(), "received a signal, draining");
+            request(shutdown, signal);
         }
         () = shutdown.requested() => tracing::info!(grace_s = grace.as_secs_f64(), "shutting down, draining"),
         Some((name, end)) = roles.next() => {
@@ -208,11 +221,20 @@ pub async fn supervise(
                     return outcome.and(Err(LifecycleError::Aborted { names: roles.abort() }));
                 }
                 tracing::info!(%signal, "still draining");
+                request(shutdown, signal);
             }
             () = sleep_until(deadline) => {
                 return outcome.and(Err(LifecycleError::Unfinished { names: roles.abort(), grace }));
             }
         }
+    }
+}
+
+/// Whoever presses Ctrl-C waits for the end.
+fn request(shutdown: &Shutdown, signal: Signal) {
+    match signal {
+        Signal::Interrupt => shutdown.request_urgently(),
+        Signal::Terminate | Signal::HangUp => shutdown.request(),
     }
 }
 

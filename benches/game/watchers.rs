@@ -1,5 +1,7 @@
 //! Watchers: minimal Socket.IO clients over websockets, so that thousands of them cost little.
 
+#![allow(dead_code, reason = "each benchmark uses a part of it")]
+
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -111,7 +113,8 @@ pub async fn next_update(
     }
 }
 
-struct Watcher {
+/// One watcher.
+pub struct Watcher {
     stream: TcpStream,
     received: Vec<u8>,
 }
@@ -124,7 +127,7 @@ impl Watcher {
     }
 
     /// Connects by websocket, and waits for the first board.
-    async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+    pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
         let mut watcher = Self::connect(address).await?;
         watcher.stream.write_all(HANDSHAKE).await?;
         while !watcher.received.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -174,6 +177,23 @@ impl Watcher {
                 self.stream.write_all(PONG).await?;
             }
         }
+    }
+
+    /// Receives the next packets, and answers pings.
+    ///
+    /// # Errors
+    /// At the end of the socket.
+    pub async fn next(&mut self, mut each: impl FnMut(&[u8])) -> anyhow::Result<()> {
+        self.read().await?;
+        let mut pinged = false;
+        self.frames(|payload| {
+            pinged |= payload == PING;
+            each(payload);
+        })?;
+        if pinged {
+            self.stream.write_all(PONG).await?;
+        }
+        Ok(())
     }
 
     async fn read(&mut self) -> anyhow::Result<()> {

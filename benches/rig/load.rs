@@ -145,6 +145,15 @@ impl Connection {
         };
         Ok((status, &self.received[body..]))
     }
+
+    /// The value of a header field of the last response.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let head = self.received.windows(4).position(|window| window == b"\r\n\r\n")?;
+        std::str::from_utf8(&self.received[..head]).ok()?.split("\r\n").find_map(|line| {
+            let (field, value) = line.split_once(": ")?;
+            field.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
 }
 
 /// The status and the offset of the body; `None` if the response is incomplete.

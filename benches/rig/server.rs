@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::machine::Usage;
 use super::{DEADLINE, Rig};
@@ -34,12 +35,17 @@ impl Server {
     /// Starts a server by this subcommand on the installation `name`, which is created at the first start. `settings`
     /// are `key=value`.
     pub fn start(rig: &Rig, name: &str, subcommand: &str, settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_on(rig, name, subcommand, 0, settings)
+    }
+
+    /// The same, on this port.
+    pub fn start_on(rig: &Rig, name: &str, subcommand: &str, port: u16, settings: &[&str]) -> anyhow::Result<Self> {
         let folder = rig.folder.path().join(name);
         std::fs::create_dir_all(&folder)?;
         let redis = format!("redis.url={}", rig.doorbell.url);
         let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
-        command.args([subcommand, "--port", "0", "--set", "log.level=warn", "--set", &redis]);
+        command.args([subcommand, "--port", &port.to_string(), "--set", "log.level=warn", "--set", &redis]);
         // No worker runs, so that the queue must not be limited.
         command.args(["--set", "jobs.max_queued=1000000000"]);
         command.args(settings.iter().flat_map(|setting| ["--set", setting]));
@@ -53,6 +59,19 @@ impl Server {
         let address = line.trim_end().strip_prefix("listening on http://").context("it does not listen")?.parse()?;
         get(address, "/healthz")?;
         Ok(Self { child, folder, address, listening, answering: begun.elapsed() })
+    }
+
+    /// Sends SIGTERM.
+    pub fn terminate(&self) -> anyhow::Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).context("no process id")?;
+        Ok(kill_process(pid, Signal::TERM)?)
+    }
+
+    /// Waits for its end, which must be successful.
+    pub fn ended(mut self) -> anyhow::Result<()> {
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the server ended with {status}");
+        Ok(())
     }
 
     pub fn usage(&self) -> Option<Usage> {
@@ -106,12 +125,28 @@ impl Drop for Server {
 
 /// Sends a GET that must be answered with 200, and returns the raw response.
 pub fn get(address: SocketAddr, path: &str) -> anyhow::Result<String> {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"))
+}
+
+/// The same with a POST of JSON.
+pub fn post(address: SocketAddr, path: &str, json: &str) -> anyhow::Result<String> {
+    let length = json.len();
+    exchange(
+        address,
+        &format!(
+            "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{json}"
+        ),
+    )
+}
+
+fn exchange(address: SocketAddr, request: &str) -> anyhow::Result<String> {
     let mut stream = TcpStream::connect(address)?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: m3a3\r\nConnection: close\r\n\r\n")?;
+    stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     if !answer.starts_with("HTTP/1.1 200 ") {
-        bail!("GET {path} was answered {answer}");
+        bail!("{request} was answered {answer}");
     }
     Ok(answer)
 }

@@ -188,11 +188,18 @@ impl Log {
 pub(crate) struct Shutdown {
     /// How long work in progress may take to finish.
     pub(crate) grace: Duration,
+    /// How long servers accept connections after the request; at most half of the grace period.
+    pub(crate) delay: Duration,
+    /// How long servers take to close their connections, at most half of what is left of the grace period.
+    pub(crate) spread: Duration,
 }
 
 impl Shutdown {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self { grace: from.seconds("shutdown.grace_s", 0.0..=DAY_S)? })
+        let grace = from.seconds("shutdown.grace_s", 0.0..=DAY_S)?;
+        let delay = from.seconds("shutdown.delay_s", 0.0..=DAY_S)?.min(grace / 2);
+        let spread = from.seconds("shutdown.spread_s", 0.0..=DAY_S)?.min((grace - delay) / 2);
+        Ok(Self { grace, delay, spread })
     }
 }
 

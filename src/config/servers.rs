@@ -35,6 +35,8 @@ pub(crate) struct Serve {
     pub(crate) public_url: Option<String>,
     /// The proxies whose forwarding fields both servers believe.
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Whether another process may take over the ports of both servers.
+    pub(crate) reuse_port: bool,
 }
 
 impl Serve {
@@ -48,6 +50,7 @@ impl Serve {
             workers: or_one_per_core(from, "serve.workers")?,
             public_url: from.text("serve.public_url", PUBLIC_URL, public_url)?,
             trusted_proxies: from.parts("serve.trusted_proxies", networks::EXPECTED, networks::networks)?,
+            reuse_port: from.bool("serve.reuse_port")?,
         })
     }
 

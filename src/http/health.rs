@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::draining::Draining;
 use super::openapi::OPERATIONS;
 use super::resource::get;
 
@@ -25,12 +26,18 @@ pub(crate) enum Check {
 type Probe = Arc<dyn Fn() -> BoxFuture<'static, Check> + Send + Sync>;
 
 /// The checks behind `/readyz`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Readiness {
+    draining: Draining,
     probes: Vec<(&'static str, Probe)>,
 }
 
 impl Readiness {
+    /// No checks.
+    pub(crate) fn new(draining: Draining) -> Self {
+        Self { draining, probes: Vec::new() }
+    }
+
     /// Adds a check under a name that the response shows.
     #[must_use]
     pub(crate) fn with<F>(mut self, name: &'static str, probe: F) -> Self
@@ -51,6 +58,10 @@ impl Readiness {
             };
             report.status = report.status.max(status);
             report.checks.insert((*name).to_owned(), text);
+        }
+        if self.draining.is_requested() {
+            report.status = ReadinessStatus::Unavailable;
+            report.checks.insert("shutdown".to_owned(), "the server is shutting down".to_owned());
         }
         report
     }
@@ -108,7 +119,7 @@ pub(super) async fn healthz() -> HttpResponse {
 /// Check readiness
 ///
 /// Without Redis, the server is degraded: work continues, notifications are delayed. It is unavailable while the
-/// database cannot be written, and while a disk is almost full.
+/// database cannot be written, while a disk is almost full, and from the moment when it is told to shut down.
 #[utoipa::path(
     get,
     path = "/readyz",

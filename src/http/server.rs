@@ -2,11 +2,11 @@
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::HttpService;
+use actix_http::{ConnectionType, HttpService};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{
@@ -15,20 +15,19 @@ use actix_web::dev::{
 use actix_web::{App, Error, HttpMessage, HttpServer, web};
 use futures_util::future::{Either, ready};
 use futures_util::{FutureExt, TryFutureExt};
-use tokio_util::sync::CancellationToken;
 
 use super::Problem;
 use super::client_address::{Client, TrustedProxies};
 use super::cors::Cors;
+use super::draining::Draining;
 use super::limits::{AddressKey, Limits};
+use super::listener::{Closer, Listener};
 use super::metrics;
 use super::request_span::{self, Pending};
 use super::resource::not_found;
 use super::site_guard::SiteGuard;
 use super::upgrade::{Upgrade, Websockets};
 
-/// The length of the accept queue: after a restart, thousands of clients may reconnect at once.
-const BACKLOG: i32 = 4096;
 /// The longest idle time between the requests of a connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// The time limit for a request's head.
@@ -55,60 +54,50 @@ pub struct Settings {
     pub limits: Limits,
     /// Refuses requests that only web pages of others send.
     pub guard: Option<SiteGuard>,
+    /// When and how the server drains.
+    pub draining: Draining,
 }
 
-/// Opens a listener.
-///
-/// # Errors
-/// When the address cannot be bound.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let listener = TcpListener::bind(address)?;
-    // On a listening socket, this only changes the length of the queue.
-    rustix::net::listen(&listener, BACKLOG)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
-}
-
-/// Starts serving on the current runtime; the returned future completes when the server has drained after `shutdown`.
+/// Starts serving on the current runtime; the returned future completes when the server has drained.
 ///
 /// When a client disconnects, its request is dropped at once, even while it waits.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub fn start<F>(
-    listener: TcpListener,
+    listener: Listener,
     settings: Settings,
-    shutdown: CancellationToken,
     routes: F,
 ) -> io::Result<impl Future<Output = io::Result<()>> + Send>
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
-    let Settings { workers, drain, .. } = settings;
+    let Settings { workers, drain, draining, .. } = settings.clone();
+    let counting = draining.clone();
+    let (listener, closer) = listener.open()?;
     let server = HttpServer::new(move || app(&routes, settings.clone()))
         .workers(workers.get())
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(CLOSE_TIMEOUT)
         .h1_allow_half_closed(false)
+        .on_connect(move |_, data| drop(data.insert(Rc::new(counting.connection()))))
         .shutdown_timeout(drain.as_secs())
         .disable_signals()
         .listen(listener)?
         .run();
-    Ok(serve(server, shutdown, |_| std::future::ready(())))
+    Ok(serve(server, closer, draining, |_| std::future::ready(())))
 }
 
 /// Starts a server with websockets: `websockets` takes every upgrade request, on any path.
 ///
-/// At the shutdown, the server first stops accepting, then closes the websockets while their threads still run, then
-/// drains the rest.
+/// In the drain, the last websockets are closed while their threads still run, then the rest ends.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub fn start_with_websockets<F, W>(
-    listener: TcpListener,
+    listener: Listener,
     settings: Settings,
-    shutdown: CancellationToken,
     routes: F,
     websockets: W,
 ) -> io::Result<impl Future<Output = io::Result<()>> + Send>
@@ -119,24 +108,27 @@ where
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
     let accepting = websockets.clone();
-    let Settings { workers, drain, .. } = settings;
+    let Settings { workers, drain, draining, .. } = settings.clone();
+    let (listener, closer) = listener.open()?;
     let http = move || {
         let stopping = stopping.clone();
         let upgrades = accepting.on_this_thread();
         let admission = settings.clone();
+        let counting = settings.draining.clone();
         HttpService::build()
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_TIMEOUT)
             .client_disconnect_timeout(CLOSE_TIMEOUT)
             .h1_allow_half_closed(false)
             .tcp_nodelay(true)
+            .on_connect_ext(move |_, data| drop(data.insert(Rc::new(counting.connection()))))
             // Without it, an idle connection would delay the shutdown by the whole drain time.
             .graceful_shutdown_signal(move || {
                 let stopping = stopping.clone();
                 async move { stopping.notified().await }
             })
             .upgrade(fn_service(move |(request, connection)| {
-                let upgrade = Upgrade::new(request, connection, admission.limits.clone());
+                let upgrade = Upgrade::new(request, connection, admission.limits.clone(), admission.draining.clone());
                 let (head, client) = (upgrade.head(), admission.proxies.client(upgrade.head()));
                 let served = match admission.admit(head, head.uri.path(), client) {
                     Ok(key) => upgrades(upgrade.of(key)),
@@ -156,7 +148,7 @@ where
         .disable_signals()
         .listen("http", listener, http)?
         .run();
-    Ok(serve(server, shutdown, async move |server| {
+    Ok(serve(server, closer, draining, async move |server| {
         server.pause().await;
         websockets.close().await;
     }))
@@ -174,6 +166,7 @@ where
 {
     App::new()
         .app_data(web::Data::new(settings.limits.clone()))
+        .app_data(web::Data::new(settings.draining.clone()))
         .wrap_fn(move |request, next| {
             let client = settings.proxies.client(request.head());
             let pending = Pending::new(&request, settings.access_log, client);
@@ -188,7 +181,14 @@ where
                 }
                 Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
             };
-            request_span::serve(pending, metrics::measured(served)).map_ok(|response| cors.add_to(response))
+            let draining = settings.draining.clone();
+            request_span::serve(pending, metrics::measured(served)).map_ok(move |response| {
+                let mut response = cors.add_to(response);
+                if draining.is_closing() {
+                    response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+                }
+                response
+            })
         })
         .configure(routes)
         .default_service(web::to(not_found))
@@ -207,11 +207,13 @@ async fn refuse(upgrade: Upgrade, problem: Problem) {
     upgrade.refuse(response).await;
 }
 
-/// Runs a server until `shutdown`, awaits `before_drain`, and drains it.
+/// Runs a server until its drain is requested. Then closes its connections one after the other, awaits `close_rest`, and
+/// waits for requests in flight.
 async fn serve<G>(
     server: Server,
-    shutdown: CancellationToken,
-    before_drain: impl FnOnce(ServerHandle) -> G,
+    listener: Closer,
+    draining: Draining,
+    close_rest: impl FnOnce(ServerHandle) -> G,
 ) -> io::Result<()>
 where
     G: Future<Output = ()>,
@@ -220,9 +222,17 @@ where
     let mut serving = tokio::spawn(server);
     tokio::select! {
         result = &mut serving => return result.unwrap_or_else(|panic| Err(io::Error::other(panic))),
-        () = shutdown.cancelled() => {}
+        () = draining.delayed() => {}
     }
-    before_drain(handle.clone()).await;
+    if draining.is_gradual() {
+        handle.pause().await;
+        listener.close().await;
+    } else {
+        drop(listener);
+    }
+    draining.close_gradually().await;
+    close_rest(handle.clone()).await;
+    draining.end();
     handle.stop(true).await;
     serving.await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }

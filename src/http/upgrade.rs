@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Problem;
+use super::draining::{Draining, Held};
 use super::limits::{AddressKey, ConcurrencyGuard, Limits};
 
 /// How long a refused client may keep the connection open to read the response.
@@ -38,12 +39,18 @@ pub struct Upgrade {
     request: Request,
     connection: Framed<TcpStream, h1::Codec>,
     limits: Limits,
+    draining: Draining,
     key: Option<AddressKey>,
 }
 
 impl Upgrade {
-    pub(super) fn new(request: Request, connection: Framed<TcpStream, h1::Codec>, limits: Limits) -> Self {
-        Self { request, connection, limits, key: None }
+    pub(super) fn new(
+        request: Request,
+        connection: Framed<TcpStream, h1::Codec>,
+        limits: Limits,
+        draining: Draining,
+    ) -> Self {
+        Self { request, connection, limits, draining, key: None }
     }
 
     /// The same, of a client with this key in the limits.
@@ -57,6 +64,11 @@ impl Upgrade {
     /// 429 above the limit.
     pub(crate) fn session(&self) -> Result<Option<ConcurrencyGuard>, Problem> {
         self.limits.session(self.key)
+    }
+
+    /// Counts the websocket for the drain, until it is dropped.
+    pub(crate) fn hold(&self) -> Held {
+        self.draining.hold()
     }
 
     pub(crate) fn head(&self) -> &RequestHead {

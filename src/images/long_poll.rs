@@ -1,6 +1,7 @@
 //! Long polls: register a waiter, read the row, wait, and read the row again on every wake.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::waiters::{Waiter, Waiters};
 use crate::bus::{Bus, Signal, Subscription};
 use crate::db::{Database, DbError, UnixMillis, now};
 use crate::events::Finished;
+use crate::http::draining::Held;
 
 /// How often one query looks for finished images whose messages were lost.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
@@ -29,36 +31,37 @@ pub(crate) struct LongPolls {
     database: Database,
     waiters: Arc<Waiters>,
     links: Links,
-    shutdown: CancellationToken,
 }
 
 impl LongPolls {
-    /// At `shutdown`, every long poll is answered at once.
-    pub(crate) fn new(database: Database, links: Links, shutdown: CancellationToken) -> Self {
-        Self { database, waiters: Arc::default(), links, shutdown }
+    /// No long polls.
+    pub(crate) fn new(database: Database, links: Links) -> Self {
+        Self { database, waiters: Arc::default(), links }
     }
 
-    /// Holds a poll until the status is final or `timeout` has passed. The waiter is registered by the call itself, not
-    /// by the first poll of the future.
+    /// Holds a poll until the status is final, `timeout` has passed, or it is to end in the drain of the server. The
+    /// waiter is registered by the call itself, not by the first poll of the future.
     ///
     /// Cancel safe: dropped when the client disconnects, it removes its waiter.
     pub(super) fn hold(
         &self,
         subject: Subject,
         timeout: Duration,
+        held: Held,
     ) -> impl Future<Output = Result<HttpResponse, DbError>> {
         let mut waiter = self.waiters.register(subject.user());
         let deadline = Instant::now() + timeout;
         async move {
+            let mut turn = pin!(held.turn());
             loop {
                 if let Some(status) = self.final_status(subject, &waiter)? {
                     return Ok(subject.response(status, &self.links));
                 }
                 tokio::select! {
                     biased;
-                    () = self.shutdown.cancelled() => return Ok(subject.timeout_response()),
                     () = waiter.woken() => {}
-                    () = sleep_until(deadline) => return Ok(subject.timeout_response()),
+                    () = &mut turn => return Ok(subject.timeout_response(Some(held.retry_after()))),
+                    () = sleep_until(deadline) => return Ok(subject.timeout_response(None)),
                 }
             }
         }
@@ -80,14 +83,14 @@ impl LongPolls {
         self.waiters.count()
     }
 
-    /// Wakes waiters on messages, reconnects and found rows, until the shutdown.
-    pub(crate) async fn run(self, bus: Bus) {
+    /// Wakes waiters on messages, reconnects and found rows, until `ended`.
+    pub(crate) async fn run(self, bus: Bus, ended: CancellationToken) {
         let mut finished = bus.subscribe::<Finished>();
         let mut recheck = interval(RECHECK_INTERVAL);
         recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = self.shutdown.cancelled() => return,
+                () = ended.cancelled() => return,
                 signal = next(&mut finished) => match signal {
                     Signal::Event(finished) => self.wake(finished),
                     Signal::Resync => self.wake_all().await,

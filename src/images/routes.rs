@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::openapi::{FinalJobStatus, FinalStatus, PendingJobStatus, TAG, TimeoutParams};
 use super::status::{JobStatus, Pending, StatusBody, Subject, UnknownUser};
 use super::{State, enqueue, gallery, store, thumbnails};
+use crate::http::draining::Draining;
 use crate::http::openapi::params::{JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
@@ -105,13 +106,14 @@ pub(super) async fn status(
 pub(super) async fn status_live(
     state: web::Data<State>,
     caller: Caller,
+    draining: web::Data<Draining>,
     request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = own(&caller, &user)?;
     let _guard = limits::poll(&request)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
-    Ok(state.long_polls.hold(subject, timeout).await?)
+    Ok(state.long_polls.hold(subject, timeout, draining.hold()).await?)
 }
 
 /// Get job status
@@ -158,13 +160,14 @@ pub(super) async fn job(
 pub(super) async fn job_live(
     state: web::Data<State>,
     caller: Caller,
+    draining: web::Data<Draining>,
     request: HttpRequest,
     job: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &caller, &job)?;
     let _guard = limits::poll(&request)?;
     let timeout = timeout(&request, state.limits.long_poll_timeout)?;
-    Ok(state.long_polls.hold(subject, timeout).await?)
+    Ok(state.long_polls.hold(subject, timeout, draining.hold()).await?)
 }
 
 /// Frees the header fields of a request, a third of the memory of a long poll.

@@ -1,7 +1,7 @@
 //! The status of a user's thumbnail or of a job, as an HTTP response.
 
 use actix_web::HttpResponse;
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
@@ -62,9 +62,13 @@ impl Subject {
     }
 
     /// The response to a long poll whose time is over.
-    pub(super) fn timeout_response(&self) -> HttpResponse {
+    pub(super) fn timeout_response(&self, retry_after: Option<u64>) -> HttpResponse {
         let body = StatusBody::pending("Request timed out. Please try again.");
-        self.respond(StatusCode::REQUEST_TIMEOUT, body)
+        let mut response = self.respond(StatusCode::REQUEST_TIMEOUT, body);
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
 
     fn respond(&self, code: StatusCode, status: StatusBody) -> HttpResponse {

@@ -76,8 +76,8 @@ impl Broadcast {
         (broadcast, feeds)
     }
 
-    /// Runs until the shutdown.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    /// Runs until `ended`, when there are no subscribers any more.
+    pub async fn run(mut self, ended: CancellationToken) {
         let (mut filled, mut changed) = (false, false);
         let mut refill = std::pin::pin!(Fuse::terminated());
         let mut connects = self.bus.connects();
@@ -89,14 +89,14 @@ impl Broadcast {
             let complete = filled && !*refilling.borrow_and_update();
             let due = (complete && changed) || !backlog.is_empty();
             tokio::select! {
-                () = shutdown.cancelled() => return,
+                () = ended.cancelled() => return,
                 signal = self.changes.next() => match signal {
                     Some(Signal::Event(_)) => changed = true,
                     Some(Signal::Resync) => {
                         filled = false;
                         refill.set(refilled(self.bus.clone(), self.scoring.clone()).fuse());
                     }
-                    None => return shutdown.cancelled().await,
+                    None => return ended.cancelled().await,
                 },
                 () = connects.next() => {
                     filled = false;

@@ -3,7 +3,6 @@
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::from_fn;
 use actix_web::web;
-use tokio_util::sync::CancellationToken;
 
 use super::database_board::DatabaseBoardError;
 use super::scoring::{Scoring, ScoringError};
@@ -36,8 +35,6 @@ pub struct State {
     pub(crate) auth: Auth,
     /// Required to reset the board.
     pub(crate) admin_auth: AdminAuth,
-    /// Ends the feeds.
-    pub shutdown: CancellationToken,
 }
 
 impl State {
@@ -59,7 +56,6 @@ pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::Data::new(state.feeds))
             .app_data(web::Data::new(state.auth))
             .app_data(web::Data::new(state.admin_auth))
-            .app_data(web::Data::new(state.shutdown))
             .service(page("/", include_str!("page.html")))
             .service(post("/score", submission::score).wrap(from_fn(auth::require)))
             .service(post("/seed", submission::seed).wrap(from_fn(auth::require_admin)))

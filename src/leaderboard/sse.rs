@@ -5,6 +5,8 @@
 //! updates but always receives the latest.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::http::header;
@@ -15,11 +17,11 @@ use futures_util::stream::{once, unfold};
 use futures_util::{StreamExt, future::ready};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::openapi::TAG;
 use super::subscribers::{FeedGuard, FeedHandle};
+use crate::http::draining::{Draining, Held};
 use crate::http::limits::ConcurrencyGuard;
 use crate::http::openapi::responses::TooManyRequests;
 use crate::http::{Problem, limits};
@@ -32,14 +34,21 @@ const RETRY_FIELD: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
 /// An open feed.
 struct Feed {
+    boards: Boards,
+    /// When the feed is to end in the drain of the server.
+    turn: Pin<Box<dyn Future<Output = ()>>>,
+    _held: Held,
+    _guard: FeedGuard,
+    /// The share of the limit of the client's address.
+    _share: Option<ConcurrencyGuard>,
+}
+
+/// The boards of a feed.
+struct Boards {
     first_board: Option<oneshot::Receiver<Board>>,
     updates: watch::Receiver<Option<Board>>,
     /// The sequence of the last sent board.
     sent_seq: u64,
-    shutdown: CancellationToken,
-    _guard: FeedGuard,
-    /// The share of the limit of the client's address.
-    _share: Option<ConcurrencyGuard>,
 }
 
 /// Stream the board
@@ -58,16 +67,16 @@ struct Feed {
 )]
 pub(super) async fn get(
     feeds: web::Data<FeedHandle>,
-    shutdown: web::Data<CancellationToken>,
+    draining: web::Data<Draining>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let share = limits::feed(&request)?;
     let (first_board, updates) = feeds.subscribe();
+    let held = draining.hold();
     let feed = Feed {
-        first_board: Some(first_board),
-        updates,
-        sent_seq: 0,
-        shutdown: shutdown.get_ref().clone(),
+        boards: Boards { first_board: Some(first_board), updates, sent_seq: 0 },
+        turn: Box::pin(held.turn()),
+        _held: held,
         _guard: feeds.open(),
         _share: share,
     };
@@ -85,15 +94,19 @@ fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Infallible>> {
 }
 
 impl Feed {
-    /// The next board or heartbeat; `None` after the shutdown.
+    /// The next board or heartbeat; `None` when the feed is to end.
     async fn next(&mut self) -> Option<Bytes> {
-        let shutdown = self.shutdown.clone();
-        let next = shutdown.run_until_cancelled(timeout(HEARTBEAT_INTERVAL, self.next_board())).await?;
-        next.unwrap_or(Some(HEARTBEAT))
+        tokio::select! {
+            biased;
+            next = timeout(HEARTBEAT_INTERVAL, self.boards.next()) => next.unwrap_or(Some(HEARTBEAT)),
+            () = &mut self.turn => None,
+        }
     }
+}
 
+impl Boards {
     /// The first board, then each update that is newer than the last sent board. Cancel safe.
-    async fn next_board(&mut self) -> Option<Bytes> {
+    async fn next(&mut self) -> Option<Bytes> {
         if let Some(first_board) = &mut self.first_board {
             // An update that is not newer than the first board is skipped below.
             let board = first_board.await.ok()?;
@@ -123,19 +136,19 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
+    use crate::http::draining;
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_feed_gets_a_heartbeat_after_each_interval() {
         let (sender, first_board) = oneshot::channel();
         let (update, updates) = watch::channel(None);
-        let shutdown = CancellationToken::new();
-        let guard = FeedGuard::new(&Arc::default());
+        let draining = Draining::new(draining::Settings::default());
+        let held = draining.hold();
         let feed = Feed {
-            first_board: Some(first_board),
-            updates,
-            sent_seq: 0,
-            shutdown: shutdown.clone(),
-            _guard: guard,
+            boards: Boards { first_board: Some(first_board), updates, sent_seq: 0 },
+            turn: Box::pin(held.turn()),
+            _held: held,
+            _guard: FeedGuard::new(&Arc::default()),
             _share: None,
         };
         let mut events = pin!(events(feed));
@@ -158,7 +171,7 @@ mod tests {
         update.send_replace(Some(board(2)));
         assert_eq!(next().await, (Some(board(2).event), 0));
         assert_eq!(next().await, (Some(HEARTBEAT), interval));
-        shutdown.cancel();
+        draining.close_gradually().await;
         assert_eq!(next().await, (None, 0));
     }
 }

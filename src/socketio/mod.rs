@@ -13,6 +13,7 @@
 //! clients.
 
 mod browser_client;
+mod closing_stream;
 mod error;
 mod handshake;
 mod polling;

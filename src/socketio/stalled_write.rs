@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -17,8 +16,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 /// last write, forever.
 pub(super) struct WriteTimeoutStream<S> {
     stream: S,
-    /// Bytes that were read before the upgrade.
-    prefix: Bytes,
     write_timeout: Duration,
     /// Runs while a write is pending. Boxed, because most connections never need it.
     timer: Option<Pin<Box<Sleep>>>,
@@ -27,8 +24,8 @@ pub(super) struct WriteTimeoutStream<S> {
 }
 
 impl<S> WriteTimeoutStream<S> {
-    pub(super) fn new(stream: S, prefix: Bytes, write_timeout: Duration) -> Self {
-        Self { stream, prefix, write_timeout, timer: None, timed_out: false, drop_guard: None }
+    pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
+        Self { stream, write_timeout, timer: None, timed_out: false, drop_guard: None }
     }
 
     /// Completes when the stream is dropped.
@@ -63,17 +60,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeoutStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
-        if self.prefix.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(context, buffer);
-        }
-        let fits = self.prefix.len().min(buffer.remaining());
-        buffer.put_slice(&self.prefix[..fits]);
-        self.prefix.advance(fits);
-        if self.prefix.is_empty() {
-            // An exhausted slice would keep the buffer of the request alive.
-            self.prefix = Bytes::new();
-        }
-        Poll::Ready(Ok(()))
+        Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
 
@@ -103,21 +90,10 @@ mod tests {
 
     const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-    #[tokio::test]
-    async fn the_prefix_is_read_first() {
-        let (mut client, server) = duplex(64);
-        let mut stream = WriteTimeoutStream::new(server, Bytes::from_static(b"prefix "), WRITE_TIMEOUT);
-        client.write_all(b"late").await.unwrap();
-        drop(client);
-        let mut all = String::new();
-        stream.read_to_string(&mut all).await.unwrap();
-        assert_eq!(all, "prefix late");
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_nothing_times_out_permanently() {
         let (mut client, server) = duplex(4);
-        let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
+        let mut stream = WriteTimeoutStream::new(server, WRITE_TIMEOUT);
         assert_eq!(stream.write_all(b"12345").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
         client.read_exact(&mut [0; 4]).await.unwrap();
         client.write_all(b"3").await.unwrap();
@@ -128,7 +104,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_client_that_reads_slowly_does_not_time_out() {
         let (mut client, server) = duplex(4);
-        let mut stream = WriteTimeoutStream::new(server, Bytes::new(), WRITE_TIMEOUT);
+        let mut stream = WriteTimeoutStream::new(server, WRITE_TIMEOUT);
         let writing = tokio::spawn(async move { stream.write_all(b"0123456789").await });
         for _ in 0..6 {
             sleep(WRITE_TIMEOUT / 2).await;
@@ -139,7 +115,7 @@ mod tests {
 
     #[tokio::test]
     async fn dropping_the_stream_completes_the_future() {
-        let mut stream = WriteTimeoutStream::new(duplex(4).0, Bytes::new(), WRITE_TIMEOUT);
+        let mut stream = WriteTimeoutStream::new(duplex(4).0, WRITE_TIMEOUT);
         let dropped = stream.dropped();
         drop(stream);
         dropped.await;

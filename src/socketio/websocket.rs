@@ -4,6 +4,7 @@ use http::Method;
 use socketioxide::socket::Sid;
 use tower_service::Service;
 
+use super::closing_stream::ClosingStream;
 use super::error::{InvalidRequest, RequestError};
 use super::handshake::{self, HandshakeQuery, PATHS, Transport};
 use super::session::SessionAcceptor;
@@ -47,8 +48,10 @@ async fn check(
 
 async fn open(acceptor: &SessionAcceptor, upgrade: Upgrade, query: &HandshakeQuery, request: http::Request<()>) {
     // The client has disconnected, and there is no session yet.
+    let held = upgrade.hold();
     let Ok((stream, prefix)) = upgrade.accept().await else { return };
-    let mut stream = WriteTimeoutStream::new(stream, prefix, acceptor.sockets.0.settings.write_timeout);
+    let stream = ClosingStream::new(stream, prefix, held);
+    let mut stream = WriteTimeoutStream::new(stream, acceptor.sockets.0.settings.write_timeout);
     if let Some(session) = query.session {
         acceptor.sockets.0.tasks.spawn(close_abandoned(acceptor.clone(), session, stream.dropped()));
     }

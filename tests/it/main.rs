@@ -19,6 +19,7 @@ mod cross_origin;
 mod database;
 mod doctor;
 mod documentation;
+mod draining;
 mod email;
 mod first_second;
 mod forms;

@@ -1,6 +1,6 @@
 //! The API server: its listener, its routes, and the roles beside them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 
 use actix_web::web;
 use anyhow::Context;
@@ -18,8 +18,10 @@ use crate::admin;
 use crate::audit::{LastAudit, Sources, keep_auditing};
 use crate::config::Config;
 use crate::db::Location;
+use crate::http::draining::Draining;
 use crate::http::health::{self, Readiness};
 use crate::http::limits::Purpose;
+use crate::http::listener::Listener;
 use crate::http::metrics::{self, Kind, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::server;
@@ -32,10 +34,10 @@ use crate::users;
 const AUDIT_SHARE: f64 = 0.1;
 
 /// Opens the API server's listener; a public address requires a token or `auth.allow_anonymous`.
-pub(crate) fn listen(config: &Config) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(config: &Config) -> anyhow::Result<Listener> {
     config.check_binding(config.serve.host)?;
     let address = config.serve.address();
-    server::listen(address).with_context(|| {
+    Listener::bind(address, config.serve.reuse_port).with_context(|| {
         format!("cannot listen on {address} (is another m3a3 running? --port and --host choose another address)")
     })
 }
@@ -64,12 +66,13 @@ pub(crate) fn start(
     runtime: &mut Runtime,
     config: &Config,
     state: images::State,
-    listener: TcpListener,
+    listener: Listener,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let shutdown = runtime.shutdown.token();
     let long_polls = state.long_polls.clone();
-    let readiness = readiness(config, &state);
+    let draining = runtime.draining(config);
+    let readiness = readiness(config, &state, &draining);
     let held = long_polls.clone();
     let last_audit = start_audits(runtime, config, &state);
     let limits = limits(config, &[("/enqueue", Purpose::Upload)]);
@@ -109,14 +112,14 @@ pub(crate) fn start(
         cors,
         proxies: proxies(config),
         limits,
+        draining: draining.clone(),
     };
-    let sweeping = shutdown.clone();
-    let serving = server::start(listener, settings, shutdown, routes)?;
+    let serving = server::start(listener, settings, routes)?;
     runtime.start_pruning(config);
-    let orphans = images::keep_removing_orphans(state.database.clone(), state.files.clone(), sweeping);
+    let orphans = images::keep_removing_orphans(state.database.clone(), state.files.clone(), shutdown);
     runtime.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
     runtime.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
-    runtime.run_role(Running::spawn("long polls", long_polls.run(state.bus).map(Ok)));
+    runtime.run_role(Running::spawn("long polls", long_polls.run(state.bus, draining.ended()).map(Ok)));
     Ok(address)
 }
 
@@ -136,9 +139,9 @@ fn start_audits(runtime: &mut Runtime, config: &Config, state: &images::State) -
 }
 
 /// The common checks, and the disk of the image root.
-fn readiness(config: &Config, state: &images::State) -> Readiness {
+fn readiness(config: &Config, state: &images::State, draining: &Draining) -> Readiness {
     let (files, wanted) = (state.files.clone(), state.limits.min_free_bytes);
-    readiness::common(config, &state.database, &state.bus).with("disk", move || {
+    readiness::common(config, &state.database, &state.bus, draining).with("disk", move || {
         let check = check_disk(files.free_bytes(), wanted);
         async { check }.boxed()
     })

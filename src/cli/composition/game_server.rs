@@ -1,6 +1,6 @@
 //! The game server: its listener, its routes, and the roles beside them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::web;
@@ -17,8 +17,10 @@ use super::readiness;
 use super::runtime::{Runtime, drain};
 use crate::config::{self, Config};
 use crate::db::Location;
+use crate::http::draining::Draining;
 use crate::http::health::{Check, Readiness};
 use crate::http::limits::Purpose;
+use crate::http::listener::Listener;
 use crate::http::metrics::{self, Kind, Metrics, Sample};
 use crate::http::openapi::{self, OpenApi};
 use crate::http::{health, server};
@@ -37,10 +39,11 @@ const MAX_HTTP_DRAIN: Duration = Duration::from_secs(3);
 
 /// Opens the game server's listener; a public address requires a token or `auth.allow_anonymous`. `hint` names the
 /// flags that choose another address.
-pub(crate) fn listen(config: &Config, hint: &str) -> anyhow::Result<TcpListener> {
+pub(crate) fn listen(config: &Config, hint: &str) -> anyhow::Result<Listener> {
     config.check_binding(config.game.host)?;
     let address = config.game.address();
-    server::listen(address).with_context(|| format!("cannot listen on {address} (is another m3a3 running? {hint})"))
+    Listener::bind(address, config.serve.reuse_port)
+        .with_context(|| format!("cannot listen on {address} (is another m3a3 running? {hint})"))
 }
 
 /// Starts the game server's roles, and returns the address that it listens on. `workers` wakes the workers of this
@@ -48,14 +51,14 @@ pub(crate) fn listen(config: &Config, hint: &str) -> anyhow::Result<TcpListener>
 pub(crate) fn start(
     runtime: &mut Runtime,
     config: &Config,
-    listener: TcpListener,
+    listener: Listener,
     workers: WakeSignal,
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
-    let shutdown = runtime.shutdown.token();
+    let draining = runtime.draining(config);
     let sockets = Sockets::new();
-    let board = start_leaderboard(runtime, config, sockets.clone());
-    let readiness = readiness(runtime, config, &board.scoring);
+    let board = start_leaderboard(runtime, config, sockets.clone(), &draining);
+    let readiness = readiness(runtime, config, &board.scoring, &draining);
     let orders = start_orders(runtime, config, workers)?;
     let polled = sockets.clone();
     let browser_client = browser_client(config)?;
@@ -83,8 +86,9 @@ pub(crate) fn start(
         cors,
         proxies: proxies(config),
         limits,
+        draining,
     };
-    let serving = server::start_with_websockets(listener, settings, shutdown, routes, sockets)?;
+    let serving = server::start_with_websockets(listener, settings, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));
     Ok(address)
 }
@@ -100,9 +104,9 @@ fn browser_client(config: &Config) -> anyhow::Result<BrowserClient> {
 }
 
 /// The common checks, and whether Redis accepts scores.
-fn readiness(runtime: &Runtime, config: &Config, scoring: &Scoring) -> Readiness {
+fn readiness(runtime: &Runtime, config: &Config, scoring: &Scoring, draining: &Draining) -> Readiness {
     let scoring = scoring.clone();
-    readiness::common(config, &runtime.database, &runtime.bus).with("leaderboard", move || {
+    readiness::common(config, &runtime.database, &runtime.bus, draining).with("leaderboard", move || {
         let refused = |reason| format!("Redis refuses scores, which are sent again later: {reason}");
         let check = scoring.refusal().map_or(Check::Fine, |reason| Check::Degraded(refused(reason)));
         async { check }.boxed()
@@ -122,22 +126,25 @@ fn metrics(runtime: &Runtime, board: &leaderboard::State, sockets: &Sockets) -> 
 }
 
 /// Starts the roles behind the leaderboard's routes.
-fn start_leaderboard(runtime: &mut Runtime, config: &Config, sockets: Sockets) -> leaderboard::State {
+fn start_leaderboard(
+    runtime: &mut Runtime,
+    config: &Config,
+    sockets: Sockets,
+    draining: &Draining,
+) -> leaderboard::State {
     let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
-    let shutdown = runtime.shutdown.token();
     let (scoring, scores) = Scoring::new(database.clone(), &bus);
     let interval = config.game.broadcast_interval;
     let view = View::new(&bus, database);
     let (broadcast, feeds) = Broadcast::new(&bus, view.clone(), scoring.clone(), interval, sockets);
     runtime.run_role(Running::spawn("scores", scores.run().map(Ok)));
-    runtime.run_role(Running::spawn("broadcast", broadcast.run(shutdown.clone()).map(Ok)));
+    runtime.run_role(Running::spawn("broadcast", broadcast.run(draining.ended()).map(Ok)));
     leaderboard::State {
         scoring,
         view,
         feeds,
         auth: runtime.auth.clone(),
         admin_auth: access::admin(config, &runtime.auth),
-        shutdown,
     }
 }
 

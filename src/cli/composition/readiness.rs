@@ -11,6 +11,7 @@ use crate::bus::Bus;
 use crate::config::Config;
 use crate::db::{Database, Location};
 use crate::files::free_bytes_below;
+use crate::http::draining::Draining;
 use crate::http::health::{Check, Readiness};
 
 /// A longer wait makes the server unavailable.
@@ -18,11 +19,11 @@ const WRITE_WAIT_LIMIT: Duration = Duration::from_secs(5);
 /// The timeout of a probe write: above the limit, so that a probe that times out counts as unavailable.
 const PROBE_TIMEOUT: Duration = WRITE_WAIT_LIMIT.saturating_add(Duration::from_millis(50));
 
-/// Checks of the database, its disk, and Redis; without Redis the server is degraded.
-pub(crate) fn common(config: &Config, database: &Database, bus: &Bus) -> Readiness {
+/// Checks of the database, its disk, and Redis; without Redis the server is degraded, and in its drain unavailable.
+pub(crate) fn common(config: &Config, database: &Database, bus: &Bus, draining: &Draining) -> Readiness {
     let (database, bus) = (database.clone(), bus.clone());
     let (folder, wanted) = (database_folder(config), config.serve.min_free_bytes);
-    Readiness::default()
+    Readiness::new(draining.clone())
         .with("database", move || check_database(database.clone()).boxed())
         .with("database disk", move || {
             let check = check_disk(free_bytes_below(&folder), wanted);

@@ -12,10 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::certificates::{self, Setting};
 use super::{access, redis_address};
 use crate::bus::{Bus, BusTask};
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::Files;
 use crate::http::Auth;
+use crate::http::draining::{self, Draining};
 use crate::images::{self, Limits, Links, LongPolls};
 use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
 use crate::jobs::{self, QueueLimit, SystemClock, WakeSignal};
@@ -110,7 +111,7 @@ impl Runtime {
             files,
             limits,
             queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
-            long_polls: LongPolls::new(self.database.clone(), links.clone(), self.shutdown.token()),
+            long_polls: LongPolls::new(self.database.clone(), links.clone()),
             links,
             auth: self.auth.clone(),
             mail: config.email.notify.clone(),
@@ -128,6 +129,17 @@ impl Runtime {
             auth: self.auth.clone(),
             mail: config.email.notify.clone(),
         }
+    }
+
+    /// The drain of one server at the shutdown.
+    pub(crate) fn draining(&self, config: &Config) -> Draining {
+        let config::Shutdown { delay, spread, .. } = config.shutdown;
+        Draining::new(draining::Settings {
+            requested: self.shutdown.token(),
+            urgent: self.shutdown.urgent(),
+            delay,
+            spread,
+        })
     }
 
     /// Starts the role that removes old jobs.
@@ -181,9 +193,11 @@ async fn watch_schema(database: Database, shutdown: CancellationToken) -> Result
     Ok(())
 }
 
-/// How long roles may take to drain: less than the grace period, which leaves time to close the bus and the database.
+/// How long requests in flight may take once the connections are closed: less than what is left of the grace period,
+/// which leaves time to close the bus and the database.
 pub(crate) fn drain(config: &Config) -> Duration {
-    config.shutdown.grace.mul_f64(0.8)
+    let config::Shutdown { grace, delay, spread } = config.shutdown;
+    grace.saturating_sub(delay).saturating_sub(spread).mul_f64(0.8)
 }
 
 /// Raises the limit of open files to the maximum: every long poll and every socket needs one.

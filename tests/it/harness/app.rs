@@ -63,8 +63,15 @@ impl App {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = self.dir.command(args);
         let redis = format!("redis.url={}", self.redis.url());
-        let own =
-            ["serve.port=0", "game.port=0", "jobs.retry_base_s=0.05", "jobs.sweep_interval_s=0.2", redis.as_str()];
+        let own = [
+            "serve.port=0",
+            "game.port=0",
+            "jobs.retry_base_s=0.05",
+            "jobs.sweep_interval_s=0.2",
+            // Clients here keep idle connections, for which a server would wait.
+            "shutdown.spread_s=0",
+            redis.as_str(),
+        ];
         for setting in own.into_iter().chain(self.settings.iter().map(String::as_str)) {
             command.args(["--set", setting]);
         }

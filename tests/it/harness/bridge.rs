@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use m3a3::http::client_address::TrustedProxies;
 use m3a3::http::cors::Cors;
+use m3a3::http::draining::{self, Draining};
 use m3a3::http::limits::{self, Limits};
+use m3a3::http::listener::Listener;
 use m3a3::http::server;
 use m3a3::socketio::{Settings, Sockets};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -36,7 +38,7 @@ impl Bridge {
         setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
         let sockets = Sockets::with(settings);
         sockets.on_connect(|socket| socket.emit("current_leaderboard", &"[]".into()));
-        let listener = server::listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), false).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let settings = server::Settings {
@@ -47,13 +49,16 @@ impl Bridge {
             guard: None,
             limits: Limits::new(&limits::Settings::default()),
             proxies: TrustedProxies::default(),
+            draining: Draining::new(draining::Settings {
+                requested: shutdown.clone(),
+                ..draining::Settings::default()
+            }),
         };
         let routes = {
             let sockets = sockets.clone();
             move |services: &mut actix_web::web::ServiceConfig| sockets.routes(services)
         };
-        let serving =
-            server::start_with_websockets(listener, settings, shutdown.clone(), routes, sockets.clone()).unwrap();
+        let serving = server::start_with_websockets(listener, settings, routes, sockets.clone()).unwrap();
         Self { url, sockets, shutdown, serving: tokio::spawn(serving) }
     }
 
