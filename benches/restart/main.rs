@@ -1,8 +1,8 @@
 //! Benchmark of a rolling restart under load: `cargo bench --bench restart`.
 //!
 //! Runs `m3a3 serve` and `m3a3 game-server` with sockets, held polls and a load of requests, starts a second process of
-//! each on the same ports, and stops the first ones. Does so with `shutdown.spread_s = 0`, where all connections end at
-//! once, and with the default. A failed request or a missed board fails the run. The figures are how many clients
+//! each on the same ports, and stops the first ones: with `shutdown.spread_s = 0`, where all connections end at once, and
+//! with the default, where a failed request fails the run. A missed board always does. The figures are how many clients
 //! connect within the same tenth of a second and the same second.
 //!
 //! Outside of `cargo bench` (`cargo test --benches`) it runs briefly, to check the responses.
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use clients::Clients;
 use record::Record;
 use rig::report::{Report, Target};
@@ -78,7 +78,7 @@ fn restart(bench: &Bench, spread: u64, target: Option<Target>, report: &mut Repo
 
     let record = Arc::new(Record::default());
     let clients = Clients { api, game, sockets: bench.sockets, polls: bench.polls, load: bench.load };
-    let stopped = thread::scope(|threads| {
+    let (stopped, _second) = thread::scope(|threads| {
         let running = threads.spawn(|| bench.rig.generator.block_on(clients.run(bench.reconnect, record.clone())));
         let outcome = (|| {
             until("all clients are connected", || record.connected() == clients.held())?;
@@ -97,16 +97,19 @@ fn restart(bench: &Bench, spread: u64, target: Option<Target>, report: &mut Repo
             thread::sleep(bench.around);
             post(game, "/score", &format!(r#"{{"username":"last","score":{LAST_SCORE}}}"#))?;
             until("every socket has the last board", || record.last_boards() == bench.sockets)?;
-            drop(second);
-            anyhow::Ok(stopped)
+            anyhow::Ok((stopped, second))
         })();
         record.finish();
         running.join().map_err(|_| anyhow::anyhow!("the clients panicked"))?;
         outcome
     })?;
     let failures = record.failures();
-    ensure!(failures.is_empty(), "{} requests failed; the first: {}", failures.len(), failures[0]);
-    report.add(&format!("spread {spread} s: answered requests, none failed"), "", Some(record.answered() as f64), None);
+    // Without a window, an idle connection may be closed while its client sends a request.
+    if let (Some(first), 1..) = (failures.first(), spread) {
+        bail!("{} requests failed; the first: {first}", failures.len());
+    }
+    report.add(&format!("spread {spread} s: answered requests"), "", Some(record.answered() as f64), None);
+    report.add(&format!("spread {spread} s: failed requests"), "", Some(failures.len() as f64), None);
     let [tenth, second] =
         [Duration::from_millis(100), Duration::from_secs(1)].map(|within| record.most(stopped, within) as f64);
     report.add(&format!("spread {spread} s: most connections within 0.1 s"), "", Some(tenth), None);
