@@ -29,7 +29,7 @@ pub(super) struct JobsParams {
     #[param(required = false)]
     user: UserId,
     /// Only jobs created since then: a time such as 2026-11-24T10:00:00Z, or an age such as 2h or 7d.
-    #[param(required = false)]
+    #[param(required = false, min_length = 1)]
     since: String,
     #[param(required = false, minimum = 1, maximum = 1000, default = 100)]
     limit: u64,
@@ -100,7 +100,7 @@ impl FromJson for Option<Kind> {
 pub(super) struct PurgeRequest {
     /// The minimum age of the jobs.
     #[serde(default)]
-    #[schema(value_type = String, required = true, example = "7d")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "7d")]
     pub(super) older_than: Checked<Age>,
 }
 

@@ -15,14 +15,14 @@ const EXPECTED: &str = "a string of 1 to 255 characters without control characte
 /// The shop's id of an order: 1 to 255 characters, without control characters, kept byte for byte.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
-#[schema(min_length = 1, max_length = 255, example = "A-1001")]
+#[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "A-1001")]
 pub struct OrderId(String);
 
 /// The shop's id of a customer: 1 to 255 characters, without control characters, kept byte for byte. It need not be the
 /// id of a user.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(try_from = "String")]
-#[schema(min_length = 1, max_length = 255, example = "C-7")]
+#[schema(min_length = 1, max_length = 255, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "C-7")]
 pub struct CustomerId(String);
 
 impl OrderId {

@@ -13,7 +13,7 @@ use super::{Invalid, text};
 /// two names are the same player only if their bytes are equal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 #[serde(transparent)]
-#[schema(min_length = 1, max_length = 64, example = "ada")]
+#[schema(min_length = 1, max_length = 64, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$", example = "ada")]
 pub struct Username(String);
 
 impl Username {

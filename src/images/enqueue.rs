@@ -28,7 +28,7 @@ use crate::jobs::Permit;
 pub(super) struct PathRequest {
     /// Relative to `images.root`. The job waits for a file that does not exist yet.
     #[serde(default)]
-    #[schema(value_type = String, required = true, example = "photos/1.jpg")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "photos/1.jpg")]
     image_path: Checked<PathText>,
     #[serde(default)]
     #[schema(value_type = UserId, required = true)]

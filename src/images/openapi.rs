@@ -77,6 +77,10 @@ pub(super) struct UploadForm {
 /// Upright, in sRGB; 300x300, and PNG if the image is transparent, unless `images.variants` and `images.output` are
 /// set.
 #[derive(ToResponse)]
+#[response(headers(
+    ("Cache-Control", description = "How long the file may be cached."),
+    ("ETag", description = "For `If-None-Match` and `If-Match`.")
+))]
 pub(super) enum Thumbnail {
     Jpeg(#[content("image/jpeg")] Binary),
     Png(#[content("image/png")] Binary),

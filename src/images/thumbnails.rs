@@ -12,7 +12,7 @@ use super::State;
 use super::openapi::{FileParams, TAG, Thumbnail};
 use crate::files::ThumbnailName;
 use crate::http::Problem;
-use crate::http::openapi::responses::{BadRequest, NotFound, Unauthorized};
+use crate::http::openapi::responses::{BadRequest, NotFound, TokenErrors, TooManyRequests};
 use crate::http::openapi::schemas::ProblemBody;
 use crate::ids::Invalid;
 
@@ -51,7 +51,8 @@ const REVALIDATE: &str = "no-cache";
             description = "The range is outside of the file.",
             body = ProblemBody,
             content_type = "application/problem+json"
-        )
+        ),
+        (status = 429, response = TooManyRequests)
     )
 )]
 pub(super) async fn get(
@@ -79,8 +80,6 @@ pub(super) async fn get(
         (status = 200, response = Thumbnail),
         (status = 206, response = Thumbnail),
         (status = 304, description = "The client has it."),
-        (status = 400, response = BadRequest),
-        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
         (
             status = 412,
@@ -93,7 +92,8 @@ pub(super) async fn get(
             description = "The range is outside of the file.",
             body = ProblemBody,
             content_type = "application/problem+json"
-        )
+        ),
+        TokenErrors
     )
 )]
 pub(super) async fn get_replaced(

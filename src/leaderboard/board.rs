@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::bus::Member;
 use crate::ids::Score;
@@ -17,9 +18,11 @@ pub(super) const CURSOR: &str = "{leaderboard}:cursor";
 pub(super) const TOP: u64 = 10;
 
 /// A player on the board.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(super) struct Entry {
+    #[schema(example = "ada")]
     pub(super) username: String,
+    #[schema(value_type = f64, example = 42)]
     pub(super) score: Score,
 }
 

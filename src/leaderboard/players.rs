@@ -8,7 +8,7 @@ use super::board::Entry;
 use super::openapi::TAG;
 use super::view::{Player, Source, View};
 use crate::bus::Member;
-use crate::http::openapi::responses::{BadRequest, NotFound, Unavailable};
+use crate::http::openapi::responses::{BadRequest, NotFound, TooManyRequests, Unavailable};
 use crate::http::{NoQuery, Problem, Query, path};
 use crate::ids::{Score, Username};
 
@@ -91,6 +91,7 @@ struct PlayerPage {
     responses(
         (status = 200, description = "Highest score first; equal scores by name, descending.", body = PlayerList),
         (status = 400, response = BadRequest),
+        (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
     )
 )]
@@ -112,6 +113,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
         (status = 200, description = "Rank and score, with the two players above and below.", body = PlayerPage),
         (status = 400, response = BadRequest),
         (status = 404, response = NotFound),
+        (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
     )
 )]

@@ -19,7 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
 
 use super::board::Board;
-use super::openapi::TAG;
+use super::openapi::{BoardEvent, TAG};
 use super::subscribers::{FeedGuard, FeedHandle};
 use crate::http::draining::{Draining, Held};
 use crate::http::limits::ConcurrencyGuard;
@@ -61,7 +61,12 @@ struct Boards {
     operation_id = "streamLeaderboard",
     tag = TAG,
     responses(
-        (status = 200, description = "An endless stream.", body = String, content_type = "text/event-stream"),
+        (
+            status = 200,
+            description = "An endless stream; the schema is that of one event.",
+            body = BoardEvent,
+            content_type = "text/event-stream"
+        ),
         (status = 429, response = TooManyRequests)
     )
 )]

@@ -9,7 +9,7 @@ use super::openapi::TAG;
 use super::scoring::{Scored, Scoring};
 use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
-use crate::http::openapi::responses::{BodyErrors, Forbidden, Unauthorized, Unavailable};
+use crate::http::openapi::responses::{BodyErrors, Forbidden, TooManyRequests, Unauthorized, Unavailable};
 use crate::http::openapi::schemas::True;
 use crate::http::{Caller, NoQuery, Problem, body, limits};
 use crate::ids::{Invalid, Score, Username};
@@ -140,6 +140,7 @@ fn submission(request: ScoreRequest) -> Result<(Username, Mode, Score), Problem>
         (status = 200, description = "Player 1 to Player 10 have 100, 90, … 10.", body = SeedResponse),
         (status = 401, response = Unauthorized),
         (status = 403, response = Forbidden),
+        (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
     )
 )]

@@ -205,7 +205,7 @@ async fn every_route_is_documented_with_an_example_and_its_errors() {
                 let edited = |from: &str, to: &str| document.replace(body, &body.replace(from, to));
                 let is_own = missing(&edited("\ncurl ", "\nwget ")) == [name.as_str()];
                 assert!(is_own || name == "GET /", "the example of {name}");
-                for status in errors {
+                for status in errors.iter().filter(|_| is_own) {
                     assert_eq!(missing(&edited(&format!("`{status}`"), "`999`")), [name.as_str()], "{status}");
                 }
             }

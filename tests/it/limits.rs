@@ -1,12 +1,13 @@
 //! Limits of requests by client address and by user.
 
 use reqwest::multipart::{Form, Part};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::feed::Feed;
+use crate::harness::openapi::Description;
 use crate::harness::pictures::jpeg;
 use crate::harness::raw_http::{connect, read_answer};
 use crate::harness::until_async;
@@ -103,7 +104,7 @@ async fn other_requests_are_limited_and_monitors_and_preflights_are_not() {
         for path in ["/healthz", "/readyz", "/metrics"] {
             assert_eq!(status(get(path), ADA).await, 200, "{path}");
         }
-        let options = app.http.request(reqwest::Method::OPTIONS, format!("{}{path}", server.url()));
+        let options = app.http.request(Method::OPTIONS, format!("{}{path}", server.url()));
         assert_eq!(status(options, ADA).await, 204);
         let scraped = app.http.get(format!("{}/metrics", server.url())).send().await.unwrap().text().await.unwrap();
         assert!(scraped.contains("\nm3a3_limited_requests_total{limit=\"request\"} 1.0\n"), "{scraped}");
@@ -113,6 +114,29 @@ async fn other_requests_are_limited_and_monitors_and_preflights_are_not() {
     });
     let refused = Websocket::request(game.url(), &upgrade).await;
     assert_eq!(refused.expect_err("a refusal").status, 429, "a websocket is a request");
+}
+
+#[tokio::test]
+async fn every_limited_operation_describes_its_refusal() {
+    let limits = ["uploads", "scores", "orders", "requests"]
+        .map(|kind| [format!("limits.{kind}_per_minute=1"), format!("limits.{kind}_burst=1")]);
+    let limits: Vec<&str> = limits.iter().flatten().map(String::as_str).collect();
+    let app = app(&limits).await;
+    for server in [app.serve(), app.ready_game_server().await] {
+        let mut description = Description::of(&app, server.url()).await;
+        let names: Vec<String> = description.operations().into_keys().collect();
+        for (number, name) in names.iter().enumerate() {
+            let (address, (method, url)) = (format!("198.51.100.{number}"), description.example(name));
+            let request = || app.http.request(method.clone(), &url);
+            // Long polls and the feed have the limit of all other requests.
+            let first = if method == Method::POST { request() } else { app.http.get(format!("{}/docs", server.url())) };
+            assert_ne!(status(first, &address).await, 429, "{name}");
+            let response = send(request(), &address).await;
+            let is_limited = response.status() == 429;
+            assert_eq!(is_limited, !["get /healthz", "get /readyz", "get /metrics"].contains(&name.as_str()), "{name}");
+            description.check(name, response).await;
+        }
+    }
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::openapi::OPERATIONS;
-use super::openapi::responses::Unauthorized;
+use super::openapi::responses::{Forbidden, Unauthorized};
 use super::{AdminAuth, Problem, auth, resource};
 use requests::Requests;
 pub(crate) use requests::{Route, measured};
@@ -172,7 +172,8 @@ pub(crate) fn routes(metrics: Metrics, auth: AdminAuth) -> impl FnOnce(&mut web:
             body = String,
             content_type = "application/openmetrics-text"
         ),
-        (status = 401, response = Unauthorized)
+        (status = 401, response = Unauthorized),
+        (status = 403, response = Forbidden)
     )
 )]
 pub(super) async fn get(metrics: web::Data<Metrics>) -> Result<HttpResponse, Problem> {

@@ -24,7 +24,7 @@ use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
                      every path may return 403 for a foreign Host while the server has no token, 405 for a method \
-                     that it does not support, 429 above a limit of the client address and 500 for an internal error. \
+                     that it does not support and 500 for an internal error. \
                      HEAD works wherever GET does.";
 
 /// The description of a server; a clone shares it.
@@ -95,6 +95,7 @@ pub(crate) fn add_page(description: &mut Description, path: &str, tag: &str, ope
         .operation_id(Some(operation_id))
         .summary(Some(summary))
         .response("200", Ref::from_response_name("Page"))
+        .response("429", Ref::from_response_name("TooManyRequests"))
         .build();
     description.paths.add_path_operation(path, vec![HttpMethod::Get], operation);
 }
@@ -115,7 +116,10 @@ pub(crate) fn routes(description: OpenApi) -> impl FnOnce(&mut web::ServiceConfi
     path = "/openapi.json",
     operation_id = "getOpenApi",
     tag = OPERATIONS,
-    responses((status = 200, description = "OpenAPI 3.1.", body = inline(AnyObject), content_type = "application/json"))
+    responses(
+        (status = 200, description = "OpenAPI 3.1.", body = inline(AnyObject), content_type = "application/json"),
+        (status = 429, response = TooManyRequests)
+    )
 )]
 async fn get(description: web::Data<OpenApi>) -> HttpResponse {
     HttpResponse::Ok()

@@ -12,7 +12,10 @@ pub(crate) struct BadRequest(ProblemBody);
 
 /// The token is missing, wrong or expired.
 #[derive(ToResponse)]
-#[response(content_type = "application/problem+json")]
+#[response(
+    content_type = "application/problem+json",
+    headers(("WWW-Authenticate", description = "`Bearer`, with an `error` if there was a token (RFC 6750)."))
+)]
 pub(crate) struct Unauthorized(ProblemBody);
 
 /// The token is valid but has no access: a user token lacks the scope or is of another user, or an operator's route needs
@@ -45,12 +48,22 @@ pub(crate) struct UnsupportedType(ProblemBody);
 /// A limit of the client address, or of the user, is exceeded; `Retry-After` says when to retry, `RateLimit` and
 /// `RateLimit-Policy` name the limit.
 #[derive(ToResponse)]
-#[response(content_type = "application/problem+json")]
+#[response(
+    content_type = "application/problem+json",
+    headers(
+        ("Retry-After" = u32, description = "Seconds until the next request is accepted."),
+        ("RateLimit", description = "The exceeded limit, as in `\"upload\";r=0;t=12`."),
+        ("RateLimit-Policy", description = "Its quota, as in `\"upload\";q=30;w=60`.")
+    )
+)]
 pub(crate) struct TooManyRequests(ProblemBody);
 
 /// The service is temporarily unavailable; `Retry-After` says when to retry.
 #[derive(ToResponse)]
-#[response(content_type = "application/problem+json")]
+#[response(
+    content_type = "application/problem+json",
+    headers(("Retry-After" = u32, description = "Seconds to wait before the next attempt."))
+)]
 pub(crate) struct Unavailable(ProblemBody);
 
 /// The errors of operations that need the token.

@@ -85,12 +85,15 @@ impl Description {
         self.check(name, response).await;
     }
 
-    /// Checks the status, content type and schema of a response.
+    /// Checks the status, headers, content type and schema of a response.
     pub async fn check(&mut self, name: &str, response: Response) {
         let status = response.status().as_u16();
         let answers = &self.operations()[name]["responses"];
         let answer = self.resolve(&answers[status.to_string()]);
         assert!(answer.is_object(), "{name} answers {status}, which is not described");
+        for header in answer["headers"].as_object().into_iter().flat_map(Map::keys) {
+            assert!(response.headers().contains_key(header), "{name} answers {status} without {header}");
+        }
         if let Some(content) = answer["content"].as_object() {
             let content_type = response.headers()["content-type"].to_str().unwrap();
             let content_type = content_type.split(';').next().unwrap().to_owned();
