@@ -1,5 +1,5 @@
-//! The address and the scheme of a client behind reverse proxies: by `Forwarded` (RFC 7239), or by `X-Forwarded-For` and
-//! `X-Forwarded-Proto`.
+//! The address and the scheme of a client behind reverse proxies: by `Forwarded` (RFC 7239), or by `X-Forwarded-For`
+//! and `X-Forwarded-Proto`.
 //!
 //! Any client can send these fields, and a proxy appends to them. So they are read only if the peer is a trusted proxy,
 //! and from the right: each trusted address vouches for the entry that it has added, up to the first address that is
@@ -121,8 +121,8 @@ impl Scheme {
     }
 }
 
-/// The lines of a field in their order. Bytes of a client that are not UTF-8 make its own entries invalid, not those that
-/// a proxy has appended.
+/// The lines of a field in their order. Bytes of a client that are not UTF-8 make its own entries invalid, not those
+/// that a proxy has appended.
 fn lines<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<Cow<'a, str>> {
     headers.get_all(name).map(|line| String::from_utf8_lossy(line.as_bytes())).collect()
 }

@@ -12,7 +12,7 @@ use super::address_key::AddressKey;
 use super::refusal::{self, Quota};
 
 const SHARDS: usize = 64;
-/// Nobody knows when the next connection ends.
+/// A guess: the end of a connection cannot be predicted.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct ConcurrencyLimit {

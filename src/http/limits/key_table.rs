@@ -1,11 +1,11 @@
 //! The state of a rate limit: a bounded map from keys to times, in shards with a lock each.
 //!
-//! Each shard has two generations. A used key moves to the current one. When this one is full, or old, it becomes the
-//! previous one, and what was the previous one is dropped: about the least recently used half, in constant time.
+//! Each shard has two generations. A used key moves to the current generation. When the current generation is full, or
+//! old, it replaces the previous one. This drops about the least recently used half of the keys in constant time.
 //!
-//! So a full table forgets the oldest keys, which only gives them their burst again. The alternative, one bucket that all
-//! newcomers share, would lock out everybody else: an attacker with an IPv6 /32 has four billion keys, fills the table,
-//! and uses up that bucket. Such an attacker is not limited by address in either case.
+//! So a full table forgets the oldest keys, which only gives them their burst again. The alternative, one bucket for
+//! all new keys, would lock out other clients: an attacker with an IPv6 /32 has four billion keys, fills the table, and
+//! uses up that bucket. Such an attacker is not limited by address in either case.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
