@@ -227,6 +227,18 @@ async fn feeds_and_sockets_are_limited_until_they_are_closed() {
 }
 
 #[tokio::test]
+async fn a_client_of_a_trusted_proxy_cannot_make_the_proxy_look_unknown() {
+    let app = app(&["limits.requests_per_minute=1", "limits.requests_burst=1"]).await;
+    let mut server = app.serve();
+    let get = || app.http.get(format!("{}/status/1", server.url()));
+    assert_eq!(status(get(), "127.0.0.1").await, 404);
+    assert_limited(get(), "127.0.0.1", "request", "q=1;w=60").await;
+    assert!(server.stop().success());
+    let log = server.stderr();
+    assert!(!log.contains("trusted_proxies"), "{log}");
+}
+
+#[tokio::test]
 async fn zero_turns_each_limit_off() {
     let off = ["uploads_per_minute", "scores_per_minute", "orders_per_minute", "requests_per_minute"];
     let off = off.into_iter().chain(["polls", "feeds", "sockets"]).map(|key| format!("limits.{key}=0"));

@@ -184,15 +184,21 @@ impl Limits {
         scheme.eq_ignore_ascii_case("bearer") && self.0.tokens.contains(&hash(token.trim()))
     }
 
-    /// Such a proxy makes all its clients one.
+    /// Warns once: such a proxy makes all its clients one. The address is personal data, so it is not logged.
     fn warn_of_proxy(&self, head: &RequestHead, client: Client) {
-        let is_direct = head.peer_addr.is_some_and(|peer| peer.ip().to_canonical() == client.address);
-        let is_named = [header::FORWARDED, header::X_FORWARDED_FOR].iter().any(|name| head.headers.contains_key(name));
-        if is_direct && is_named && !self.0.has_warned.swap(true, Ordering::Relaxed) {
-            let peer = client.address;
-            tracing::warn!(%peer, "a limit refuses requests that name another client; is serve.trusted_proxies complete?");
+        if ignores_a_client(head, client) && !self.0.has_warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "a limit refuses requests with Forwarded or X-Forwarded-For of a peer that is not trusted; if it is a \
+                 reverse proxy, add its address to serve.trusted_proxies"
+            );
         }
     }
+}
+
+/// Whether the request names a client, but its peer is not trusted to do so.
+fn ignores_a_client(head: &RequestHead, client: Client) -> bool {
+    let is_named = [header::FORWARDED, header::X_FORWARDED_FOR].iter().any(|name| head.headers.contains_key(name));
+    is_named && !client.is_forwarded
 }
 
 /// Counts an upload for a user.

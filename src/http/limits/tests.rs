@@ -57,6 +57,18 @@ fn clients_are_limited_and_backends_loopback_and_monitors_are_not() {
 }
 
 #[test]
+fn only_a_peer_that_is_not_trusted_is_taken_for_a_proxy_without_configuration() {
+    let is_reported = |header: &'static str, is_forwarded| {
+        let client = Client { address: "192.0.2.1".parse().unwrap(), scheme: Scheme::Http, is_forwarded };
+        let request = TestRequest::default().insert_header((header, "for=192.0.2.1")).to_srv_request();
+        ignores_a_client(request.head(), client)
+    };
+    assert!(is_reported("forwarded", false) && is_reported("x-forwarded-for", false));
+    assert!(!is_reported("forwarded", true), "a trusted proxy, whose client claims the address of the proxy");
+    assert!(!is_reported("x-forwarded-host", false));
+}
+
+#[test]
 fn a_loopback_address_that_a_proxy_names_is_limited() {
     let limits = limits();
     let client = Client { address: "127.0.0.1".parse().unwrap(), scheme: Scheme::Http, is_forwarded: true };
