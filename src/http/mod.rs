@@ -32,6 +32,7 @@ pub(crate) mod trace_parent;
 mod unknown_fields;
 pub(crate) mod upgrade;
 
+pub use auth::ServerTokens;
 pub(crate) use auth::{AdminAuth, Auth, Caller, Scope, UserRoute};
 pub(crate) use problem::Problem;
 pub(crate) use query::{NoQuery, Query};

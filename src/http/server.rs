@@ -10,13 +10,14 @@ use actix_http::{ConnectionType, HttpService};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{
-    AppConfig, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
+    AppConfig, Extensions, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
 };
 use actix_web::{App, Error, HttpMessage, HttpServer, web};
 use futures_util::future::{Either, ready};
 use futures_util::{FutureExt, TryFutureExt};
 
 use super::Problem;
+use super::auth::{Bearer, ServerTokens};
 use super::client_address::{Client, TrustedProxies};
 use super::cors::Cors;
 use super::draining::Draining;
@@ -50,6 +51,8 @@ pub struct Settings {
     pub cors: Cors,
     /// The proxies that name the clients.
     pub proxies: TrustedProxies,
+    /// The tokens of backends and operators.
+    pub tokens: ServerTokens,
     /// How much a client may request.
     pub limits: Limits,
     /// Refuses requests that only web pages of others send.
@@ -131,7 +134,7 @@ where
                 let upgrade = Upgrade::new(request, connection, admission.limits.clone(), admission.draining.clone());
                 let (head, client) = (upgrade.head(), admission.proxies.client(upgrade.head()));
                 let served = match admission.admit(head, head.uri.path(), client) {
-                    Ok(key) => upgrades(upgrade.of(key)),
+                    Ok(admission) => upgrades(upgrade.of(admission.key)),
                     Err(problem) => refuse(upgrade, problem).boxed_local(),
                 };
                 served.map(Ok::<(), Error>)
@@ -173,10 +176,8 @@ where
             let path = request.match_info().as_str();
             let cors = settings.cors.headers(request.head(), path);
             let served = match settings.admit(request.head(), path, client) {
-                Ok(key) => {
-                    if let Some(key) = key {
-                        request.extensions_mut().insert(key);
-                    }
+                Ok(admission) => {
+                    admission.add_to(&mut request.extensions_mut());
                     Either::Left(next.call(request))
                 }
                 Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
@@ -194,11 +195,33 @@ where
         .default_service(web::to(not_found))
 }
 
+/// An admitted request, for its handler.
+struct Admission {
+    /// The key for the limits of its connections.
+    key: Option<AddressKey>,
+    bearer: Option<Bearer>,
+}
+
+impl Admission {
+    fn add_to(self, extensions: &mut Extensions) {
+        // An extension costs memory in each long poll.
+        if let Some(key) = self.key {
+            extensions.insert(key);
+        }
+        if let Some(bearer) = self.bearer {
+            extensions.insert(bearer);
+        }
+    }
+}
+
 impl Settings {
-    /// Checks a request before its body is read. Returns the key for the limits of its connections.
-    fn admit(&self, head: &RequestHead, path: &str, client: Option<Client>) -> Result<Option<AddressKey>, Problem> {
+    /// Checks a request before its body is read.
+    fn admit(&self, head: &RequestHead, path: &str, client: Option<Client>) -> Result<Admission, Problem> {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(head, path))?;
-        self.limits.admit(head, path, client)
+        let bearer = self.tokens.identify(&head.headers);
+        let is_backend = bearer.is_some_and(|bearer| bearer.is_of_server());
+        let key = self.limits.admit(head, path, client, is_backend)?;
+        Ok(Admission { key, bearer })
     }
 }
 

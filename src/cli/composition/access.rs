@@ -4,12 +4,11 @@ use anyhow::Context;
 
 use crate::config::{Config, TokenKeys, UserTokens};
 use crate::http::auth::{self, Expected, KeyReloader, KeySource, Rules};
-use crate::http::{AdminAuth, Auth, UserRoute};
+use crate::http::{AdminAuth, Auth, ServerTokens, UserRoute};
 use crate::{images, leaderboard, orders, users};
 
 /// Access to the API of both servers, and the task that keeps the keys of user tokens current.
 pub(super) fn open(config: &Config) -> anyhow::Result<(Auth, Option<KeyReloader>)> {
-    let service = config.auth.token.as_ref().map(|token| token.expose());
     let (users, reloader) = match &config.auth.jwt {
         None => (None, None),
         Some(jwt) => {
@@ -23,7 +22,7 @@ pub(super) fn open(config: &Config) -> anyhow::Result<(Auth, Option<KeyReloader>
             (Some(tokens), reloader)
         }
     };
-    Ok((Auth::new(service, users, user_routes()), reloader))
+    Ok((Auth::new(&tokens(config), users, user_routes()), reloader))
 }
 
 /// The routes of both servers for user tokens.
@@ -33,8 +32,13 @@ fn user_routes() -> Vec<UserRoute> {
 
 /// The admin token if it is set, otherwise the service token.
 pub(super) fn admin(config: &Config, auth: &Auth) -> AdminAuth {
-    let token = config.auth.admin_token.as_ref().or(config.auth.token.as_ref());
-    AdminAuth::new(token.map(|token| token.expose()), auth.clone())
+    AdminAuth::new(&tokens(config), auth.clone())
+}
+
+/// `auth.token` and `auth.admin_token`, for both servers.
+pub(super) fn tokens(config: &Config) -> ServerTokens {
+    let [service, admin] = [&config.auth.token, &config.auth.admin_token];
+    ServerTokens::new(service.as_ref().map(|token| token.expose()), admin.as_ref().map(|token| token.expose()))
 }
 
 /// The rules for user tokens.

@@ -111,6 +111,7 @@ pub(crate) fn start(
         guard: site_guard(config, config.serve.host, &cors, &[admin::PATH, metrics::PATH]),
         cors,
         proxies: proxies(config),
+        tokens: access::tokens(config),
         limits,
         draining: draining.clone(),
     };

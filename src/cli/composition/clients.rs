@@ -9,10 +9,9 @@ pub(crate) fn proxies(config: &Config) -> TrustedProxies {
     TrustedProxies::new(&config.serve.trusted_proxies)
 }
 
-/// `[limits]`. Requests with a token of the server are a backend's.
+/// `[limits]`.
 pub(crate) fn limits(config: &Config, paths: &'static [(&'static str, Purpose)]) -> Limits {
     let rate = |config::Rate { per_minute, burst }| Rate { per_minute, burst };
-    let tokens = [&config.auth.token, &config.auth.admin_token].into_iter().flatten();
     let configured = &config.limits;
     Limits::new(&Settings {
         uploads: rate(configured.uploads),
@@ -26,6 +25,5 @@ pub(crate) fn limits(config: &Config, paths: &'static [(&'static str, Purpose)])
         feeds: configured.feeds,
         sockets: configured.sockets,
         paths,
-        tokens: tokens.map(|token| token.expose().to_owned()).collect(),
     })
 }

@@ -85,6 +85,7 @@ pub(crate) fn start(
         guard: site_guard(config, config.game.host, &cors, &[leaderboard::SEED_PATH, metrics::PATH]),
         cors,
         proxies: proxies(config),
+        tokens: access::tokens(config),
         limits,
         draining,
     };

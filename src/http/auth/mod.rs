@@ -1,5 +1,7 @@
-//! Bearer tokens (RFC 6750): the service token of the team's backend, the admin token of its operators, and user tokens.
+//! Bearer tokens (RFC 6750): the service token of the team's backend, the admin token of its operators, and user
+//! tokens.
 //!
+//! - `server_tokens`: the service token and the admin token
 //! - `caller`: the caller of a request, as the domains check it
 //! - `user_tokens`, `keys`, `key_source`, `token_cache`: JSON Web Tokens of users, and the keys that verify them
 //! - `ring_provider`: ring as the cryptography of `jsonwebtoken`
@@ -8,6 +10,7 @@ mod caller;
 mod key_source;
 mod keys;
 mod ring_provider;
+mod server_tokens;
 mod token_cache;
 mod user_tokens;
 
@@ -16,17 +19,19 @@ use std::sync::Arc;
 use actix_web::HttpMessage;
 use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web;
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
-use sha2::{Digest, Sha256};
 
 pub(crate) use self::caller::{Caller, Scope, UserRoute};
 pub(crate) use self::key_source::{KeyReloader, KeySource};
 pub(crate) use self::keys::Expected;
-use self::token_cache::TokenHash;
+pub(crate) use self::server_tokens::Bearer;
+pub use self::server_tokens::ServerTokens;
+use self::server_tokens::bearer_text;
 use self::user_tokens::TokenError;
 pub(crate) use self::user_tokens::{Minted, Rules, UserTokens, mint};
 use super::Problem;
@@ -36,8 +41,8 @@ use super::Problem;
 pub(crate) struct Auth(Arc<Access>);
 
 struct Access {
-    /// The service token's hash: comparing hashes of equal length reveals nothing about the token by its duration.
-    service: Option<TokenHash>,
+    /// Whether requests need a token.
+    is_required: bool,
     users: Option<UserTokens>,
     user_routes: Vec<UserRoute>,
 }
@@ -51,45 +56,44 @@ enum Refusal {
 
 impl Auth {
     /// With neither a service token nor user tokens, every request is admitted.
-    pub(crate) fn new(service: Option<&str>, users: Option<UserTokens>, user_routes: Vec<UserRoute>) -> Self {
-        Self(Arc::new(Access { service: service.map(hash), users, user_routes }))
+    pub(crate) fn new(tokens: &ServerTokens, users: Option<UserTokens>, user_routes: Vec<UserRoute>) -> Self {
+        Self(Arc::new(Access { is_required: tokens.has_service() || users.is_some(), users, user_routes }))
     }
 
-    /// Admits nobody: for processes that serve no requests.
+    /// Admits nobody: for processes that serve no requests, so that none has been compared with a token.
     pub(crate) fn closed() -> Self {
-        // No token has this hash.
-        Self(Arc::new(Access { service: Some([0; 32]), users: None, user_routes: Vec::new() }))
+        Self(Arc::new(Access { is_required: true, users: None, user_routes: Vec::new() }))
     }
 
-    /// Whether requests need a token.
     fn is_required(&self) -> bool {
-        self.0.service.is_some() || self.0.users.is_some()
+        self.0.is_required
     }
 
     fn accepts_users(&self) -> bool {
         self.0.users.is_some()
     }
 
-    fn identify(&self, authorization: Option<&header::HeaderValue>) -> Result<Caller, Refusal> {
+    /// The caller of a request with these headers, whose bearer token was compared with those of the server.
+    fn identify(&self, headers: &HeaderMap, bearer: Option<Bearer>) -> Result<Caller, Refusal> {
         if !self.is_required() {
             return Ok(Caller::Trusted);
         }
-        let given = authorization.and_then(|value| bearer(value.to_str().ok()?));
-        let Some(token) = given else {
+        let (Some(bearer), Some(token)) = (bearer, bearer_text(headers)) else {
             let detail = "This needs the header \"Authorization: Bearer TOKEN\".";
             return Err(Refusal::Final(unauthorized(detail, "Bearer")));
         };
-        let hash = hash(token);
         match &self.0.users {
-            _ if self.0.service == Some(hash) => Ok(Caller::Trusted),
-            Some(users) if token.contains('.') => users.verify(token, &hash).map(Caller::User).map_err(Refusal::from),
+            _ if bearer.is_service => Ok(Caller::Trusted),
+            Some(users) if token.contains('.') => {
+                users.verify(token, &bearer.hash).map(Caller::User).map_err(Refusal::from)
+            }
             _ => Err(Refusal::Final(unauthorized("The bearer token is wrong.", INVALID_TOKEN))),
         }
     }
 
     /// Admits a request, and makes its caller known to its handler.
     fn admit(&self, request: &ServiceRequest) -> Result<(), Refusal> {
-        let caller = self.identify(request.headers().get(header::AUTHORIZATION))?;
+        let caller = self.identify(request.headers(), bearer(request))?;
         if let Caller::User(token) = &caller {
             // The path as routes are matched.
             let path = request.resource_map().match_pattern(request.match_info().as_str()).unwrap_or_default();
@@ -103,8 +107,11 @@ impl Auth {
                 Some(_) => {}
             }
         }
+        let mut extensions = request.extensions_mut();
+        // A long poll would keep it.
+        extensions.remove::<Bearer>();
         if self.accepts_users() {
-            request.extensions_mut().insert(caller);
+            extensions.insert(caller);
         }
         Ok(())
     }
@@ -125,30 +132,30 @@ impl From<TokenError> for Refusal {
 /// swapped with [`Auth`].
 #[derive(Clone)]
 pub(crate) struct AdminAuth {
-    token: Option<TokenHash>,
+    has_token: bool,
     auth: Auth,
 }
 
 impl AdminAuth {
     /// Without a token, every request is admitted, or none if `auth` requires tokens.
-    pub(crate) fn new(token: Option<&str>, auth: Auth) -> Self {
-        Self { token: token.map(hash), auth }
+    pub(crate) fn new(tokens: &ServerTokens, auth: Auth) -> Self {
+        Self { has_token: tokens.has_admin(), auth }
     }
 
-    fn check(&self, authorization: Option<&header::HeaderValue>) -> Result<(), Problem> {
-        let given = authorization.and_then(|value| bearer(value.to_str().ok()?));
-        match (self.token, given) {
-            (None, _) if !self.auth.is_required() => Ok(()),
-            (Some(expected), Some(token)) if hash(token) == expected => Ok(()),
-            (_, Some(_)) if self.auth.is_required() && self.auth.identify(authorization).is_ok() => {
-                let detail = match self.token {
-                    Some(_) => "This needs the admin token; the given token is valid, but has no access.",
-                    None => "This needs an admin token, and auth.admin_token is not set.",
+    /// Checks a request with these headers, whose bearer token was compared with those of the server.
+    fn check(&self, headers: &HeaderMap, bearer: Option<Bearer>) -> Result<(), Problem> {
+        match bearer {
+            _ if !self.has_token && !self.auth.is_required() => Ok(()),
+            Some(bearer) if bearer.is_admin => Ok(()),
+            Some(_) if self.auth.is_required() && self.auth.identify(headers, bearer).is_ok() => {
+                let detail = match self.has_token {
+                    true => "This needs the admin token; the given token is valid, but has no access.",
+                    false => "This needs an admin token, and auth.admin_token is not set.",
                 };
                 Err(Problem::new(StatusCode::FORBIDDEN, detail))
             }
-            (_, Some(_)) => Err(unauthorized("The bearer token is wrong.", INVALID_TOKEN)),
-            (_, None) => Err(unauthorized("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")),
+            Some(_) => Err(unauthorized("The bearer token is wrong.", INVALID_TOKEN)),
+            None => Err(unauthorized("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")),
         }
     }
 }
@@ -157,8 +164,8 @@ const INVALID_TOKEN: &str = "Bearer error=\"invalid_token\"";
 
 type Response = LocalBoxFuture<'static, Result<ServiceResponse<BoxBody>, actix_web::Error>>;
 
-/// Middleware for routes that need a token of the [`Auth`] in the application data. Only [`UserRoute`]s are open to user
-/// tokens.
+/// Middleware for routes that need a token of the [`Auth`] in the application data. Only [`UserRoute`]s are open to
+/// user tokens.
 pub(crate) fn require(request: ServiceRequest, next: Next<BoxBody>) -> Response {
     let auth = request.app_data::<web::Data<Auth>>().cloned();
     let admitted = match &auth {
@@ -197,7 +204,7 @@ async fn retry(
 pub(crate) fn require_admin(request: ServiceRequest, next: Next<BoxBody>) -> Response {
     let admitted = match request.app_data::<web::Data<AdminAuth>>() {
         Some(_) if request.method() == Method::OPTIONS => Ok(()),
-        Some(auth) => auth.check(request.headers().get(header::AUTHORIZATION)),
+        Some(auth) => auth.check(request.headers(), bearer(&request)),
         None => Err(no_authentication()),
     };
     match admitted {
@@ -214,51 +221,55 @@ fn refuse(request: ServiceRequest, problem: Problem) -> Response {
     ready(Ok(request.error_response(problem))).boxed_local()
 }
 
-fn bearer(authorization: &str) -> Option<&str> {
-    let (scheme, token) = authorization.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+/// The bearer token that the server has compared with its own.
+fn bearer(request: &ServiceRequest) -> Option<Bearer> {
+    request.extensions().get::<Bearer>().copied()
 }
 
 fn unauthorized(detail: &str, challenge: &str) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, detail).with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
-fn hash(token: &str) -> TokenHash {
-    Sha256::digest(token.as_bytes()).into()
-}
-
 #[cfg(test)]
 mod tests {
+    use actix_web::ResponseError;
+
     use super::*;
 
+    fn headers(token: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        headers
+    }
+
     #[test]
-    fn only_the_exact_token_is_accepted() {
-        let auth = Auth::new(Some("s3cret"), None, Vec::new());
-        let check = |value: &'static str| auth.identify(Some(&header::HeaderValue::from_static(value))).is_ok();
-        assert!(check("Bearer s3cret"));
-        assert!(check("bearer s3cret"));
-        for bad in ["Bearer s3cre", "Bearer", "Basic s3cret", "s3cret", "Bearer s3cret s3cret"] {
-            assert!(!check(bad), "{bad}");
+    fn a_request_needs_the_service_token_where_there_is_one() {
+        let tokens = ServerTokens::new(Some("s3cret"), Some("admin"));
+        let auth = Auth::new(&tokens, None, Vec::new());
+        let check = |headers: &HeaderMap| auth.identify(headers, tokens.identify(headers)).is_ok();
+        assert!(check(&headers("s3cret")));
+        for bad in ["s3cre", "admin", "a.b.c"] {
+            assert!(!check(&headers(bad)), "{bad}");
         }
-        assert!(auth.identify(None).is_err());
-        assert!(Auth::new(None, None, Vec::new()).identify(None).is_ok());
+        assert!(!check(&HeaderMap::new()));
+        assert!(auth.identify(&headers("s3cret"), None).is_err(), "a token that no server has compared");
+        let open = Auth::new(&ServerTokens::default(), None, Vec::new());
+        assert!(open.identify(&HeaderMap::new(), None).is_ok());
     }
 
     #[test]
     fn operators_need_their_token_and_other_tokens_are_forbidden() {
-        let open = Auth::new(None, None, Vec::new());
-        assert!(AdminAuth::new(None, open).check(None).is_ok());
-        let admin = AdminAuth::new(Some("admin"), Auth::new(Some("s3cret"), None, Vec::new()));
-        let status = |value: &'static str| {
-            let result = admin.check(Some(&header::HeaderValue::from_static(value)));
-            result.map_err(|problem| actix_web::ResponseError::status_code(&problem).as_u16())
+        let status = |service: Option<&str>, admin: Option<&str>, headers: &HeaderMap| {
+            let tokens = ServerTokens::new(service, admin);
+            let admin = AdminAuth::new(&tokens, Auth::new(&tokens, None, Vec::new()));
+            admin.check(headers, tokens.identify(headers)).map_err(|problem| problem.status_code().as_u16())
         };
-        assert_eq!(status("Bearer admin"), Ok(()));
-        assert_eq!(status("Bearer s3cret"), Err(403));
-        assert_eq!(status("Bearer other"), Err(401));
-        assert!(admin.check(None).is_err());
-        let alone = AdminAuth::new(Some("admin"), Auth::new(None, None, Vec::new()));
-        let other = alone.check(Some(&header::HeaderValue::from_static("Bearer other"))).unwrap_err();
-        assert_eq!(actix_web::ResponseError::status_code(&other), 401, "without a service token, none is valid");
+        assert_eq!(status(None, None, &HeaderMap::new()), Ok(()));
+        for (token, expected) in [("admin", Ok(())), ("s3cret", Err(403)), ("other", Err(401))] {
+            assert_eq!(status(Some("s3cret"), Some("admin"), &headers(token)), expected, "{token}");
+        }
+        assert_eq!(status(Some("s3cret"), None, &headers("s3cret")), Ok(()));
+        assert_eq!(status(Some("s3cret"), Some("admin"), &HeaderMap::new()), Err(401));
+        assert_eq!(status(None, Some("admin"), &headers("other")), Err(401), "without a service token, none is valid");
     }
 }

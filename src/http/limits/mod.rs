@@ -1,7 +1,7 @@
 //! Limits of requests: rates by client address and by user, and numbers of held connections by client address.
 //!
-//! A limit by address is checked before a request is routed, so before its body is read. The handler checks the limit by
-//! user, once it has parsed the user. Requests with a token of the server are a backend's, which speaks for many
+//! A limit by address is checked before a request is routed, so before its body is read. The handler checks the limit
+//! by user, once it has parsed the user. Requests with a token of the server are a backend's, which speaks for many
 //! clients, and loopback addresses may be those of a proxy that is not configured: neither has limits by address. A
 //! limit that is off costs one comparison.
 
@@ -20,7 +20,6 @@ use actix_web::dev::RequestHead;
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest};
-use sha2::{Digest, Sha256};
 
 pub(super) use self::address_key::AddressKey;
 pub(crate) use self::concurrency_limit::ConcurrencyGuard;
@@ -59,8 +58,6 @@ pub struct Settings {
     pub sockets: u32,
     /// The paths of POST requests with a limit of their own.
     pub paths: &'static [(&'static str, Purpose)],
-    /// The tokens of backends.
-    pub tokens: Vec<String>,
 }
 
 /// The purpose of a POST request.
@@ -90,8 +87,6 @@ struct Shared {
     feeds: ConcurrencyLimit,
     sockets: ConcurrencyLimit,
     paths: &'static [(&'static str, Purpose)],
-    /// Hashes, for a comparison whose duration reveals nothing.
-    tokens: Vec<[u8; 32]>,
     has_limits_by_address: bool,
     has_warned: AtomicBool,
 }
@@ -121,14 +116,13 @@ impl Limits {
             feeds: ConcurrencyLimit::new("feed", "feeds from this address", feeds),
             sockets: ConcurrencyLimit::new("socket", "Socket.IO sessions from this address", sockets),
             paths: settings.paths,
-            tokens: settings.tokens.iter().map(|token| hash(token)).collect(),
             has_limits_by_address,
             has_warned: AtomicBool::new(false),
         }))
     }
 
-    /// Counts a request, whose path is decoded as for the routes. Returns the key for the limits of connections, if they
-    /// concern the client.
+    /// Counts a request, whose path is decoded as for the routes. Returns the key for the limits of connections, if
+    /// they concern the client.
     ///
     /// # Errors
     /// 429 above the limit of its address.
@@ -137,12 +131,12 @@ impl Limits {
         head: &RequestHead,
         path: &str,
         client: Option<Client>,
+        is_backend: bool,
     ) -> Result<Option<AddressKey>, Problem> {
         let Some(client) = client.filter(|_| self.0.has_limits_by_address) else { return Ok(None) };
         // A forwarded address may be one that the client claims.
         let is_local = client.address.is_loopback() && !client.is_forwarded;
-        let is_unlimited = is_local || head.method == Method::OPTIONS || UNLIMITED.contains(&path);
-        if is_unlimited || self.is_backend(head) {
+        if is_backend || is_local || head.method == Method::OPTIONS || UNLIMITED.contains(&path) {
             return Ok(None);
         }
         let key = AddressKey::of(client.address);
@@ -176,12 +170,6 @@ impl Limits {
             Some((_, Purpose::Order)) => &self.0.orders,
             None => &self.0.requests,
         }
-    }
-
-    fn is_backend(&self, head: &RequestHead) -> bool {
-        let authorization = head.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((scheme, token)) = authorization.and_then(|value| value.split_once(' ')) else { return false };
-        scheme.eq_ignore_ascii_case("bearer") && self.0.tokens.contains(&hash(token.trim()))
     }
 
     /// Warns once: such a proxy makes all its clients one. The address is personal data, so it is not logged.
@@ -256,10 +244,6 @@ fn of(request: &HttpRequest) -> Option<&Shared> {
 /// The key that [`Limits::admit`] has returned for this request.
 fn key(request: &HttpRequest) -> Option<AddressKey> {
     request.extensions().get::<AddressKey>().copied()
-}
-
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token.as_bytes()).into()
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use m3a3::http::ServerTokens;
 use m3a3::http::client_address::TrustedProxies;
 use m3a3::http::cors::Cors;
 use m3a3::http::draining::{self, Draining};
@@ -53,6 +54,7 @@ impl Bridge {
                 requested: shutdown.clone(),
                 ..draining::Settings::default()
             }),
+            tokens: ServerTokens::default(),
         };
         let routes = {
             let sockets = sockets.clone();

@@ -6,7 +6,7 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair,
 };
 
-use super::super::hash;
+use super::super::server_tokens::hash;
 use super::*;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
