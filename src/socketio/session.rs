@@ -42,7 +42,7 @@ impl SessionAcceptor {
     /// client's address.
     ///
     /// # Errors
-    /// 429 above that limit; 503 if there are too many sessions, or if all are being closed.
+    /// 503 if there are too many sessions, or if all are being closed; 429 above that limit.
     pub(super) fn admit<B>(
         &self,
         query: &HandshakeQuery,
@@ -52,11 +52,11 @@ impl SessionAcceptor {
     ) -> Result<http::Request<B>, Problem> {
         let mut request = query.request(method, body)?;
         if query.session.is_none() {
-            let guard = guard()?;
             let permit = self.sockets.0.session_permits.clone().try_acquire_owned().map_err(|error| match error {
                 TryAcquireError::Closed => Problem::unavailable("no new session: the server is shutting down"),
                 TryAcquireError::NoPermits => Problem::unavailable("no new session: there are too many"),
             })?;
+            let guard = guard()?;
             request.extensions_mut().insert(SessionPermit::new(self.rooms.take_slot(), permit, guard));
         }
         Ok(request)
@@ -112,5 +112,26 @@ async fn send_updates(io: SocketIo, rooms: Rooms, mut latest: watch::Receiver<Op
             // Lets the sockets of this room write first.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use actix_web::http::StatusCode;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_at_its_limit_is_sent_to_another_server_during_the_shutdown() {
+        let acceptor = SessionAcceptor::open(&Sockets::new());
+        let query = HandshakeQuery { transport: Transport::Polling, session: None };
+        let status = || {
+            let limited = || Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many sessions"));
+            acceptor.admit(&query, Method::GET, (), limited).map(drop).unwrap_err().status_code().as_u16()
+        };
+        assert_eq!(status(), 429);
+        acceptor.sockets.close().await;
+        assert_eq!(status(), 503);
     }
 }
