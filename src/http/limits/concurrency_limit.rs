@@ -51,16 +51,13 @@ impl ConcurrencyLimit {
     /// 429 above the limit.
     pub(super) fn acquire(&self, key: Option<AddressKey>) -> Result<Option<ConcurrencyGuard>, Problem> {
         let Some(key) = key.filter(|_| self.max > 0) else { return Ok(None) };
-        {
-            let mut shard = self.held.shard(key);
-            let number = shard.entry(key).or_default();
-            if *number >= self.max {
+        match self.held.add(key, self.max) {
+            true => Ok(Some(ConcurrencyGuard { held: Arc::clone(&self.held), key })),
+            false => {
                 self.refused.fetch_add(1, Ordering::Relaxed);
-                return Err(refusal::problem(self.name, self.subject, Quota::AtOnce(self.max), RETRY_AFTER));
+                Err(refusal::problem(self.name, self.subject, Quota::AtOnce(self.max), RETRY_AFTER))
             }
-            *number += 1;
         }
-        Ok(Some(ConcurrencyGuard { held: Arc::clone(&self.held), key }))
     }
 
     /// The name, and the number of refused connections.
@@ -73,6 +70,15 @@ impl Held {
     fn shard(&self, key: AddressKey) -> MutexGuard<'_, HashMap<AddressKey, u32>> {
         let index = self.hasher.hash_one(key) % SHARDS as u64;
         self.shards[index as usize].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one to the number of a key; false if that is the maximum already.
+    fn add(&self, key: AddressKey, max: u32) -> bool {
+        let mut shard = self.shard(key);
+        let number = shard.entry(key).or_default();
+        let is_below = *number < max;
+        *number += u32::from(is_below);
+        is_below
     }
 }
 
