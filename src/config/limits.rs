@@ -29,6 +29,8 @@ pub(crate) struct Limits {
     pub(crate) feeds: u32,
     /// Socket.IO sessions of a client address.
     pub(crate) sockets: u32,
+    /// Uploads of a client address that are in progress.
+    pub(crate) held_uploads: u32,
     /// Uploads for a user.
     pub(crate) user_uploads: Rate,
     /// Scores for a user.
@@ -47,6 +49,7 @@ impl Limits {
             polls: number(from, "polls", 0)?,
             feeds: number(from, "feeds", 0)?,
             sockets: number(from, "sockets", 0)?,
+            held_uploads: number(from, "held_uploads", 0)?,
             user_uploads: rate(from, "user_uploads")?,
             user_scores: rate(from, "user_scores")?,
             user_orders: rate(from, "user_orders")?,

@@ -102,6 +102,7 @@ pub(super) async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
+    let _guard = limits::held_upload(&request)?;
     // Held until the row is written.
     let _permit = admit(&state).await?;
     let mut submission = match body::media_type(&request)?.as_str() {

@@ -3,15 +3,15 @@
 use reqwest::multipart::{Form, Part};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::harness::app::{App, Process, eventually};
 use crate::harness::feed::Feed;
 use crate::harness::openapi::Description;
 use crate::harness::pictures::jpeg;
 use crate::harness::raw_http::{connect, read_answer};
-use crate::harness::until_async;
 use crate::harness::websocket::{self, SocketClient, Websocket};
+use crate::harness::{until_async, within};
 
 const ADA: &str = "192.0.2.1";
 const BOB: &str = "192.0.2.2";
@@ -227,6 +227,32 @@ async fn feeds_and_sockets_are_limited_until_they_are_closed() {
 }
 
 #[tokio::test]
+async fn uploads_in_progress_are_limited_until_their_clients_disconnect() {
+    let app = app(&["limits.held_uploads=2", "limits.uploads_per_minute=0"]).await;
+    let server = app.serve();
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut stream = connect(server.url()).await;
+        let head = format!(
+            "POST /enqueue HTTP/1.1\r\nHost: localhost\r\nX-Forwarded-For: {ADA}\r\n\
+             Content-Type: multipart/form-data; boundary=x\r\nContent-Length: 1000000\r\n\
+             Expect: 100-continue\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // The server awaits the body.
+        let mut interim = [0; 25];
+        within("the interim response", stream.read_exact(&mut interim)).await.unwrap();
+        assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
+        held.push(stream);
+    }
+    assert_limited(upload(&app, &server, "1"), ADA, "held_upload", "q=2;qu=\"concurrent-requests\"").await;
+    assert_eq!(status(upload(&app, &server, "1"), BOB).await, 200, "another address");
+    drop(held);
+    let admitted = || async { (status(upload(&app, &server, "1"), ADA).await == 200).then_some(()) };
+    eventually("an upload is admitted", admitted).await;
+}
+
+#[tokio::test]
 async fn a_client_of_a_trusted_proxy_cannot_make_the_proxy_look_unknown() {
     let app = app(&["limits.requests_per_minute=1", "limits.requests_burst=1"]).await;
     let mut server = app.serve();
@@ -241,7 +267,7 @@ async fn a_client_of_a_trusted_proxy_cannot_make_the_proxy_look_unknown() {
 #[tokio::test]
 async fn zero_turns_each_limit_off() {
     let off = ["uploads_per_minute", "scores_per_minute", "orders_per_minute", "requests_per_minute"];
-    let off = off.into_iter().chain(["polls", "feeds", "sockets"]).map(|key| format!("limits.{key}=0"));
+    let off = off.into_iter().chain(["polls", "feeds", "sockets", "held_uploads"]).map(|key| format!("limits.{key}=0"));
     let bursts = ["uploads", "scores", "orders", "requests"].map(|kind| format!("limits.{kind}_burst=1"));
     let settings: Vec<_> = off.chain(bursts).collect();
     let settings: Vec<_> = settings.iter().map(String::as_str).collect();

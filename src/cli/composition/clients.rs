@@ -24,6 +24,7 @@ pub(crate) fn limits(config: &Config, paths: &'static [(&'static str, Purpose)])
         polls: configured.polls,
         feeds: configured.feeds,
         sockets: configured.sockets,
+        held_uploads: configured.held_uploads,
         paths,
     })
 }

@@ -56,6 +56,8 @@ pub struct Settings {
     pub feeds: u32,
     /// Socket.IO sessions of an address; 0 for any number.
     pub sockets: u32,
+    /// Uploads of an address that are in progress; 0 for any number.
+    pub held_uploads: u32,
     /// The paths of POST requests with a limit of their own.
     pub paths: &'static [(&'static str, Purpose)],
 }
@@ -86,6 +88,7 @@ struct Shared {
     polls: ConcurrencyLimit,
     feeds: ConcurrencyLimit,
     sockets: ConcurrencyLimit,
+    held_uploads: ConcurrencyLimit,
     paths: &'static [(&'static str, Purpose)],
     has_limits_by_address: bool,
     has_warned: AtomicBool,
@@ -101,9 +104,10 @@ impl Limits {
     /// The limits of these settings.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
-        let Settings { uploads, scores, orders, requests, polls, feeds, sockets, .. } = *settings;
+        let Settings { uploads, scores, orders, requests, polls, feeds, sockets, held_uploads, .. } = *settings;
         let rates = [uploads, scores, orders, requests];
-        let has_limits_by_address = rates.iter().any(|rate| rate.is_on()) || [polls, feeds, sockets] != [0; 3];
+        let numbers = [polls, feeds, sockets, held_uploads];
+        let has_limits_by_address = rates.iter().any(|rate| rate.is_on()) || numbers != [0; 4];
         Self(Arc::new(Shared {
             uploads: RateLimit::new("upload", "uploads from this address", uploads),
             scores: RateLimit::new("score", "scores from this address", scores),
@@ -115,6 +119,7 @@ impl Limits {
             polls: ConcurrencyLimit::new("poll", "long polls from this address", polls),
             feeds: ConcurrencyLimit::new("feed", "feeds from this address", feeds),
             sockets: ConcurrencyLimit::new("socket", "Socket.IO sessions from this address", sockets),
+            held_uploads: ConcurrencyLimit::new("held_upload", "uploads in progress from this address", held_uploads),
             paths: settings.paths,
             has_limits_by_address,
             has_warned: AtomicBool::new(false),
@@ -156,7 +161,8 @@ impl Limits {
     pub(crate) fn refused(&self) -> Vec<Sample> {
         let Shared { uploads, scores, orders, requests, user_uploads, user_scores, user_orders, .. } = &*self.0;
         let rates = [uploads, scores, orders, requests, user_uploads, user_scores, user_orders].map(RateLimit::refused);
-        let numbers = [&self.0.polls, &self.0.feeds, &self.0.sockets].map(ConcurrencyLimit::refused);
+        let Shared { polls, feeds, sockets, held_uploads, .. } = &*self.0;
+        let numbers = [polls, feeds, sockets, held_uploads].map(ConcurrencyLimit::refused);
         let sample =
             |(name, count): (&str, u64)| Sample { labels: vec![("limit", name.to_owned())], value: count as f64 };
         rates.into_iter().chain(numbers).map(sample).collect()
@@ -235,6 +241,14 @@ pub(crate) fn feed(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Pr
 /// 429 above the limit.
 pub(crate) fn session(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
     of(request).map_or(Ok(None), |limits| limits.sockets.acquire(key(request)))
+}
+
+/// Counts an upload in progress of the address, until the guard is dropped.
+///
+/// # Errors
+/// 429 above the limit.
+pub(crate) fn held_upload(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
+    of(request).map_or(Ok(None), |limits| limits.held_uploads.acquire(key(request)))
 }
 
 fn of(request: &HttpRequest) -> Option<&Shared> {
