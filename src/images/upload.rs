@@ -12,7 +12,7 @@ use m3a3_thumbnail::Format;
 use super::idempotency::IdempotencyKey;
 use super::store::Submission;
 use super::{Limits, State, enqueue::disk_full};
-use crate::files::{Files, Reservation, Stored, Upload, WriteError};
+use crate::files::{Files, Reservation, Upload, WriteError};
 use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
@@ -26,8 +26,10 @@ const MAX_NAME_CHARS: usize = 255;
 const EXPECTED_USER: &str = "a form field with a whole number from 1 to 9007199254740991";
 const EXPECTED_IMAGE: &str = "a form field with an image file";
 
+/// A received image. It is stored after the rest of the form was accepted, so that a refused form leaves no file.
 struct ImageField {
-    stored: Stored,
+    upload: Upload,
+    format: Format,
     name: Option<String>,
 }
 
@@ -50,17 +52,11 @@ pub(super) async fn receive(
         limits::user_upload(request, &own)?;
     }
     let Form { user_id, image } = read_form(&state.files, &state.limits, caller, request, payload).await?;
-    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.stored.sha256)));
+    let ImageField { upload, format, name } = image;
+    let stored = upload.store(format.extension()).await.map_err(not_written)?;
+    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", stored.sha256)));
     let mail = state.mail.clone();
-    Ok(Submission {
-        user_id,
-        path: image.stored.path,
-        original_name: image.name,
-        key,
-        from_message: false,
-        mail,
-        trace: None,
-    })
+    Ok(Submission { user_id, path: stored.path, original_name: name, key, from_message: false, mail, trace: None })
 }
 
 async fn read_form(
@@ -181,8 +177,7 @@ where
         next = form.chunk().await?;
     }
     let format = probe(limits.decoder(), &mut upload).await?;
-    let stored = upload.store(format.extension()).await.map_err(not_written)?;
-    Ok(ImageField { stored, name })
+    Ok(ImageField { upload, format, name })
 }
 
 /// Refuses files whose header shows that they cannot be decoded.

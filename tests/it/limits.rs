@@ -226,6 +226,36 @@ async fn feeds_and_sockets_are_limited_until_they_are_closed() {
     eventually("a session is admitted", || async { (status(polling(), ADA).await == 200).then_some(()) }).await;
 }
 
+/// The files below a folder of the installation that are not folders.
+fn files(app: &App, folder: &str) -> Vec<std::path::PathBuf> {
+    let mut folders = vec![app.dir.path().join(folder)];
+    let mut files = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { files.push(path) }
+        }
+    }
+    files
+}
+
+#[tokio::test]
+async fn an_upload_that_its_last_field_makes_refused_leaves_no_file() {
+    let app = app(&["limits.user_uploads_per_minute=1", "limits.user_uploads_burst=1"]).await;
+    let server = app.serve();
+    let late = |user: &'static str| {
+        let form = Form::new().part("image", Part::bytes(jpeg(2)).file_name("image")).text("userId", user);
+        app.http.post(format!("{}/enqueue", server.url())).multipart(form)
+    };
+    assert_eq!(status(upload(&app, &server, "7"), ADA).await, 200);
+    let stored = files(&app, "data/uploads");
+    assert_limited(late("7"), ADA, "user_upload", "q=1;w=60").await;
+    assert_eq!(status(late("nobody"), ADA).await, 400);
+    assert_eq!(files(&app, "data/uploads"), stored);
+    assert_eq!(status(late("8"), ADA).await, 200);
+    assert_eq!(files(&app, "data/uploads").len(), stored.len() + 1);
+}
+
 #[tokio::test]
 async fn uploads_in_progress_are_limited_until_their_clients_disconnect() {
     let app = app(&["limits.held_uploads=2", "limits.uploads_per_minute=0"]).await;
