@@ -13,8 +13,8 @@ const SHOWN = `[document.getElementById('state'), ...document.querySelectorAll('
 const SILENCE_DEADLINE_MS = 60_000;
 
 export function board(context) {
-  const setUp = async (t) => {
-    const installation = await Installation.make(t, context.binary);
+  const setUp = async (t, settings = {}) => {
+    const installation = await Installation.make(t, context.binary, settings);
     const server = await installation.up();
     await postScore(server.game, "ada", 1);
     const page = await context.browser.page(t, server.game);
@@ -51,6 +51,20 @@ export function board(context) {
     await postScore(server.game, "ada", 2);
     await page.until(`${SHOWN} === 'Live; 1 ada 2'`);
     page.assertNoErrors();
+  });
+
+  test("the board says when there are too many feeds, and opens another one later", async (t) => {
+    const { server } = await setUp(t, { "serve.trusted_proxies": "127.0.0.1", "limits.feeds": "1" });
+    const headers = { "X-Forwarded-For": "192.0.2.1" };
+    const other = new AbortController();
+    const feed = await fetch(`${server.game}/leaderboard-feed`, { headers, signal: other.signal });
+    assert.equal(feed.status, 200);
+    const page = await context.browser.page(t);
+    await page.call("Network.setExtraHTTPHeaders", { headers });
+    await page.open(`${server.game}/`);
+    await page.until("document.getElementById('state').textContent === 'Too many connections, trying again in 5 s…'");
+    other.abort();
+    await page.until(`${SHOWN} === 'Live; 1 ada 1'`);
   });
 
   test("the board reconnects after a restart of the server", async (t) => {

@@ -122,6 +122,23 @@ export function upload(context) {
     assert.deepEqual(await page.value(LINES), [["late.bmp", "Done"]]);
   });
 
+  test("uploads above a limit are sent again after the time that the server asks for", async (t) => {
+    const { page, write } = await setUp(t, {
+      "serve.trusted_proxies": "127.0.0.1",
+      "limits.uploads_per_minute": "10",
+      "limits.uploads_burst": "1",
+    });
+    await page.call("Network.setExtraHTTPHeaders", { headers: { "X-Forwarded-For": "192.0.2.1" } });
+    await page.value(`new MutationObserver((changes) => changes.forEach(({ target }) => {
+      if (target.className === 'says') (globalThis.said ??= []).push(target.textContent);
+    })).observe(document.getElementById('list'), { childList: true, subtree: true })`);
+    await page.choose("#files", [await write("one.bmp"), await write("two.bmp")]);
+    await ended(page, 2);
+    assert.deepEqual((await page.value(LINES)).sort(), [["one.bmp", "Done"], ["two.bmp", "Done"]]);
+    const said = await page.value("said");
+    assert.ok(said.some((text) => /^Too many requests; trying again in \d s…$/.test(text)), said.join("\n"));
+  });
+
   test("an image above the limit is refused before it is sent", async (t) => {
     const { page, write } = await setUp(t, { "serve.max_upload_bytes": "1500000" });
     assert.match(await page.value("document.getElementById('drop').innerText"), /JPEG, PNG, .*, up to 1.5 MB/);
