@@ -8,6 +8,7 @@ pub(crate) mod auth;
 pub(crate) mod body;
 pub(crate) mod client;
 pub mod client_address;
+pub(crate) mod conditional;
 pub mod cors;
 pub mod draining;
 pub(crate) mod health;

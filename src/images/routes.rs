@@ -12,7 +12,7 @@ use super::openapi::{FinalJobStatus, FinalStatus, PendingJobStatus, TAG, Timeout
 use super::status::{JobStatus, Pending, StatusBody, Subject, UnknownUser};
 use super::{State, enqueue, gallery, store, thumbnails};
 use crate::http::draining::Draining;
-use crate::http::openapi::params::{JobIdParam, UserIdParam};
+use crate::http::openapi::params::{EtagParams, JobIdParam, UserIdParam};
 use crate::http::openapi::responses::{NotFound, TokenErrors};
 use crate::http::page::page;
 use crate::http::resource::{get, not_found, post};
@@ -72,9 +72,15 @@ fn upload_page(max_upload_bytes: u64) -> String {
     operation_id = "getUserStatus",
     tag = TAG,
     security(("token" = [])),
-    params(UserIdParam),
+    params(UserIdParam, EtagParams),
     responses(
-        (status = 200, description = "Done, pending or failed.", body = StatusBody),
+        (
+            status = 200,
+            description = "Done, pending or failed.",
+            body = StatusBody,
+            headers(("ETag" = String, description = "For `If-None-Match`."))
+        ),
+        (status = 304, description = "The client has it."),
         (status = 404, description = "This user has no images.", body = UnknownUser),
         TokenErrors
     )
@@ -83,10 +89,11 @@ pub(super) async fn status(
     _: NoQuery,
     state: web::Data<State>,
     caller: Caller,
+    request: HttpRequest,
     user: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = own(&caller, &user)?;
-    Ok(subject.response(subject.status(&state.database)?, &state.links))
+    subject.revalidated(&request, subject.status(&state.database)?, &state.links)
 }
 
 /// Wait for a user's thumbnail
@@ -125,9 +132,15 @@ pub(super) async fn status_live(
     operation_id = "getJobStatus",
     tag = TAG,
     security(("token" = [])),
-    params(JobIdParam),
+    params(JobIdParam, EtagParams),
     responses(
-        (status = 200, description = "Done, pending or failed.", body = JobStatus),
+        (
+            status = 200,
+            description = "Done, pending or failed.",
+            body = JobStatus,
+            headers(("ETag" = String, description = "For `If-None-Match`."))
+        ),
+        (status = 304, description = "The client has it."),
         (status = 404, response = NotFound),
         TokenErrors
     )
@@ -136,10 +149,11 @@ pub(super) async fn job(
     _: NoQuery,
     state: web::Data<State>,
     caller: Caller,
+    request: HttpRequest,
     job: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
     let subject = find_job(&state, &caller, &job)?;
-    Ok(subject.response(subject.status(&state.database)?, &state.links))
+    subject.revalidated(&request, subject.status(&state.database)?, &state.links)
 }
 
 /// Wait for a job

@@ -1,7 +1,7 @@
 //! The status of a user's thumbnail or of a job, as an HTTP response.
 
-use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse};
 use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
@@ -12,6 +12,8 @@ use super::store::{self, ImageState};
 use super::variants::{self, Variant, Variants};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
+use crate::http::Problem;
+use crate::http::conditional::{self, REVALIDATED_BY_CLIENT};
 use crate::http::response::uncached;
 use crate::ids::{JobId, UserId};
 use crate::users::{self, ThumbnailStatus};
@@ -53,7 +55,25 @@ impl Subject {
         })
     }
 
-    /// The response with this status.
+    /// The response with this status, or 304 if the client has it.
+    pub(super) fn revalidated(
+        &self,
+        request: &HttpRequest,
+        status: Status,
+        links: &Links,
+    ) -> Result<HttpResponse, Problem> {
+        let Some(status) = status.into_body(links) else {
+            return Ok(uncached(StatusCode::NOT_FOUND, &UnknownUser::new()));
+        };
+        match *self {
+            Self::User(_) => conditional::json(request, REVALIDATED_BY_CLIENT, &status),
+            Self::Job(job_id, user_id) => {
+                conditional::json(request, REVALIDATED_BY_CLIENT, &JobStatus { job_id, status, user_id })
+            }
+        }
+    }
+
+    /// The response of a long poll that has this status.
     pub(super) fn response(&self, status: Status, links: &Links) -> HttpResponse {
         match status.into_body(links) {
             Some(body) => self.respond(StatusCode::OK, body),

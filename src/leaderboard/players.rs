@@ -8,6 +8,8 @@ use super::board::Entry;
 use super::openapi::TAG;
 use super::view::{Player, Source, View};
 use crate::bus::Member;
+use crate::http::conditional::{self, REVALIDATED};
+use crate::http::openapi::params::EtagParams;
 use crate::http::openapi::responses::{BadRequest, NotFound, TooManyRequests, Unavailable};
 use crate::http::{NoQuery, Problem, Query, path};
 use crate::ids::{Score, Username};
@@ -87,9 +89,15 @@ struct PlayerPage {
     path = "/leaderboard",
     operation_id = "listPlayers",
     tag = TAG,
-    params(PageQuery),
+    params(PageQuery, EtagParams),
     responses(
-        (status = 200, description = "Highest score first; equal scores by name, descending.", body = PlayerList),
+        (
+            status = 200,
+            description = "Highest score first; equal scores by name, descending.",
+            body = PlayerList,
+            headers(("ETag" = String, description = "For `If-None-Match`."))
+        ),
+        (status = 304, description = "The client has it."),
         (status = 400, response = BadRequest),
         (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
@@ -99,7 +107,8 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
     let PageQuery { offset, limit } = PageQuery::read(&request)?;
     let (page, source) = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
-    Ok(HttpResponse::Ok().json(PlayerList { limit, offset, players, source, total: page.total }))
+    let list = PlayerList { limit, offset, players, source, total: page.total };
+    conditional::json(&request, REVALIDATED, &list)
 }
 
 /// Get a player
@@ -108,16 +117,27 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
     path = "/leaderboard/{username}",
     operation_id = "getPlayer",
     tag = TAG,
-    params(("username" = Username, Path, example = "ada")),
+    params(("username" = Username, Path, example = "ada"), EtagParams),
     responses(
-        (status = 200, description = "Rank and score, with the two players above and below.", body = PlayerPage),
+        (
+            status = 200,
+            description = "Rank and score, with the two players above and below.",
+            body = PlayerPage,
+            headers(("ETag" = String, description = "For `If-None-Match`."))
+        ),
+        (status = 304, description = "The client has it."),
         (status = 400, response = BadRequest),
         (status = 404, response = NotFound),
         (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
     )
 )]
-pub(super) async fn get(_: NoQuery, view: web::Data<View>, name: web::Path<String>) -> Result<HttpResponse, Problem> {
+pub(super) async fn get(
+    _: NoQuery,
+    view: web::Data<View>,
+    request: HttpRequest,
+    name: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
     let name: Username = path::parse("username", &name)?;
     let Some((player, source)) = view.player(name.as_str(), NEIGHBOURS).await? else {
         return Err(Problem::not_found("There is no such player on the leaderboard."));
@@ -128,7 +148,8 @@ pub(super) async fn get(_: NoQuery, view: web::Data<View>, name: web::Path<Strin
     // By name: the board may have changed since the rank was read.
     neighbours.retain(|neighbour| neighbour.username != username);
     let total = around.total;
-    Ok(HttpResponse::Ok().json(PlayerPage { neighbours, rank: rank + 1, score, source, total, username }))
+    let page = PlayerPage { neighbours, rank: rank + 1, score, source, total, username };
+    conditional::json(&request, REVALIDATED, &page)
 }
 
 /// Players with their ranks, counted from 1.

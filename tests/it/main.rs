@@ -15,6 +15,7 @@ mod cli;
 #[cfg(feature = "client")]
 mod client;
 mod compose;
+mod conditional;
 mod cross_origin;
 mod database;
 mod doctor;

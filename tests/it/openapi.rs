@@ -46,6 +46,8 @@ async fn the_api_server_conforms_to_its_description() {
     let failing = app.upload(url, 3, &truncated_jpeg()).await;
     let job = failing["statusUrl"].as_str().unwrap();
     api.expect("get /jobs/{jobId}", get(job), 200).await;
+    api.expect("get /jobs/{jobId}", get(job).header("if-none-match", "*"), 304).await;
+    api.expect("get /status/{userId}", get("/status/1").header("if-none-match", "*"), 304).await;
     api.expect("get /jobs/{jobId}/live", get(&format!("{job}/live?timeout=1")), 408).await;
 
     let _worker = app.worker();
@@ -168,11 +170,13 @@ async fn the_game_server_conforms_to_its_description() {
     game.expect("post /seed", app.http.post(format!("{url}/seed")), 200).await;
     game.expect("get /leaderboard", get("/leaderboard?offset=1&limit=2"), 200).await;
     game.expect("get /leaderboard", get("/leaderboard?limit=x"), 400).await;
+    game.expect("get /leaderboard", get("/leaderboard").header("if-none-match", "*"), 304).await;
     let player = "get /leaderboard/{username}";
     // If Redis is slow, the board is seeded later.
     let seeded = async || get("/leaderboard/Player%201").send().await.unwrap().status() == 200;
     until_async("the board is seeded", seeded).await;
     game.expect(player, get("/leaderboard/Player%201"), 200).await;
+    game.expect(player, get("/leaderboard/Player%201").header("if-none-match", "*"), 304).await;
     game.expect(player, get("/leaderboard/nobody"), 404).await;
     game.expect(player, get("/leaderboard/%07"), 400).await;
     game.expect("get /leaderboard-feed", get("/leaderboard-feed"), 200).await;

@@ -82,14 +82,20 @@ async fn an_unknown_user_gets_the_response_of_the_replaced_service() {
 }
 
 #[tokio::test]
-async fn statuses_are_not_cached() {
+async fn statuses_are_not_used_without_the_server() {
     let app = App::new(&[]).await;
     let up = app.up();
     let accepted = app.upload(up.url(), 1, &jpeg(1)).await;
     app.outcome(up.url(), &accepted).await;
-    for path in ["/status/1", "/status/2", "/status-live/1", "/status-live/2?timeout=1", status_url(&accepted)] {
+    for (path, caching) in [
+        ("/status/1", "private, no-cache"),
+        ("/status/2", "no-store"),
+        ("/status-live/1", "no-store"),
+        ("/status-live/2?timeout=1", "no-store"),
+        (status_url(&accepted), "private, no-cache"),
+    ] {
         let response = app.http.get(format!("{}{path}", up.url())).send().await.unwrap();
-        assert_eq!(response.headers()[CACHE_CONTROL], "no-store", "{path}");
+        assert_eq!(response.headers()[CACHE_CONTROL], caching, "{path}");
         assert_eq!(response.headers()["content-type"], "application/json", "{path}");
     }
     app.assert_no_job_is_left().await;

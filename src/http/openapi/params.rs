@@ -1,4 +1,4 @@
-//! The path parameters that many operations share.
+//! The parameters that many operations share.
 #![allow(dead_code, reason = "the types only exist for the API description")]
 
 use utoipa::IntoParams;
@@ -17,4 +17,12 @@ pub(crate) struct UserIdParam {
 pub(crate) struct JobIdParam {
     #[param(rename = "jobId", example = "01a20af3-7c5c-7497-8f81-9c67afd551d6")]
     job_id: JobId,
+}
+
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+pub(crate) struct EtagParams {
+    /// The ETags of responses that the client has, or `*`.
+    #[param(rename = "If-None-Match", required = false)]
+    if_none_match: String,
 }
