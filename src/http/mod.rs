@@ -11,6 +11,7 @@ pub mod client_address;
 pub(crate) mod conditional;
 pub mod cors;
 pub mod draining;
+mod expectation;
 pub(crate) mod health;
 pub mod limits;
 pub mod listener;

@@ -1,18 +1,20 @@
 //! HTTP servers on a given listener, with or without websockets.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::{ConnectionType, HttpService};
+use actix_http::{ConnectionType, HttpServiceBuilder, Request, Response};
+use actix_rt::net::TcpStream;
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{
     AppConfig, Extensions, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
 };
-use actix_web::{App, Error, HttpMessage, HttpServer, web};
+use actix_web::{App, Error, HttpMessage, HttpResponse, web};
 use futures_util::future::{Either, ready};
 use futures_util::{FutureExt, TryFutureExt};
 
@@ -21,6 +23,7 @@ use super::auth::{Bearer, ServerTokens};
 use super::client_address::{Client, TrustedProxies};
 use super::cors::Cors;
 use super::draining::Draining;
+use super::expectation::{self, Factories};
 use super::limits::{AddressKey, Limits};
 use super::listener::{Closer, Listener};
 use super::metrics;
@@ -75,19 +78,24 @@ pub fn start<F>(
 where
     F: Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 {
+    let builder = Server::build();
+    let stopping = builder.graceful_shutdown_signal();
     let Settings { workers, drain, draining, .. } = settings.clone();
-    let counting = draining.clone();
     let (listener, closer) = listener.open()?;
-    let server = HttpServer::new(move || app(&routes, settings.clone()))
+    let http = move || {
+        let stopping = stopping.clone();
+        let factories = factories(&routes, settings.clone());
+        let stopped = move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        };
+        protocol(stopped, settings.draining.clone()).expect(factories.expectation()).finish(factories.service()).tcp()
+    };
+    let server = builder
         .workers(workers.get())
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(CLOSE_TIMEOUT)
-        .h1_allow_half_closed(false)
-        .on_connect(move |_, data| drop(data.insert(Rc::new(counting.connection()))))
         .shutdown_timeout(drain.as_secs())
         .disable_signals()
-        .listen(listener)?
+        .listen("http", listener, http)?
         .run();
     Ok(serve(server, closer, draining, |_| std::future::ready(())))
 }
@@ -117,19 +125,14 @@ where
         let stopping = stopping.clone();
         let upgrades = accepting.on_this_thread();
         let admission = settings.clone();
-        let counting = settings.draining.clone();
-        HttpService::build()
-            .keep_alive(KEEP_ALIVE)
-            .client_request_timeout(HEAD_TIMEOUT)
-            .client_disconnect_timeout(CLOSE_TIMEOUT)
-            .h1_allow_half_closed(false)
+        let factories = factories(&routes, settings.clone());
+        let stopped = move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        };
+        protocol(stopped, settings.draining.clone())
             .tcp_nodelay(true)
-            .on_connect_ext(move |_, data| drop(data.insert(Rc::new(counting.connection()))))
-            // Without it, an idle connection would delay the shutdown by the whole drain time.
-            .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
-            })
+            .expect(factories.expectation())
             .upgrade(fn_service(move |(request, connection)| {
                 let upgrade = Upgrade::new(request, connection, admission.limits.clone(), admission.draining.clone());
                 let (head, client) = (upgrade.head(), admission.proxies.client(upgrade.head()));
@@ -139,10 +142,7 @@ where
                 };
                 served.map(Ok::<(), Error>)
             }))
-            .finish(map_config(
-                app(&routes, settings.clone()).into_factory().map_err(|error| error.error_response()),
-                |()| AppConfig::default(),
-            ))
+            .finish(factories.service())
             .tcp()
     };
     let server = builder
@@ -155,6 +155,45 @@ where
         server.pause().await;
         websockets.close().await;
     }))
+}
+
+/// The settings of HTTP/1.1. Without the signal, an idle connection would delay the shutdown by the whole drain time.
+fn protocol<S, F>(stopped: impl Fn() -> F + 'static, draining: Draining) -> HttpServiceBuilder<TcpStream, S>
+where
+    S: ServiceFactory<Request, Config = ()>,
+    S::Error: Into<Response<BoxBody>> + 'static,
+    S::InitError: fmt::Debug,
+    <S::Service as Service<Request>>::Future: 'static,
+    F: Future<Output = ()> + 'static,
+{
+    HttpServiceBuilder::default()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(CLOSE_TIMEOUT)
+        .h1_allow_half_closed(false)
+        .on_connect_ext(move |_: &TcpStream, data| drop(data.insert(Rc::new(draining.connection()))))
+        .graceful_shutdown_signal(stopped)
+}
+
+/// The factories of one thread.
+fn factories<F>(
+    routes: &F,
+    settings: Settings,
+) -> Factories<
+    impl ServiceFactory<
+        Request,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = HttpResponse,
+        InitError = (),
+        Service: Service<Request, Future: 'static>,
+    > + use<F>,
+>
+where
+    F: Fn(&mut web::ServiceConfig) + 'static,
+{
+    let app = app(routes, settings).into_factory().map_err(|error| error.error_response());
+    Factories::new(map_config(app, |()| AppConfig::default()))
 }
 
 fn app<F>(
@@ -221,6 +260,7 @@ impl Settings {
         let bearer = self.tokens.identify(&head.headers);
         let is_backend = bearer.is_some_and(|bearer| bearer.is_of_server());
         let key = self.limits.admit(head, path, client, is_backend)?;
+        expectation::check(head)?;
         Ok(Admission { key, bearer })
     }
 }

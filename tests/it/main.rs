@@ -22,6 +22,7 @@ mod doctor;
 mod documentation;
 mod draining;
 mod email;
+mod expectation;
 mod first_second;
 mod forms;
 mod game_server;

@@ -24,7 +24,7 @@ use schemas::{AnyObject, ProblemBody};
 
 const ABOUT: &str = "Every error is a problem (RFC 9457) that says what is wrong. In addition to the responses below, \
                      every path may return 403 for a foreign Host while the server has no token, 405 for a method \
-                     that it does not support and 500 for an internal error. \
+                     that it does not support, 417 for an unknown expectation and 500 for an internal error. \
                      HEAD works wherever GET does.";
 
 /// The description of a server; a clone shares it.
