@@ -59,6 +59,7 @@ mod same_folder;
 mod score_batches;
 mod score_kills;
 mod scores;
+mod slow_clients;
 mod socketio;
 mod socketio_hostile;
 mod status;
