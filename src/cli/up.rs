@@ -56,7 +56,7 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     runtime.open_access(config)?;
     let images = runtime.images(config)?;
-    let workers = workers::start(&mut runtime, config, &images, &Kind::ALL)?;
+    let workers = workers::start(&mut runtime, config, &images, &Kind::ALL).await?;
     workers::start_doorbell::<Finished>(&mut runtime, "thumbnail events", &workers.wake);
     api_server::start_image_intake(&mut runtime, config, images.clone(), workers.wake.clone())?;
     let api = api_server::start(&mut runtime, config, images, listener)?;

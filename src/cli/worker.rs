@@ -78,9 +78,9 @@ impl Worker {
         let mut runtime = Runtime::open(config, None)?;
         let images = runtime.images(config)?;
         if self.once {
-            workers::start_once(&mut runtime, config, &images, &kinds)?;
+            workers::start_once(&mut runtime, config, &images, &kinds).await?;
         } else {
-            let started = workers::start(&mut runtime, config, &images, &kinds)?;
+            let started = workers::start(&mut runtime, config, &images, &kinds).await?;
             workers::start_intake(&mut runtime, config, images, &started.wake, &kinds);
             runtime.start_pruning(config);
             output::print(&started.ready)?;

@@ -44,6 +44,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    thumbnail_name_key (id) {
+        id -> BigInt,
+        secret -> Binary,
+    }
+}
+
+diesel::table! {
     jobs (id) {
         id -> Text,
         kind -> Text,

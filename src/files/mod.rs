@@ -9,6 +9,7 @@
 
 mod damage;
 mod inventory;
+mod name_key;
 mod original;
 mod orphans;
 mod outbox;
@@ -29,6 +30,7 @@ use crate::ids::{ImagePath, Invalid};
 pub(crate) use damage::sha256;
 pub use damage::{Sample, sample_uploads};
 pub use inventory::{ContentKey, FOLDERS, Inventory, StoredFile};
+pub use name_key::NameKey;
 pub use original::{OpenError, Original, SETTLED_AFTER};
 pub use orphans::Discarded;
 pub use outbox::Outbox;
@@ -158,12 +160,12 @@ impl Files {
         orphans::discard(&self.root, path, age)
     }
 
-    /// Durably stores a thumbnail, named by its content; `extension` has no dot.
+    /// Durably stores a thumbnail, named by its content under this key; `extension` has no dot.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn save_thumbnail(&self, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
-        thumbnail_file::save(&self.root, bytes, extension)
+    pub fn save_thumbnail(&self, key: &NameKey, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
+        thumbnail_file::save(&self.root, key, bytes, extension)
     }
 
     /// # Errors

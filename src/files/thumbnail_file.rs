@@ -1,19 +1,19 @@
-//! Thumbnail files, named by their content.
+//! Thumbnail files, named by their content and the key of the installation.
 
 use std::fmt;
 use std::io;
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
+use super::THUMBNAILS;
+use super::name_key::NameKey;
 use super::root::Root;
 use super::temporary::{Reuse, Temporary};
-use super::{THUMBNAILS, hex};
 
 const EXTENSIONS: [&str; 3] = ["jpg", "png", "webp"];
 const HASH_DIGITS: usize = 64;
 
-/// The name of a thumbnail: the SHA-256 of its bytes in hex, a dot, and the extension.
+/// The name of a thumbnail: the HMAC-SHA-256 of its bytes in hex ([`NameKey`]), a dot, and the extension. Older versions
+/// have used the SHA-256, which has the same form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ThumbnailName(String);
 
@@ -49,8 +49,8 @@ impl fmt::Display for ThumbnailName {
     }
 }
 
-pub(super) fn save(root: &Root, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
-    let hash = hex(&Sha256::digest(bytes));
+pub(super) fn save(root: &Root, key: &NameKey, bytes: &[u8], extension: &str) -> io::Result<ThumbnailName> {
+    let hash = key.name(bytes);
     let name = ThumbnailName(format!("{hash}.{extension}"));
     let mut file = Temporary::create(&root.path().join(THUMBNAILS))?;
     file.write(bytes)?;

@@ -1,6 +1,6 @@
 //! Images: from the upload to the thumbnail, and to the long polls that wait for it.
 //!
-//! Owns the tables `images`, `thumbnails` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
+//! Owns the tables `images`, `thumbnails`, `thumbnail_name_key` and `idempotency_keys`. Consumes `image_uploaded` (a doorbell for its worker;
 //! other programs' messages become images) and `finished:{userId}` (a doorbell for long polls), publishes both. Never
 //! answers from a message if there is a row.
 //!
@@ -9,6 +9,7 @@
 //! - `waiters`, `long_poll`: requests that are held until a thumbnail is finished
 //! - `intake`, `occurrences`: messages of other programs
 //! - `worker`: the thumbnail job
+//! - `name_key`: the key of thumbnail names
 //! - `orphans`: uploads without a row
 //! - `store`, `variants`, `idempotency`: the rows of images, thumbnails and idempotency keys
 
@@ -18,6 +19,7 @@ mod idempotency;
 mod intake;
 mod links;
 mod long_poll;
+mod name_key;
 mod occurrences;
 mod openapi;
 mod orphans;

@@ -16,15 +16,15 @@ use crate::http::openapi::responses::{BadRequest, NotFound, TokenErrors, TooMany
 use crate::http::openapi::schemas::ProblemBody;
 use crate::ids::Invalid;
 
-/// A name is the hash of its content, which therefore never changes.
+/// A name is a keyed hash of its content, which therefore never changes.
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// The replaced service reused names.
 const REVALIDATE: &str = "no-cache";
 
 /// Get a thumbnail
 ///
-/// Needs no token, because the hash in its name cannot be guessed, and an `<img>` cannot send one. The name is the hash
-/// of the content, so that it may be cached forever.
+/// Needs no token, because the name cannot be guessed, and an `<img>` cannot send one. The name is a keyed hash of the
+/// content: it cannot be computed from the image either, and the content may be cached forever.
 #[utoipa::path(
     get,
     path = "/thumbnails/{name}",

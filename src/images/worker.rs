@@ -6,12 +6,13 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use m3a3_thumbnail::Spec;
 
+use super::name_key;
 use super::store::{self, Image};
 use super::variants::{Thumbnail, Thumbnails};
 use super::{Limits, State};
-use crate::db::UnixMillis;
+use crate::db::{DbError, UnixMillis};
 use crate::events::{Finished, Outcome};
-use crate::files::{Files, OpenError, Original};
+use crate::files::{Files, NameKey, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::job_payloads::ThumbnailTask;
 use crate::jobs::{self, Failure, Handler, Job, Origin, causes};
@@ -31,12 +32,17 @@ pub(crate) struct VariantSpec {
 pub(crate) struct ThumbnailWorker {
     state: State,
     variants: Arc<[VariantSpec]>,
+    name_key: NameKey,
 }
 
 impl ThumbnailWorker {
     /// A worker that makes these thumbnails; the first one represents the image.
-    pub(crate) fn new(state: State, variants: Vec<VariantSpec>) -> Self {
-        Self { state, variants: variants.into() }
+    ///
+    /// # Errors
+    /// If the database has no key for names, and none can be read or written.
+    pub(crate) async fn open(state: State, variants: Vec<VariantSpec>) -> Result<Self, DbError> {
+        let name_key = name_key::open(&state.database).await?;
+        Ok(Self { state, variants: variants.into(), name_key })
     }
 }
 
@@ -54,8 +60,8 @@ impl Handler for ThumbnailWorker {
             .map_err(|error| Failure::database(&error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.state.files.clone(), self.state.limits, image.path.clone());
-        let variants = Arc::clone(&self.variants);
-        let made = tokio::task::spawn_blocking(move || make(&files, &path, &variants, &limits)).await;
+        let (variants, name_key) = (Arc::clone(&self.variants), self.name_key.clone());
+        let made = tokio::task::spawn_blocking(move || make(&files, &path, &variants, &limits, &name_key)).await;
         let thumbnails = made.unwrap_or_else(|error| {
             const MESSAGE: &str = "The image cannot be read.";
             // A runtime that stops cancels tasks that have not started; the image may be fine.
@@ -144,14 +150,20 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
 }
 
 /// The blocking part of a job.
-fn make(files: &Files, path: &ImagePath, variants: &[VariantSpec], limits: &Limits) -> Result<Thumbnails, Unmade> {
+fn make(
+    files: &Files,
+    path: &ImagePath,
+    variants: &[VariantSpec],
+    limits: &Limits,
+    name_key: &NameKey,
+) -> Result<Thumbnails, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
     let specs: Vec<Spec> = variants.iter().map(|variant| variant.spec).collect();
     let made = match m3a3_thumbnail::variants_of_file(&mut original, &specs, &limits.decoder()) {
         Ok(made) => made,
         Err(error) => return Err(unmade(original, &error)),
     };
-    let mut stored = variants.iter().zip(made).map(|(variant, made)| store(files, variant, &made));
+    let mut stored = variants.iter().zip(made).map(|(variant, made)| store(files, name_key, variant, &made));
     let first = stored.next().ok_or_else(|| Failure::fail("no variant is configured", NOT_STORED))??;
     Ok(Thumbnails { first, others: stored.collect::<Result<_, _>>()? })
 }
@@ -175,9 +187,14 @@ fn unmade(mut original: Original, error: &m3a3_thumbnail::Error) -> Unmade {
     }
 }
 
-fn store(files: &Files, variant: &VariantSpec, made: &m3a3_thumbnail::Thumbnail) -> Result<Thumbnail, Failure> {
+fn store(
+    files: &Files,
+    name_key: &NameKey,
+    variant: &VariantSpec,
+    made: &m3a3_thumbnail::Thumbnail,
+) -> Result<Thumbnail, Failure> {
     let name = files
-        .save_thumbnail(&made.bytes, made.format.extension())
+        .save_thumbnail(name_key, &made.bytes, made.format.extension())
         .map_err(|error| Failure::environment(error, NOT_STORED))?;
     let variant = variant.variant.clone();
     Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })

@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 17;
+const MIGRATIONS: usize = 18;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
@@ -48,7 +48,7 @@ fn declared() -> BTreeSet<String> {
 /// The same, as created by the migrations.
 fn created(connection: &mut SqliteConnection) -> BTreeSet<String> {
     let kind = "CASE WHEN c.name IN ('id', 'seq') AND c.type = 'INTEGER' THEN 'BigInt' ELSE CASE c.type WHEN 'TEXT' THEN 'Text'
-        WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'BOOLEAN' THEN 'Bool'
+        WHEN 'BIGINT' THEN 'BigInt' WHEN 'INTEGER' THEN 'Integer' WHEN 'BOOLEAN' THEN 'Bool' WHEN 'BLOB' THEN 'Binary'
         -- No column but a score has none.
         WHEN '' THEN 'Double' END END";
     let query = format!(

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Text};
 use m3a3::db::now;
-use m3a3::files::Files;
+use m3a3::files::{Files, NameKey};
 use m3a3::ids::{JobId, UserId};
 use m3a3::job_payloads::MailTask;
 use m3a3::jobs::enqueue;
@@ -25,6 +25,11 @@ async fn mailing_to(url: &str, settings: &[&str]) -> App {
     let app = App::new(&[&[url.as_str(), "email.from=m3a3 <post@m3a3.example>"], settings].concat()).await;
     assert_eq!(app.dir.run(&["migrate"]).code, Some(0));
     app
+}
+
+/// The key of thumbnails that tests store.
+fn name_key() -> NameKey {
+    NameKey::new(&[7; NameKey::LEN])
 }
 
 fn worker(app: &App) -> Process {
@@ -123,7 +128,7 @@ async fn a_thumbnail_is_embedded_in_its_mail() {
     let app = mailing_to(&server.url, &[]).await;
     user(&app, 7, None, Some("ada@example.org"));
     let files = Files::open(&app.dir.path().join("data")).unwrap();
-    let thumbnail = files.save_thumbnail(&jpeg(1), "jpg").unwrap().to_string();
+    let thumbnail = files.save_thumbnail(&name_key(), &jpeg(1), "jpg").unwrap().to_string();
     let user_id = UserId::new(7).unwrap();
     post(&app, &MailTask::ThumbnailReady { user_id, file_name: "photo.jpg".into(), thumbnail, variants: Vec::new() });
     let _worker = worker(&app);
@@ -140,7 +145,8 @@ async fn a_mail_embeds_the_largest_thumbnail_that_fits_or_none() {
     let app = mailing_to(&server.url, &[]).await;
     user(&app, 7, None, Some("ada@example.org"));
     let files = Files::open(&app.dir.path().join("data")).unwrap();
-    let save = |byte: u8, length: usize| files.save_thumbnail(&vec![byte; length], "png").unwrap().to_string();
+    let save =
+        |byte: u8, length: usize| files.save_thumbnail(&name_key(), &vec![byte; length], "png").unwrap().to_string();
     let (huge, fits, small) = (save(1, MAX + 1), save(2, MAX), save(3, 100));
     let ready = |variants: Vec<String>| MailTask::ThumbnailReady {
         user_id: UserId::new(7).unwrap(),

@@ -66,6 +66,7 @@ mod status;
 mod status_api;
 mod systemd;
 mod thumbnail_files;
+mod thumbnail_names;
 mod thumbnails;
 mod upload;
 mod user_tokens;

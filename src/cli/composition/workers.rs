@@ -41,7 +41,7 @@ impl Kind {
     }
 
     /// Builds the worker. It runs until the shutdown, or with `once` until no job is due.
-    fn prepare(
+    async fn prepare(
         self,
         runtime: &Runtime,
         config: &Config,
@@ -52,7 +52,7 @@ impl Kind {
         match self {
             Self::Thumbnail => builder.prepare(
                 "thumbnail worker",
-                ThumbnailWorker::new(images.clone(), thumbnails::wanted(&config.images)),
+                ThumbnailWorker::open(images.clone(), thumbnails::wanted(&config.images)).await?,
                 job_policy::local(config, config.images.time_limit),
                 config.images.concurrency.get(),
             ),
@@ -122,7 +122,7 @@ pub(crate) struct Started {
 }
 
 /// Starts a role for each worker.
-pub(crate) fn start(
+pub(crate) async fn start(
     runtime: &mut Runtime,
     config: &Config,
     images: &images::State,
@@ -130,7 +130,7 @@ pub(crate) fn start(
 ) -> anyhow::Result<Started> {
     let (mut signals, mut ready) = (Vec::new(), String::new());
     for kind in kinds {
-        let Prepared { name, id, wake, run } = kind.prepare(runtime, config, images, false)?;
+        let Prepared { name, id, wake, run } = kind.prepare(runtime, config, images, false).await?;
         runtime.run_role(Running::spawn(name, run));
         signals.push(wake);
         ready.push_str(&format!("{name} {id} is ready\n"));
@@ -140,14 +140,16 @@ pub(crate) fn start(
 
 /// Starts one role that runs these workers one after another until no job is due, then requests the shutdown. It does
 /// not subscribe to events: images and orders that arrive meanwhile are recorded by the servers.
-pub(crate) fn start_once(
+pub(crate) async fn start_once(
     runtime: &mut Runtime,
     config: &Config,
     images: &images::State,
     kinds: &[Kind],
 ) -> anyhow::Result<()> {
-    let workers =
-        kinds.iter().map(|kind| kind.prepare(runtime, config, images, true)).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut workers = Vec::new();
+    for kind in kinds {
+        workers.push(kind.prepare(runtime, config, images, true).await?);
+    }
     let shutdown = runtime.shutdown.clone();
     let all = async move {
         let mut outcome = Ok(());
