@@ -16,8 +16,9 @@ use super::composition::server_address;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
 use super::{help, output};
-use crate::address_file::Server;
-use crate::client::{self, Address, EventQueue};
+use crate::address_file;
+use crate::client::{self, Address, EventQueue, Server};
+use crate::config::Overrides;
 use crate::lifecycle::Signals;
 use crate::telemetry::{self, panic_message};
 
@@ -28,6 +29,7 @@ const EXAMPLES: &str = "\
 Examples:
   m3a3 client                                     a live table; q, Esc or Ctrl-C quits
   m3a3 client --url https://game.example.org
+  M3A3_AUTH__TOKEN=$TOKEN m3a3 client              where auth.public_board is false
   m3a3 client | jq -r '.leaderboard[0].username // empty'
 
 Without a terminal it prints one JSON object per line. \"event\" is \"connected\", \"current_leaderboard\" (at the \
@@ -41,6 +43,10 @@ pub(super) struct Client {
     /// URL of the game server [default: the one that runs on the same data, else http://localhost and game.port]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<Address>,
+    /// Token of the server, needed where the board is not public [auth.token]; flags are visible to other users, so
+    /// prefer M3A3_AUTH__TOKEN
+    #[arg(long, value_name = "TOKEN", value_hint = ValueHint::Other)]
+    token: Option<String>,
     /// Output format [default: table on a terminal, otherwise json]
     #[arg(long, value_enum)]
     format: Option<Format>,
@@ -55,13 +61,23 @@ enum Format {
 }
 
 impl Subcommand for Client {
+    fn override_config(&self, overrides: &mut Overrides) {
+        if let Some(token) = &self.token {
+            overrides.set("auth.token", token, "--token");
+        }
+    }
+
     fn run(self, launcher: Launcher) -> anyhow::Result<ExitCode> {
         let config = launcher.load_config()?;
         let is_terminal = io::stdout().is_terminal();
-        let url = match self.url {
+        let address = match self.url {
             Some(url) => url,
-            None => server_address::current(&config, Server::Game)?.parse().map_err(anyhow::Error::msg)?,
+            None => {
+                server_address::current(&config, address_file::Server::Game)?.parse().map_err(anyhow::Error::msg)?
+            }
         };
+        let token = config.auth.token.as_ref().map(|token| token.expose().to_owned());
+        let server = Server { address, token };
         match (self.format, is_terminal) {
             (Some(Format::Table), false) => {
                 output::print_error("--format table requires a terminal, and stdout is not one; use --format json");
@@ -69,12 +85,12 @@ impl Subcommand for Client {
             }
             (Some(Format::Table) | None, true) => {
                 // No logging: log lines would overwrite the table.
-                let address = url.clone();
-                block_on(watch(url, move |feed, stop| client::show_table(address, feed, stop)))
+                let address = server.address.clone();
+                block_on(watch(server, move |feed, stop| client::show_table(address, feed, stop)))
             }
             (Some(Format::Json), _) | (None, false) => {
                 telemetry::init(&config.log)?;
-                block_on(watch(url, |feed, _| client::print_json_lines(feed, io::stdout())))
+                block_on(watch(server, |feed, _| client::print_json_lines(feed, io::stdout())))
             }
         }
     }
@@ -82,7 +98,7 @@ impl Subcommand for Client {
 
 /// Runs until the view ends, a signal arrives, or the connection fails.
 async fn watch(
-    address: Address,
+    server: Server,
     view: impl FnOnce(&EventQueue, &CancellationToken) -> io::Result<()> + Send + 'static,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::install()?;
@@ -91,7 +107,7 @@ async fn watch(
         let (feed, stop) = (feed.clone(), stop.clone());
         async move {
             let _ends_the_view = stop.clone().drop_guard();
-            client::stay_connected(address, feed, stop).await
+            client::stay_connected(server, feed, stop).await
         }
     });
     let viewing = spawn_blocking({

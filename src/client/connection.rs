@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use rust_socketio::asynchronous::{Client, ClientBuilder};
 use rust_socketio::{Event as SocketEvent, Payload, TransportType};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::address::Address;
 use super::board::Board;
 use super::event_queue::{Event, EventQueue};
+use super::refusal::{MAX_REASON_CHARS, reason};
 use super::sanitize::sanitized;
 use crate::backoff;
 
@@ -33,8 +35,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_BACKOFF: Duration = Duration::from_millis(250);
 /// The longest delay between two attempts. A connection that lasts longer resets the backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// The most characters of an error message from the server or the library.
-const MAX_REASON_CHARS: usize = 200;
+
+/// A game server, and the token for its board; without `Debug`, so that the token is never logged.
+#[derive(Clone)]
+pub struct Server {
+    /// Its URL.
+    pub address: Address,
+    /// `None` if the board is public.
+    pub token: Option<String>,
+}
 
 /// A failed connection to a game server.
 #[derive(Debug, thiserror::Error)]
@@ -109,19 +118,19 @@ enum End {
 ///
 /// # Errors
 /// If the first connection fails.
-pub async fn stay_connected(address: Address, queue: EventQueue, stop: CancellationToken) -> Result<(), ConnectError> {
-    let result = reconnect_loop(&address, &queue, &stop).await;
+pub async fn stay_connected(server: Server, queue: EventQueue, stop: CancellationToken) -> Result<(), ConnectError> {
+    let result = reconnect_loop(&server, &queue, &stop).await;
     queue.close();
     result
 }
 
-async fn reconnect_loop(address: &Address, queue: &EventQueue, stop: &CancellationToken) -> Result<(), ConnectError> {
+async fn reconnect_loop(server: &Server, queue: &EventQueue, stop: &CancellationToken) -> Result<(), ConnectError> {
     let mut was_connected = false;
     let mut failures = 0;
     let mut retries = 0;
     loop {
         let begun = Instant::now();
-        match run_connection_on_thread(address, queue, stop).await {
+        match run_connection_on_thread(server, queue, stop).await {
             End::Stopped => return Ok(()),
             End::Failed(error) if !was_connected => return Err(error),
             End::Failed(error) => {
@@ -152,14 +161,14 @@ fn reconnect_delay(attempt: u32, random: f64) -> Duration {
 }
 
 /// Runs one connection on a thread and a runtime of its own.
-async fn run_connection_on_thread(address: &Address, queue: &EventQueue, stop: &CancellationToken) -> End {
-    let (address, queue, stop) = (address.clone(), queue.clone(), stop.clone());
+async fn run_connection_on_thread(server: &Server, queue: &EventQueue, stop: &CancellationToken) -> End {
+    let (server, queue, stop) = (server.clone(), queue.clone(), stop.clone());
     let running = tokio::task::spawn_blocking(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return End::Failed(ConnectError::Runtime(error)),
         };
-        let connected = stop.run_until_cancelled(run_connection(&address, &queue));
+        let connected = stop.run_until_cancelled(run_connection(&server, &queue));
         let end = runtime.block_on(connected).unwrap_or(End::Stopped);
         // Does not wait for a pending name lookup.
         runtime.shutdown_background();
@@ -170,10 +179,10 @@ async fn run_connection_on_thread(address: &Address, queue: &EventQueue, stop: &
 }
 
 /// Runs one connection.
-async fn run_connection(address: &Address, queue: &EventQueue) -> End {
+async fn run_connection(server: &Server, queue: &EventQueue) -> End {
     let (sender, mut receiver) = mpsc::channel(16);
-    match timeout(CONNECT_TIMEOUT, open(address, sender, &mut receiver)).await {
-        Err(_) => return End::Failed(ConnectError::Timeout(address.clone())),
+    match timeout(CONNECT_TIMEOUT, open(server, sender, &mut receiver)).await {
+        Err(_) => return End::Failed(ConnectError::Timeout(server.address.clone())),
         Ok(Err(error)) => return End::Failed(error),
         Ok(Ok(())) => queue.push(Event::Connected),
     }
@@ -196,11 +205,12 @@ enum SocketMessage {
 
 /// Connects, and waits until the server has accepted the connection.
 async fn open(
-    address: &Address,
+    server: &Server,
     sender: mpsc::Sender<SocketMessage>,
     receiver: &mut mpsc::Receiver<SocketMessage>,
 ) -> Result<(), ConnectError> {
-    let client = client(address, sender).connect().await;
+    let address = &server.address;
+    let client = client(server, sender).connect().await;
     drop(client.map_err(|error| ConnectError::new(address, &error))?);
     match receiver.recv().await {
         Some(SocketMessage::Ended(cause)) => Err(ConnectError::Refused { address: address.clone(), cause }),
@@ -209,7 +219,7 @@ async fn open(
     }
 }
 
-fn client(address: &Address, sender: mpsc::Sender<SocketMessage>) -> ClientBuilder {
+fn client(server: &Server, sender: mpsc::Sender<SocketMessage>) -> ClientBuilder {
     let on = |to_message: fn(&Payload) -> Option<SocketMessage>| {
         let sender = sender.clone();
         move |payload: Payload, _: Client| {
@@ -223,7 +233,12 @@ fn client(address: &Address, sender: mpsc::Sender<SocketMessage>) -> ClientBuild
             .boxed()
         }
     };
-    ClientBuilder::new(address.socket())
+    let builder = ClientBuilder::new(server.address.socket());
+    let builder = match &server.token {
+        Some(token) => builder.auth(json!({ "token": token })),
+        None => builder,
+    };
+    builder
         .transport_type(TransportType::Websocket)
         .reconnect(false)
         .on(SocketEvent::Connect, on(|_| Some(SocketMessage::Connected)))
@@ -245,22 +260,9 @@ fn board(payload: &Payload) -> Option<Board> {
     board
 }
 
-/// The reason in an error event. The library uses one text for all errors of the transport.
-fn reason(payload: &Payload) -> String {
-    let text = match payload {
-        Payload::Text(values) => values.first().and_then(|value| value.as_str()),
-        _ => None,
-    };
-    match text {
-        None | Some("EngineIO Error") => "the connection was lost".to_owned(),
-        Some(text) => sanitized(text, MAX_REASON_CHARS),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::super::board::tests::any_json;
     use super::*;
@@ -280,13 +282,6 @@ mod tests {
         assert_eq!(error.to_string(), "no answer from http://h (is the game server running?): connection refused");
         let error = ConnectError::new(&address, &"x".parse::<u8>().unwrap_err());
         assert_eq!(error.to_string(), "http://h is not a Socket.IO server: invalid digit found in string");
-    }
-
-    #[test]
-    fn an_error_of_the_library_is_reworded() {
-        assert_eq!(reason(&Payload::from("EngineIO Error")), "the connection was lost");
-        assert_eq!(reason(&Payload::from("go \u{1b}away")), "go \u{fffd}away");
-        assert_eq!(reason(&Payload::from(json!({}))), "the connection was lost");
     }
 
     proptest! {

@@ -5,7 +5,7 @@
 //! event, and never reads a database or Redis.
 //!
 //! - `address`: validation of the URL
-//! - `connection`: connecting and reconnecting; the only user of `rust_socketio`
+//! - `connection`, `refusal`: connecting and reconnecting; the only users of `rust_socketio`
 //! - `native-tls/`: a crate of its own, the TLS of `rust_socketio` on rustls
 //! - `event_queue`: the bounded queue between the connection and the view
 //! - `board`: a leaderboard as received
@@ -20,6 +20,7 @@ mod connection;
 mod event_queue;
 mod format;
 mod json_lines;
+mod refusal;
 mod sanitize;
 mod standings;
 mod table;
@@ -27,7 +28,7 @@ mod terminal;
 mod view_state;
 
 pub use address::Address;
-pub use connection::{ConnectError, stay_connected};
+pub use connection::{ConnectError, Server, stay_connected};
 pub use event_queue::{Event, EventQueue};
 pub use json_lines::print_json_lines;
 pub use terminal::show_table;

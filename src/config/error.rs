@@ -80,6 +80,12 @@ pub(crate) enum ConfigError {
     /// Two sources of keys for user tokens.
     #[error("auth.jwt.secret and auth.jwt.jwks are both set; unset the one that does not verify your tokens")]
     TwoKeySources,
+    /// A board that nobody could read.
+    #[error(
+        "auth.public_board is false, but clients need no token; set M3A3_AUTH__TOKEN or auth.jwt, or \
+         auth.public_board = true"
+    )]
+    BoardWithoutToken,
     /// A public address without authentication.
     #[error(
         "refusing to listen on {host}, which is not a loopback address, without auth.token; \

@@ -133,18 +133,24 @@ pub(crate) struct Auth {
     pub(crate) admin_token: Option<Secret>,
     /// Whether a public address may be used without a token.
     pub(crate) allow_anonymous: bool,
+    /// Whether the board may be read without a token. If not, a token is configured.
+    pub(crate) public_board: bool,
     /// The tokens of users; `None` when they are not accepted.
     pub(crate) jwt: Option<UserTokens>,
 }
 
 impl Auth {
     pub(super) fn read(from: &mut Reader) -> Result<Self, ConfigError> {
-        Ok(Self {
+        let auth = Self {
             token: from.secret("auth.token")?,
             admin_token: from.secret("auth.admin_token")?,
             allow_anonymous: from.bool("auth.allow_anonymous")?,
+            public_board: from.bool("auth.public_board")?,
             jwt: UserTokens::read(from)?,
-        })
+        };
+        // With an admin token alone, anyone may submit scores, and gets the rank in response.
+        let has_token = auth.token.is_some() || auth.jwt.is_some();
+        if auth.public_board || has_token { Ok(auth) } else { Err(ConfigError::BoardWithoutToken) }
     }
 }
 

@@ -35,7 +35,7 @@ mod unknown_fields;
 pub(crate) mod upgrade;
 
 pub use auth::ServerTokens;
-pub(crate) use auth::{AdminAuth, Auth, Caller, Scope, UserRoute};
+pub(crate) use auth::{AdminAuth, Auth, Caller, ReaderAuth, Scope, UserRoute};
 pub(crate) use problem::Problem;
 pub(crate) use query::{NoQuery, Query};
 pub use upgrade::{Upgrade, Websockets};

@@ -126,6 +126,11 @@ impl Problem {
         self
     }
 
+    /// The message for the client.
+    pub(crate) fn into_detail(self) -> String {
+        self.0.detail
+    }
+
     /// Adds a header.
     #[must_use]
     pub(crate) fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {

@@ -10,7 +10,7 @@ use super::view::{Player, Source, View};
 use crate::bus::Member;
 use crate::http::conditional::{self, REVALIDATED};
 use crate::http::openapi::params::EtagParams;
-use crate::http::openapi::responses::{BadRequest, NotFound, TooManyRequests, Unavailable};
+use crate::http::openapi::responses::{BadRequest, NotFound, TooManyRequests, Unauthorized, Unavailable};
 use crate::http::{NoQuery, Problem, Query, path};
 use crate::ids::{Score, Username};
 
@@ -87,6 +87,7 @@ struct PlayerPage {
 #[utoipa::path(
     get,
     path = "/leaderboard",
+    security((), ("token" = [])),
     operation_id = "listPlayers",
     tag = TAG,
     params(PageQuery, EtagParams),
@@ -99,6 +100,7 @@ struct PlayerPage {
         ),
         (status = 304, description = "The client has it."),
         (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
         (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)
     )
@@ -115,6 +117,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
 #[utoipa::path(
     get,
     path = "/leaderboard/{username}",
+    security((), ("token" = [])),
     operation_id = "getPlayer",
     tag = TAG,
     params(("username" = Username, Path, example = "ada"), EtagParams),
@@ -127,6 +130,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
         ),
         (status = 304, description = "The client has it."),
         (status = 400, response = BadRequest),
+        (status = 401, response = Unauthorized),
         (status = 404, response = NotFound),
         (status = 429, response = TooManyRequests),
         (status = 503, response = Unavailable)

@@ -12,7 +12,7 @@ use super::{players, sse, submission};
 use crate::bus::BusError;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
-use crate::http::{AdminAuth, Auth, Problem, Scope, UserRoute, auth};
+use crate::http::{AdminAuth, Auth, Problem, ReaderAuth, Scope, UserRoute, auth};
 
 /// The path of the feed. Pages of every origin may use it.
 pub(crate) const FEED_PATH: &str = "/leaderboard-feed";
@@ -35,6 +35,8 @@ pub struct State {
     pub(crate) auth: Auth,
     /// Required to reset the board.
     pub(crate) admin_auth: AdminAuth,
+    /// Required to read the board.
+    pub(crate) readers: ReaderAuth,
 }
 
 impl State {
@@ -47,7 +49,7 @@ impl State {
     }
 }
 
-/// The routes. Reading the board requires no token: it is public, and an `EventSource` cannot send one.
+/// The routes. The page requires no token, since it contains no data.
 pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         services
@@ -56,12 +58,13 @@ pub fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
             .app_data(web::Data::new(state.feeds))
             .app_data(web::Data::new(state.auth))
             .app_data(web::Data::new(state.admin_auth))
+            .app_data(web::Data::new(state.readers))
             .service(page("/", include_str!("page.html")))
             .service(post("/score", submission::score).wrap(from_fn(auth::require)))
             .service(post("/seed", submission::seed).wrap(from_fn(auth::require_admin)))
-            .service(get("/leaderboard", players::list))
-            .service(get("/leaderboard/{username}", players::get))
-            .service(get("/leaderboard-feed", sse::get));
+            .service(get("/leaderboard", players::list).wrap(from_fn(auth::require_reader)))
+            .service(get("/leaderboard/{username}", players::get).wrap(from_fn(auth::require_reader)))
+            .service(get("/leaderboard-feed", sse::get).wrap(from_fn(auth::require_reader)));
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An event stream as in the HTML standard: `retry:` first, then `id:` and `data:` for the current board and for each
 //! update, and comments as heartbeats, by which both ends detect a lost connection. A slow client skips intermediate
-//! updates but always receives the latest.
+//! updates but always receives the latest. A feed ends when the user token of its client expires.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -10,20 +10,22 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpMessage, HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::Stream;
+use futures_util::StreamExt;
+use futures_util::future::{pending, ready};
 use futures_util::stream::{once, unfold};
-use futures_util::{StreamExt, future::ready};
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::board::Board;
 use super::openapi::{BoardEvent, TAG};
 use super::subscribers::{FeedGuard, FeedHandle};
+use crate::http::auth::Admission;
 use crate::http::draining::{Draining, Held};
 use crate::http::limits::ConcurrencyGuard;
-use crate::http::openapi::responses::TooManyRequests;
+use crate::http::openapi::responses::{TooManyRequests, Unauthorized, Unavailable};
 use crate::http::{Problem, limits};
 
 /// Between an event and the next comment.
@@ -35,6 +37,8 @@ const RETRY_FIELD: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 /// An open feed.
 struct Feed {
     boards: Boards,
+    /// When the token of the client expires.
+    expires: Option<Instant>,
     /// When the feed is to end in the drain of the server.
     turn: Pin<Box<dyn Future<Output = ()>>>,
     _held: Held,
@@ -60,6 +64,7 @@ struct Boards {
     path = "/leaderboard-feed",
     operation_id = "streamLeaderboard",
     tag = TAG,
+    security((), ("token" = [])),
     responses(
         (
             status = 200,
@@ -67,7 +72,9 @@ struct Boards {
             body = BoardEvent,
             content_type = "text/event-stream"
         ),
-        (status = 429, response = TooManyRequests)
+        (status = 401, response = Unauthorized),
+        (status = 429, response = TooManyRequests),
+        (status = 503, response = Unavailable)
     )
 )]
 pub(super) async fn get(
@@ -76,10 +83,12 @@ pub(super) async fn get(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let share = limits::feed(&request)?;
+    let expires = request.extensions().get::<Admission>().and_then(|admission| admission.expires);
     let (first_board, updates) = feeds.subscribe();
     let held = draining.hold();
     let feed = Feed {
         boards: Boards { first_board: Some(first_board), updates, sent_seq: 0 },
+        expires,
         turn: Box::pin(held.turn()),
         _held: held,
         _guard: feeds.open(),
@@ -101,11 +110,25 @@ fn events(feed: Feed) -> impl Stream<Item = Result<Bytes, Infallible>> {
 impl Feed {
     /// The next board or heartbeat; `None` when the feed is to end.
     async fn next(&mut self) -> Option<Bytes> {
+        let expires = self.expires;
+        // Checked first, since a board may always be ready.
+        if expires.is_some_and(|expires| expires <= Instant::now()) {
+            return None;
+        }
         tokio::select! {
             biased;
             next = timeout(HEARTBEAT_INTERVAL, self.boards.next()) => next.unwrap_or(Some(HEARTBEAT)),
             () = &mut self.turn => None,
+            () = at(expires) => None,
         }
+    }
+}
+
+/// Waits until this time, or forever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
@@ -138,8 +161,6 @@ mod tests {
     use std::pin::pin;
     use std::sync::Arc;
 
-    use tokio::time::Instant;
-
     use super::*;
     use crate::http::draining;
 
@@ -151,6 +172,7 @@ mod tests {
         let held = draining.hold();
         let feed = Feed {
             boards: Boards { first_board: Some(first_board), updates, sent_seq: 0 },
+            expires: None,
             turn: Box::pin(held.turn()),
             _held: held,
             _guard: FeedGuard::new(&Arc::default()),
@@ -178,5 +200,33 @@ mod tests {
         assert_eq!(next().await, (Some(HEARTBEAT), interval));
         draining.close_gradually().await;
         assert_eq!(next().await, (None, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_ends_when_its_token_expires_even_if_there_is_always_an_update() {
+        let (sender, first_board) = oneshot::channel();
+        let (update, updates) = watch::channel(None);
+        let board = |read_seq| Board::new(read_seq, Vec::new());
+        assert!(sender.send(board(1)).is_ok());
+        let lifetime = Duration::from_secs(40);
+        let held = Draining::new(draining::Settings::default()).hold();
+        let feed = Feed {
+            boards: Boards { first_board: Some(first_board), updates, sent_seq: 0 },
+            expires: Some(Instant::now() + lifetime),
+            turn: Box::pin(held.turn()),
+            _held: held,
+            _guard: FeedGuard::new(&Arc::default()),
+            _share: None,
+        };
+        let (start, mut events) = (Instant::now(), pin!(events(feed)));
+        let mut boards = 0;
+        while let Some(event) = events.next().await {
+            if event.unwrap() != RETRY_FIELD {
+                boards += 1;
+                tokio::time::advance(Duration::from_secs(1)).await;
+                update.send_replace(Some(board(boards + 1)));
+            }
+        }
+        assert_eq!((start.elapsed(), boards), (lifetime, lifetime.as_secs()));
     }
 }

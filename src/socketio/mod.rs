@@ -12,6 +12,7 @@
 //! previous one. So a slow client skips intermediate updates but always receives the latest, and does not delay other
 //! clients.
 
+mod access;
 mod browser_client;
 mod closing_stream;
 mod error;

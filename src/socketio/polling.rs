@@ -10,7 +10,7 @@ use super::error::InvalidRequest::{self, BadRequest};
 use super::error::RequestError;
 use super::handshake::{self, HandshakeQuery, Transport};
 use super::session::SessionAcceptor;
-use crate::http::{Problem, body, limits};
+use crate::http::{Problem, auth, body, limits};
 
 /// Opens a session, or waits for packets.
 pub(super) async fn get(acceptor: web::Data<SessionAcceptor>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -34,7 +34,8 @@ pub(super) async fn other(acceptor: web::Data<SessionAcceptor>, request: HttpReq
 
 async fn poll(acceptor: &SessionAcceptor, request: &HttpRequest) -> Result<HttpResponse, RequestError> {
     let query = handshake_query(acceptor, request).await?;
-    let request = acceptor.admit(&query, Method::GET, Full::default(), || limits::session(request))?;
+    let token = auth::bearer_text(request.headers());
+    let request = acceptor.admit(&query, Method::GET, Full::default(), token, || limits::session(request))?;
     let closed = acceptor.sockets.0.closed.clone();
     match closed.run_until_cancelled(acceptor.call(request)).await {
         Some(response) => convert(&response),
@@ -49,7 +50,7 @@ async fn receive(
 ) -> Result<HttpResponse, RequestError> {
     let query = handshake_query(acceptor, request).await?;
     let packets = body::read_to_end(payload, acceptor.sockets.0.settings.max_payload, "body").await?;
-    let request = acceptor.admit(&query, Method::POST, Full::new(packets), || limits::session(request))?;
+    let request = acceptor.admit(&query, Method::POST, Full::new(packets), None, || limits::session(request))?;
     convert(&acceptor.call(request).await)
 }
 

@@ -11,6 +11,7 @@ use socketioxide::socket::Sid;
 use tokio::sync::{TryAcquireError, watch};
 use tower_service::Service;
 
+use super::access::HandshakeToken;
 use super::error::{InvalidRequest, RequestError};
 use super::handshake::{HandshakeQuery, Transport};
 use super::rooms::Rooms;
@@ -39,7 +40,7 @@ impl SessionAcceptor {
     }
 
     /// The request for engineioxide. That of a new session contains a permit, with the guard of the limit of its
-    /// client's address.
+    /// client's address, and the client's token if sockets need one.
     ///
     /// # Errors
     /// 503 if there are too many sessions, or if all are being closed; 429 above that limit.
@@ -48,6 +49,7 @@ impl SessionAcceptor {
         query: &HandshakeQuery,
         method: http::Method,
         body: B,
+        token: Option<&str>,
         guard: impl FnOnce() -> Result<Option<ConcurrencyGuard>, Problem>,
     ) -> Result<http::Request<B>, Problem> {
         let mut request = query.request(method, body)?;
@@ -58,6 +60,9 @@ impl SessionAcceptor {
             })?;
             let guard = guard()?;
             request.extensions_mut().insert(SessionPermit::new(self.rooms.take_slot(), permit, guard));
+            if let Some(token) = token.filter(|_| !self.sockets.0.readers.is_open()) {
+                request.extensions_mut().insert(HandshakeToken(token.into()));
+            }
         }
         Ok(request)
     }
@@ -85,7 +90,7 @@ impl SessionAcceptor {
     /// Posts a packet to a session on behalf of its client.
     pub(super) async fn post(&self, session: Sid, packet: &'static str) -> Result<http::Response<Bytes>, Problem> {
         let query = HandshakeQuery { transport: Transport::Polling, session: Some(session) };
-        let request = self.admit(&query, Method::POST, Full::from(packet), || Ok(None))?;
+        let request = self.admit(&query, Method::POST, Full::from(packet), None, || Ok(None))?;
         Ok(self.call(request).await)
     }
 }
@@ -128,7 +133,7 @@ mod tests {
         let query = HandshakeQuery { transport: Transport::Polling, session: None };
         let status = || {
             let limited = || Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, "too many sessions"));
-            acceptor.admit(&query, Method::GET, (), limited).map(drop).unwrap_err().status_code().as_u16()
+            acceptor.admit(&query, Method::GET, (), None, limited).map(drop).unwrap_err().status_code().as_u16()
         };
         assert_eq!(status(), 429);
         acceptor.sockets.close().await;

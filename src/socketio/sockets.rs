@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use engineioxide::service::NotFoundService;
 use serde_json::value::RawValue;
-use socketioxide::extract::SocketRef;
+use socketioxide::extract::{SocketRef, TryData};
+use socketioxide::handler::ConnectHandler;
 use socketioxide::service::SocketIoService;
 use socketioxide::{ParserConfig, SocketIo};
 use tokio::sync::{Semaphore, watch};
@@ -13,7 +14,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::{self, Credentials};
 use super::session_permit::SessionPermit;
+use crate::http::ReaderAuth;
 
 /// Includes the sessions of clients that have gone: a session outlives its last poll by the ping timeout.
 const MAX_SESSIONS: usize = 50_000;
@@ -61,6 +64,7 @@ pub struct Sockets(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) settings: Settings,
+    pub(super) readers: ReaderAuth,
     pub(super) io: SocketIo,
     pub(super) engine: SocketIoService<NotFoundService>,
     pub(super) session_permits: Arc<Semaphore>,
@@ -83,6 +87,11 @@ impl Sockets {
 
     /// No sockets, with these settings.
     pub fn with(settings: Settings) -> Self {
+        Self::with_access(settings, ReaderAuth::everyone())
+    }
+
+    /// No sockets, with these settings, for clients that are admitted.
+    pub(crate) fn with_access(settings: Settings, readers: ReaderAuth) -> Self {
         let parser = ParserConfig::common().max_incoming_binary_buf_size(settings.max_payload).max_incoming_binaries(8);
         let (engine, io) = SocketIo::builder()
             .with_parser(parser)
@@ -97,6 +106,7 @@ impl Sockets {
             .build_svc();
         let sockets = Self(Arc::new(Shared {
             settings,
+            readers,
             io,
             engine,
             session_permits: Arc::new(Semaphore::new(MAX_SESSIONS)),
@@ -109,15 +119,27 @@ impl Sockets {
     }
 
     /// Sets the handler for sockets that connect to the main namespace. A socket receives broadcasts before the handler
-    /// runs, so it misses no update that is newer than what the handler sends.
+    /// runs, so it misses no update that is newer than what the handler sends. Clients that are not admitted get an
+    /// error instead, and nothing else. There is no other namespace.
     pub fn on_connect(&self, handler: impl Fn(Socket) + Send + Sync + 'static) {
         let handler = Arc::new(handler);
-        self.0.io.ns("/", async move |socket: SocketRef| {
+        let connected = async move |socket: SocketRef| {
             if let Some(permit) = SessionPermit::of(&socket) {
                 permit.join_room(&socket);
             }
             handler(Socket(socket));
-        });
+        };
+        if self.0.readers.is_open() {
+            self.0.io.ns("/", connected);
+            return;
+        }
+        // Weak, since what is shared contains the namespace.
+        let sockets = Arc::downgrade(&self.0);
+        let admit = async move |socket: SocketRef, credentials: TryData<Credentials>| match sockets.upgrade() {
+            Some(shared) => access::admit(&Self(shared), &socket, credentials).await,
+            None => Err("the server is shutting down".to_owned()),
+        };
+        self.0.io.ns("/", connected.with(admit));
     }
 
     /// Sends an event with one JSON argument to every connected socket.

@@ -9,7 +9,7 @@ use super::error::{InvalidRequest, RequestError};
 use super::handshake::{self, HandshakeQuery, PATHS, Transport};
 use super::session::SessionAcceptor;
 use super::stalled_write::WriteTimeoutStream;
-use crate::http::{Problem, Upgrade};
+use crate::http::{Problem, Upgrade, auth};
 
 /// A packet that ends a session of the polling transport.
 const CLOSE: &str = "1";
@@ -42,7 +42,8 @@ async fn check(
     if let Some(session) = query.session {
         acceptor.check_session(session).await?;
     }
-    let request = acceptor.admit(&query, Method::GET, (), || upgrade.session())?;
+    let token = auth::bearer_text(head.headers());
+    let request = acceptor.admit(&query, Method::GET, (), token, || upgrade.session())?;
     Ok((query, request))
 }
 

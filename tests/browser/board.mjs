@@ -11,6 +11,7 @@ const SHOWN = `[document.getElementById('state'), ...document.querySelectorAll('
 ).join('; ')`;
 // The page reconnects after 20 s of silence.
 const SILENCE_DEADLINE_MS = 60_000;
+const TOKEN = "the-service-token-of-the-shop";
 
 export function board(context) {
   const setUp = async (t, settings = {}) => {
@@ -65,6 +66,25 @@ export function board(context) {
     await page.until("document.getElementById('state').textContent === 'Too many connections, trying again in 5 s…'");
     other.abort();
     await page.until(`${SHOWN} === 'Live; 1 ada 1'`);
+  });
+
+  test("a board that is not public asks for a token and remembers it", async (t) => {
+    const settings = { "auth.token": TOKEN, "auth.public_board": "false" };
+    const installation = await Installation.make(t, context.binary, settings);
+    const server = await installation.up();
+    const page = await context.browser.page(t, server.game);
+    const asked = "document.getElementById('ask').hidden ? '' : document.getElementById('why').textContent";
+    const answer = (token) => page.value(`document.getElementById('token').value = ${JSON.stringify(token)};
+      document.querySelector('#ask button').click()`);
+    await page.until(`(${asked}) === 'This leaderboard requires a token'`);
+    for (const wrong of ["wrong", "ünicode"]) {
+      await answer(wrong);
+      await page.until(`(${asked}) === 'The server refused this token, or it has expired'`);
+    }
+    await answer(TOKEN);
+    await page.until(`${SHOWN} === 'Live' && document.getElementById('ask').hidden`);
+    await page.open(server.game);
+    await page.until(`${SHOWN} === 'Live' && document.getElementById('ask').hidden`);
   });
 
   test("the board reconnects after a restart of the server", async (t) => {

@@ -51,6 +51,7 @@ mod orders;
 mod originals;
 mod outage;
 mod pages;
+mod private_board;
 mod readiness;
 mod replaced_service;
 mod request_ids;

@@ -17,11 +17,11 @@ use crate::harness::pictures::jpeg;
 use crate::harness::scripted_api::{Answer, ScriptedApi};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
-const SERVICE: &str = "the-service-token-of-the-shop";
-const ADMIN: &str = "the-admin-token-of-the-shop";
+pub const SERVICE: &str = "the-service-token-of-the-shop";
+pub const ADMIN: &str = "the-admin-token-of-the-shop";
 
 /// Settings with all kinds of tokens.
-const SETTINGS: [&str; 5] = [
+pub const SETTINGS: [&str; 5] = [
     "auth.token=the-service-token-of-the-shop",
     "auth.admin_token=the-admin-token-of-the-shop",
     "auth.jwt.secret=0123456789abcdef0123456789abcdef",
@@ -29,12 +29,12 @@ const SETTINGS: [&str; 5] = [
     "auth.jwt.audience=m3a3",
 ];
 
-fn now_s() -> u64 {
+pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// The claims of a valid token of user 7.
-fn claims(scope: &str) -> Value {
+pub fn claims(scope: &str) -> Value {
     json!({ "sub": "7", "username": "ada", "scope": scope, "iss": "shop", "aud": "m3a3", "exp": now_s() + 600 })
 }
 
@@ -43,14 +43,14 @@ fn signed(header: &Value, claims: &Value, sign: impl Fn(&[u8]) -> Vec<u8>) -> St
     format!("{message}.{}", BASE64.encode(sign(message.as_bytes())))
 }
 
-fn hs256(claims: &Value) -> String {
+pub fn hs256(claims: &Value) -> String {
     signed(&json!({ "alg": "HS256" }), claims, |message| {
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, SECRET.as_bytes());
         ring::hmac::sign(&key, message).as_ref().to_vec()
     })
 }
 
-fn changed(claim: &str, value: Value) -> String {
+pub fn changed(claim: &str, value: Value) -> String {
     let mut claims = claims("upload status score order");
     claims[claim] = value;
     hs256(&claims)

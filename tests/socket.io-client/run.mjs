@@ -16,6 +16,7 @@ assert(BINARY, "usage: node run.mjs PATH_OF_THE_BINARY");
 
 // Longer than a ping interval (25 s), and than most proxies and clients would wait for a server that is gone.
 const IDLE_MS = 35_000;
+const TOKEN = "the-service-token-of-the-shop";
 
 /** Makes clients as a page would have them: they reconnect by themselves, and end with the test. */
 function clients(t) {
@@ -139,6 +140,30 @@ describe("the official client", { concurrency: true }, () => {
     await post(game, "ada", 1);
     await Promise.all(updates);
   });
+
+  for (const transports of [["websocket"], ["polling"], ["polling", "websocket"]]) {
+    test(`needs a token for a board that is not public, by ${transports.join(" and ")}`, async (t) => {
+      const settings = { "auth.token": TOKEN, "auth.public_board": "false" };
+      const installation = await Installation.make(t, BINARY, settings);
+      const client = clients(t);
+      const { game } = await installation.up();
+      for (const options of [{}, { auth: { token: "wrong" } }, { auth: { token: 7 } }]) {
+        const socket = client(game, { transports, ...options });
+        const events = [];
+        socket.onAny((event) => events.push(event));
+        const [error] = await next(socket, "connect_error");
+        assert(error.message.includes("token"), error.message);
+        assert.deepEqual([socket.connected, events], [false, []]);
+        // With a token, the same socket connects.
+        const greeted = next(socket, "current_leaderboard");
+        socket.auth = { token: TOKEN };
+        socket.connect();
+        assert.deepEqual(await greeted, [[]]);
+      }
+      const extraHeaders = { Authorization: `Bearer ${TOKEN}` };
+      await next(client(game, { transports, extraHeaders }), "current_leaderboard");
+    });
+  }
 
   test("hears of a score that another game server took", async (t) => {
     const installation = await Installation.make(t, BINARY);

@@ -4,7 +4,7 @@ use anyhow::Context;
 
 use crate::config::{Config, TokenKeys, UserTokens};
 use crate::http::auth::{self, Expected, KeyReloader, KeySource, Rules};
-use crate::http::{AdminAuth, Auth, ServerTokens, UserRoute};
+use crate::http::{AdminAuth, Auth, ReaderAuth, ServerTokens, UserRoute};
 use crate::{images, leaderboard, orders, users};
 
 /// Access to the API of both servers, and the task that keeps the keys of user tokens current.
@@ -39,6 +39,14 @@ pub(super) fn admin(config: &Config, auth: &Auth) -> AdminAuth {
 pub(super) fn tokens(config: &Config) -> ServerTokens {
     let [service, admin] = [&config.auth.token, &config.auth.admin_token];
     ServerTokens::new(service.as_ref().map(|token| token.expose()), admin.as_ref().map(|token| token.expose()))
+}
+
+/// Everyone, unless the board is not public.
+pub(super) fn readers(config: &Config, auth: &Auth) -> ReaderAuth {
+    match config.auth.public_board {
+        true => ReaderAuth::everyone(),
+        false => ReaderAuth::with_token(tokens(config), auth.clone()),
+    }
 }
 
 /// The rules for user tokens.

@@ -56,7 +56,7 @@ pub(crate) fn start(
 ) -> anyhow::Result<SocketAddr> {
     let address = listener.local_addr()?;
     let draining = runtime.draining(config);
-    let sockets = Sockets::new();
+    let sockets = Sockets::with_access(socketio::Settings::default(), access::readers(config, &runtime.auth));
     let board = start_leaderboard(runtime, config, sockets.clone(), &draining);
     let readiness = readiness(runtime, config, &board.scoring, &draining);
     let orders = start_orders(runtime, config, workers)?;
@@ -146,6 +146,7 @@ fn start_leaderboard(
         feeds,
         auth: runtime.auth.clone(),
         admin_auth: access::admin(config, &runtime.auth),
+        readers: access::readers(config, &runtime.auth),
     }
 }
 

@@ -3,12 +3,14 @@
 //!
 //! - `server_tokens`: the service token and the admin token
 //! - `caller`: the caller of a request, as the domains check it
+//! - `readers`: access to the leaderboard
 //! - `user_tokens`, `keys`, `key_source`, `token_cache`: JSON Web Tokens of users, and the keys that verify them
 //! - `ring_provider`: ring as the cryptography of `jsonwebtoken`
 
 mod caller;
 mod key_source;
 mod keys;
+mod readers;
 mod ring_provider;
 mod server_tokens;
 mod token_cache;
@@ -29,9 +31,10 @@ use futures_util::future::{LocalBoxFuture, ready};
 pub(crate) use self::caller::{Caller, Scope, UserRoute};
 pub(crate) use self::key_source::{KeyReloader, KeySource};
 pub(crate) use self::keys::Expected;
+pub(crate) use self::readers::{Admission, ReaderAuth, require_reader};
 pub(crate) use self::server_tokens::Bearer;
 pub use self::server_tokens::ServerTokens;
-use self::server_tokens::bearer_text;
+pub(crate) use self::server_tokens::bearer_text;
 use self::user_tokens::TokenError;
 pub(crate) use self::user_tokens::{Minted, Rules, UserTokens, mint};
 use super::Problem;
@@ -79,15 +82,27 @@ impl Auth {
             return Ok(Caller::Trusted);
         }
         let (Some(bearer), Some(token)) = (bearer, bearer_text(headers)) else {
-            let detail = "This needs the header \"Authorization: Bearer TOKEN\".";
-            return Err(Refusal::Final(unauthorized(detail, "Bearer")));
+            return Err(Refusal::Final(missing_token()));
         };
+        self.identify_token(token, bearer)
+    }
+
+    /// The holder of this token, which was compared with those of the server.
+    fn identify_token(&self, token: &str, bearer: Bearer) -> Result<Caller, Refusal> {
         match &self.0.users {
             _ if bearer.is_service => Ok(Caller::Trusted),
             Some(users) if token.contains('.') => {
                 users.verify(token, &bearer.hash).map(Caller::User).map_err(Refusal::from)
             }
             _ => Err(Refusal::Final(unauthorized("The bearer token is wrong.", INVALID_TOKEN))),
+        }
+    }
+
+    /// Waits until the keys of user tokens were reloaded; `false` if they cannot be.
+    async fn reloaded(&self) -> bool {
+        match &self.0.users {
+            Some(users) => users.reloaded().await,
+            None => false,
         }
     }
 
@@ -155,7 +170,7 @@ impl AdminAuth {
                 Err(Problem::new(StatusCode::FORBIDDEN, detail))
             }
             Some(_) => Err(unauthorized("The bearer token is wrong.", INVALID_TOKEN)),
-            None => Err(unauthorized("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")),
+            None => Err(missing_token()),
         }
     }
 }
@@ -189,11 +204,7 @@ async fn retry(
     request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let reloaded = match &auth.0.users {
-        Some(users) => users.reloaded().await,
-        None => false,
-    };
-    let admitted = if reloaded { auth.admit(&request) } else { Err(Refusal::Final(problem)) };
+    let admitted = if auth.reloaded().await { auth.admit(&request) } else { Err(Refusal::Final(problem)) };
     match admitted {
         Ok(()) => next.call(request).await,
         Err(Refusal::UnknownKey(problem) | Refusal::Final(problem)) => Ok(request.error_response(problem)),
@@ -224,6 +235,10 @@ fn refuse(request: ServiceRequest, problem: Problem) -> Response {
 /// The bearer token that the server has compared with its own.
 fn bearer(request: &ServiceRequest) -> Option<Bearer> {
     request.extensions().get::<Bearer>().copied()
+}
+
+fn missing_token() -> Problem {
+    unauthorized("This needs the header \"Authorization: Bearer TOKEN\".", "Bearer")
 }
 
 fn unauthorized(detail: &str, challenge: &str) -> Problem {

@@ -54,13 +54,18 @@ impl ServerTokens {
 
     /// The bearer token of a request, if it has one.
     pub(crate) fn identify(&self, headers: &HeaderMap) -> Option<Bearer> {
-        let hash = hash(bearer_text(headers)?);
-        Some(Bearer { hash, is_service: self.service == Some(hash), is_admin: self.admin == Some(hash) })
+        bearer_text(headers).map(|token| self.compare(token))
+    }
+
+    /// A token of a request, compared with those of the server.
+    pub(super) fn compare(&self, token: &str) -> Bearer {
+        let hash = hash(token);
+        Bearer { hash, is_service: self.service == Some(hash), is_admin: self.admin == Some(hash) }
     }
 }
 
 /// The text of the bearer token of a request (RFC 6750, section 2.1).
-pub(super) fn bearer_text(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer_text(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }

@@ -124,6 +124,11 @@ impl UserTokens {
 }
 
 impl UserToken {
+    /// How long it is still valid, with the leeway, in seconds.
+    pub(super) fn left_s(&self) -> f64 {
+        self.expires + LEEWAY_S as f64 - now_s()
+    }
+
     fn check_time(&self, now: f64) -> Result<(), TokenError> {
         if self.expires + LEEWAY_S as f64 <= now {
             return Err(TokenError::Expired);
