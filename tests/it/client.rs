@@ -78,7 +78,9 @@ impl Drop for Lines {
 
 #[tokio::test]
 async fn a_score_is_printed_and_the_client_reconnects_to_a_restarted_server() {
-    let app = App::new(&[]).await;
+    let mut app = App::new(&[]).await;
+    // A connection to the server before the restart must not be used for its successor on the same port.
+    app.http = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap();
     let port = free_address().port().to_string();
     let game_server = ["game-server", "--port", &port];
     let mut server = app.start(&game_server);
