@@ -1,11 +1,16 @@
 //! Signals, graceful shutdown, and the supervision of long-running roles.
 //!
 //! Owns the signal handlers of the process. SIGTERM and the first SIGINT (Ctrl-C) start the drain of every role, which
-//! may take the grace period; after SIGINT, servers close all connections at once. So does SIGHUP, when the terminal is closed, unless it was ignored at the start
-//! (`nohup`). A second SIGINT ends the wait immediately. Repeated SIGTERM never shortens the drain, because supervisors
-//! send it to a whole process group; a SIGINT after it counts as the first.
+//! may take the grace period; after SIGINT, servers close all connections at once. A second SIGINT ends the wait
+//! immediately. Repeated SIGTERM never shortens the drain, because supervisors send it to a whole process group; a
+//! SIGINT after it counts as the first.
+//!
+//! SIGHUP has two meanings. The kernel sends it when the terminal is closed, and it drains like SIGTERM then, unless it
+//! was ignored at the start (`nohup`). Otherwise an operator has sent it to a service, which reloads what it can, and
+//! never ends.
 
 mod signals;
+mod terminal;
 
 use std::error::Error;
 use std::future::Future;
@@ -15,6 +20,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -175,7 +181,8 @@ fn outcome(name: &'static str, end: End) -> Result<(), LifecycleError> {
 }
 
 /// Waits for a signal, a shutdown request, or the unexpected end of a role. Then requests the shutdown, and waits at
-/// most `grace` for all roles.
+/// most `grace` for all roles. Until then, notifies `reload` at each [`Signal::Reload`]; without it, there is nothing to
+/// reload.
 ///
 /// # Errors
 /// If a role ended unexpectedly, failed or panicked (further ones are logged), or if some have not ended after `grace`
@@ -184,6 +191,7 @@ fn outcome(name: &'static str, end: End) -> Result<(), LifecycleError> {
 pub async fn supervise(
     roles: Vec<Running>,
     mut signals: Signals,
+    reload: Option<&Notify>,
     shutdown: &Shutdown,
     grace: Duration,
 ) -> Result<(), LifecycleError> {
@@ -191,7 +199,7 @@ pub async fn supervise(
     let mut interrupts = 0;
     let mut outcome = Ok(());
     tokio::select! {
-        signal = signals.next() => {
+        signal = next_but_reload(&mut signals, reload) => {
             interrupts += u32::from(signal == Signal::Interrupt);
             tracing::info!(%signal, grace_s = grace.as_secs_f64(), "received a signal, draining");
             request(shutdown, signal);
@@ -235,6 +243,24 @@ fn request(shutdown: &Shutdown, signal: Signal) {
     match signal {
         Signal::Interrupt => shutdown.request_urgently(),
         Signal::Terminate | Signal::HangUp => shutdown.request(),
+        // In the drain, which has been requested.
+        Signal::Reload => {}
+    }
+}
+
+/// The next signal that ends the process. Requests a reload at those that do not. Cancel safe.
+async fn next_but_reload(signals: &mut Signals, reload: Option<&Notify>) -> Signal {
+    loop {
+        match (signals.next().await, reload) {
+            (Signal::Reload, Some(reload)) => {
+                tracing::info!(signal = %Signal::Reload, "received a signal, reloading");
+                reload.notify_one();
+            }
+            (Signal::Reload, None) => {
+                tracing::info!(signal = %Signal::Reload, "received a signal; there is nothing to reload");
+            }
+            (signal, _) => return signal,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The signals that shut a process down.
+//! The signals of a process.
 
 use std::fmt;
 use std::future::Future;
@@ -8,8 +8,9 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::LifecycleError;
+use super::terminal::Terminal;
 
-/// A signal that shuts the process down.
+/// A signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     /// SIGINT, for example by Ctrl-C.
@@ -18,6 +19,8 @@ pub enum Signal {
     Terminate,
     /// SIGHUP: the terminal was closed.
     HangUp,
+    /// SIGHUP of a service whose terminal was not closed.
+    Reload,
 }
 
 impl fmt::Display for Signal {
@@ -25,7 +28,7 @@ impl fmt::Display for Signal {
         f.write_str(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
-            Self::HangUp => "SIGHUP",
+            Self::HangUp | Self::Reload => "SIGHUP",
         })
     }
 }
@@ -39,23 +42,44 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Installs the signal handlers. Call this before opening the first listener: until then a signal kills the
-    /// process.
+    /// Installs the signal handlers of a command. Call this before the first work: until then a signal kills the
+    /// process. SIGHUP keeps being ignored if it was ignored at the start.
     ///
     /// # Errors
     /// If a handler cannot be installed.
     pub fn install() -> Result<Self, LifecycleError> {
+        let on_hangup = if hangup_is_ignored() { None } else { Some(|| Signal::HangUp) };
+        Self::listen(on_hangup)
+    }
+
+    /// Installs the signal handlers of a service, for which SIGHUP means [`Signal::HangUp`] if its terminal was closed,
+    /// and [`Signal::Reload`] otherwise, also if it was ignored at the start. Call this before opening the first
+    /// listener: until then a signal kills the process.
+    ///
+    /// # Errors
+    /// If a handler cannot be installed.
+    pub fn install_for_service() -> Result<Self, LifecycleError> {
+        // `nohup` is for processes that outlive their terminal.
+        let terminal = if hangup_is_ignored() { None } else { Terminal::open() };
+        Self::listen(Some(move || match &terminal {
+            Some(terminal) if terminal.is_closed() => Signal::HangUp,
+            _ => Signal::Reload,
+        }))
+    }
+
+    fn listen(on_hangup: Option<impl Fn() -> Signal + Send + 'static>) -> Result<Self, LifecycleError> {
         let (sender, received) = mpsc::channel(8);
-        let mut kinds =
-            vec![(SignalKind::interrupt(), Signal::Interrupt), (SignalKind::terminate(), Signal::Terminate)];
-        if !hangup_is_ignored() {
-            kinds.push((SignalKind::hangup(), Signal::HangUp));
-        }
         let mut listeners = JoinSet::new();
-        for (kind, name) in kinds {
+        let mut forward = |kind, name: Box<dyn Fn() -> Signal + Send>| {
             let mut stream = signal(kind).map_err(LifecycleError::Signals)?;
             let sender = sender.clone();
-            listeners.spawn(async move { while stream.recv().await.is_some() && sender.send(name).await.is_ok() {} });
+            listeners.spawn(async move { while stream.recv().await.is_some() && sender.send(name()).await.is_ok() {} });
+            Ok(())
+        };
+        forward(SignalKind::interrupt(), Box::new(|| Signal::Interrupt))?;
+        forward(SignalKind::terminate(), Box::new(|| Signal::Terminate))?;
+        if let Some(on_hangup) = on_hangup {
+            forward(SignalKind::hangup(), Box::new(on_hangup))?;
         }
         Ok(Self { received, _listeners: listeners })
     }

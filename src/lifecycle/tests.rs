@@ -1,4 +1,5 @@
 use std::future::pending;
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
@@ -17,6 +18,7 @@ fn drains(name: &'static str, shutdown: &Shutdown) -> Running {
 /// A running supervision, and the sender of its signals.
 struct Supervision {
     signals: mpsc::Sender<Signal>,
+    reload: Arc<Notify>,
     task: JoinHandle<Result<(), LifecycleError>>,
 }
 
@@ -25,8 +27,10 @@ impl Supervision {
         let (signals, received) = mpsc::channel(8);
         let shutdown = shutdown.clone();
         let signals_of = Signals::from_channel(received);
-        let task = tokio::spawn(async move { supervise(roles, signals_of, &shutdown, grace).await });
-        Self { signals, task }
+        let reload = Arc::new(Notify::new());
+        let requested = Arc::clone(&reload);
+        let task = tokio::spawn(async move { supervise(roles, signals_of, Some(&requested), &shutdown, grace).await });
+        Self { signals, reload, task }
     }
 
     async fn send(&self, signal: Signal) {
@@ -48,6 +52,20 @@ async fn each_signal_drains_every_role() {
         assert!(supervision.task.await.unwrap().is_ok(), "{signal:?}");
         assert!(shutdown.is_requested());
     }
+}
+
+#[tokio::test]
+async fn a_reload_drains_no_role() {
+    let shutdown = Shutdown::new();
+    let supervision = Supervision::start(vec![drains("api server", &shutdown)], &shutdown, LONG);
+    for _ in 0..2 {
+        supervision.send(Signal::Reload).await;
+        supervision.reload.notified().await;
+    }
+    assert!(!shutdown.is_requested());
+    supervision.send(Signal::Terminate).await;
+    supervision.send(Signal::Reload).await;
+    assert!(supervision.task.await.unwrap().is_ok());
 }
 
 #[tokio::test]
@@ -165,4 +183,10 @@ async fn signals_of_the_system_arrive_once_the_handlers_are_installed() {
         kill_process(getpid(), sent).unwrap();
         assert_eq!(installed.next().await, expected);
     }
+    drop(installed);
+
+    // No terminal is closed while the tests run.
+    let mut service = Signals::install_for_service().unwrap();
+    kill_process(getpid(), Unix::HUP).unwrap();
+    assert_eq!(service.next().await, Signal::Reload);
 }

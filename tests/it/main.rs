@@ -26,6 +26,7 @@ mod expectation;
 mod first_second;
 mod forms;
 mod game_server;
+mod hangup;
 mod harness;
 mod healthcheck;
 mod http_methods;

@@ -49,7 +49,7 @@ impl Runtime {
     /// Opens the database and starts to connect to Redis, which need not answer. The URL is `redis_url`, else that of
     /// the configuration, else it is looked up at each connect.
     pub(crate) fn open(config: &Config, redis_url: Option<String>) -> anyhow::Result<Self> {
-        let signals = Signals::install()?;
+        let signals = Signals::install_for_service()?;
         raise_open_files();
         certificates::report_missing(config, Setting::Redis);
         let location = Location::new(&config.database.path);
@@ -159,7 +159,7 @@ impl Runtime {
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let schema = watch_schema(self.database.clone(), self.shutdown.token());
         self.run_role(Running::spawn("schema check", schema));
-        let ended = supervise(self.roles, self.signals, &self.shutdown, self.grace).await;
+        let ended = supervise(self.roles, self.signals, None, &self.shutdown, self.grace).await;
         self.bus_shutdown.cancel();
         let closed = timeout(CLOSE_TIMEOUT, async {
             self.bus_task.finished().await;

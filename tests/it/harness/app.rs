@@ -1,9 +1,9 @@
 //! A real installation: processes of the built binary on one database and image root, with a private Redis.
 
 use std::future::Future;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
@@ -248,7 +248,8 @@ pub struct Process {
     child: Child,
     /// The first line of its output.
     pub first_line: String,
-    stderr: Option<std::thread::JoinHandle<String>>,
+    stderr: Option<std::thread::JoinHandle<()>>,
+    logged: Arc<Mutex<String>>,
 }
 
 impl Process {
@@ -256,10 +257,17 @@ impl Process {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut stderr = child.stderr.take().unwrap();
-        let stderr = std::thread::spawn(move || {
-            let mut text = String::new();
-            stderr.read_to_string(&mut text).map(|_| text).unwrap_or_default()
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let logged = Arc::<Mutex<String>>::default();
+        let stderr = std::thread::spawn({
+            let logged = Arc::clone(&logged);
+            move || {
+                let mut line = String::new();
+                while stderr.read_line(&mut line).is_ok_and(|length| length > 0) {
+                    logged.lock().unwrap().push_str(&line);
+                    line.clear();
+                }
+            }
         });
         let (sender, first_line) = mpsc::channel();
         // Ends with the process, which closes its stdout.
@@ -269,7 +277,7 @@ impl Process {
             let _ = sender.send(line);
             let _ = std::io::copy(&mut stdout, &mut std::io::sink());
         });
-        let mut process = Self { child, first_line: String::new(), stderr: Some(stderr) };
+        let mut process = Self { child, first_line: String::new(), stderr: Some(stderr), logged };
         match first_line.recv_timeout(DEADLINE) {
             Ok(line) if !line.is_empty() => process.first_line = line.trim_end().to_owned(),
             _ => {
@@ -329,7 +337,14 @@ impl Process {
 
     /// Its output to stderr, after its exit.
     pub fn stderr(&mut self) -> String {
-        self.stderr.take().map(|reader| reader.join().unwrap()).unwrap_or_default()
+        let _ = self.stderr.take().map(std::thread::JoinHandle::join);
+        std::mem::take(&mut *self.logged.lock().unwrap())
+    }
+
+    /// Waits until a line of its log contains this text.
+    pub async fn until_logged(&self, text: &str) {
+        eventually(&format!("it logs {text:?}"), || async { self.logged.lock().unwrap().contains(text).then_some(()) })
+            .await;
     }
 }
 
