@@ -40,7 +40,7 @@ players. Fails if the server is unreachable at the start; reconnects without a l
 #[derive(Args)]
 #[command(after_help = help::laid_out(EXAMPLES))]
 pub(super) struct Client {
-    /// URL of the game server [default: the one that runs on the same data, else http://localhost and game.port]
+    /// URL of the game server [default: the one that runs on the same data, else localhost and game.port]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     url: Option<Address>,
     /// Token of the server, needed where the board is not public [auth.token]; flags are visible to other users, so

@@ -12,6 +12,7 @@ use super::{help, output};
 use crate::config::{Config, ConfigError};
 use crate::doctor::{self, Finding, Severity};
 use crate::email;
+use crate::http::tls::{self, Checked, Expiry};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +42,7 @@ async fn examine(config: Result<Config, ConfigError>) -> anyhow::Result<ExitCode
             findings.extend(doctor::check(&config, &redis_address::current(&config)).await);
             findings.push(templates(&config));
             findings.push(certificates(&config));
+            findings.push(tls(&config));
             findings
         }
     };
@@ -69,6 +71,34 @@ fn certificates(config: &Config) -> Finding {
         Some(error) => {
             let detail = format!("{users} cannot be used without CA certificates: {error}");
             Finding::error("certificates", detail, certificates::ADVICE)
+        }
+    }
+}
+
+/// The certificate of the servers.
+fn tls(config: &Config) -> Finding {
+    const SUBJECT: &str = "TLS";
+    const RENEW: &str = "renew it; servers load the new files within a minute, or at SIGHUP";
+    let Some(files) = certificates::tls_files(config) else {
+        return Finding::ok(SUBJECT, "serve.tls.cert is not set; the servers speak plain HTTP");
+    };
+    let (cert, checked) = (files.cert.display(), tls::check(&files));
+    match checked {
+        Err(error) => {
+            let advice = "fix the files; with these no server starts, and running ones keep the previous certificate";
+            Finding::error(SUBJECT, output::join(&error), advice)
+        }
+        Ok(Checked { expiry, validity, chain_problem }) => {
+            let detail = format!("{cert} {validity}");
+            match (expiry, chain_problem) {
+                (Expiry::Expired, _) => Finding::error(SUBJECT, detail, RENEW),
+                (Expiry::NotYetValid, _) => Finding::error(SUBJECT, detail, "check the clock, or wait until then"),
+                (Expiry::Soon, _) => Finding::warning(SUBJECT, detail, RENEW),
+                (Expiry::Valid, Some(problem)) => {
+                    Finding::warning(SUBJECT, format!("{cert}: {problem}"), "put the certificates in this order")
+                }
+                (Expiry::Valid, None) => Finding::ok(SUBJECT, detail),
+            }
         }
     }
 }

@@ -52,10 +52,11 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = game_server::listen(config, "--port and --host choose another address")?;
     let mut runtime = Runtime::open(config, None)?;
     runtime.open_access(config)?;
+    runtime.open_tls(config)?;
     let address = game_server::start(&mut runtime, config, listener, WakeSignal::all(&[]))?;
     runtime.try_redis().await;
     let _address = server_address::publish(config, Server::Game, address);
-    output::print(&format!("listening on http://{address}\n"))?;
+    output::print(&format!("listening on {}\n", server_address::listener_url(config, address)))?;
     runtime.run().await?;
     Ok(ExitCode::SUCCESS)
 }

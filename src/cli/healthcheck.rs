@@ -9,7 +9,6 @@ use clap::{Args, ValueEnum, ValueHint};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
-use super::composition::server_address;
 use super::remote::api::{Api, ApiResponse, base_url, seconds};
 use super::subcommand::{Launcher, Subcommand};
 use super::{help, output};
@@ -34,7 +33,7 @@ pub(super) struct Healthcheck {
     /// Server to check
     #[arg(value_enum, value_name = "SERVER", default_value_t = Server::Api)]
     server: Server,
-    /// URL of the server [default: the one that runs on the same data, else http://localhost and its configured port]
+    /// URL of the server [default: the one that runs on the same data, else localhost and its configured port]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base_url)]
     url: Option<Url>,
     /// Check only that the server answers, not that it can store anything
@@ -65,16 +64,11 @@ impl Healthcheck {
             Server::Api => ("API server", address_file::Server::Api),
             Server::Game => ("game server", address_file::Server::Game),
         };
-        let base = match &self.url {
-            Some(url) => url.clone(),
-            None => Url::parse(&server_address::current(config, server)?)?,
-        };
         // The routes need no token.
-        let api = Api::new(base.clone(), None)?;
+        let api = Api::new(self.url.as_ref(), server, config, None)?;
         let url = api.url(if self.live { "healthz" } else { "readyz" })?;
         let response = api.send(api.get(&url).timeout(self.timeout_s)).await?;
-        let base = base.as_str().trim_end_matches('/');
-        let status = format!("{name} at {base}: {}", summary(&response));
+        let status = format!("{name} at {}: {}", api.base(), summary(&response));
         let healthy: &[&str] = if self.live { &["ok"] } else { &["ready", "degraded"] };
         match response.status {
             StatusCode::OK if response.text("status").is_some_and(|status| healthy.contains(&status)) => {}

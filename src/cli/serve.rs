@@ -64,13 +64,14 @@ async fn serve(config: &Config) -> anyhow::Result<ExitCode> {
     let listener = api_server::listen(config)?;
     let mut runtime = Runtime::open(config, None)?;
     runtime.open_access(config)?;
+    runtime.open_tls(config)?;
     let images = runtime.images(config)?;
     // No worker runs in this process, so nothing waits for the signal.
     api_server::start_image_intake(&mut runtime, config, images.clone(), WakeSignal::new())?;
     let address = api_server::start(&mut runtime, config, images, listener)?;
     runtime.try_redis().await;
     let _address = server_address::publish(config, Server::Api, address);
-    output::print(&format!("listening on http://{address}\n"))?;
+    output::print(&format!("listening on {}\n", server_address::listener_url(config, address)))?;
     runtime.run().await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,6 +55,7 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
     let embedded = EmbeddedRedis::start_if_needed(config).await?;
     let mut runtime = Runtime::open(config, embedded.as_ref().map(|broker| broker.url.clone()))?;
     runtime.open_access(config)?;
+    runtime.open_tls(config)?;
     let images = runtime.images(config)?;
     let workers = workers::start(&mut runtime, config, &images, &Kind::ALL).await?;
     workers::start_doorbell::<Finished>(&mut runtime, "thumbnail events", &workers.wake);
@@ -74,7 +75,8 @@ async fn up(config: &Config) -> anyhow::Result<ExitCode> {
 }
 
 fn greeting(config: &Config, api: SocketAddr, game: SocketAddr) -> String {
-    let (url, game_url) = (server_address::local_url(api), server_address::local_url(game));
+    let (url, game_url) = (server_address::local_url(config, api), server_address::local_url(config, game));
+    let listener = server_address::listener_url(config, api);
     let redis = if config.redis.url.is_some() { "external" } else { "embedded" };
     let mail = match &config.email.smtp_url {
         Some(server) => format!("sent by {}", server.host),
@@ -87,7 +89,7 @@ fn greeting(config: &Config, api: SocketAddr, game: SocketAddr) -> String {
         None => ("", ""),
     };
     format!(
-        "listening on http://{api}\n\
+        "listening on {listener}\n\
          \n\
          m3a3 {version} is up; Ctrl-C stops it.\n\
          \n  API         {url}\

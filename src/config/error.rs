@@ -86,6 +86,14 @@ pub(crate) enum ConfigError {
          auth.public_board = true"
     )]
     BoardWithoutToken,
+    /// A certificate without a key, or a key without a certificate.
+    #[error("{set} is set and {unset} is not; set both for TLS, or neither for plain HTTP")]
+    HalfTls {
+        /// The key that is set.
+        set: &'static str,
+        /// The key that is not set.
+        unset: &'static str,
+    },
     /// A public address without authentication.
     #[error(
         "refusing to listen on {host}, which is not a loopback address, without auth.token; \

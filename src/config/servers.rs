@@ -1,7 +1,8 @@
-//! `[serve]` and `[game]`.
+//! `[serve]`, `[serve.tls]` and `[game]`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::ValueKind;
@@ -37,6 +38,31 @@ pub(crate) struct Serve {
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Whether another process may take over the ports of both servers.
     pub(crate) reuse_port: bool,
+    /// `[serve.tls]`, of both servers; `None` for plain HTTP.
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+/// `[serve.tls]`: files in PEM, absolute or relative to the working directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// The certificate, followed by the intermediate certificates.
+    pub(crate) cert: PathBuf,
+    /// The private key.
+    pub(crate) key: PathBuf,
+}
+
+impl TlsFiles {
+    fn read(from: &mut Reader) -> Result<Option<Self>, ConfigError> {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let cert = from.text("serve.tls.cert", "the path of a file", path)?;
+        let key = from.text("serve.tls.key", "the path of a file", path)?;
+        match (cert, key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some(Self { cert, key })),
+            (Some(_), None) => Err(ConfigError::HalfTls { set: "serve.tls.cert", unset: "serve.tls.key" }),
+            (None, Some(_)) => Err(ConfigError::HalfTls { set: "serve.tls.key", unset: "serve.tls.cert" }),
+        }
+    }
 }
 
 impl Serve {
@@ -51,6 +77,7 @@ impl Serve {
             public_url: from.text("serve.public_url", PUBLIC_URL, public_url)?,
             trusted_proxies: from.parts("serve.trusted_proxies", networks::EXPECTED, networks::networks)?,
             reuse_port: from.bool("serve.reuse_port")?,
+            tls: TlsFiles::read(from)?,
         })
     }
 

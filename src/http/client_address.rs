@@ -52,10 +52,11 @@ impl TrustedProxies {
         Self(networks.into())
     }
 
-    /// The client of a request. `None` for a connection without an address, which TCP does not have.
-    pub(crate) fn client(&self, request: &RequestHead) -> Option<Client> {
+    /// The client of a request on a connection with this scheme. `None` for a connection without an address, which TCP
+    /// does not have.
+    pub(crate) fn client(&self, request: &RequestHead, scheme: Scheme) -> Option<Client> {
         let peer = request.peer_addr?.ip().to_canonical();
-        let direct = Client { address: peer, scheme: Scheme::Http, is_forwarded: false };
+        let direct = Client { address: peer, scheme, is_forwarded: false };
         Some(if self.trust(peer) { self.forwarded(direct, &request.headers) } else { direct })
     }
 

@@ -4,15 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::rc::Rc;
 use std::time::Duration;
 
-use actix_http::{ConnectionType, HttpServiceBuilder, Request, Response};
-use actix_rt::net::TcpStream;
+use actix_http::{ConnectionType, HttpServiceBuilder, Request};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{
-    AppConfig, Extensions, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
+    AppConfig, Extensions, RequestHead, Response, Server, ServerHandle, Service, ServiceFactory, ServiceRequest,
+    ServiceResponse,
 };
 use actix_web::{App, Error, HttpMessage, HttpResponse, web};
 use futures_util::future::{Either, ready};
@@ -20,7 +19,8 @@ use futures_util::{FutureExt, TryFutureExt};
 
 use super::Problem;
 use super::auth::{Bearer, ServerTokens};
-use super::client_address::{Client, TrustedProxies};
+use super::client_address::{Client, Scheme, TrustedProxies};
+use super::connection::{Stream, accept};
 use super::cors::Cors;
 use super::draining::Draining;
 use super::expectation::{self, Factories};
@@ -30,6 +30,7 @@ use super::metrics;
 use super::request_span::{self, Pending};
 use super::resource::not_found;
 use super::site_guard::SiteGuard;
+use super::tls::Tls;
 use super::upgrade::{Upgrade, Websockets};
 
 /// The longest idle time between the requests of a connection.
@@ -62,6 +63,8 @@ pub struct Settings {
     pub guard: Option<SiteGuard>,
     /// When and how the server drains.
     pub draining: Draining,
+    /// TLS of all connections; `None` for plain HTTP.
+    pub tls: Option<Tls>,
 }
 
 /// Starts serving on the current runtime; the returned future completes when the server has drained.
@@ -89,7 +92,8 @@ where
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         };
-        protocol(stopped, settings.draining.clone()).expect(factories.expectation()).finish(factories.service()).tcp()
+        let service = protocol(stopped).expect(factories.expectation()).finish(factories.service());
+        accept(settings.tls.clone(), settings.draining.clone()).and_then(service)
     };
     let server = builder
         .workers(workers.get())
@@ -122,28 +126,27 @@ where
     let Settings { workers, drain, draining, .. } = settings.clone();
     let (listener, closer) = listener.open()?;
     let http = move || {
-        let stopping = stopping.clone();
         let upgrades = accepting.on_this_thread();
         let admission = settings.clone();
         let factories = factories(&routes, settings.clone());
+        let stopping = stopping.clone();
         let stopped = move || {
             let stopping = stopping.clone();
             async move { stopping.notified().await }
         };
-        protocol(stopped, settings.draining.clone())
-            .tcp_nodelay(true)
+        let service = protocol(stopped)
             .expect(factories.expectation())
             .upgrade(fn_service(move |(request, connection)| {
                 let upgrade = Upgrade::new(request, connection, admission.limits.clone(), admission.draining.clone());
-                let (head, client) = (upgrade.head(), admission.proxies.client(upgrade.head()));
+                let (head, client) = (upgrade.head(), admission.client(upgrade.head()));
                 let served = match admission.admit(head, head.uri.path(), client) {
                     Ok(admission) => upgrades(upgrade.of(admission.key)),
                     Err(problem) => refuse(upgrade, problem).boxed_local(),
                 };
                 served.map(Ok::<(), Error>)
             }))
-            .finish(factories.service())
-            .tcp()
+            .finish(factories.service());
+        accept(settings.tls.clone(), settings.draining.clone()).and_then(service)
     };
     let server = builder
         .workers(workers.get())
@@ -157,8 +160,8 @@ where
     }))
 }
 
-/// The settings of HTTP/1.1. Without the signal, an idle connection would delay the shutdown by the whole drain time.
-fn protocol<S, F>(stopped: impl Fn() -> F + 'static, draining: Draining) -> HttpServiceBuilder<TcpStream, S>
+/// The settings of connections.
+fn protocol<S, F>(stopped: impl Fn() -> F + 'static) -> HttpServiceBuilder<Stream, S>
 where
     S: ServiceFactory<Request, Config = ()>,
     S::Error: Into<Response<BoxBody>> + 'static,
@@ -171,7 +174,7 @@ where
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(CLOSE_TIMEOUT)
         .h1_allow_half_closed(false)
-        .on_connect_ext(move |_: &TcpStream, data| drop(data.insert(Rc::new(draining.connection()))))
+        // Without it, an idle connection would delay the shutdown by the whole drain time.
         .graceful_shutdown_signal(stopped)
 }
 
@@ -210,7 +213,7 @@ where
         .app_data(web::Data::new(settings.limits.clone()))
         .app_data(web::Data::new(settings.draining.clone()))
         .wrap_fn(move |request, next| {
-            let client = settings.proxies.client(request.head());
+            let client = settings.client(request.head());
             let pending = Pending::new(&request, settings.access_log, client);
             let path = request.match_info().as_str();
             let cors = settings.cors.headers(request.head(), path);
@@ -254,6 +257,11 @@ impl Admission {
 }
 
 impl Settings {
+    fn client(&self, head: &RequestHead) -> Option<Client> {
+        let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        self.proxies.client(head, scheme)
+    }
+
     /// Checks a request before its body is read.
     fn admit(&self, head: &RequestHead, path: &str, client: Option<Client>) -> Result<Admission, Problem> {
         self.guard.as_ref().map_or(Ok(()), |guard| guard.check(head, path))?;

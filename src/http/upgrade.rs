@@ -14,10 +14,10 @@ use bytes::Bytes;
 use futures_util::SinkExt;
 use futures_util::future::LocalBoxFuture;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Problem;
+use super::connection::Stream;
 use super::draining::{Draining, Held};
 use super::limits::{AddressKey, ConcurrencyGuard, Limits};
 
@@ -37,7 +37,7 @@ pub trait Websockets: Clone + Send + 'static {
 /// A websocket upgrade request.
 pub struct Upgrade {
     request: Request,
-    connection: Framed<TcpStream, h1::Codec>,
+    connection: Framed<Stream, h1::Codec>,
     limits: Limits,
     draining: Draining,
     key: Option<AddressKey>,
@@ -46,7 +46,7 @@ pub struct Upgrade {
 impl Upgrade {
     pub(super) fn new(
         request: Request,
-        connection: Framed<TcpStream, h1::Codec>,
+        connection: Framed<Stream, h1::Codec>,
         limits: Limits,
         draining: Draining,
     ) -> Self {
@@ -95,7 +95,7 @@ impl Upgrade {
     ///
     /// # Errors
     /// If the client has disconnected.
-    pub(crate) async fn accept(mut self) -> io::Result<(TcpStream, Bytes)> {
+    pub(crate) async fn accept(mut self) -> io::Result<(Stream, Bytes)> {
         let response = ws::handshake_response(self.request.head()).finish().drop_body();
         self.connection.send((response, BodySize::None).into()).await?;
         let connection = self.connection.into_parts();

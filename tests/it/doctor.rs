@@ -66,6 +66,7 @@ async fn every_check_passes_beside_a_running_installation() {
         "originals",
         "mail templates",
         "certificates",
+        "TLS",
     ];
     for subject in subjects {
         assert!(line(&ran, subject).starts_with("ok "), "{}", line(&ran, subject));

@@ -15,6 +15,7 @@ use crate::architecture::{module, sources};
 use crate::harness::app::{App, eventually};
 use crate::harness::binary::{Ran, Workdir};
 use crate::harness::pictures::jpeg;
+use crate::tls::TlsApp;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const MAX_README_LINES: usize = 200;
@@ -245,6 +246,9 @@ async fn every_metric_is_documented_with_its_labels() {
     let document = document("docs/operating.md");
     let processes = [app.serve(), app.game_server()];
     app.until(processes[1].url(), "ready").await;
+    // A server with a certificate has one more.
+    let tls = TlsApp::new(&[]).await;
+    let (secure, http) = (tls.app.game_server(), tls.client());
     app.upload(processes[0].url(), 1, &jpeg(1)).await;
     app.post(processes[1].url(), "/seed", &json!({})).await;
     let rows = rows(&document);
@@ -257,6 +261,8 @@ async fn every_metric_is_documented_with_its_labels() {
             let response = app.http.get(format!("{}/metrics", process.url())).send().await.unwrap();
             all.extend(metrics(&response.text().await.unwrap()));
         }
+        let response = http.get(format!("{}/metrics", secure.url())).send().await.unwrap();
+        all.extend(metrics(&response.text().await.unwrap()));
         documented.iter().all(|name| all.contains_key(*name)).then_some(all)
     })
     .await;

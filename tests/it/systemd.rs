@@ -92,6 +92,13 @@ fn a_unit_has_only_the_secrets_that_it_uses() {
 }
 
 #[test]
+fn the_servers_can_be_told_to_reload_their_certificate() {
+    for name in SERVERS {
+        assert!(section(&unit(name), "[Service]").contains(&"ExecReload=+/bin/kill -HUP $MAINPID"), "{name}");
+    }
+}
+
+#[test]
 fn systemd_knows_every_setting_of_the_units() {
     // Where systemd is not installed, its own CI runs are what checks them.
     if Command::new("systemd-analyze").arg("--version").output().is_err() {

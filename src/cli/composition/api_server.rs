@@ -10,7 +10,7 @@ use super::access;
 use super::api_presence::ApiPresence;
 use super::clients::{limits, proxies};
 use super::job_registry::job_kinds;
-use super::metrics::{limited_requests, redis_and_jobs};
+use super::metrics::{certificate, limited_requests, redis_and_jobs};
 use super::origins::{cors, site_guard};
 use super::readiness::{self, check_disk};
 use super::runtime::{Runtime, drain};
@@ -76,7 +76,8 @@ pub(crate) fn start(
     let held = long_polls.clone();
     let last_audit = start_audits(runtime, config, &state);
     let limits = limits(config, &[("/enqueue", Purpose::Upload)]);
-    let metrics = limited_requests(redis_and_jobs(&state.database, &state.bus), &limits)
+    let metrics = redis_and_jobs(&state.database, &state.bus);
+    let metrics = certificate(limited_requests(metrics, &limits), runtime.tls.as_ref())
         .with_value("m3a3_held_polls", "Held long polls", Kind::Gauge, move || held.held() as f64)
         .with("m3a3_audit_missing", "Missing items found by the last audit", Kind::Gauge, move || {
             let missing = last_audit.missing().map(|missing| Sample::from(missing as f64));
@@ -114,6 +115,7 @@ pub(crate) fn start(
         tokens: access::tokens(config),
         limits,
         draining: draining.clone(),
+        tls: runtime.tls.clone(),
     };
     let serving = server::start(listener, settings, routes)?;
     runtime.start_pruning(config);

@@ -1,10 +1,18 @@
-//! The CA certificates of the system, which verify the servers that m3a3 connects to over TLS.
+//! Certificates: that of the servers of m3a3, and the CA certificates of the system, which verify the servers that m3a3
+//! connects to over TLS.
 
 use crate::cli::output;
 use crate::config::{Config, TlsMode};
 use crate::http::client;
+use crate::http::tls;
 
-/// What to do without any.
+/// The files of `[serve.tls]`.
+pub(crate) fn tls_files(config: &Config) -> Option<tls::Files> {
+    let files = config.serve.tls.clone()?;
+    Some(tls::Files { cert: files.cert, key: files.key })
+}
+
+/// What to do without any CA certificate.
 pub(crate) const ADVICE: &str = "install CA certificates (Debian: ca-certificates), or set SSL_CERT_FILE";
 
 /// A setting that may require TLS.

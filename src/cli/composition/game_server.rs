@@ -11,7 +11,7 @@ use super::access;
 use super::certificates::{self, Setting};
 use super::clients::{limits, proxies};
 use super::job_policy;
-use super::metrics::{limited_requests, redis_and_jobs};
+use super::metrics::{certificate, limited_requests, redis_and_jobs};
 use super::origins::{cors, site_guard};
 use super::readiness;
 use super::runtime::{Runtime, drain};
@@ -63,7 +63,7 @@ pub(crate) fn start(
     let polled = sockets.clone();
     let browser_client = browser_client(config)?;
     let limits = limits(config, &[("/score", Purpose::Score), ("/place_order", Purpose::Order)]);
-    let metrics = limited_requests(metrics(runtime, &board, &sockets), &limits);
+    let metrics = certificate(limited_requests(metrics(runtime, &board, &sockets), &limits), runtime.tls.as_ref());
     let admin_auth = access::admin(config, &runtime.auth);
     let description = OpenApi::new("m3a3 game server", None, [leaderboard::openapi(), orders::openapi()])?;
     let routes = move |services: &mut web::ServiceConfig| {
@@ -88,6 +88,7 @@ pub(crate) fn start(
         tokens: access::tokens(config),
         limits,
         draining,
+        tls: runtime.tls.clone(),
     };
     let serving = server::start_with_websockets(listener, settings, routes, sockets)?;
     runtime.run_role(Running::spawn("game server", async { Ok(serving.await?) }));

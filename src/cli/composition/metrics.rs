@@ -6,6 +6,7 @@ use crate::bus::Bus;
 use crate::db::{Database, now};
 use crate::http::limits::Limits;
 use crate::http::metrics::{Kind, Metrics, Sample};
+use crate::http::tls::Tls;
 use crate::jobs::JobState;
 use crate::jobs::operator::{self, Backlog};
 
@@ -38,6 +39,13 @@ pub(crate) fn limited_requests(metrics: Metrics, limits: &Limits) -> Metrics {
     metrics.with("m3a3_limited_requests", "Requests above a limit, by limit", Kind::Counter, move || {
         future::ready(limits.refused()).boxed()
     })
+}
+
+/// Adds the end of the certificate's validity, if there is one.
+pub(crate) fn certificate(metrics: Metrics, tls: Option<&Tls>) -> Metrics {
+    let Some(tls) = tls.cloned() else { return metrics };
+    let help = "End of the validity of the TLS certificate, in seconds since 1970";
+    metrics.with_value("m3a3_tls_certificate_expiry_seconds", help, Kind::Gauge, move || tls.expires_at())
 }
 
 async fn backlog(database: Database, sample: impl Fn(Backlog) -> Option<Sample>) -> Vec<Sample> {

@@ -6,10 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use futures_util::FutureExt;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::certificates::{self, Setting};
+use super::certificates::{self, Setting, tls_files};
 use super::{access, redis_address};
 use crate::bus::{Bus, BusTask};
 use crate::config::{self, Config};
@@ -17,6 +18,7 @@ use crate::db::{Database, DbError, Location, WriterThread};
 use crate::files::Files;
 use crate::http::Auth;
 use crate::http::draining::{self, Draining};
+use crate::http::tls::Tls;
 use crate::images::{self, Limits, Links, LongPolls};
 use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
 use crate::jobs::{self, QueueLimit, SystemClock, WakeSignal};
@@ -37,6 +39,10 @@ pub(crate) struct Runtime {
     pub(crate) bus: Bus,
     /// Access to the API; closed until [`open_access`](Self::open_access).
     pub(crate) auth: Auth,
+    /// The TLS of the servers; plain HTTP until [`open_tls`](Self::open_tls).
+    pub(crate) tls: Option<Tls>,
+    /// Notified at SIGHUP.
+    reload: Option<Arc<Notify>>,
     signals: Signals,
     roles: Vec<Running>,
     grace: Duration,
@@ -67,6 +73,8 @@ impl Runtime {
             database,
             bus,
             auth: Auth::closed(),
+            tls: None,
+            reload: None,
             signals,
             roles: vec![Running::spawn("database writer", writing.map(Ok))],
             grace: config.shutdown.grace,
@@ -84,6 +92,18 @@ impl Runtime {
             let reloading = reloader.run(self.shutdown.token());
             self.run_role(Running::spawn("user token keys", reloading.map(Ok)));
         }
+        Ok(())
+    }
+
+    /// Loads the certificate of `[serve.tls]`, if there is one, for processes that serve. It is loaded again at SIGHUP
+    /// and once its files have changed.
+    pub(crate) fn open_tls(&mut self, config: &Config) -> anyhow::Result<()> {
+        let Some(files) = tls_files(config) else { return Ok(()) };
+        let (tls, reloader) = Tls::load(files)?;
+        let reload = Arc::new(Notify::new());
+        let reloading = reloader.run(Arc::clone(&reload), self.shutdown.token());
+        self.run_role(Running::spawn("certificate", reloading.map(Ok)));
+        (self.tls, self.reload) = (Some(tls), Some(reload));
         Ok(())
     }
 
@@ -159,7 +179,7 @@ impl Runtime {
     pub(crate) async fn run(mut self) -> anyhow::Result<()> {
         let schema = watch_schema(self.database.clone(), self.shutdown.token());
         self.run_role(Running::spawn("schema check", schema));
-        let ended = supervise(self.roles, self.signals, None, &self.shutdown, self.grace).await;
+        let ended = supervise(self.roles, self.signals, self.reload.as_deref(), &self.shutdown, self.grace).await;
         self.bus_shutdown.cancel();
         let closed = timeout(CLOSE_TIMEOUT, async {
             self.bus_task.finished().await;

@@ -14,7 +14,7 @@ use crate::db::Location;
 /// Publishes the URL of a server that accepts connections. A failure is logged: only commands without `--url` need it.
 pub(crate) fn publish(config: &Config, server: Server, address: SocketAddr) -> Option<AddressFile> {
     let location = Location::new(&config.database.path);
-    AddressFile::publish(location.folder(), server, &local_url(address))
+    AddressFile::publish(location.folder(), server, &local_url(config, address))
         .inspect_err(|error| {
             let folder = location.folder().display();
             tracing::warn!(%folder, %error, "cannot write the address of a server; commands do not find it");
@@ -22,14 +22,24 @@ pub(crate) fn publish(config: &Config, server: Server, address: SocketAddr) -> O
         .ok()
 }
 
+/// The URL of a listener, as its process prints it.
+pub(crate) fn listener_url(config: &Config, address: SocketAddr) -> String {
+    format!("{}://{address}", scheme(config))
+}
+
 /// The URL of a listener for a client on this machine.
-pub(crate) fn local_url(address: SocketAddr) -> String {
+pub(crate) fn local_url(config: &Config, address: SocketAddr) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, address.port()))
+    listener_url(config, SocketAddr::new(ip, address.port()))
+}
+
+/// The scheme of both servers.
+fn scheme(config: &Config) -> &'static str {
+    if config.serve.tls.is_some() { "https" } else { "http" }
 }
 
 /// The URL of a server for a command without `--url`: the port that a flag or the environment sets, else that of a
@@ -40,7 +50,7 @@ pub(crate) fn current(config: &Config, server: Server) -> anyhow::Result<String>
         Server::Game => ("game.port", config.game.port, "m3a3 game-server"),
         Server::Api | Server::Broker => ("serve.port", config.serve.port, "m3a3 serve"),
     };
-    let configured = format!("http://localhost:{port}");
+    let configured = format!("{}://localhost:{port}", scheme(config));
     let is_explicit = config
         .entries()
         .iter()
@@ -64,16 +74,22 @@ fn port_of(url: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::config::Overrides;
 
-    fn config(folder: &std::path::Path, port: Option<&str>) -> Config {
+    fn config(folder: &Path, port: Option<&str>) -> Config {
+        Config::load(&overrides(folder, port)).unwrap()
+    }
+
+    fn overrides(folder: &Path, port: Option<&str>) -> Overrides {
         let mut overrides = Overrides::default();
         overrides.set("database.url", folder.join("m3a3.db").to_str().unwrap(), "--database-url");
         if let Some(port) = port {
             overrides.set("serve.port", port, "--set");
         }
-        Config::load(&overrides).unwrap()
+        overrides
     }
 
     #[test]
@@ -105,7 +121,21 @@ mod tests {
             ("[::]:1", "http://[::1]:1"),
             ("192.0.2.1:80", "http://192.0.2.1:80"),
         ] {
-            assert_eq!(local_url(address.parse().unwrap()), url);
+            assert_eq!(local_url(&config(Path::new("."), None), address.parse().unwrap()), url);
         }
+    }
+
+    #[test]
+    fn with_tls_the_url_is_https() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut overrides = overrides(folder.path(), None);
+        for key in ["serve.tls.cert", "serve.tls.key"] {
+            overrides.set(key, "file.pem", "--set");
+        }
+        let config = Config::load(&overrides).unwrap();
+        assert_eq!(current(&config, Server::Api).unwrap(), "https://localhost:3010");
+        assert_eq!(local_url(&config, "0.0.0.0:1".parse().unwrap()), "https://127.0.0.1:1");
+        let _published = publish(&config, Server::Game, "[::1]:7".parse().unwrap());
+        assert_eq!(current(&config, Server::Game).unwrap(), "https://[::1]:7");
     }
 }

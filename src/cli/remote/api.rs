@@ -18,7 +18,7 @@ use crate::http::client;
 /// The server's URL and token.
 #[derive(Args)]
 pub(crate) struct Server {
-    /// URL of the server [default: the one that runs on the same data, else http://localhost and serve.port]
+    /// URL of the server [default: the one that runs on the same data, else localhost and serve.port]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, value_parser = base_url)]
     url: Option<Url>,
     /// Token of the server [auth.token]; flags are visible to other users, so prefer M3A3_AUTH__TOKEN
@@ -34,11 +34,7 @@ impl Server {
     }
 
     pub(crate) fn api(&self, config: &Config) -> anyhow::Result<Api> {
-        let base = match &self.url {
-            Some(url) => url.clone(),
-            None => Url::parse(&server_address::current(config, address_file::Server::Api)?)?,
-        };
-        Api::new(base, config.auth.token.as_ref())
+        Api::new(self.url.as_ref(), address_file::Server::Api, config, config.auth.token.as_ref())
     }
 }
 
@@ -68,15 +64,34 @@ pub(crate) struct Api {
 }
 
 impl Api {
-    /// Requests carry the token, if there is one.
-    pub(crate) fn new(base: Url, token: Option<&Secret>) -> anyhow::Result<Self> {
-        let mut client = client::builder(&base).connect_timeout(Duration::from_secs(10));
+    /// A client of the server at `url`, else of the one that runs on the same data. Requests carry the token, if there
+    /// is one.
+    pub(crate) fn new(
+        url: Option<&Url>,
+        server: address_file::Server,
+        config: &Config,
+        token: Option<&Secret>,
+    ) -> anyhow::Result<Self> {
+        let (base, client) = match url {
+            Some(url) => (url.clone(), client::builder(url)),
+            None => {
+                let found = Url::parse(&server_address::current(config, server)?)?;
+                let client = client::builder_for_this_machine(&found);
+                (found, client)
+            }
+        };
+        let mut client = client.connect_timeout(Duration::from_secs(10));
         if let Some(token) = token {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))?;
             value.set_sensitive(true);
             client = client.default_headers(HeaderMap::from_iter([(AUTHORIZATION, value)]));
         }
         Ok(Self { base, client: client.build().context("cannot set up an HTTP client")? })
+    }
+
+    /// The URL of the server, without a slash at the end.
+    pub(crate) fn base(&self) -> &str {
+        self.base.as_str().trim_end_matches('/')
     }
 
     /// Resolves a route, or a link that the server has sent: a URL, or a path below the base URL, of whose path a

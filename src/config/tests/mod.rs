@@ -4,6 +4,7 @@ use super::*;
 
 mod binding;
 mod shown;
+mod tls;
 
 /// The sources of the configuration, each empty at first.
 #[derive(Default)]

@@ -15,7 +15,7 @@ fn client(peer: &str, headers: &[(&'static str, &str)]) -> Client {
     let peer = SocketAddr::new(peer.parse().unwrap(), 1);
     let request =
         headers.iter().fold(TestRequest::default().peer_addr(peer), |request, header| request.append_header(*header));
-    trusted().client(request.to_srv_request().head()).unwrap()
+    trusted().client(request.to_srv_request().head(), Scheme::Http).unwrap()
 }
 
 /// The client of a request from a trusted proxy.
@@ -38,7 +38,7 @@ fn only_a_trusted_peer_names_the_client() {
             assert_eq!(client(peer, &[(name, value)]).address.to_string(), expected, "{peer} {name}");
         }
     }
-    assert_eq!(TrustedProxies::default().client(TestRequest::default().to_srv_request().head()), None);
+    assert_eq!(TrustedProxies::default().client(TestRequest::default().to_srv_request().head(), Scheme::Http), None);
 }
 
 #[test]
@@ -121,7 +121,11 @@ fn bytes_that_are_not_text_do_not_hide_the_address_that_the_proxy_adds() {
         let value = header::HeaderValue::from_bytes(value).unwrap();
         let peer = SocketAddr::new(PROXY.parse().unwrap(), 1);
         let request = TestRequest::default().peer_addr(peer).append_header((name, value)).to_srv_request();
-        assert_eq!(trusted().client(request.head()).unwrap().address.to_string(), "203.0.113.9", "{name}");
+        assert_eq!(
+            trusted().client(request.head(), Scheme::Http).unwrap().address.to_string(),
+            "203.0.113.9",
+            "{name}"
+        );
     }
 }
 
@@ -146,6 +150,20 @@ fn the_scheme_is_that_of_the_client_or_of_the_nearest_proxy_that_names_one() {
         let headers = [("x-forwarded-for", addresses), ("x-forwarded-proto", schemes)];
         assert_eq!(behind_proxy(&headers), expected, "{addresses} {schemes}");
     }
+}
+
+#[test]
+fn a_connection_with_tls_is_https_unless_a_trusted_proxy_names_another_scheme() {
+    let scheme = |peer: &str, headers: &[(&'static str, &str)]| {
+        let request = TestRequest::default().peer_addr(SocketAddr::new(peer.parse().unwrap(), 1));
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
+        trusted().client(request.to_srv_request().head(), Scheme::Https).unwrap().scheme
+    };
+    let forwarded = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "http")];
+    assert_eq!(scheme(PROXY, &[]), Scheme::Https);
+    assert_eq!(scheme("192.0.2.7", &forwarded), Scheme::Https);
+    assert_eq!(scheme(PROXY, &forwarded[..1]), Scheme::Https);
+    assert_eq!(scheme(PROXY, &forwarded), Scheme::Http);
 }
 
 #[test]

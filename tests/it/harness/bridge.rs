@@ -55,6 +55,7 @@ impl Bridge {
                 ..draining::Settings::default()
             }),
             tokens: ServerTokens::default(),
+            tls: None,
         };
         let routes = {
             let sockets = sockets.clone();

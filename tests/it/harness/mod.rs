@@ -3,6 +3,7 @@
 pub mod app;
 pub mod binary;
 pub mod bridge;
+pub mod certificates;
 pub mod feed;
 pub mod job_lab;
 pub mod journal;

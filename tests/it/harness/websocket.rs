@@ -1,7 +1,7 @@
 //! WebSocket frames (RFC 6455), and Socket.IO over them.
 
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::raw_http::{RawAnswer, connect, read_answer};
@@ -44,7 +44,7 @@ pub fn frame(is_last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
 
 /// A websocket.
 #[derive(Debug)]
-pub struct Websocket(pub TcpStream);
+pub struct Websocket<S = TcpStream>(pub S);
 
 impl Websocket {
     /// Opens a websocket, or returns the refusal.
@@ -61,12 +61,25 @@ impl Websocket {
         if &line != b"HTTP/1.1 101" {
             return Err(read_answer(stream).await.expect("an answer"));
         }
+        Ok(Self::accepted(stream).await)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Websocket<S> {
+    /// Opens a websocket on a connection, which the server must accept.
+    pub async fn over(mut stream: S, target: &str) -> Self {
+        stream.write_all(request(target, |head| head).as_bytes()).await.unwrap();
+        Self::accepted(stream).await
+    }
+
+    /// Reads the head of the response.
+    async fn accepted(mut stream: S) -> Self {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             head.push(within("the head", stream.read_u8()).await.unwrap());
         }
         assert!(String::from_utf8(head).unwrap().contains("Bz3qJYTGdOe8gUSpLosEdiLKDrk="), "the accepted key");
-        Ok(Self(stream))
+        Self(stream)
     }
 
     /// Sends a frame.
