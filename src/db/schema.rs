@@ -71,13 +71,30 @@ diesel::table! {
     }
 }
 
-/// A further column of `jobs`: Diesel's tables have at most 16 columns by default.
-pub mod job_traces {
+/// `jobs` with the columns by which it is a queue: Diesel's tables have at most 16 columns by default.
+pub mod job_queue {
     diesel::table! {
         jobs (id) {
             id -> Text,
+            rowid -> BigInt,
+            kind -> Text,
+            payload -> Text,
+            dedup -> Nullable<Text>,
+            state -> Text,
+            run_at -> BigInt,
+            crashes -> Integer,
+            created_at -> BigInt,
+            user_id -> BigInt,
+            round -> Nullable<BigInt>,
             traceparent -> Nullable<Text>,
         }
+    }
+}
+
+diesel::table! {
+    job_rounds (kind) {
+        kind -> Text,
+        round -> BigInt,
     }
 }
 

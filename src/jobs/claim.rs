@@ -1,4 +1,4 @@
-//! Claims due jobs under a lease, marks that an attempt has started, and releases jobs that have not.
+//! Claims jobs under a lease, marks that an attempt has started, and releases jobs that have not.
 //!
 //! Every function runs inside a transaction of the writer thread, so a read and the write that follows it are one step.
 
@@ -7,7 +7,8 @@ use std::time::Duration;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::{Job, JobState, Kind, Policy, WorkerId};
+use super::{Job, JobState, Kind, Policy, WorkerId, round};
+use crate::db::schema::job_queue::jobs as queue;
 use crate::db::{UnixMillis, schema::jobs};
 use crate::ids::JobId;
 
@@ -25,19 +26,29 @@ pub(super) enum Claimed {
 /// Slack on top of the longest backoff: the time between reading the clock and writing the row.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
 
-/// Whether any job of the kind is due: a cheap read before the claim takes the write lock.
+/// Whether any job of the kind may run: a cheap read before the claim takes the write lock.
 pub(super) fn is_due(
     connection: &mut SqliteConnection,
     kind: Kind,
     policy: &Policy,
     now: UnixMillis,
 ) -> QueryResult<bool> {
-    Ok(diesel::select(diesel::dsl::exists(due(kind.name, now))).get_result(connection)?
-        || diesel::select(diesel::dsl::exists(misdated(kind.name, latest(policy, now)))).get_result(connection)?)
+    Ok(diesel::select(diesel::dsl::exists(round::ready(kind.name))).get_result(connection)?
+        || round::is_any_to_admit(connection, kind.name, now, latest(policy, now))?)
 }
 
-/// Claims up to `free` due jobs, ordered by their due time. A rescued job keeps its due time, so it is found at the
-/// head without a scan of the queue.
+/// Admits due jobs to their rounds, as many as one transaction may.
+pub(super) fn admit(
+    connection: &mut SqliteConnection,
+    kind: Kind,
+    policy: &Policy,
+    now: UnixMillis,
+) -> QueryResult<()> {
+    round::admit(connection, kind.name, now, latest(policy, now))
+}
+
+/// Claims up to `free` jobs, ordered by their round. A rescued job keeps its round, so it is found at the head without
+/// a scan of the queue.
 pub(super) fn claim(
     connection: &mut SqliteConnection,
     kind: Kind,
@@ -47,44 +58,37 @@ pub(super) fn claim(
     policy: &Policy,
     now: UnixMillis,
 ) -> QueryResult<Claimed> {
-    let mut due: Vec<(JobId, i32)> = due(kind.name, now)
-        .order((jobs::run_at, jobs::id))
-        .limit(limit(free))
-        .select((jobs::id, jobs::crashes))
-        .load(connection)?;
-    if due.len() < free {
-        let misdated = misdated(kind.name, latest(policy, now))
-            .order((jobs::run_at, jobs::id))
-            .limit(limit(free - due.len()))
-            .select((jobs::id, jobs::crashes));
-        due.extend(misdated.load::<(JobId, i32)>(connection)?);
-    }
+    admit(connection, kind, policy, now)?;
+    let next: Vec<(JobId, i32, i64)> = first(kind.name, limit(free)).load(connection)?;
     let mut lease = |id: JobId| lease(connection, id, owner, policy, now);
-    match due.first() {
-        Some(&(id, 1..)) if idle => lease(id).map(Claimed::Alone),
-        Some((_, 1..)) => Ok(Claimed::Wait),
+    let (claimed, last) = match next.first() {
+        Some(&(id, 1.., round)) if idle => (Claimed::Alone(lease(id)?), Some(round)),
+        Some((_, 1.., _)) => (Claimed::Wait, None),
         _ => {
-            let harmless = due.iter().take_while(|(_, crashes)| *crashes == 0);
-            harmless.map(|&(id, _)| lease(id)).collect::<QueryResult<_>>().map(Claimed::Together)
+            let harmless: Vec<_> = next.iter().take_while(|(_, crashes, _)| *crashes == 0).collect();
+            let jobs = harmless.iter().map(|(id, ..)| lease(*id)).collect::<QueryResult<_>>()?;
+            (Claimed::Together(jobs), harmless.last().map(|(.., round)| *round))
         }
+    };
+    if let Some(round) = last {
+        round::advance(connection, kind.name, round)?;
     }
+    Ok(claimed)
 }
 
+/// The jobs to claim next, in order. A row id grows with every row, whatever the clock.
 #[diesel::dsl::auto_type]
-fn due(kind: &'static str, now: UnixMillis) -> _ {
-    let queued: JobState = JobState::Queued;
-    jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq(queued)).filter(jobs::run_at.le(now))
-}
-
-/// Jobs whose due time is later than any backoff allows: the clock was set back after it was written.
-#[diesel::dsl::auto_type]
-fn misdated(kind: &'static str, latest: UnixMillis) -> _ {
-    let queued: JobState = JobState::Queued;
-    jobs::table.filter(jobs::kind.eq(kind)).filter(jobs::state.eq(queued)).filter(jobs::run_at.gt(latest))
+pub(super) fn first(kind: &'static str, limit: i64) -> _ {
+    let ready: round::ready = round::ready(kind);
+    ready.order((queue::round, queue::rowid)).limit(limit).select((
+        queue::id,
+        queue::crashes,
+        queue::round.assume_not_null(),
+    ))
 }
 
 /// The latest due time that a backoff can lead to.
-fn latest(policy: &Policy, now: UnixMillis) -> UnixMillis {
+pub(super) fn latest(policy: &Policy, now: UnixMillis) -> UnixMillis {
     let longest = policy.retry_cap.saturating_add(CLOCK_SLACK);
     now.saturating_add(i64::try_from(longest.as_millis()).unwrap_or(i64::MAX))
 }

@@ -1,8 +1,9 @@
 //! The job engine: an accepted job is never lost.
 //!
-//! Owns the tables `jobs`, `job_attempts` and `job_delays` and the worker locks. Consumes wake-ups (a channel, a sweep,
-//! a reconnect). Publishes nothing itself: a [`Handler`] publishes its events after the commit. Never writes a job's
-//! effect outside of the transaction that completes the job, and never names a kind of job of the product.
+//! Owns the tables `jobs`, `job_attempts`, `job_delays` and `job_rounds` and the worker locks. Consumes wake-ups (a
+//! channel, a sweep, a reconnect). Publishes nothing itself: a [`Handler`] publishes its events after the commit. Never
+//! writes a job's effect outside of the transaction that completes the job, and never names a kind of job of the
+//! product.
 //!
 //! A job is `queued`, then claimed under a lease (`running`), and ends as `done`, `dead` or, by an operator,
 //! `cancelled`. Two counters keep failures apart: `attempts` counts errors and expired leases, `crashes` counts workers
@@ -20,7 +21,8 @@
 //! Running jobs:
 //! - `runner`, `running_jobs`: the loop that claims, runs and settles the jobs of one [`Handler`]
 //! - `attempt`: one attempt at one job
-//! - `claim`: claims due jobs under a lease, marks the start, releases jobs
+//! - `claim`: claims jobs under a lease, marks the start, releases jobs
+//! - `round`: round-robin among users
 //! - `settle`: the end of an attempt, fenced by the lease token
 //! - `rescue`: jobs of dead workers and of expired leases
 //! - `worker_id`, `worker_lock`: file locks by which a dead worker on the same host is detected at once
@@ -46,6 +48,7 @@ pub mod operator;
 mod pruning;
 mod queue_limit;
 mod rescue;
+mod round;
 mod runner;
 mod running_jobs;
 mod settle;

@@ -7,6 +7,7 @@ use diesel::sqlite::SqliteConnection;
 use super::claim::{self, held};
 use super::environment;
 use super::history;
+use super::round;
 use super::{
     AttemptOutcome, DedupScope, Failure, FailureKind, Handler, Job, JobState, Kind, MAX_CRASHES, Policy, WorkerId,
 };
@@ -86,15 +87,13 @@ fn wait_for_environment<E>(
         return Ok(Settled::LeaseLost);
     }
     let failures = environment::count(connection, job.id, error, now)?;
-    diesel::update(jobs::table.find(job.id))
-        .set(jobs::run_at.eq(after_backoff(failures, policy, random, now)))
-        .execute(connection)?;
+    round::wait_until(connection, job.id, after_backoff(failures, policy, random, now))?;
     claim::release(connection, job.id, job.lease_token)?;
     Ok(Settled::Retried)
 }
 
-/// Counts a crash: the worker died, or the attempt exceeded the time limit. The job keeps its position in the queue, or
-/// is dead after too many crashes.
+/// Counts a crash: the worker died, or the attempt exceeded the time limit. The job keeps its place in the queue, or is
+/// dead after too many crashes.
 pub(super) fn crash<H: Handler>(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -138,7 +137,7 @@ fn kill<H: Handler>(
     Ok(Settled::Dead(H::on_dead(connection, job, message, now)?))
 }
 
-/// Queues a claimed job again, without counting anything; it keeps its position if there is no new due time.
+/// Queues a claimed job again, without counting anything; it keeps its place if there is no new due time.
 pub(super) fn requeue(
     connection: &mut SqliteConnection,
     job: &Job,
@@ -146,18 +145,21 @@ pub(super) fn requeue(
     outcome: AttemptOutcome,
     error: &str,
     now: UnixMillis,
-) -> QueryResult<usize> {
+) -> QueryResult<()> {
     history::record(connection, job.id, job.lease_token, outcome, Some(error), now)?;
-    diesel::update(held(job.id, job.lease_token))
+    let rows = diesel::update(held(job.id, job.lease_token))
         .set((
             jobs::state.eq(JobState::Queued),
-            run_at.map(|run_at| jobs::run_at.eq(run_at)),
             jobs::error.eq(error),
             jobs::lease_owner.eq(None::<WorkerId>),
             jobs::lease_until.eq(None::<UnixMillis>),
             jobs::started_at.eq(None::<UnixMillis>),
         ))
-        .execute(connection)
+        .execute(connection)?;
+    match run_at {
+        Some(run_at) if rows == 1 => round::wait_until(connection, job.id, run_at),
+        _ => Ok(()),
+    }
 }
 
 /// The columns of a job that has ended.

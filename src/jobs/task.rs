@@ -6,8 +6,9 @@ use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{JobState, Kind, trace};
-use crate::db::{UnixMillis, schema::jobs};
+use super::{JobState, Kind};
+use crate::db::UnixMillis;
+use crate::db::schema::job_queue::jobs;
 use crate::ids::{JobId, TraceParent, UserId};
 
 /// The work that a job of one kind asks for. Its JSON is the job's payload.
@@ -22,7 +23,8 @@ pub trait Task: Serialize + DeserializeOwned + Send + 'static {
         None
     }
 
-    /// The user whom the job is for. The payload has it as `userId`, by which operators filter.
+    /// The user whom the job is for. Users take turns within a kind; all jobs without a user count as those of one. The
+    /// payload has it as `userId`, by which operators filter.
     fn user_id(&self) -> Option<UserId>;
 }
 
@@ -59,6 +61,7 @@ pub(crate) fn enqueue_as<T: Task>(
     Origin { now, trace }: Origin<'_>,
 ) -> QueryResult<bool> {
     let payload = serde_json::to_string(task).map_err(|error| Error::SerializationError(Box::new(error)))?;
+    let user_id = task.user_id().map_or(0, UserId::get);
     let rows = diesel::insert_or_ignore_into(jobs::table)
         .values((
             jobs::id.eq(id),
@@ -67,13 +70,10 @@ pub(crate) fn enqueue_as<T: Task>(
             jobs::dedup.eq(task.dedup_key()),
             jobs::run_at.eq(now),
             jobs::created_at.eq(now),
+            jobs::user_id.eq(user_id),
+            jobs::traceparent.eq(trace.map(TraceParent::as_str)),
         ))
         .execute(connection)?;
-    if rows == 1
-        && let Some(trace) = trace
-    {
-        trace::store(connection, id, trace)?;
-    }
     Ok(rows == 1)
 }
 

@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 18;
+const MIGRATIONS: usize = 19;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,10 @@ fn created(connection: &mut SqliteConnection) -> BTreeSet<String> {
          FROM sqlite_schema t JOIN pragma_table_info(t.name) c
          WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite%' AND t.name <> '__diesel_schema_migrations'"
     );
-    names(connection, &query)
+    let mut created = names(connection, &query);
+    // Of SQLite itself.
+    created.insert("jobs.rowid -> BigInt".to_owned());
+    created
 }
 
 #[test]
@@ -155,6 +158,45 @@ fn the_only_thumbnail_of_an_image_becomes_its_first_and_back() {
 
     connection.batch_execute(&migration_file(several, "down")).unwrap();
     assert_eq!(names(connection, "SELECT image_id || name AS name FROM thumbnails"), ["7x.jpg".to_owned()].into());
+}
+
+#[test]
+fn queued_jobs_get_a_round_by_their_users_order_and_lose_it_again() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let connection = &mut connect(&location);
+    let rounds = "2026-11-28-000019_claim_in_rounds";
+    connection.batch_execute(&migration_file(rounds, "down")).unwrap();
+    let columns = "SELECT name FROM pragma_table_info('jobs') WHERE name IN ('round', 'user_id')";
+    assert_eq!(names(connection, columns), BTreeSet::new());
+    let old = "INSERT INTO jobs (id, kind, payload, state, run_at, created_at) VALUES
+                   ('a', 'email', '{\"userId\":7}', 'queued', 20, 1), ('b', 'email', '{\"userId\":7}', 'queued', 10, 2),
+                   ('c', 'email', '{\"userId\":8}', 'queued', 30, 3),
+                   ('d', 'email', '{\"userId\":null}', 'queued', 40, 4),
+                   ('e', 'email', 'not JSON', 'queued', 50, 5), ('f', 'thumbnail', '{\"userId\":7}', 'queued', 60, 6),
+                   ('g', 'email', '{\"userId\":7}', 'queued', 9000000000000, 7),
+                   ('h', 'email', '{\"userId\":9}', 'running', 1, 8), ('i', 'email', '{\"userId\":9}', 'dead', 1, 9),
+                   ('j', 'email', '{\"userId\":9}', 'done', 1, 10)";
+    connection.batch_execute(old).unwrap();
+
+    connection.batch_execute(&migration_file(rounds, "up")).unwrap();
+    let migrated = "SELECT id || ' ' || user_id || ' ' || ifnull(round, '-') AS name FROM jobs";
+    let expected = ["a 7 2", "b 7 1", "c 8 1", "d 0 1", "e 0 2", "f 7 1", "g 7 -", "h 9 0", "i 9 -", "j 0 -"];
+    assert_eq!(names(connection, migrated), expected.map(str::to_owned).into());
+    let claims = "SELECT group_concat(id, '') AS name FROM (SELECT id FROM jobs
+                  WHERE kind = 'email' AND state = 'queued' AND round IS NOT NULL ORDER BY round, rowid)";
+    assert_eq!(names(connection, claims), ["bcdae".to_owned()].into(), "users in turn");
+
+    connection.batch_execute(&migration_file(rounds, "down")).unwrap();
+    assert_eq!(
+        names(connection, "SELECT id || run_at AS name FROM jobs WHERE state = 'queued' AND run_at < 40"),
+        ["a20", "b10", "c30"].map(str::to_owned).into()
+    );
+    let index = "SELECT sql AS name FROM sqlite_schema WHERE name = 'jobs_by_state'";
+    let index = names(connection, index).pop_first().unwrap();
+    assert!(index.ends_with("(kind, state, run_at, id)"), "{index}");
+    connection.batch_execute(&migration_file(rounds, "up")).unwrap();
+    assert_eq!(names(connection, migrated), expected.map(str::to_owned).into());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use diesel::prelude::*;
 use m3a3::db::now;
 use m3a3::db::schema::jobs as rows;
+use m3a3::ids::UserId;
 use m3a3::jobs::{Policy, enqueue};
 
 use crate::harness::job_lab::{Event, Fake, FakeTask, Lab, NEVER, POLICY, Verdict};
@@ -67,6 +68,37 @@ async fn a_runner_runs_no_more_jobs_than_it_has_slots() {
         lab.event().await;
     }
     worker.stop().await;
+}
+
+#[tokio::test]
+async fn workers_serve_users_in_turn_also_after_a_restart() {
+    let mut lab = Lab::new();
+    let [many, one] = [1, 2].map(|user| Some(UserId::new(user).unwrap()));
+    for _ in 0..100 {
+        lab.enqueue_for(many).await;
+    }
+    let worker = lab.worker(2, POLICY);
+    for _ in 0..6 {
+        lab.call().await.end(Verdict::Done);
+        lab.event().await;
+    }
+    let (first, second) = (lab.call().await, lab.call().await);
+    let late = lab.enqueue_for(one).await;
+    worker.shutdown.cancel();
+    for call in [first, second] {
+        call.end(Verdict::Done);
+        lab.event().await;
+    }
+    worker.ended().await;
+    let workers = [lab.worker(1, POLICY), lab.worker(1, POLICY)];
+    let (first, second) = (lab.call().await, lab.call().await);
+    assert!([first.job.id, second.job.id].contains(&late), "among the next two claims, whichever process makes them");
+    for call in [first, second] {
+        call.end(Verdict::Done);
+    }
+    for worker in workers {
+        worker.task.abort();
+    }
 }
 
 #[tokio::test]
@@ -190,7 +222,7 @@ async fn an_effect_that_cannot_be_written_is_rolled_back_and_retried() {
 
 /// Whether a job with the dedup key `key` is stored.
 async fn keyed<const FOREVER: bool>(lab: &Lab, user: i64) -> bool {
-    let task = FakeTask::<FOREVER> { user, key: Some("key".to_owned()) };
+    let task = FakeTask::<FOREVER> { user, key: Some("key".to_owned()), owner: None };
     lab.database.write(move |connection| enqueue(connection, &task, now())).await.unwrap().is_some()
 }
 

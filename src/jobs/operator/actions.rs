@@ -12,6 +12,7 @@ use crate::db::{Database, DbError, UnixMillis, now};
 use crate::ids::JobId;
 use crate::jobs::environment;
 use crate::jobs::history;
+use crate::jobs::round;
 use crate::jobs::settle::free_dedup_key;
 use crate::jobs::{AttemptOutcome, Job, JobState, WorkerId};
 
@@ -34,7 +35,7 @@ pub enum Intervention {
 }
 
 /// Queues a dead or cancelled job again with its full attempt budget, and reverts what its end changed elsewhere. A
-/// queued job becomes due now.
+/// queued job becomes due now; if it was due before, it keeps its place.
 pub(crate) fn retry(
     connection: &mut SqliteConnection,
     hooks: &[KindHooks],
@@ -44,6 +45,8 @@ pub(crate) fn retry(
     let Some((kind, state, job)) = find(connection, id)? else { return Ok(Intervention::Unknown) };
     match state {
         JobState::Dead | JobState::Cancelled => {
+            // The next claim gives it a round.
+            round::wait_until(connection, id, now)?;
             if let Some(hooks) = hooks_of(hooks, &kind) {
                 (hooks.on_requeued)(connection, &job)?;
             }

@@ -40,6 +40,8 @@ pub struct FakeTask<const FOREVER: bool = false> {
     /// The id of the user that the effect creates; a second user with the same id would fail.
     pub user: i64,
     pub key: Option<String>,
+    /// The user whom the job is for.
+    pub owner: Option<UserId>,
 }
 
 impl<const FOREVER: bool> Task for FakeTask<FOREVER> {
@@ -50,7 +52,7 @@ impl<const FOREVER: bool> Task for FakeTask<FOREVER> {
     }
 
     fn user_id(&self) -> Option<UserId> {
-        None
+        self.owner
     }
 }
 
@@ -250,7 +252,12 @@ impl Lab {
 
     /// Enqueues a job without waking a worker.
     pub async fn enqueue(&mut self) -> JobId {
-        let task = FakeTask::<false> { user: self.next_user, key: None };
+        self.enqueue_for(None).await
+    }
+
+    /// Enqueues a job of this user.
+    pub async fn enqueue_for(&mut self, owner: Option<UserId>) -> JobId {
+        let task = FakeTask::<false> { user: self.next_user, key: None, owner };
         self.next_user += 1;
         self.database.write(move |connection| enqueue(connection, &task, now())).await.unwrap().unwrap()
     }
