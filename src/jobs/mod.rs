@@ -36,6 +36,8 @@
 
 mod attempt;
 mod attempt_outcome;
+#[doc(hidden)]
+pub mod bench_hooks;
 mod claim;
 mod clock;
 mod environment;
