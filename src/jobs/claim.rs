@@ -1,15 +1,18 @@
 //! Claims jobs under a lease, marks that an attempt has started, and releases jobs that have not.
 //!
-//! Every function runs inside a transaction of the writer thread, so a read and the write that follows it are one step.
+//! Every synchronous function runs inside a transaction of the writer thread, so a read and the write that follows it
+//! are one step.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::{Job, JobState, Kind, Policy, WorkerId, round};
+use super::{Clock, Job, JobState, Kind, Policy, WorkerId, round};
 use crate::db::schema::job_queue::jobs as queue;
-use crate::db::{UnixMillis, schema::jobs};
+use crate::db::schema::jobs;
+use crate::db::{Database, DbError, UnixMillis};
 use crate::ids::JobId;
 
 /// The result of a claim.
@@ -25,6 +28,9 @@ pub(super) enum Claimed {
 
 /// Slack on top of the longest backoff: the time between reading the clock and writing the row.
 const CLOCK_SLACK: Duration = Duration::from_secs(5);
+
+/// The number of transactions that admit jobs before a claim; after them, free slots are filled first.
+const MAX_PASSES: usize = 16;
 
 /// Whether any job of the kind may run: a cheap read before the claim takes the write lock.
 pub(super) fn is_due(
@@ -45,6 +51,24 @@ pub(super) fn admit(
     now: UnixMillis,
 ) -> QueryResult<()> {
     round::admit(connection, kind.name, now, latest(policy, now))
+}
+
+/// Admits more due jobs than a claim does by itself, so that those of all users are in its order.
+pub(super) async fn admit_backlog(
+    database: &Database,
+    kind: Kind,
+    policy: Policy,
+    clock: &Arc<dyn Clock>,
+) -> Result<(), DbError> {
+    for _ in 0..MAX_PASSES {
+        let now = clock.wall();
+        if !database.read_point(|connection| round::is_backlog(connection, kind.name, now))? {
+            break;
+        }
+        let clock = clock.clone();
+        database.write(move |connection| admit(connection, kind, &policy, clock.wall())).await?;
+    }
+    Ok(())
 }
 
 /// Claims up to `free` jobs, ordered by their round. A rescued job keeps its round, so it is found at the head without

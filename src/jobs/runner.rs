@@ -11,14 +11,10 @@ use super::claim::{self, Claimed};
 use super::clock::{Clock, ClockGuard, SystemClock};
 use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
-use super::round;
 use super::running_jobs::RunningJobs;
 use super::worker_lock::DeadWorker;
 use super::{Handler, Job, Policy, WakeSignal, WorkerId, WorkerLock, trace_of};
 use crate::db::{Database, DbError};
-
-/// The number of transactions that admit jobs before a claim; after them, free slots are filled first.
-const MAX_PASSES: usize = 16;
 
 /// Runs the jobs of one kind, several at once.
 pub struct Runner<H> {
@@ -177,7 +173,7 @@ impl<H: Handler> Runner<H> {
         if !self.database.read_point(|connection| claim::is_due(connection, H::KIND, &policy, at))? {
             return Ok(());
         }
-        self.admit_backlog().await?;
+        claim::admit_backlog(&self.database, H::KIND, policy, &self.clock).await?;
         let (owner, clock) = (self.lock.id().clone(), self.clock.clone());
         let claimed = self
             .database
@@ -190,20 +186,6 @@ impl<H: Handler> Runner<H> {
                 self.spawn(job);
             }
             Claimed::Wait => self.exclusive = true,
-        }
-        Ok(())
-    }
-
-    /// Admits more due jobs than the claim does by itself, so that those of all users are in its order.
-    async fn admit_backlog(&self) -> Result<(), DbError> {
-        let policy = self.policy;
-        for _ in 0..MAX_PASSES {
-            let at = self.clock.wall();
-            if !self.database.read_point(|connection| round::is_backlog(connection, H::KIND.name, at))? {
-                break;
-            }
-            let clock = self.clock.clone();
-            self.database.write(move |connection| claim::admit(connection, H::KIND, &policy, clock.wall())).await?;
         }
         Ok(())
     }
