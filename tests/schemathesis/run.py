@@ -8,21 +8,18 @@ requests are refused, and valid ones are not. With the tokens of the backend, ev
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 import urllib.request
-import uuid
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "python"))
+
+from installation import DEADLINE_S, eventually, start_up, upload_form
+
 FIXTURES = HERE.parent / "fixtures"
-# How long anything may take that is expected to happen, and how often to look for it.
-DEADLINE_S = 60
-PROBE_S = 0.02
 TOKEN = "the-token-of-the-backend"
 OPERATOR_TOKEN = "the-token-of-the-operators"
 LIMITS = ("uploads_per_minute", "scores_per_minute", "orders_per_minute", "requests_per_minute")
@@ -38,14 +35,6 @@ SETTINGS = {
 }
 
 
-def eventually(what, condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        threading.Event().wait(PROBE_S)
-    return found
-
-
 class Installation:
     """A folder, and `m3a3 up` in it."""
 
@@ -53,20 +42,7 @@ class Installation:
         self.binary, self.path = binary, Path(folder)
         self.flags = [flag for key, value in SETTINGS.items() for flag in ("--set", f"{key}={value}")]
         self.log = (self.path / "stderr.log").open("wb")
-        command = [binary, "up", "--port", "0", "--game-port", "0", *self.flags]
-        self.process = subprocess.Popen(
-            command, cwd=folder, env={}, stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
-        urls = {}
-        for line in self.process.stdout:
-            if found := re.match(r"^ +(API|game) +(http\S+)$", line):
-                urls[found[1]] = found[2]
-            if len(urls) == 2:
-                break
-        assert len(urls) == 2, f"it does not start: {self.stderr()}"
-        self.api, self.game = urls["API"], urls["game"]
-        # Whatever else it prints must not fill the pipe.
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        self.process, self.api, self.game, _ = start_up(binary, folder, self.flags, {}, self.log)
 
     def stderr(self):
         return (self.path / "stderr.log").read_text(errors="replace")
@@ -95,13 +71,7 @@ class Installation:
             return json.load(answer)
 
     def upload(self, name):
-        boundary = uuid.uuid4().hex
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="userId"\r\n\r\n1\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n'
-        ).encode()
-        body += (FIXTURES / name).read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-        return self.send("POST", f"{self.api}/enqueue", body, f"multipart/form-data; boundary={boundary}")
+        return self.send("POST", f"{self.api}/enqueue", *upload_form(1, name, (FIXTURES / name).read_bytes()))
 
     def fill(self):
         """Creates what the examples of the documents name; returns the other values of parameters, by path."""

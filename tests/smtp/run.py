@@ -7,39 +7,26 @@ Everything is awaited with a deadline.
 import email
 import email.policy
 import json
-import re
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import unittest
 import urllib.request
-import uuid
 from email.headerregistry import Address
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
+
+from installation import DEADLINE_S, eventually, start_up, upload_form
 from server import MailServer, defects
 
 BINARY = Path(sys.argv[1]).resolve()
 FIXTURES = Path(__file__).resolve().parent.parent / "fixtures"
 TLS = {"certificate": FIXTURES / "tls/receiver.pem", "key": FIXTURES / "tls/receiver.key"}
 AUTHORITY = FIXTURES / "tls/authority.pem"
-# How long anything may take that is expected to happen, and how often to look for it.
-DEADLINE_S = 30
-PROBE_S = 0.02
 PASSWORD = "p/w: é@"
 LOGIN = "ada%40example.org:p%2Fw%3A%20%C3%A9%40"
 NAME = 'Åsa "日本" Öz, Ltd 🚀'
-
-
-def eventually(what, condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        threading.Event().wait(PROBE_S)
-    return found
 
 
 class Installation:
@@ -62,21 +49,8 @@ class Installation:
         self.start()
 
     def start(self):
-        command = [BINARY, "up", "--port", "0", "--game-port", "0", *self.flags]
-        self.process = subprocess.Popen(
-            command, cwd=self.path, env=self.environment, stdout=subprocess.PIPE, stderr=self.log, text=True
-        )
-        lines = {}
-        for line in self.process.stdout:
-            if found := re.match(r"^ +(API|game) +(http\S+)$", line):
-                lines[found[1]] = found[2]
-            if len(lines) == 2:
-                break
-        assert len(lines) == 2, f"it does not start: {self.stderr()}"
-        self.api, self.game = lines["API"], lines["game"]
-        # Whatever else it prints must not fill the pipe.
-        self.reader = threading.Thread(target=self.process.stdout.read, daemon=True)
-        self.reader.start()
+        started = start_up(BINARY, self.path, self.flags, self.environment, self.log)
+        self.process, self.api, self.game, self.reader = started
 
     def stderr(self):
         return (self.path / "stderr.log").read_text()
@@ -116,13 +90,7 @@ class Installation:
             assert answer.status in (200, 201), answer.status
 
     def upload(self, number, name, picture):
-        boundary = uuid.uuid4().hex
-        body = (
-            f'--{boundary}\r\nContent-Disposition: form-data; name="userId"\r\n\r\n{number}\r\n'
-            f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{name}"\r\n\r\n'
-        ).encode()
-        body += picture + f"\r\n--{boundary}--\r\n".encode()
-        return post(f"{self.api}/enqueue", body, f"multipart/form-data; boundary={boundary}")
+        return post(f"{self.api}/enqueue", *upload_form(number, name, picture))
 
     def order(self, order, user):
         body = json.dumps({"orderId": order, "userId": user}).encode()

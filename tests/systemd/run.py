@@ -15,14 +15,15 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 import unittest
 import urllib.error
 import urllib.request
-import uuid
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "python"))
+
 from filters import settings
+from installation import DEADLINE_S, eventually, upload_form
 
 BINARY = Path(sys.argv[1]).resolve()
 TESTS = Path(__file__).resolve().parent.parent
@@ -30,18 +31,7 @@ UNITS = sorted((TESTS.parent / "config").glob("*.service"))
 IMAGE = TESTS / "fixtures/photo-orientation-6.jpg"
 # The highest exposure that `systemd-analyze security` may compute, in tenths. Versions of systemd differ.
 MAX_EXPOSURE = 20
-# How long anything may take that is expected to happen, and how often to look for it.
-DEADLINE_S = 60
-PROBE_S = 0.02
 TOKEN = "a-token-of-the-tests"
-
-
-def eventually(what, condition):
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"not in time: {what}"
-        threading.Event().wait(PROBE_S)
-    return found
 
 
 def unit(name):
@@ -156,13 +146,7 @@ def post(url, value):
 
 
 def upload(url, user):
-    boundary = uuid.uuid4().hex
-    body = (
-        f'--{boundary}\r\nContent-Disposition: form-data; name="userId"\r\n\r\n{user}\r\n'
-        f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
-    ).encode()
-    body += IMAGE.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    return json.loads(request(f"{url}/enqueue", body, f"multipart/form-data; boundary={boundary}"))
+    return json.loads(request(f"{url}/enqueue", *upload_form(user, "a.jpg", IMAGE.read_bytes())))
 
 
 class Units(unittest.TestCase):
