@@ -8,10 +8,10 @@ use super::board::Entry;
 use super::openapi::TAG;
 use super::view::{Player, Source, View};
 use crate::bus::Member;
-use crate::http::conditional::{self, REVALIDATED};
+use crate::http::conditional::{self, REVALIDATED, REVALIDATED_BY_CLIENT};
 use crate::http::openapi::params::EtagParams;
 use crate::http::openapi::responses::{BadRequest, NotFound, TooManyRequests, Unauthorized, Unavailable};
-use crate::http::{NoQuery, Problem, Query, path};
+use crate::http::{NoQuery, Problem, Query, ReaderAuth, path};
 use crate::ids::{Score, Username};
 
 /// Players per page.
@@ -105,12 +105,16 @@ struct PlayerPage {
         (status = 503, response = Unavailable)
     )
 )]
-pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    view: web::Data<View>,
+    readers: web::Data<ReaderAuth>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let PageQuery { offset, limit } = PageQuery::read(&request)?;
     let (page, source) = view.page(offset, limit).await?;
     let players = ranked(offset, page.members);
     let list = PlayerList { limit, offset, players, source, total: page.total };
-    conditional::json(&request, REVALIDATED, &list)
+    conditional::json(&request, caching(&readers), &list)
 }
 
 /// Get a player
@@ -139,6 +143,7 @@ pub(super) async fn list(view: web::Data<View>, request: HttpRequest) -> Result<
 pub(super) async fn get(
     _: NoQuery,
     view: web::Data<View>,
+    readers: web::Data<ReaderAuth>,
     request: HttpRequest,
     name: web::Path<String>,
 ) -> Result<HttpResponse, Problem> {
@@ -153,7 +158,12 @@ pub(super) async fn get(
     neighbours.retain(|neighbour| neighbour.username != username);
     let total = around.total;
     let page = PlayerPage { neighbours, rank: rank + 1, score, source, total, username };
-    conditional::json(&request, REVALIDATED, &page)
+    conditional::json(&request, caching(&readers), &page)
+}
+
+/// Shared caches may store a public board only.
+fn caching(readers: &ReaderAuth) -> &'static str {
+    if readers.is_open() { REVALIDATED } else { REVALIDATED_BY_CLIENT }
 }
 
 /// Players with their ranks, counted from 1.

@@ -81,10 +81,18 @@ export function board(context) {
       await answer(wrong);
       await page.until(`(${asked}) === 'The server refused this token, or it has expired'`);
     }
+    const live = `${SHOWN} === 'Live; 1 ada 1' && document.getElementById('ask').hidden`;
+    await postScore(server.game, "ada", 1, TOKEN);
     await answer(TOKEN);
-    await page.until(`${SHOWN} === 'Live' && document.getElementById('ask').hidden`);
+    await page.until(live);
     await page.open(server.game);
-    await page.until(`${SHOWN} === 'Live' && document.getElementById('ask').hidden`);
+    await page.until(live);
+
+    await server.stop();
+    installation.env.M3A3_AUTH__TOKEN = "another-token-of-the-shop";
+    await installation.up("0", new URL(server.game).port);
+    await page.until(`(${asked}) === 'The server refused this token, or it has expired'`);
+    assert.equal(await page.value(SHOWN), "No access", "the players are hidden");
   });
 
   test("the board reconnects after a restart of the server", async (t) => {

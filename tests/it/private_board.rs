@@ -101,6 +101,9 @@ async fn a_closed_board_is_read_over_http_with_any_valid_token_only() {
             };
             let response = authorized(Method::GET).send().await.unwrap();
             assert_eq!(response.status(), if opens { 200 } else { 401 }, "{path} with {kind}");
+            if opens && path != "/leaderboard-feed" {
+                assert_eq!(response.headers()["cache-control"], "private, no-cache", "{path} with {kind}");
+            }
             if !opens {
                 assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
                 assert!(!response.text().await.unwrap().contains("ada"), "{path} with {kind}");

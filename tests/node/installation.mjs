@@ -105,10 +105,10 @@ export class Installation {
   }
 }
 
-export async function postScore(url, username, score) {
+export async function postScore(url, username, score, token) {
   const answer = await fetch(`${url}/score`, {
     method: "POST",
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...(token && { Authorization: `Bearer ${token}` }) },
     body: JSON.stringify({ username, score }),
   });
   assert.equal(answer.status, 200, await answer.text());
