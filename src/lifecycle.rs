@@ -6,8 +6,8 @@
 //! SIGINT after it counts as the first.
 //!
 //! SIGHUP has two meanings. The kernel sends it when the terminal is closed, and it drains like SIGTERM then, unless it
-//! was ignored at the start (`nohup`). Otherwise an operator has sent it to a service, which reloads what it can, and
-//! never ends.
+//! was ignored at the start (`nohup`). Otherwise an operator has sent it to a service, which reloads what it can and goes
+//! on. A service whose terminal was closed earlier cannot tell the two apart: it drains.
 
 mod signals;
 mod terminal;
@@ -238,7 +238,7 @@ pub async fn supervise(
     }
 }
 
-/// Whoever presses Ctrl-C waits for the end.
+/// Ctrl-C is urgent: the person who pressed it waits for the end.
 fn request(shutdown: &Shutdown, signal: Signal) {
     match signal {
         Signal::Interrupt => shutdown.request_urgently(),

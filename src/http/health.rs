@@ -119,7 +119,7 @@ pub(super) async fn healthz() -> HttpResponse {
 /// Check readiness
 ///
 /// Without Redis, the server is degraded: work continues, notifications are delayed. It is unavailable while the
-/// database cannot be written, while a disk is almost full, and from the moment when it is told to shut down.
+/// database cannot be written, while a disk is almost full, and from the request to shut down on.
 #[utoipa::path(
     get,
     path = "/readyz",
