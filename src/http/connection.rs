@@ -1,7 +1,4 @@
-//! The connections of the servers: plain, or over TLS.
-//!
-//! HTTP/1.1 only: the HTTP/2 of actix-web limits neither the size of request heads nor the number of streams of a
-//! connection, and closes none gracefully.
+//! The connections of the servers: plain with HTTP/1.1, or over TLS with HTTP/1.1 or HTTP/2.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -16,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::draining::{Counted, Draining};
-use super::tls::Tls;
+use super::tls::{self, Tls};
 
 /// A connection of a client.
 pub(crate) struct Stream {
@@ -43,21 +40,25 @@ pub(super) fn accept(
     InitError = (),
 > {
     fn_service(move |stream: TcpStream| {
-        let (tls, counted) = (tls.clone(), draining.connection());
+        let (acceptor, counted) = (tls.clone(), draining.connection());
         async move {
             let peer = stream.peer_addr().ok();
             // It fails only on a connection that is closed already.
             let _ = stream.set_nodelay(true);
-            let inner = match tls {
-                None => Inner::Plain(stream),
+            let (inner, protocol) = match acceptor {
+                None => (Inner::Plain(stream), Protocol::Http1),
                 // Boxed, since it is larger than all that follows.
-                Some(tls) => Inner::Tls(Box::new(Box::pin(tls.accept(stream)).await.map_err(|error| {
-                    // Port scanners and clients of plain HTTP cause these.
-                    tracing::debug!(peer = peer.map(tracing::field::display), %error, "TLS handshake failed");
-                    DispatchError::Io(error)
-                })?)),
+                Some(acceptor) => {
+                    let stream = Box::pin(acceptor.accept(stream)).await.map_err(|error| {
+                        // Port scanners and clients of plain HTTP cause these.
+                        tracing::debug!(peer = peer.map(tracing::field::display), %error, "TLS handshake failed");
+                        DispatchError::Io(error)
+                    })?;
+                    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(tls::HTTP_2);
+                    (Inner::Tls(Box::new(stream)), if is_http2 { Protocol::Http2 } else { Protocol::Http1 })
+                }
             };
-            Ok((Stream { inner, _counted: counted }, Protocol::Http1, peer))
+            Ok((Stream { inner, _counted: counted }, protocol, peer))
         }
     })
 }

@@ -42,7 +42,7 @@ pub(super) fn check(head: &RequestHead) -> Result<(), Problem> {
 }
 
 /// The service of one thread, which exists once the server has started.
-type Shared<S> = Rc<OnceCell<Rc<S>>>;
+pub(super) type Shared<S> = Rc<OnceCell<Rc<S>>>;
 
 /// A request that is being served.
 type Serving<S> = LocalBoxFuture<'static, Result<<S as Service<Request>>::Response, <S as Service<Request>>::Error>>;
@@ -61,6 +61,11 @@ where
 {
     pub(super) fn new(factory: F) -> Self {
         Self { factory, shared: Shared::default() }
+    }
+
+    /// The service, once it is made.
+    pub(super) fn shared(&self) -> Shared<F::Service> {
+        Rc::clone(&self.shared)
     }
 
     pub(super) fn expectation(

@@ -1,17 +1,15 @@
 //! HTTP servers on a given listener, with or without websockets.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use actix_http::{ConnectionType, HttpServiceBuilder, Request};
+use actix_http::{ConnectionType, Request};
 use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::BoxBody;
 use actix_web::dev::{
-    AppConfig, Extensions, RequestHead, Response, Server, ServerHandle, Service, ServiceFactory, ServiceRequest,
-    ServiceResponse,
+    AppConfig, Extensions, RequestHead, Server, ServerHandle, Service, ServiceFactory, ServiceRequest, ServiceResponse,
 };
 use actix_web::{App, Error, HttpMessage, HttpResponse, web};
 use futures_util::future::{Either, ready};
@@ -20,27 +18,19 @@ use futures_util::{FutureExt, TryFutureExt};
 use super::Problem;
 use super::auth::{Bearer, ServerTokens};
 use super::client_address::{Client, Scheme, TrustedProxies};
-use super::connection::{Stream, accept};
+use super::connection::accept;
 use super::cors::Cors;
 use super::draining::Draining;
 use super::expectation::{self, Factories};
 use super::limits::{AddressKey, Limits};
 use super::listener::{Closer, Listener};
 use super::metrics;
+use super::protocols::{Http2, by_protocol, http1};
 use super::request_span::{self, Pending};
 use super::resource::not_found;
 use super::site_guard::SiteGuard;
 use super::tls::Tls;
 use super::upgrade::{Upgrade, Websockets};
-
-/// The longest idle time between the requests of a connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// The time limit for a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection stays open after its last response while the client is still sending: closing it at once would
-/// reset it, and lose the response.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Settings of a server.
 #[derive(Debug, Clone)]
@@ -83,17 +73,17 @@ where
 {
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
+    let stopped = move || {
+        let stopping = stopping.clone();
+        async move { stopping.notified().await }
+    };
     let Settings { workers, drain, draining, .. } = settings.clone();
     let (listener, closer) = listener.open()?;
     let http = move || {
-        let stopping = stopping.clone();
         let factories = factories(&routes, settings.clone());
-        let stopped = move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        };
-        let service = protocol(stopped).expect(factories.expectation()).finish(factories.service());
-        accept(settings.tls.clone(), settings.draining.clone()).and_then(service)
+        let http2 = Http2::new(factories.shared(), settings.draining.clone());
+        let http1 = http1(stopped.clone()).expect(factories.expectation()).finish(factories.service());
+        accept(settings.tls.clone(), settings.draining.clone()).and_then(by_protocol(http1, http2))
     };
     let server = builder
         .workers(workers.get())
@@ -122,6 +112,10 @@ where
 {
     let builder = Server::build();
     let stopping = builder.graceful_shutdown_signal();
+    let stopped = move || {
+        let stopping = stopping.clone();
+        async move { stopping.notified().await }
+    };
     let accepting = websockets.clone();
     let Settings { workers, drain, draining, .. } = settings.clone();
     let (listener, closer) = listener.open()?;
@@ -129,12 +123,8 @@ where
         let upgrades = accepting.on_this_thread();
         let admission = settings.clone();
         let factories = factories(&routes, settings.clone());
-        let stopping = stopping.clone();
-        let stopped = move || {
-            let stopping = stopping.clone();
-            async move { stopping.notified().await }
-        };
-        let service = protocol(stopped)
+        let http2 = Http2::new(factories.shared(), settings.draining.clone());
+        let http1 = http1(stopped.clone())
             .expect(factories.expectation())
             .upgrade(fn_service(move |(request, connection)| {
                 let upgrade = Upgrade::new(request, connection, admission.limits.clone(), admission.draining.clone());
@@ -146,7 +136,7 @@ where
                 served.map(Ok::<(), Error>)
             }))
             .finish(factories.service());
-        accept(settings.tls.clone(), settings.draining.clone()).and_then(service)
+        accept(settings.tls.clone(), settings.draining.clone()).and_then(by_protocol(http1, http2))
     };
     let server = builder
         .workers(workers.get())
@@ -158,24 +148,6 @@ where
         server.pause().await;
         websockets.close().await;
     }))
-}
-
-/// The settings of connections.
-fn protocol<S, F>(stopped: impl Fn() -> F + 'static) -> HttpServiceBuilder<Stream, S>
-where
-    S: ServiceFactory<Request, Config = ()>,
-    S::Error: Into<Response<BoxBody>> + 'static,
-    S::InitError: fmt::Debug,
-    <S::Service as Service<Request>>::Future: 'static,
-    F: Future<Output = ()> + 'static,
-{
-    HttpServiceBuilder::default()
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(CLOSE_TIMEOUT)
-        .h1_allow_half_closed(false)
-        // Without it, an idle connection would delay the shutdown by the whole drain time.
-        .graceful_shutdown_signal(stopped)
 }
 
 /// The factories of one thread.

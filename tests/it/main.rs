@@ -29,6 +29,7 @@ mod game_server;
 mod hangup;
 mod harness;
 mod healthcheck;
+mod http2;
 mod http_methods;
 mod idempotency;
 mod job_environment;

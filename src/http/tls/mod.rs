@@ -34,6 +34,8 @@ pub(crate) use self::reloader::Reloader;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The name of HTTP/1.1 in ALPN (RFC 7301, section 6).
 const HTTP_1_1: &[u8] = b"http/1.1";
+/// The name of HTTP/2 in ALPN (RFC 9113, section 3.1).
+pub(super) const HTTP_2: &[u8] = b"h2";
 
 /// The files of a certificate and its key, in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +83,7 @@ pub(crate) fn check(files: &Files) -> Result<Checked, PairError> {
 }
 
 impl Tls {
-    /// Reads the files, with TLS 1.2 and 1.3, and HTTP/1.1 by ALPN. Blocks while it reads them.
+    /// Reads the files, with TLS 1.2 and 1.3, and HTTP/2 or HTTP/1.1 by ALPN. Blocks while it reads them.
     ///
     /// Session tickets have a key that changes every six hours, and that a restart replaces.
     ///
@@ -97,7 +99,7 @@ impl Tls {
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
-        config.alpn_protocols = vec![HTTP_1_1.to_vec()];
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1_1.to_vec()];
         config.ticketer = ring::Ticketer::new()?;
         let tls = Self { current, acceptor: TlsAcceptor::from(Arc::new(config)) };
         Ok((tls.clone(), Reloader::new(files, stamps, tls)))
