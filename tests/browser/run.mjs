@@ -10,6 +10,7 @@ import { board } from "./board.mjs";
 import { Browser } from "./devtools.mjs";
 import { crossOrigin } from "./cross_origin.mjs";
 import { docs } from "./docs.mjs";
+import { http2 } from "./http2.mjs";
 import { socketioClient } from "./socketio_client.mjs";
 import { upload } from "./upload.mjs";
 
@@ -24,5 +25,5 @@ before(async () => {
 after(() => context.browser.stop());
 
 describe("the pages", { concurrency: 4 }, () => {
-  [docs, upload, board, socketioClient, crossOrigin].forEach((tests) => tests(context));
+  [docs, upload, board, http2, socketioClient, crossOrigin].forEach((tests) => tests(context));
 });

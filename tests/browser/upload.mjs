@@ -9,7 +9,7 @@ import { Installation } from "../node/installation.mjs";
 
 /** A BMP of one colour, which is never the same twice. */
 let colour = 0;
-function image() {
+export function image() {
   const [headers, side] = [54, 16];
   const bytes = Buffer.alloc(headers + 3 * side * side);
   bytes.write("BM");
