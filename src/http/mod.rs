@@ -32,6 +32,7 @@ pub(crate) mod resource;
 pub(crate) mod response;
 pub mod server;
 pub mod site_guard;
+pub(crate) mod stalled_write;
 pub(crate) mod static_content;
 pub mod tls;
 pub(crate) mod trace_parent;

@@ -22,7 +22,6 @@ mod rooms;
 mod session;
 mod session_permit;
 mod sockets;
-mod stalled_write;
 mod websocket;
 
 use actix_web::web;

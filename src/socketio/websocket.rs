@@ -8,7 +8,7 @@ use super::closing_stream::ClosingStream;
 use super::error::{InvalidRequest, RequestError};
 use super::handshake::{self, HandshakeQuery, PATHS, Transport};
 use super::session::SessionAcceptor;
-use super::stalled_write::WriteTimeoutStream;
+use crate::http::stalled_write::WriteTimeoutStream;
 use crate::http::{Problem, Upgrade, auth};
 
 /// A packet that ends a session of the polling transport.

@@ -1,9 +1,10 @@
 //! HTTP/2 (RFC 9113) on a connection whose client chose it in the TLS handshake.
 //!
 //! hyper speaks the protocol, with limits on what one connection may use. The requests are served by the same service as
-//! those of HTTP/1.1. A connection ends when it is idle, when its client does not answer pings or does not read a
-//! response, and in the drain: GOAWAY at a random time within the window, then the end once its requests are answered.
-//! Never serves websockets: browsers use HTTP/1.1 for them unless a server offers RFC 8441.
+//! those of HTTP/1.1. A stream ends when its client does not read the response; a connection, when it is idle, when its
+//! client does not answer pings or reads nothing, and in the drain: GOAWAY at a random time within the window, then the
+//! end once its requests are answered. Never serves websockets: browsers use HTTP/1.1 for them unless a server offers
+//! RFC 8441.
 //!
 //! - `activity`: what the streams of a connection do
 //! - `request`, `response`: conversion from hyper and to it
@@ -19,7 +20,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use actix_http::Request;
@@ -30,12 +31,13 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use self::activity::{Activity, Verdict};
+use self::activity::Activity;
 use super::draining::Draining;
+use super::stalled_write::WriteTimeoutStream;
 
 /// Requests that a connection has in progress. RFC 9113, section 6.5.2, recommends no fewer.
 const MAX_STREAMS: u32 = 100;
@@ -43,40 +45,57 @@ const MAX_STREAMS: u32 = 100;
 const MAX_HEAD_BYTES: u32 = 16 << 10;
 /// The body bytes that a connection may send before they are read, so also its memory for them: 10 MB/s at 50 ms.
 const WINDOW_BYTES: u32 = 512 << 10;
-/// The response bytes of a stream that wait for the client.
+/// The response bytes of a stream that wait for the client, in bytes.
 const MAX_SEND_BYTES: usize = 64 << 10;
-/// A client that answers no ping within the second time is gone, or reads nothing.
+/// A client that answers no ping within the second time is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest time in which a client reads nothing at all while something waits for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often the activity of a connection is checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(5);
-/// How long a connection may take to end after GOAWAY, when it has no stream.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a connection may stay without a stream after GOAWAY: until its client has everything, and has answered.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves the requests of a connection until it ends. Dropping the future ends it, and drops its requests.
 pub(super) async fn serve<I, S>(io: I, peer: Option<SocketAddr>, service: Rc<S>, draining: Draining)
 where
-    I: AsyncRead + AsyncWrite + Unpin + 'static,
+    I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request> + 'static,
     S::Response: Into<actix_http::Response<BoxBody>>,
     S::Error: Into<actix_http::Response<BoxBody>>,
 {
-    let activity = Activity::new();
+    let mut io = WriteTimeoutStream::new(io, WRITE_TIMEOUT);
+    serve_requests(&mut io, peer, service, &draining).await;
+    // Closing a connection with unread data, such as a window update, resets it, and loses the last response.
+    let _ = timeout(CLOSE_TIMEOUT, async {
+        io.shutdown().await?;
+        tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+    })
+    .await;
+}
+
+async fn serve_requests<I, S>(io: I, peer: Option<SocketAddr>, service: Rc<S>, draining: &Draining)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request> + 'static,
+    S::Response: Into<actix_http::Response<BoxBody>>,
+    S::Error: Into<actix_http::Response<BoxBody>>,
+{
+    let (activity, streams) = (Activity::new(), Rc::default());
     let requests = service_fn({
         let activity = activity.clone();
         move |request: hyper::Request<Incoming>| {
             let is_head = request.method() == hyper::Method::HEAD;
             let (stream, service) = (activity.stream(), Rc::clone(&service));
             async move {
-                let response = match service.call(request::convert(request, peer)).await {
-                    Ok(response) => response.into(),
-                    Err(error) => error.into(),
-                };
+                let response = answer(&*service, request, peer).await;
                 Ok::<_, Infallible>(response::convert(response, is_head, stream))
             }
         }
     });
-    let mut connection = pin!(builder().serve_connection(TokioIo::new(io), requests));
+    let executor = Streams { tasks: Rc::downgrade(&streams), activity: activity.clone() };
+    let mut connection = pin!(builder(executor).serve_connection(TokioIo::new(io), requests));
     let (held, ended) = (draining.hold(), draining.ended());
     let mut turn = pin!(held.turn());
     let mut drained = pin!(async {
@@ -85,29 +104,46 @@ where
     });
     let mut checks = interval(CHECK_INTERVAL);
     checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_going_away = false;
+    let mut going_away: Option<Instant> = None;
     loop {
-        tokio::select! {
+        let is_leaving = tokio::select! {
             // A broken connection concerns nobody else; its requests are dropped.
             _ = &mut connection => return,
-            () = &mut turn, if !is_going_away => {
-                is_going_away = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = &mut drained => break,
-            _ = checks.tick() => match activity.verdict() {
-                Verdict::Active => {}
-                Verdict::Idle => break,
-                Verdict::Unread => return,
-            },
+            () = &mut turn, if going_away.is_none() => true,
+            () = &mut drained, if going_away.is_none() => true,
+            _ = checks.tick() => activity.is_idle(),
+        };
+        if is_leaving && going_away.is_none() {
+            connection.as_mut().graceful_shutdown();
+            going_away = Some(Instant::now());
+        }
+        let left_for = going_away.map_or(Duration::ZERO, |since| since.elapsed());
+        if activity.idle_for().min(left_for) >= CLOSE_TIMEOUT {
+            return;
         }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = timeout(CLOSE_TIMEOUT, connection).await;
 }
 
-fn builder() -> Builder<Streams> {
-    let mut builder = Builder::new(Streams::default());
+/// The response of the service, or a refusal of what only HTTP/2 accepts.
+async fn answer<S>(
+    service: &S,
+    request: hyper::Request<Incoming>,
+    peer: Option<SocketAddr>,
+) -> actix_http::Response<BoxBody>
+where
+    S: Service<Request>,
+    S::Response: Into<actix_http::Response<BoxBody>>,
+    S::Error: Into<actix_http::Response<BoxBody>>,
+{
+    let path = request.uri().path().to_owned();
+    match request::convert(request, peer) {
+        Ok(request) => service.call(request).await.map_or_else(Into::into, Into::into),
+        Err(problem) => problem.response(&path).into(),
+    }
+}
+
+fn builder(executor: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
@@ -120,15 +156,28 @@ fn builder() -> Builder<Streams> {
     builder
 }
 
-/// The tasks of a connection's streams, which end with it.
-#[derive(Clone, Default)]
-struct Streams(Rc<RefCell<JoinSet<()>>>);
+/// Runs the streams of a connection, which end with it.
+#[derive(Clone)]
+struct Streams {
+    /// Weak, since each stream has a clone.
+    tasks: Weak<RefCell<JoinSet<()>>>,
+    activity: Activity,
+}
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Streams {
+    /// hyper calls it with a stream directly after it has called the service.
     fn execute(&self, stream: F) {
-        let mut streams = self.0.borrow_mut();
+        let Some(tasks) = self.tasks.upgrade() else { return };
+        let unread = self.activity.newest();
+        let mut tasks = tasks.borrow_mut();
         // Frees the ended ones.
-        while streams.try_join_next().is_some() {}
-        streams.spawn_local(stream);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn_local(async move {
+            tokio::select! {
+                () = stream => {}
+                // Dropping a stream resets it.
+                () = unread.timed_out() => {}
+            }
+        });
     }
 }

@@ -18,10 +18,13 @@ pub(super) fn convert(
     stream: Stream,
 ) -> hyper::Response<ResponseBody> {
     let (head, body) = response.into_parts();
+    let status = head.status();
+    // RFC 9110, section 6.4.1.
+    let has_no_body = status.is_informational() || matches!(status.as_u16(), 204 | 304);
     let size = body.size();
-    let mut converted = hyper::Response::new(ResponseBody::new(body, is_head, stream));
+    let mut converted = hyper::Response::new(ResponseBody::new(body, is_head || has_no_body, stream));
     // Both know the same codes and the same fields, so nothing is left out.
-    *converted.status_mut() = hyper::StatusCode::from_u16(head.status().as_u16()).unwrap_or_default();
+    *converted.status_mut() = hyper::StatusCode::from_u16(status.as_u16()).unwrap_or_default();
     let headers = converted.headers_mut();
     for (name, value) in head.headers() {
         let name = HeaderName::from_bytes(name.as_str().as_bytes());
@@ -29,7 +32,7 @@ pub(super) fn convert(
             headers.append(name, value);
         }
     }
-    if let BodySize::Sized(length) = size {
+    if let (BodySize::Sized(length), false) = (size, has_no_body) {
         headers.insert(CONTENT_LENGTH, length.into());
     }
     converted
@@ -49,10 +52,10 @@ pub(super) struct ResponseBody {
 }
 
 impl ResponseBody {
-    fn new(body: BoxBody, is_head: bool, stream: Stream) -> Self {
+    fn new(body: BoxBody, is_omitted: bool, stream: Stream) -> Self {
         let (body, left) = match body.size() {
             BodySize::None | BodySize::Sized(0) => (None, None),
-            _ if is_head => (None, None),
+            _ if is_omitted => (None, None),
             BodySize::Sized(length) => (Some(body), Some(length)),
             BodySize::Stream => (Some(body), None),
         };
@@ -61,10 +64,15 @@ impl ResponseBody {
 
     /// The next part of the last chunk, which is not empty.
     fn part(&mut self) -> io::Result<Frame<Bytes>> {
-        let part = self.chunk.split_to(self.chunk.len().min(MAX_PART_BYTES));
+        let mut length = self.chunk.len().min(MAX_PART_BYTES);
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(part.len() as u64).ok_or_else(|| io::Error::other("the body is too long"))?;
+            // The last byte is a part of its own: hyper does not wait until the client has read the last part.
+            if length > 1 && *left == length as u64 {
+                length -= 1;
+            }
+            *left = left.checked_sub(length as u64).ok_or_else(|| io::Error::other("the body is too long"))?;
         }
+        let part = self.chunk.split_to(length);
         self.stream.waits_for_client();
         Ok(Frame::data(part))
     }

@@ -1,6 +1,8 @@
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::Pin;
+use std::task::Poll;
 
 use actix_http::{HttpMessage, Method, Response};
 use actix_service::fn_service;
@@ -26,22 +28,38 @@ struct Client {
     /// Ends when the server closes the connection.
     closed: JoinHandle<Result<(), h2::Error>>,
     draining: Draining,
-    /// The requests to `/held` that the server has.
+    /// Whether the client reads and writes nothing more.
+    is_frozen: Rc<Cell<bool>>,
+    /// The requests that the server has.
     held: Rc<Cell<usize>>,
+    /// The request bodies that ended with an error.
+    errors: Rc<Cell<usize>>,
 }
 
 impl Client {
     async fn connect() -> Self {
-        let (near, far) = tokio::io::duplex(64 << 10);
+        Self::with_window(65_535).await
+    }
+
+    /// With this number of bytes that the server may send in a stream before they are read.
+    async fn with_window(bytes: u32) -> Self {
+        let (near, far) = tokio::io::duplex(4 << 10);
         let draining = Draining::new(Settings::default());
-        let held = Rc::new(Cell::new(0));
+        let [held, errors] = [const { Cell::new(0) }; 2].map(Rc::new);
         let service = Rc::new(fn_service({
-            let held = Rc::clone(&held);
-            move |request| answer(request, Held::new(&held))
+            let (held, errors) = (Rc::clone(&held), Rc::clone(&errors));
+            move |request| answer(request, Held::new(&held), Rc::clone(&errors))
         }));
         spawn_local(serve(far, Some(([192, 0, 2, 1], 1000).into()), service, draining.clone()));
-        let (requests, connection) = h2::client::handshake(near).await.unwrap();
-        Self { requests, closed: spawn_local(connection), draining, held }
+        let mut client = h2::client::Builder::new();
+        let (requests, mut connection) = client.initial_window_size(bytes).handshake(near).await.unwrap();
+        let is_frozen = Rc::new(Cell::new(false));
+        let frozen = Rc::clone(&is_frozen);
+        let running = poll_fn(move |context| match frozen.get() {
+            true => Poll::Pending,
+            false => Pin::new(&mut connection).poll(context),
+        });
+        Self { requests, closed: spawn_local(running), draining, is_frozen, held, errors }
     }
 
     async fn send(&mut self, method: &str, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
@@ -64,7 +82,7 @@ impl Client {
     }
 }
 
-/// Counts a request to `/held`.
+/// Counts a request in progress.
 struct Held(Rc<Cell<usize>>);
 
 impl Held {
@@ -80,7 +98,11 @@ impl Drop for Held {
     }
 }
 
-async fn answer(mut request: Request, held: Held) -> Result<Response<BoxBody>, Response<BoxBody>> {
+async fn answer(
+    mut request: Request,
+    held: Held,
+    errors: Rc<Cell<usize>>,
+) -> Result<Response<BoxBody>, Response<BoxBody>> {
     let mut response = Response::build(StatusCode::OK);
     let host = request.headers().get("host").unwrap().to_str().unwrap().to_owned();
     let body = match request.path() {
@@ -88,6 +110,8 @@ async fn answer(mut request: Request, held: Held) -> Result<Response<BoxBody>, R
         "/endless" => BoxBody::new(BodyStream::new(repeat_with(|| Ok::<_, io::Error>(Bytes::from_static(&[0; 1024]))))),
         "/short" => BoxBody::new(SizedStream::new(10, once(async { Ok::<_, io::Error>(Bytes::from_static(b"5")) }))),
         "/held" => pending().await,
+        "/204" => return Ok(Response::new(StatusCode::NO_CONTENT)),
+        "/304" => return Ok(Response::new(StatusCode::NOT_MODIFIED).set_body(BoxBody::new(()))),
         "/slow" => {
             tokio::time::sleep(Duration::from_secs(3)).await;
             BoxBody::new("slow")
@@ -96,7 +120,10 @@ async fn answer(mut request: Request, held: Held) -> Result<Response<BoxBody>, R
             let mut body = BytesMut::new();
             let mut payload = request.take_payload();
             while let Some(chunk) = payload.next().await {
-                body.extend_from_slice(&chunk.unwrap());
+                match chunk {
+                    Ok(chunk) => body.extend_from_slice(&chunk),
+                    Err(_) => errors.set(errors.get() + 1),
+                }
             }
             let (method, uri) = (request.method(), request.uri());
             let fields = request.headers().get_all("host").count();
@@ -235,10 +262,77 @@ on_a_connection! {
         assert!((75..=81).contains(&seconds), "{seconds}");
     };
 
-    a_client_that_does_not_read_a_response_is_disconnected: async |mut client: Client| {
-        let _unread = client.get("/endless").await;
-        let seconds = client.closed().await;
-        assert!((60..=66).contains(&seconds), "{seconds}");
+    a_response_that_is_not_read_is_reset_and_the_connection_goes_on: async |mut client: Client| {
+        let (held, _) = client.send("GET", "/held").await;
+        let (began, mut unread) = (Instant::now(), client.get("/endless").await.into_body());
+        let mut received = 0;
+        let error = loop {
+            match unread.data().await.unwrap() {
+                Ok(chunk) => received += chunk.len(),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+        assert!((60..=61).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+        assert!(received < 1 << 20, "{received}");
+        // The window of the connection.
+        unread.flow_control().release_capacity(received).unwrap();
+        assert!(text(client.get("/").await).await.starts_with("GET / "));
+        assert_eq!(client.held.get(), 1);
+        drop(held);
+    };
+
+    a_small_response_that_is_not_read_is_reset_too: async |_: Client| {
+        let mut client = Client::with_window(1).await;
+        let mut unread = client.get("/").await.into_body();
+        assert_eq!(unread.data().await.unwrap().unwrap().len(), 1);
+        let began = Instant::now();
+        let error = unread.data().await.unwrap().unwrap_err();
+        assert_eq!(error.reason(), Some(h2::Reason::CANCEL));
+        assert!((59..=61).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    };
+
+    a_client_that_reads_nothing_at_all_is_disconnected: async |mut client: Client| {
+        let held = Rc::clone(&client.held);
+        let _held = client.send("GET", "/held").await;
+        let _endless = client.send("GET", "/endless").await;
+        until(|| held.get() == 1).await;
+        client.is_frozen.set(true);
+        let began = Instant::now();
+        while held.get() > 0 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert!((50..=66).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    };
+
+    an_invalid_target_or_host_is_refused: async |mut client: Client| {
+        for (uri, host) in [("https://example.org/é", None), ("/", None), ("/", Some(["a", "b"]))] {
+            let mut request = http::Request::get(uri);
+            for host in host.iter().flatten() {
+                request = request.header("host", *host);
+            }
+            let (response, _) = client.requests.send_request(request.body(()).unwrap(), true).unwrap();
+            assert_eq!(response.await.unwrap().status(), 400, "{uri} {host:?}");
+        }
+    };
+
+    a_body_that_is_reset_is_incomplete: async |mut client: Client| {
+        for reason in [h2::Reason::NO_ERROR, h2::Reason::CANCEL] {
+            let (_response, mut body) = client.send("POST", "/body").await;
+            body.send_data(Bytes::from_static(b"a part"), false).unwrap();
+            let errors = Rc::clone(&client.errors);
+            let before = errors.get();
+            body.send_reset(reason);
+            until(|| errors.get() > before).await;
+        }
+    };
+
+    responses_without_content_have_no_length: async |mut client: Client| {
+        for status in [204, 304] {
+            let response = client.get(&format!("/{status}")).await;
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers().get("content-length"), None, "{status}");
+        }
     };
 
     a_client_that_reads_slowly_is_not_disconnected: async |mut client: Client| {

@@ -1,4 +1,4 @@
-//! The connection of a websocket, with a timeout for writes.
+//! A connection with a timeout for writes: of a websocket, or of HTTP/2.
 
 use std::future::Future;
 use std::io;
@@ -14,7 +14,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 ///
 /// The layers above have no such timeout: a client that sends pongs but reads nothing would keep its session, and the
 /// last write, forever.
-pub(super) struct WriteTimeoutStream<S> {
+pub(crate) struct WriteTimeoutStream<S> {
     stream: S,
     write_timeout: Duration,
     /// Runs while a write is pending. Boxed, because most connections never need it.
@@ -24,12 +24,12 @@ pub(super) struct WriteTimeoutStream<S> {
 }
 
 impl<S> WriteTimeoutStream<S> {
-    pub(super) fn new(stream: S, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: S, write_timeout: Duration) -> Self {
         Self { stream, write_timeout, timer: None, timed_out: false, drop_guard: None }
     }
 
     /// Completes when the stream is dropped.
-    pub(super) fn dropped(&mut self) -> impl Future<Output = ()> + use<S> {
+    pub(crate) fn dropped(&mut self) -> impl Future<Output = ()> + use<S> {
         let token = CancellationToken::new();
         self.drop_guard = Some(token.clone().drop_guard());
         token.cancelled_owned()
