@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::composition::certificates::{self, Setting};
+use super::composition::confirmation;
 use super::composition::redis_address;
 use super::subcommand::{Launcher, Subcommand};
 use super::system::block_on;
@@ -13,6 +14,7 @@ use crate::config::{Config, ConfigError};
 use crate::doctor::{self, Finding, Severity};
 use crate::email;
 use crate::http::tls::{self, Checked, Expiry};
+use crate::users::Confirmation;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,6 +43,7 @@ async fn examine(config: Result<Config, ConfigError>) -> anyhow::Result<ExitCode
             let mut findings = vec![configured(&config)];
             findings.extend(doctor::check(&config, &redis_address::current(&config)).await);
             findings.push(templates(&config));
+            findings.push(mail_links(&config));
             findings.push(certificates(&config));
             findings.push(tls(&config));
             findings
@@ -56,6 +59,22 @@ fn templates(config: &Config) -> Finding {
     match email::check(&config.email) {
         Ok(()) => Finding::ok("mail templates", "all are valid"),
         Err(error) => Finding::error("mail templates", output::join(&error), "fix the template, or email.templates"),
+    }
+}
+
+/// The links that confirm the addresses of user tokens.
+fn mail_links(config: &Config) -> Finding {
+    const SUBJECT: &str = "mail links";
+    if config.auth.jwt.is_none() {
+        return Finding::ok(SUBJECT, "not needed without user tokens");
+    }
+    match confirmation::confirmation(config, config.serve.address()) {
+        Confirmation::Off => Finding::ok(SUBJECT, "email.confirm is false; user tokens set any address"),
+        Confirmation::Links(url) => Finding::ok(SUBJECT, format!("addresses are confirmed by links to {url}")),
+        Confirmation::NoUrl => {
+            let detail = "user tokens cannot set the email address: the URL of confirmation links is unknown";
+            Finding::warning(SUBJECT, detail, "set serve.public_url")
+        }
     }
 }
 

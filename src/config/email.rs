@@ -17,6 +17,8 @@ use crate::job_payloads::MailPreferences;
 pub(crate) struct Email {
     /// The kinds of mail that are sent.
     pub(crate) notify: MailPreferences,
+    /// Whether an address that a user token sets gets no mail before it is confirmed.
+    pub(crate) confirm: bool,
     /// The mail server; `None` writes mail to files.
     pub(crate) smtp_url: Option<SmtpUrl>,
     /// The sender of every mail.
@@ -36,6 +38,7 @@ impl Email {
         const SENDER: &str = "an email address, or a name and the address in angle brackets";
         Ok(Self {
             notify: required(from, "email.notify", MailPreferences::EXPECTED, MailPreferences::parse)?,
+            confirm: from.bool("email.confirm")?,
             smtp_url: from.smtp_url("email.smtp_url")?,
             from: required(from, "email.from", SENDER, |text| text.parse().ok())?,
             templates: from.text("email.templates", "the path of a folder", |text| Some(PathBuf::from(text)))?,

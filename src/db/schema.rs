@@ -11,6 +11,23 @@ diesel::table! {
         newest_image_id -> Nullable<BigInt>,
         failure -> Nullable<Text>,
         email -> Nullable<Text>,
+        pending_email -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    email_confirmations (id) {
+        id -> BigInt,
+        user_id -> BigInt,
+        mailbox -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    email_confirmation_key (id) {
+        id -> BigInt,
+        secret -> Binary,
     }
 }
 

@@ -55,6 +55,13 @@ pub(super) struct Inline {
     pub(super) extension: String,
 }
 
+/// The content of a mail that its payload does not have.
+pub(super) enum Insert {
+    Thumbnail(Inline),
+    /// The URL that confirms an address.
+    Link(String),
+}
+
 /// Builds mails.
 pub(super) struct MessageBuilder {
     sender: Mailbox,
@@ -81,11 +88,15 @@ impl MessageBuilder {
         job: JobId,
         task: &MailTask,
         recipient: &Recipient<'_>,
-        thumbnail: Option<Inline>,
+        insert: Option<Insert>,
     ) -> Result<MailMessage, BuildError> {
         let content_id = format!("thumbnail.{job}@{}", self.sender.email.domain());
-        let address = thumbnail.as_ref().map_or_else(String::new, |_| format!("cid:{content_id}"));
-        let mail = self.templates.render_mail(task, recipient.name, &address)?;
+        let (thumbnail, url) = match insert {
+            None => (None, String::new()),
+            Some(Insert::Thumbnail(thumbnail)) => (Some(thumbnail), format!("cid:{content_id}")),
+            Some(Insert::Link(url)) => (None, url),
+        };
+        let mail = self.templates.render_mail(task, recipient.name, &url)?;
         let message_id = self.message_id(job);
         let message = Message::builder()
             .from(self.sender.clone())
@@ -173,12 +184,12 @@ mod tests {
         "01a20af3-7c5c-7497-8f81-9c67afd551d6".parse().unwrap()
     }
 
-    fn build(payload: &str, name: Option<&str>, address: &str, thumbnail: Option<Inline>) -> MailMessage {
+    fn build(payload: &str, name: Option<&str>, address: &str, insert: Option<Insert>) -> MailMessage {
         let sender = "Büro m3a3 <post@bücher.example>".parse().unwrap();
         let builder = MessageBuilder::new(&sender, Templates::load(None).unwrap()).unwrap();
         let address = address.parse().unwrap();
         let recipient = Recipient { name, address: &address };
-        builder.build(job(), &serde_json::from_str(payload).unwrap(), &recipient, thumbnail).unwrap()
+        builder.build(job(), &serde_json::from_str(payload).unwrap(), &recipient, insert).unwrap()
     }
 
     fn parse(message: &MailMessage) -> Parsed<'_> {
@@ -223,7 +234,7 @@ mod tests {
     fn a_thumbnail_is_embedded_in_the_html_byte_for_byte() {
         let bytes: Vec<u8> = (0..=255_u8).cycle().take(5_000).collect();
         let thumbnail = Inline { bytes: bytes.clone(), extension: "png".into() };
-        let message = build(READY, None, "ada@example.org", Some(thumbnail));
+        let message = build(READY, None, "ada@example.org", Some(Insert::Thumbnail(thumbnail)));
         let mail = parse(&message);
         let image = mail.attachments().next().unwrap();
         assert_eq!(image.contents(), bytes);

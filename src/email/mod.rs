@@ -1,9 +1,9 @@
 //! Mail: notifies users about their images and orders.
 //!
 //! Owns the `mails` table, the templates and the format of mails. Consumes `email` jobs, whose payload contains
-//! everything but the address, and the address of the user at the time of sending. Publishes mails: to a server by
-//! SMTP, or into files if no server is configured. Never decides whether a mail is sent: the module that enqueues the
-//! job does. Never shows an address or a password in a log or an error.
+//! everything but the address and the confirmation link, and the address of the user at the time of sending. Publishes
+//! mails: to a server by SMTP, or into files if no server is configured. Never decides whether a mail is sent: the module
+//! that enqueues the job does. Never shows an address, a link or a password in a log or an error.
 //!
 //! A mail may be sent twice: a worker that is killed between the reply of the server and its own commit sends it again.
 //! Both copies are equal and have the same `Message-ID`, derived from the id of the job.

@@ -13,7 +13,7 @@ use crate::db::UnixMillis;
 use crate::job_payloads::MailTask;
 
 /// Every template by its file name. The other HTML templates extend `layout.html`.
-const EMBEDDED: [(&str, &str); 9] = [
+const EMBEDDED: [(&str, &str); 11] = [
     ("layout.html", include_str!("templates/layout.html")),
     ("upload_received.txt", include_str!("templates/upload_received.txt")),
     ("upload_received.html", include_str!("templates/upload_received.html")),
@@ -23,13 +23,16 @@ const EMBEDDED: [(&str, &str); 9] = [
     ("thumbnail_failed.html", include_str!("templates/thumbnail_failed.html")),
     ("order_confirmed.txt", include_str!("templates/order_confirmed.txt")),
     ("order_confirmed.html", include_str!("templates/order_confirmed.html")),
+    ("confirm_address.txt", include_str!("templates/confirm_address.txt")),
+    ("confirm_address.html", include_str!("templates/confirm_address.html")),
 ];
 /// A payload of each kind of mail, with which its templates are checked.
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 5] = [
     r#"{"notice":"upload_received","userId":7,"picture":"photo.jpg"}"#,
     r#"{"notice":"thumbnail_ready","userId":7,"picture":"photo.jpg","thumbnail":"0f.jpg"}"#,
     r#"{"notice":"thumbnail_failed","userId":7,"picture":"photo.jpg","message":"This is not a picture."}"#,
     r#"{"notice":"order_confirmed","userId":7,"orderId":"A-1001","placedAt":1793440800000}"#,
+    r#"{"notice":"confirm_address","userId":7,"confirmationId":3,"site":"https://shop.example/m","expires":1793440800000}"#,
 ];
 /// The start of the first line of a text template.
 const SUBJECT: &str = "Subject: ";
@@ -78,15 +81,15 @@ impl Templates {
         Ok(templates)
     }
 
-    /// Renders a mail. `name` is that of the recipient, `thumbnail` the URL of the embedded image or empty.
+    /// Renders a mail. `name` is that of the recipient; `url` is that of the embedded image or of the link, or empty.
     pub(super) fn render_mail(
         &self,
         task: &MailTask,
         name: Option<&str>,
-        thumbnail: &str,
+        url: &str,
     ) -> Result<RenderedMail, TemplateError> {
         let name = name.map(|name| single_line(name, MAX_NAME)).filter(|name| !name.is_empty());
-        let variables = variables(task, thumbnail);
+        let variables = variables(task, url);
         let notice = task.mail_kind().name();
         let text_name = format!("{notice}.txt");
         let text = self.render(&text_name, context! { name => &name, ..variables.clone() })?;
@@ -112,8 +115,8 @@ impl Templates {
                 line: error.line(),
                 problem: error.to_string(),
             })?;
-            for (name, thumbnail) in [(None, "cid:thumbnail@example.org"), (Some("Ada"), "")] {
-                self.render_mail(&task, name, thumbnail)?;
+            for (name, url) in [(None, "cid:thumbnail@example.org"), (Some("Ada"), "")] {
+                self.render_mail(&task, name, url)?;
             }
         }
         Ok(())
@@ -168,11 +171,11 @@ fn refuse_unknown(folder: &Path) -> Result<(), ConfigError> {
 }
 
 /// The variables of a template, besides the name of the recipient.
-fn variables(task: &MailTask, thumbnail: &str) -> Value {
+fn variables(task: &MailTask, url: &str) -> Value {
     match task {
         MailTask::UploadReceived { file_name, .. } => context! { picture => single_line(file_name, MAX_NAME) },
         MailTask::ThumbnailReady { file_name, .. } => {
-            context! { picture => single_line(file_name, MAX_NAME), thumbnail }
+            context! { picture => single_line(file_name, MAX_NAME), thumbnail => url }
         }
         MailTask::ThumbnailFailed { file_name, message, .. } => {
             context! { picture => single_line(file_name, MAX_NAME), message => single_line(message, MAX_MESSAGE) }
@@ -180,7 +183,16 @@ fn variables(task: &MailTask, thumbnail: &str) -> Value {
         MailTask::OrderConfirmed { order_id, placed_at, .. } => {
             context! { order => single_line(order_id.as_str(), MAX_NAME), placed_at => date(*placed_at) }
         }
+        MailTask::ConfirmAddress { site, expires, .. } => {
+            context! { site => single_line(host(site), MAX_NAME), link => url, expires => date(*expires) }
+        }
     }
+}
+
+/// The host and the port of a URL.
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 fn date(at: UnixMillis) -> String {

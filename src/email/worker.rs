@@ -7,14 +7,14 @@ use diesel::sqlite::SqliteConnection;
 
 use super::SetupError;
 use super::delivery_error::DeliveryError;
-use super::message::{BuildError, Inline, MailMessage, MessageBuilder, Recipient};
+use super::message::{BuildError, Inline, Insert, MailMessage, MessageBuilder, Recipient};
 use super::store::{self, Record, State};
 use super::templates::Templates;
 use super::transport::Transport;
 use crate::config::Email;
-use crate::db::{Database, UnixMillis};
+use crate::db::{Database, UnixMillis, now};
 use crate::files::{Files, ThumbnailName};
-use crate::ids::{JobId, UserId};
+use crate::ids::{EmailAddress, JobId, UserId};
 use crate::job_payloads::{MailKind, MailTask};
 use crate::jobs::{Failure, Handler, Job, Task};
 use crate::users::{self, Contact};
@@ -41,23 +41,63 @@ impl EmailWorker {
         Ok(Self { database, files, builder, transport })
     }
 
-    async fn build(&self, job: JobId, task: &MailTask, contact: &Contact) -> Result<Option<MailMessage>, Failure> {
-        let Some(address) = &contact.email else { return Ok(None) };
+    /// The recipient of a mail, or why there is none.
+    fn addressee(&self, task: &MailTask) -> Result<Result<Addressee, String>, Failure> {
+        let Some(user) = task.user_id() else { return Ok(Err("the customer of the order is not a user".to_owned())) };
+        if let MailTask::ConfirmAddress { confirmation_id, expires, .. } = *task {
+            return self.unconfirmed(user, confirmation_id, expires);
+        }
+        let contact = self.database.read_point(|connection| users::contact(connection, user));
+        let Some(Contact { username, email, .. }) = contact.map_err(|error| Failure::database(&error, NOT_SENT))?
+        else {
+            return Ok(Err(format!("there is no user {user}")));
+        };
+        let addressee = email.map(|address| Addressee { name: username, address });
+        Ok(addressee.ok_or_else(|| format!("user {user} has no email address")))
+    }
+
+    /// The recipient of a confirmation. The mail has no name, since it is a text that the user has chosen.
+    fn unconfirmed(
+        &self,
+        user: UserId,
+        confirmation: i64,
+        expires: UnixMillis,
+    ) -> Result<Result<Addressee, String>, Failure> {
+        if expires <= now() {
+            return Ok(Err("the link has expired".to_owned()));
+        }
+        let address = self.database.read_point(|connection| users::awaited_address(connection, user, confirmation));
+        let address = address.map_err(|error| Failure::database(&error, NOT_SENT))?;
+        let addressee = address.map(|address| Addressee { name: None, address });
+        Ok(addressee.ok_or_else(|| format!("the address of user {user} is not pending any more")))
+    }
+
+    async fn build(&self, job: JobId, task: &MailTask, addressee: &Addressee) -> Result<MailMessage, Failure> {
+        let insert = self.insert(task, addressee).await?;
+        let recipient = Recipient { name: addressee.name.as_deref(), address: &addressee.address };
+        self.builder.build(job, task, &recipient, insert).map_err(|error| match error {
+            // A corrected template repairs it.
+            BuildError::Template(_) => Failure::retry(error, NOT_SENT),
+            BuildError::Address(_) | BuildError::Message(_) => Failure::fail(error, NOT_SENT),
+        })
+    }
+
+    async fn insert(&self, task: &MailTask, addressee: &Addressee) -> Result<Option<Insert>, Failure> {
         let thumbnail = match task {
             MailTask::ThumbnailReady { thumbnail, variants, .. } if variants.is_empty() => {
                 self.thumbnail(std::slice::from_ref(thumbnail)).await?
             }
             MailTask::ThumbnailReady { variants, .. } => self.thumbnail(variants).await?,
+            MailTask::ConfirmAddress { user_id, site, expires, .. } => {
+                let link = users::confirmation_link(&self.database, site, *user_id, &addressee.address, *expires);
+                let link = link.await.map_err(|error| Failure::database(&error, NOT_SENT))?;
+                return Ok(Some(Insert::Link(link)));
+            }
             MailTask::UploadReceived { .. } | MailTask::ThumbnailFailed { .. } | MailTask::OrderConfirmed { .. } => {
                 None
             }
         };
-        let recipient = Recipient { name: contact.username.as_deref(), address };
-        self.builder.build(job, task, &recipient, thumbnail).map(Some).map_err(|error| match error {
-            // A corrected template repairs it.
-            BuildError::Template(_) => Failure::retry(error, NOT_SENT),
-            BuildError::Address(_) | BuildError::Message(_) => Failure::fail(error, NOT_SENT),
-        })
+        Ok(thumbnail.map(Insert::Thumbnail))
     }
 
     /// The first of these thumbnails that fits into a mail, if any does.
@@ -83,6 +123,12 @@ fn read_first_that_fits(files: &Files, names: &[ThumbnailName]) -> std::io::Resu
         }
     }
     Ok(None)
+}
+
+/// The recipient of one mail.
+struct Addressee {
+    name: Option<String>,
+    address: EmailAddress,
 }
 
 /// The outcome of a mail.
@@ -120,15 +166,11 @@ impl Handler for EmailWorker {
 
     async fn run(&self, job: &Job, task: MailTask) -> Result<MailOutcome, Failure> {
         let outcome = |outcome| MailOutcome { job: job.id, kind: task.mail_kind(), user: task.user_id(), outcome };
-        let skipped = |reason| Ok(outcome(Outcome::Skipped { reason }));
-        let Some(user) = task.user_id() else { return skipped("the customer of the order is not a user".to_owned()) };
-        let contact = self.database.read_point(|connection| users::contact(connection, user));
-        let Some(contact) = contact.map_err(|error| Failure::database(&error, NOT_SENT))? else {
-            return skipped(format!("there is no user {user}"));
+        let addressee = match self.addressee(&task)? {
+            Ok(addressee) => addressee,
+            Err(reason) => return Ok(outcome(Outcome::Skipped { reason })),
         };
-        let Some(message) = self.build(job.id, &task, &contact).await? else {
-            return skipped(format!("user {user} has no email address"));
-        };
+        let message = self.build(job.id, &task, &addressee).await?;
         let message_id = message.message_id.clone();
         self.transport.deliver(job.id, message).await.map_err(failure)?;
         Ok(outcome(Outcome::Sent { message_id }))

@@ -39,9 +39,31 @@ where
     B: FromRequest + 'static,
     P::Output: Responder + 'static,
 {
-    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD, PUT")) };
+    get_and(path, handler, web::put().to(putter), "GET, HEAD, PUT")
+}
+
+/// A resource for GET, HEAD and POST.
+pub(crate) fn get_post<H, A, P, B>(path: &str, handler: H, poster: P) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+    P: Handler<B>,
+    B: FromRequest + 'static,
+    P::Output: Responder + 'static,
+{
+    get_and(path, handler, web::post().to(poster), "GET, HEAD, POST")
+}
+
+fn get_and<H, A>(path: &str, handler: H, changing: Route, allowed: &'static str) -> Resource
+where
+    H: Handler<A>,
+    A: FromRequest + 'static,
+    H::Output: Responder + 'static,
+{
+    let other = move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allowed)) };
     let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
-    reading.route(web::put().to(putter)).route(options("GET, HEAD, PUT")).default_service(web::to(other))
+    reading.route(changing).route(options(allowed)).default_service(web::to(other))
 }
 
 /// Answers OPTIONS with the allowed methods. Needs no token, since browsers send none with the preflight of CORS.

@@ -33,6 +33,15 @@ impl EmailAddress {
         }
     }
 
+    /// The mailbox in the form in which limits compare addresses: without case and without a tag after `+`, the domain in
+    /// Punycode. Not for sending: a server may distinguish what this does not.
+    pub(crate) fn mailbox(&self) -> String {
+        let (local, domain) = self.0.rsplit_once('@').unwrap_or((&self.0, ""));
+        let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
+        let untagged = local.split('+').next().unwrap_or(local);
+        format!("{}@{}", untagged.to_lowercase(), domain.trim_end_matches('.'))
+    }
+
     /// As text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -62,6 +71,17 @@ impl fmt::Display for EmailAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_a_mailbox_are_compared_as_equal() {
+        let mailbox = |text: &str| text.parse::<EmailAddress>().unwrap().mailbox();
+        for spelling in
+            ["ada@bücher.example", "Ada@BÜCHER.example", "ADA@xn--bcher-kva.example", "ada+1@bücher.example"]
+        {
+            assert_eq!(mailbox(spelling), "ada@xn--bcher-kva.example", "{spelling}");
+        }
+        assert_ne!(mailbox("ada@example.org"), mailbox("a.da@example.org"));
+    }
 
     #[test]
     fn an_address_is_a_bare_mailbox() {

@@ -53,6 +53,17 @@ pub enum MailTask {
         /// In milliseconds since 1970.
         placed_at: i64,
     },
+    /// A user token has set an address, which the link of this mail confirms.
+    ConfirmAddress {
+        /// The user.
+        user_id: UserId,
+        /// The row of `email_confirmations`. The payload has neither the address nor the link, since operators see it.
+        confirmation_id: i64,
+        /// The URL that the link begins with, without a slash at the end.
+        site: String,
+        /// The end of the link's validity, in milliseconds since 1970.
+        expires: i64,
+    },
 }
 
 impl Task for MailTask {
@@ -64,7 +75,7 @@ impl Task for MailTask {
         match self {
             Self::OrderConfirmed { order_id, .. } => Some(order_id.to_string()),
             Self::ThumbnailFailed { image_id, .. } => image_id.map(Self::thumbnail_failed_key),
-            Self::UploadReceived { .. } | Self::ThumbnailReady { .. } => None,
+            Self::UploadReceived { .. } | Self::ThumbnailReady { .. } | Self::ConfirmAddress { .. } => None,
         }
     }
 
@@ -73,7 +84,8 @@ impl Task for MailTask {
         match self {
             Self::UploadReceived { user_id, .. }
             | Self::ThumbnailReady { user_id, .. }
-            | Self::ThumbnailFailed { user_id, .. } => Some(*user_id),
+            | Self::ThumbnailFailed { user_id, .. }
+            | Self::ConfirmAddress { user_id, .. } => Some(*user_id),
             Self::OrderConfirmed { user_id, .. } => *user_id,
         }
     }
@@ -87,6 +99,7 @@ impl MailTask {
             Self::ThumbnailReady { .. } => MailKind::ThumbnailReady,
             Self::ThumbnailFailed { .. } => MailKind::ThumbnailFailed,
             Self::OrderConfirmed { .. } => MailKind::OrderConfirmed,
+            Self::ConfirmAddress { .. } => MailKind::ConfirmAddress,
         }
     }
 

@@ -14,10 +14,14 @@ pub enum MailKind {
     ThumbnailFailed,
     /// [`MailTask::OrderConfirmed`](super::MailTask::OrderConfirmed).
     OrderConfirmed,
+    /// [`MailTask::ConfirmAddress`](super::MailTask::ConfirmAddress). Sent whatever the preferences are.
+    ConfirmAddress,
 }
 
 impl MailKind {
-    const ALL: [Self; 4] = [Self::UploadReceived, Self::ThumbnailReady, Self::ThumbnailFailed, Self::OrderConfirmed];
+    /// The kinds of which users get those that the configuration lists.
+    const OPTIONAL: [Self; 4] =
+        [Self::UploadReceived, Self::ThumbnailReady, Self::ThumbnailFailed, Self::OrderConfirmed];
 
     /// The name in payloads, in the `mails` table and in the configuration.
     pub(crate) fn name(self) -> &'static str {
@@ -26,11 +30,12 @@ impl MailKind {
             Self::ThumbnailReady => "thumbnail_ready",
             Self::ThumbnailFailed => "thumbnail_failed",
             Self::OrderConfirmed => "order_confirmed",
+            Self::ConfirmAddress => "confirm_address",
         }
     }
 
     fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name)
+        Self::OPTIONAL.into_iter().find(|kind| kind.name() == name)
     }
 }
 
@@ -44,9 +49,9 @@ impl MailPreferences {
     pub(crate) const EXPECTED: &str = "\"all\", \"none\", or a comma-separated list of upload_received, \
                                        thumbnail_ready, thumbnail_failed and order_confirmed";
 
-    /// Every kind.
+    /// Every optional kind.
     pub(crate) fn all() -> Self {
-        Self(MailKind::ALL.to_vec())
+        Self(MailKind::OPTIONAL.to_vec())
     }
 
     /// Parses a list of names, `all` or `none`.
@@ -70,15 +75,15 @@ mod tests {
 
     #[test]
     fn mail_preferences_are_parsed() {
-        for kind in MailKind::ALL {
+        for kind in MailKind::OPTIONAL {
             assert_eq!(MailKind::by_name(kind.name()), Some(kind));
         }
         assert_eq!(MailKind::by_name("birthday"), None);
         let some = MailPreferences::parse("thumbnail_ready, order_confirmed").unwrap();
         assert!(some.contains(MailKind::ThumbnailReady) && !some.contains(MailKind::ThumbnailFailed));
-        assert!(MailKind::ALL.iter().all(|kind| MailPreferences::all().contains(*kind)));
-        assert!(MailKind::ALL.iter().all(|kind| !MailPreferences::parse("none").unwrap().contains(*kind)));
-        for wrong in ["", "birthday", "thumbnail_ready,", "all,none"] {
+        assert!(MailKind::OPTIONAL.iter().all(|kind| MailPreferences::all().contains(*kind)));
+        assert!(MailKind::OPTIONAL.iter().all(|kind| !MailPreferences::parse("none").unwrap().contains(*kind)));
+        for wrong in ["", "birthday", "confirm_address", "thumbnail_ready,", "all,none"] {
             assert_eq!(MailPreferences::parse(wrong), None, "{wrong}");
         }
     }

@@ -59,6 +59,11 @@ fn payloads_are_byte_for_byte_those_in_existing_databases() {
         &MailTask::OrderConfirmed { user_id: Some(user(7)), order_id, placed_at: 5 },
         r#"{"notice":"order_confirmed","userId":7,"orderId":"o-1","placedAt":5}"#,
     );
+    let site = "https://shop.example/images".to_owned();
+    assert_stored(
+        &MailTask::ConfirmAddress { user_id: user(7), confirmation_id: 3, site, expires: 5 },
+        r#"{"notice":"confirm_address","userId":7,"confirmationId":3,"site":"https://shop.example/images","expires":5}"#,
+    );
 }
 
 #[test]

@@ -1,8 +1,15 @@
 //! Users: the owners of images, with their current thumbnail, name and email address.
 //!
-//! Owns the `users` table. Consumes and publishes nothing. Never decides about images or jobs: `images` calls it with
-//! their outcomes. Every function runs inside the caller's transaction.
+//! Owns the tables `users`, `email_confirmations` and `email_confirmation_key`. Enqueues the mail that confirms an
+//! address, and consumes and publishes nothing. Never decides about images or their jobs: `images` calls it with their
+//! outcomes. Every function on a connection runs inside the caller's transaction.
+//!
+//! - `contact`: name and email address
+//! - `confirmation`: links that confirm addresses
+//! - `routes`: the routes of both
 
+mod confirmation;
+mod contact;
 mod routes;
 
 use diesel::prelude::*;
@@ -11,8 +18,10 @@ use diesel::sqlite::SqliteConnection;
 use crate::db::Database;
 use crate::db::schema::users;
 use crate::http::Auth;
-use crate::ids::{EmailAddress, UserId, Username};
+use crate::ids::UserId;
 
+pub(crate) use confirmation::{Confirmation, awaited_address, confirmation_link};
+pub(crate) use contact::{Contact, contact};
 pub(crate) use routes::{USER_ROUTES, openapi, routes};
 
 /// The state of the routes; a clone shares it.
@@ -20,6 +29,8 @@ pub(crate) use routes::{USER_ROUTES, openapi, routes};
 pub(crate) struct State {
     pub(crate) database: Database,
     pub(crate) auth: Auth,
+    /// How user tokens set the email address.
+    pub(crate) confirmation: Confirmation,
 }
 
 /// The status of a user's thumbnail.
@@ -95,72 +106,4 @@ pub(crate) fn thumbnail_status(
     // The replaced service wrote an empty string for "none" in places.
     let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
     Ok(row.map(|(url, image_id, failure)| ThumbnailStatus { thumbnail_url: thumbnail(url), image_id, failure }))
-}
-
-/// A user's name and email address.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Contact {
-    /// May contain control characters if the replaced service wrote it.
-    pub(crate) username: Option<String>,
-    /// `None` also if the column contains no valid address.
-    pub(crate) email: Option<EmailAddress>,
-}
-
-/// `None` if there is no such user.
-pub(crate) fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Contact>> {
-    let row = users::table
-        .find(user.get())
-        .select((users::username, users::email))
-        .first::<(Option<String>, Option<String>)>(connection)
-        .optional()?;
-    Ok(row.map(|(username, email)| Contact { username, email: email.and_then(|email| email.parse().ok()) }))
-}
-
-/// The change of one field.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Field<T> {
-    Keep,
-    Clear,
-    Set(T),
-}
-
-impl<T> Field<T> {
-    fn map<U>(self, map: impl FnOnce(T) -> U) -> Field<U> {
-        match self {
-            Self::Keep => Field::Keep,
-            Self::Clear => Field::Clear,
-            Self::Set(value) => Field::Set(map(value)),
-        }
-    }
-
-    fn apply_to(self, current: Option<T>) -> Option<T> {
-        match self {
-            Self::Keep => current,
-            Self::Clear => None,
-            Self::Set(value) => Some(value),
-        }
-    }
-}
-
-/// The changes of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
-    pub(crate) username: Field<Username>,
-    pub(crate) email: Field<EmailAddress>,
-}
-
-/// Inserts or changes a user. Returns whether the user is new, and the result.
-pub(crate) fn put(connection: &mut SqliteConnection, user: UserId, change: &Change) -> QueryResult<(bool, Contact)> {
-    let before = contact(connection, user)?;
-    ensure(connection, user)?;
-    let Contact { username, email } = before.clone().unwrap_or_default();
-    let Change { username: new_username, email: new_email } = change.clone();
-    let after = Contact {
-        username: new_username.map(Username::into_string).apply_to(username),
-        email: new_email.apply_to(email),
-    };
-    diesel::update(users::table.find(user.get()))
-        .set((users::username.eq(&after.username), users::email.eq(after.email.as_ref().map(EmailAddress::as_str))))
-        .execute(connection)?;
-    Ok((before.is_none(), after))
 }

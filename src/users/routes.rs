@@ -7,16 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::{Change, Contact, Field, State};
+use super::State;
+use super::confirmation::page;
+use super::contact::{self, Change, Changed, Contact, Field};
+use crate::db::now;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
-use crate::http::resource::get_put;
+use crate::http::resource::{get_post, get_put};
 use crate::http::response::uncached;
 use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
 use crate::ids::{EmailAddress, Invalid, UserId, Username};
 
-const TAG: &str = "Users";
+pub(super) const TAG: &str = "Users";
 
 /// The routes for user tokens.
 pub(crate) const USER_ROUTES: [UserRoute; 2] = [
@@ -24,13 +27,14 @@ pub(crate) const USER_ROUTES: [UserRoute; 2] = [
     UserRoute::new(Method::PUT, "/users/{user_id}", Scope::Upload),
 ];
 
-/// Adds the routes, which need the token.
+/// Adds the routes. They need the token, except for the page behind a confirmation link, whose token is in the link.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
         let guarded = get_put("/users/{user_id}", user, put)
             .app_data(web::Data::new(state.auth.clone()))
             .wrap(from_fn(auth::require));
-        services.app_data(web::Data::new(state)).service(guarded);
+        let confirming = get_post("/confirm-email", page::show, page::confirm);
+        services.app_data(web::Data::new(state)).service(guarded).service(confirming);
     }
 }
 
@@ -40,7 +44,7 @@ pub(crate) fn openapi() -> utoipa::openapi::OpenApi {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(paths(user, put))]
+#[openapi(paths(user, put, page::show, page::confirm))]
 struct Routes;
 
 #[derive(Deserialize, ToSchema)]
@@ -73,6 +77,10 @@ struct UserResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = EmailAddress)]
     email: Option<EmailAddress>,
+    /// The address that a user token has set, while it is not confirmed. It gets no mail but that with the link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = EmailAddress)]
+    pending_email: Option<EmailAddress>,
     user_id: UserId,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, example = "ada")]
@@ -80,8 +88,8 @@ struct UserResponse {
 }
 
 impl UserResponse {
-    fn new(user_id: UserId, Contact { username, email }: Contact) -> Self {
-        Self { email, user_id, username }
+    fn new(user_id: UserId, Contact { username, email, pending_email }: Contact) -> Self {
+        Self { email, pending_email, user_id, username }
     }
 }
 
@@ -107,7 +115,7 @@ async fn user(
 ) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
     caller.check_user(user)?;
-    match state.database.read_point(|connection| super::contact(connection, user))? {
+    match state.database.read_point(|connection| contact::contact(connection, user))? {
         Some(contact) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, contact))),
         None => Err(Problem::not_found("There is no such user.")),
     }
@@ -115,7 +123,9 @@ async fn user(
 
 /// Set a user's name and email address
 ///
-/// Omitted fields are kept, and null clears a field. A new user is created.
+/// Omitted fields are kept, and null clears a field. A new user is created. With a user token, a new email address is
+/// pending until the link that is mailed to it is followed, unless `email.confirm` is false. Setting it again sends
+/// another mail, up to five in 24 hours for each user and each address.
 #[utoipa::path(
     put,
     path = "/users/{userId}",
@@ -142,12 +152,14 @@ async fn put(
     caller.check_user(user)?;
     let UserRequest { email, username } = body::json(&request, payload).await?;
     let (username, email) = body::zip_errors(("username", username.into_result()), ("email", email.into_result()))?;
-    if !matches!(email, Field::Keep) {
+    let site = match email {
         // Otherwise m3a3 would send mail to an address whose owner never asked for it.
-        caller.check_trusted("changing the email address")?;
-    }
-    let change = Change { username, email };
-    let (created, contact) = state.database.try_write(move |connection| super::put(connection, user, &change)).await?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+        Field::Set(_) => state.confirmation.site_for(&caller)?,
+        Field::Keep | Field::Clear => None,
+    };
+    let change = Change { username, email, site };
+    let put = state.database.try_write(move |connection| contact::put(connection, user, &change, now()));
+    let Changed { is_new, contact } = put.await??;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status).json(UserResponse::new(user, contact)))
 }

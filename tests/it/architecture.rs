@@ -52,7 +52,7 @@ const LAYERS: [(&str, &[&str]); 27] = [
     ("client", &["backoff"]),
     ("jobs", &["backoff", "db", "ids"]),
     ("files", &["ids"]),
-    ("users", &["db", "http", "ids"]),
+    ("users", &["db", "http", "ids", "job_payloads", "jobs"]),
     ("http", &["ids", "lazy_span"]),
     ("http_errors", &["db", "http", "jobs"]),
     ("bus", &["events"]),

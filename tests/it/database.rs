@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 19;
+const MIGRATIONS: usize = 20;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();

@@ -65,6 +65,7 @@ async fn every_check_passes_beside_a_running_installation() {
         "database disk",
         "originals",
         "mail templates",
+        "mail links",
         "certificates",
         "TLS",
     ];
@@ -155,6 +156,16 @@ async fn an_unusable_image_root_and_broken_templates_are_reported() {
     app.dir.write("mails/order_confirmed.txt", "Subject: {{ oops\n\n");
     let ran = run(app.command(&["doctor", "--set", "email.templates=mails"])).await;
     assert_wrong(&ran, "mail templates", "order_confirmed.txt");
+}
+
+#[tokio::test]
+async fn a_missing_url_of_confirmation_links_is_noted() {
+    let app = App::new(&["auth.jwt.secret=0123456789abcdef0123456789abcdef", "serve.host=0.0.0.0"]).await;
+    let ran = run(app.command(&["doctor"])).await;
+    let noted = line(&ran, "mail links");
+    assert!(noted.starts_with("note") && noted.ends_with(" -> set serve.public_url"), "{noted}");
+    let ran = run(app.command(&["doctor", "--set", "serve.public_url=https://shop.example"])).await;
+    assert!(line(&ran, "mail links").ends_with("links to https://shop.example"), "{}", ran.stdout);
 }
 
 #[tokio::test]

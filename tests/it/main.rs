@@ -22,6 +22,7 @@ mod doctor;
 mod documentation;
 mod draining;
 mod email;
+mod email_confirmation;
 mod expectation;
 mod first_second;
 mod forms;

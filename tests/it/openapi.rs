@@ -85,12 +85,13 @@ async fn the_api_server_conforms_to_its_description() {
     }
     expect_users(&app, url, &mut api).await;
     expect_jobs(&app, url, &mut api).await;
-    // Missing tokens, full disks and stalled bodies have their own tests.
+    // Missing tokens, full disks, stalled bodies and links of mails have their own tests.
     api.assert_seen(&[
         ("", &[401, 403, 429, 503]),
         ("/enqueue", &[408, 507]),
         ("put", &[408]),
         ("post /admin", &[408]),
+        ("/confirm-email", &[200, 410]),
     ]);
     app.assert_no_job_is_left().await;
 }
@@ -107,6 +108,8 @@ async fn expect_users(app: &App, url: &str, api: &mut Description) {
     api.expect(get_user, get("/users/9"), 200).await;
     api.expect(get_user, get("/users/10"), 404).await;
     api.expect(get_user, get("/users/x"), 400).await;
+    api.expect("get /confirm-email", get("/confirm-email?token=x"), 400).await;
+    api.expect("post /confirm-email", app.http.post(format!("{url}/confirm-email")), 400).await;
     let _worker = app.start(&["worker", "warehouse"]);
     app.assert_none_is_left_of(&["warehouse"]).await;
     for user in 1..=3 {
@@ -266,6 +269,8 @@ fn routes(module: &str) -> BTreeSet<String> {
             ("post(\"/", "post"),
             ("get_put(\"/", "get"),
             ("get_put(\"/", "put"),
+            ("get_post(\"/", "get"),
+            ("get_post(\"/", "post"),
         ] {
             let paths = text.split(function).skip(1).map(|rest| rest.split('"').next().unwrap());
             routes.extend(paths.map(|path| without_names(&format!("{method} /{path}"))));

@@ -37,9 +37,11 @@ schemathesis.auth().apply_to(path_regex=OPERATORS)(OperatorToken)
 def before_call(context, case, kwargs):
     is_about_file = not FILE_HEADERS.isdisjoint(case.headers)
     if case.path in EXISTING:
-        (parameter,) = case.operation.path_parameters
-        if is_about_file or case.path_parameters.get(parameter.name) == parameter.definition["example"]:
-            case.path_parameters[parameter.name] = EXISTING[case.path]
+        in_query = case.path == "/confirm-email"
+        (parameter,) = case.operation.query if in_query else case.operation.path_parameters
+        values = case.query if in_query else case.path_parameters
+        if is_about_file or values.get(parameter.name) == parameter.definition["example"]:
+            values[parameter.name] = EXISTING[case.path]
     # A long poll is held for as long as the request asks: here as short as possible.
     timeout = case.query.get("timeout")
     if str(timeout).isdecimal() and 1 <= int(timeout) <= 60:

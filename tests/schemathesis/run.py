@@ -8,10 +8,12 @@ requests are refused, and valid ones are not. With the tokens of the backend, ev
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import urllib.request
+from email import message_from_bytes, policy
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -57,21 +59,35 @@ class Installation:
         self.process.wait()
         self.log.close()
 
-    def user_token(self):
+    def user_token(self, user="1"):
         scopes = [flag for scope in ("upload", "status", "score", "order") for flag in ("--scope", scope)]
-        command = [self.binary, "token", "mint", "--user", "1", "--username", "ada", *scopes, *self.flags]
+        command = [self.binary, "token", "mint", "--user", user, "--username", "ada", *scopes, *self.flags]
         minted = subprocess.run(command, cwd=self.path, env={}, check=True, stdout=subprocess.PIPE, text=True)
         return minted.stdout.strip()
 
-    def send(self, method, url, body=None, content_type="application/json"):
+    def send(self, method, url, body=None, content_type="application/json", token=TOKEN):
         body = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
-        headers = {"Content-Type": content_type, "Authorization": f"Bearer {TOKEN}"}
+        headers = {"Content-Type": content_type, "Authorization": f"Bearer {token}"}
         request = urllib.request.Request(url, body, headers, method=method)
         with urllib.request.urlopen(request, timeout=DEADLINE_S) as answer:
             return json.load(answer)
 
     def upload(self, name):
         return self.send("POST", f"{self.api}/enqueue", *upload_form(1, name, (FIXTURES / name).read_bytes()))
+
+    def confirmation(self):
+        """The token of a link that confirms an address, of a user whom no example names."""
+        user = "471147114711"
+        self.send("PUT", f"{self.api}/users/{user}", {"email": "bob@example.org"}, token=self.user_token(user))
+
+        def link():
+            for path in (self.path / "data/outbox").glob("*.eml"):
+                text = message_from_bytes(path.read_bytes(), policy=policy.default).get_body(("plain",)).get_content()
+                if found := re.search(r"/confirm-email\?token=(\S+)", text):
+                    return found[1]
+            return None
+
+        return eventually("a confirmation mail", link)
 
     def fill(self):
         """Creates what the examples of the documents name; returns the other values of parameters, by path."""
@@ -94,6 +110,7 @@ class Installation:
             "/admin/jobs/{jobId}/retry": waiting,
             "/thumbnails/{name}": self.send("GET", status)["thumbnailUrl"].rsplit("/", 1)[1],
             "/uploads/thumbs/{name}": "1.jpg",
+            "/confirm-email": self.confirmation(),
         }
 
 

@@ -9,6 +9,7 @@ use futures_util::{FutureExt, future};
 use super::access;
 use super::api_presence::ApiPresence;
 use super::clients::{limits, proxies};
+use super::confirmation::confirmation;
 use super::job_registry::job_kinds;
 use super::metrics::{certificate, limited_requests, redis_and_jobs};
 use super::origins::{cors, site_guard};
@@ -93,7 +94,11 @@ pub(crate) fn start(
     let bus = state.bus.clone();
     let hooks = job_kinds(move |finished| bus.publish(&finished));
     let admin = admin::State { database: state.database.clone(), hooks, auth: admin_auth.clone() };
-    let users = users::State { database: state.database.clone(), auth: runtime.auth.clone() };
+    let users = users::State {
+        database: state.database.clone(),
+        auth: runtime.auth.clone(),
+        confirmation: confirmation(config, address),
+    };
     let images = state.clone();
     let routes = move |services: &mut web::ServiceConfig| {
         services

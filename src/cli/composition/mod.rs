@@ -9,6 +9,7 @@ pub(super) mod api_presence;
 pub(super) mod api_server;
 pub(super) mod certificates;
 pub(super) mod clients;
+pub(super) mod confirmation;
 pub(super) mod data_access;
 pub(super) mod embedded_redis;
 pub(super) mod game_server;

@@ -37,6 +37,18 @@ fn every_kind_of_mail_has_a_subject_a_text_and_html() {
 }
 
 #[test]
+fn a_mail_to_confirm_an_address_names_the_site_the_link_and_its_end() {
+    let templates = Templates::load(None).unwrap();
+    let mail =
+        templates.render_mail(&task(EXAMPLES[4]), None, "https://shop.example/m/confirm-email?token=a-b_").unwrap();
+    assert_eq!(mail.subject, "Confirm your email address for shop.example");
+    assert!(mail.text.starts_with("Hello,\n") && mail.text.contains("2026-10-31 10:00 UTC"), "{mail:?}");
+    assert!(mail.text.contains("\nhttps://shop.example/m/confirm-email?token=a-b_\n"), "{mail:?}");
+    assert!(mail.html.contains("confirm-email?token=a-b_\""), "{mail:?}");
+    assert_eq!([host("http://127.0.0.1:3010"), host("https://a/b/c")], ["127.0.0.1:3010", "a"]);
+}
+
+#[test]
 fn untrusted_text_is_rendered_on_one_line_and_never_as_markup() {
     let templates = Templates::load(None).unwrap();
     let hostile = r#"{"notice":"upload_received","userId":7,"picture":"<b>\r\nBcc: e@x\u202e{{ 7 * 7 }}"}"#;

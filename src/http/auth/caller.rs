@@ -16,7 +16,7 @@ use crate::ids::{CustomerId, UserId, Username};
 /// A permission of a user token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// To upload images, and to change one's name.
+    /// To upload images, and to change one's name and email address.
     Upload,
     /// To read one's statuses, images, name and email address.
     Status,

@@ -15,6 +15,7 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Quota {
     PerMinute(u32),
+    PerDay(u32),
     AtOnce(u32),
 }
 
@@ -23,6 +24,7 @@ pub(super) fn problem(name: &str, subject: &str, quota: Quota, wait: Duration) -
     let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
     let (allowed, policy) = match quota {
         Quota::PerMinute(number) => (format!("{number} per minute"), format!("\"{name}\";q={number};w=60")),
+        Quota::PerDay(number) => (format!("{number} per day"), format!("\"{name}\";q={number};w=86400")),
         Quota::AtOnce(number) => {
             (format!("{number} at once"), format!("\"{name}\";q={number};qu=\"concurrent-requests\""))
         }
