@@ -7,7 +7,7 @@
 //! rendered top ten, and while Redis is unavailable the scores of the database.
 //!
 //! - `routes`, `submission`, `players`, `sse`, `openapi`: the HTTP side
-//! - `scoring`: the task that commits scores
+//! - `scoring`, `scoring_error`: the task that commits scores, and why it does not accept one
 //! - `redis_mirror`, `cursor`: synchronization of Redis with the database
 //! - `view`, `database_board`: read the board
 //! - `broadcast`, `subscribers`, `board`: reads the top ten once for all subscribers
@@ -24,6 +24,7 @@ mod players;
 mod redis_mirror;
 mod routes;
 mod scoring;
+mod scoring_error;
 mod sse;
 mod store;
 mod submission;
@@ -36,7 +37,8 @@ pub(crate) use openapi::openapi;
 pub use operator::{Lag, lag, refill, remove, replace};
 pub(crate) use routes::{FEED_PATH, SEED_PATH, USER_ROUTES};
 pub use routes::{State, routes};
-pub use scoring::{Scored, Scoring, ScoringError, ScoringTask};
+pub use scoring::{Scored, Scoring, ScoringTask};
+pub use scoring_error::ScoringError;
 pub use store::{Mode, scores_of, written_scores};
 pub use subscribers::FeedHandle;
 pub use view::View;

@@ -5,7 +5,8 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::database_board::DatabaseBoardError;
-use super::scoring::{Scoring, ScoringError};
+use super::scoring::Scoring;
+use super::scoring_error::ScoringError;
 use super::subscribers::FeedHandle;
 use super::view::{ReadError, View};
 use super::{players, sse, submission};

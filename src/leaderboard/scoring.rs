@@ -10,10 +10,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::board::{CURSOR, KEY};
 use super::redis_mirror::{Progress, RedisMirror};
-use super::store::{self, Mode, RedisScore, Rejection, Submission};
+use super::scoring_error::ScoringError;
+use super::store::{self, Mode, RedisScore, Submission};
 use crate::bus::{Bus, BusError, Connects, GuardedSet, Reading, SortedSet, WRONG_TYPE};
 use crate::db::{Database, DbError};
-use crate::ids::{Invalid, Score, Username};
+use crate::ids::{Score, Username};
 
 /// The most queued requests. More are rejected.
 const QUEUE_CAPACITY: usize = 4096;
@@ -27,26 +28,6 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// The score of the first example player. Each of the next has ten points less.
 const SEED_TOP: u32 = 100;
 const SEED_PLAYERS: u32 = 10;
-
-/// A score that was not accepted.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum ScoringError {
-    /// The queue is full.
-    #[error("too many scores are queued")]
-    Busy,
-    /// The process is shutting down.
-    #[error("the server is shutting down")]
-    Closed,
-    /// The sum is not finite.
-    #[error("the resulting score is invalid: {0}")]
-    Invalid(#[source] Invalid),
-    /// The result depends on a score that another program may have written, and Redis is unavailable.
-    #[error("cannot read from Redis whether another program has written a score of this player")]
-    NeedsRedis,
-    /// The commit failed.
-    #[error(transparent)]
-    Database(#[from] DbError),
-}
 
 /// An accepted score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -284,14 +265,5 @@ impl ScoringTask {
         // On failure, the task retries.
         self.mirror.catch_up().await;
         Ok(())
-    }
-}
-
-impl From<Rejection> for ScoringError {
-    fn from(rejection: Rejection) -> Self {
-        match rejection {
-            Rejection::Invalid(invalid) => Self::Invalid(invalid),
-            Rejection::NeedsRedis => Self::NeedsRedis,
-        }
     }
 }
