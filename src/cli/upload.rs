@@ -228,9 +228,13 @@ impl Session {
     }
 }
 
-/// Whether the server may accept the same request later.
+/// Whether the server may accept the same request later. A 429 of m3a3 without `Retry-After` is a quota, which time does
+/// not free; that of a proxy may lack it.
 fn overloaded(response: &ApiResponse) -> bool {
-    matches!(response.status.as_u16(), 429 | 502..=504)
+    match response.status.as_u16() {
+        429 => response.retry_after.is_some() || response.text("requestId").is_none(),
+        status => matches!(status, 502..=504),
+    }
 }
 
 /// The size of a regular file in bytes. Anything else is refused: opening a pipe would block.

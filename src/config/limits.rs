@@ -1,4 +1,4 @@
-//! `[limits]`: how much one client address, and one user, may request.
+//! `[limits]`: how much one client address, and one user, may request, and what may be stored for them.
 
 use super::error::ConfigError;
 use super::reader::Reader;
@@ -12,7 +12,7 @@ pub(crate) struct Rate {
     pub(crate) burst: u32,
 }
 
-/// `[limits]`. Numbers are at most a million; 0 is no limit.
+/// `[limits]`. Rates and numbers of connections are at most a million; 0 is no limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// Uploads of a client address.
@@ -37,6 +37,18 @@ pub(crate) struct Limits {
     pub(crate) user_scores: Rate,
     /// Orders for a user.
     pub(crate) user_orders: Rate,
+    /// The sum of the sizes of a user's images.
+    pub(crate) user_bytes: u64,
+    /// Images of a user.
+    pub(crate) user_images: u64,
+    /// Idempotency keys of a user that have not expired.
+    pub(crate) user_idempotency_keys: u32,
+    /// Orders of a user within 24 hours.
+    pub(crate) user_orders_per_day: u32,
+    /// All users.
+    pub(crate) users: u64,
+    /// All players.
+    pub(crate) players: u64,
 }
 
 impl Limits {
@@ -53,6 +65,12 @@ impl Limits {
             user_uploads: rate(from, "user_uploads")?,
             user_scores: rate(from, "user_scores")?,
             user_orders: rate(from, "user_orders")?,
+            user_bytes: from.integer("limits.user_bytes", 0..=1 << 60)?,
+            user_images: from.integer("limits.user_images", 0..=1 << 40)?,
+            user_idempotency_keys: number(from, "user_idempotency_keys", 0)?,
+            user_orders_per_day: number(from, "user_orders_per_day", 0)?,
+            users: from.integer("limits.users", 0..=1 << 40)?,
+            players: from.integer("limits.players", 0..=1 << 40)?,
         })
     }
 }

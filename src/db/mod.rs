@@ -1,8 +1,8 @@
 //! The database: SQLite through Diesel, with one writer thread per process and a few read connections.
 //!
-//! Owns the file, the connections and the migrations, but no table: each table has one module that writes it, by
-//! closures that it passes to [`Database::write`]. Consumes and publishes nothing. Never holds a read transaction
-//! across an await.
+//! Owns the file, the connections, the migrations and the table `row_counts`, which triggers keep, but no other table:
+//! each has one module that writes it, by closures that it passes to [`Database::write`]. Consumes and publishes
+//! nothing. Never holds a read transaction across an await.
 //!
 //! Writes are group-committed: writes that arrive while a transaction is being made durable share the next one, so the
 //! number of durable writes is not limited by the disk's flushes per second. Processes take turns at writing (`turn`).
@@ -14,6 +14,7 @@
 //! - `migration`, `schema`: the schema
 //! - `ids`, `timestamp`: how ids are stored and times are formatted
 //! - `read_models`: queries that join the tables of several modules
+//! - `row_counts`: the numbers of rows that are bounded
 //! - `inspect`: schema version and integrity of a file, for the doctor
 
 mod checkpoint;
@@ -26,6 +27,7 @@ mod migration;
 mod queued_write;
 pub(crate) mod read_models;
 mod reader;
+pub(crate) mod row_counts;
 pub mod schema;
 pub(crate) mod timestamp;
 mod turn;

@@ -12,6 +12,8 @@ diesel::table! {
         failure -> Nullable<Text>,
         email -> Nullable<Text>,
         pending_email -> Nullable<Text>,
+        image_count -> BigInt,
+        image_bytes -> BigInt,
     }
 }
 
@@ -32,6 +34,13 @@ diesel::table! {
 }
 
 diesel::table! {
+    row_counts (name) {
+        name -> Text,
+        number -> BigInt,
+    }
+}
+
+diesel::table! {
     images (id) {
         id -> BigInt,
         job_id -> Text,
@@ -44,6 +53,7 @@ diesel::table! {
         created_at -> BigInt,
         finished_at -> Nullable<BigInt>,
         from_message -> Bool,
+        bytes -> BigInt,
     }
 }
 

@@ -79,13 +79,14 @@ impl Files {
         ImagePath::new(below.unwrap_or(text))
     }
 
-    /// Checks that the path leads to a file below the root, or to nothing.
+    /// Checks that the path leads to a file below the root, or to nothing. Returns its size; 0 if it cannot be read.
     ///
     /// # Errors
     /// As for [`Files::open_original`], except that a missing file is accepted.
-    pub fn check_original(&self, path: &ImagePath) -> Result<(), OpenError> {
+    pub fn check_original(&self, path: &ImagePath) -> Result<u64, OpenError> {
         match original::open(&self.root, path) {
-            Ok(_) | Err(OpenError::Missing | OpenError::Unreadable(_)) => Ok(()),
+            Ok((_, metadata)) => Ok(metadata.len()),
+            Err(OpenError::Missing | OpenError::Unreadable(_)) => Ok(0),
             Err(error) => Err(error),
         }
     }

@@ -11,16 +11,20 @@ use super::temporary::Temporary;
 use super::upload::hash_in_name;
 use crate::ids::ImagePath;
 
-/// An unlinked upload. If it is not removed, the next start removes it.
+/// An unlinked upload. Dropping it removes its bytes, which blocks. After a crash, the next start removes it.
 #[derive(Debug)]
 #[must_use]
 pub struct Discarded(PathBuf);
 
 impl Discarded {
     /// Removes its bytes.
-    pub fn remove(self) {
+    pub fn remove(self) {}
+}
+
+impl Drop for Discarded {
+    fn drop(&mut self) {
         // It fails if the start of another process has removed it as a leftover of a crash.
-        let _ = std::fs::remove_file(self.0);
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

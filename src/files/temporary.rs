@@ -78,10 +78,11 @@ impl Temporary {
     /// Makes the bytes durable, then renames the file to `relative`, of the form `part/name`.
     ///
     /// The name identifies the content. An existing file is reused if all its bytes are equal (a disk that damages a
-    /// file does not change its length), and replaced otherwise.
-    pub(super) fn persist(self, relative: &str, reuse: Reuse) -> io::Result<()> {
+    /// file does not change its length), and replaced otherwise. Returns whether there was none.
+    pub(super) fn persist(self, relative: &str, reuse: Reuse) -> io::Result<bool> {
         let target = self.folder.join(relative);
         let parent = target.parent().unwrap_or(&self.folder);
+        let is_new = std::fs::symlink_metadata(&target).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
         if !self.reuses(&target, reuse)? {
             self.file.sync_all()?;
             match std::fs::rename(&self.path, &target) {
@@ -94,7 +95,8 @@ impl Temporary {
             }
         }
         // Even if the file existed: the process that renamed it may not have synced the folder yet.
-        sync_folder(parent)
+        sync_folder(parent)?;
+        Ok(is_new)
     }
 
     /// Whether the target has this content, and still exists after it was renewed.

@@ -43,6 +43,8 @@ pub struct Stored {
     pub path: ImagePath,
     /// The SHA-256 of its bytes, in hex.
     pub sha256: String,
+    /// Whether no file had this content before.
+    pub is_new: bool,
 }
 
 impl Upload {
@@ -97,10 +99,10 @@ impl Upload {
         blocking(move || {
             let sha256 = hex(&hash.finalize());
             let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
-            temporary.persist(&relative, Reuse::Renew)?;
+            let is_new = temporary.persist(&relative, Reuse::Renew)?;
             drop(room);
             let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
-            Ok(Stored { path, sha256 })
+            Ok(Stored { path, sha256, is_new })
         })
         .await
     }

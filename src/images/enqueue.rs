@@ -7,18 +7,20 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::State;
-use super::idempotency::IdempotencyKey;
+use super::idempotency::{IdempotencyKey, TooManyKeys};
 use super::links::Links;
 use super::openapi::{IdempotencyParams, TAG, UploadForm};
-use super::store::{self, Acceptance, Receipt, Submission};
-use super::upload;
+use super::quota::{Demand, QuotaExceeded};
+use super::store::{Acceptance, Receipt, Submission};
+use super::{orphans, upload};
 use crate::events::ImageUploaded;
 use crate::files::OpenError;
 use crate::http::body::{Checked, FromJson};
+use crate::http::limits::{self, Quota};
 use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Caller, NoQuery, Problem, body, limits};
+use crate::http::{Caller, NoQuery, Problem, body};
 use crate::ids::{ImagePath, Invalid, JobId, UserId};
 use crate::jobs::Permit;
 
@@ -68,7 +70,8 @@ enum ReceivedMessage {
 /// Upload an image
 ///
 /// The response is sent once the upload is durable. A file with an invalid header is refused; errors that only decoding
-/// finds fail the job.
+/// finds fail the job. An image beyond `limits.user_bytes` is answered 413, and one beyond `limits.user_images` 429 without
+/// `Retry-After`.
 #[utoipa::path(
     post,
     path = "/enqueue",
@@ -87,7 +90,7 @@ enum ReceivedMessage {
         ),
         (
             status = 507,
-            description = "The disk is almost full.",
+            description = "The disk is almost full, or the user is new and `limits.users` are stored.",
             body = ProblemBody,
             content_type = "application/problem+json"
         ),
@@ -114,17 +117,7 @@ pub(super) async fn post(
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
     submission.trace = trace_parent(request.headers());
-    let files = state.files.clone();
-    let accepted = state.database.try_write(move |connection| {
-        // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
-        match files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
-            true => Ok(None),
-            false => store::accept(connection, &submission).map(Some),
-        }
-    });
-    let accepted =
-        accepted.await?.ok_or_else(|| Problem::unavailable("the upload's file was removed in the meantime"))?;
-    match accepted {
+    match accept(&state, submission).await? {
         Acceptance::New(receipt) => {
             state.bus.publish(&ImageUploaded {
                 user_id: receipt.user_id,
@@ -137,6 +130,50 @@ pub(super) async fn post(
         Acceptance::Conflict => {
             let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
             Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
+        }
+    }
+}
+
+/// Inserts the rows. Removes the file that a refused upload has created.
+async fn accept(state: &State, submission: Submission) -> Result<Acceptance, Problem> {
+    let (files, quotas) = (state.files.clone(), state.quotas);
+    let accepted = state.database.try_write(move |connection| {
+        // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
+        if files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
+            return Ok(None);
+        }
+        let accepted = quotas.accept(connection, &submission)?;
+        let discarded = match &accepted {
+            Ok(Acceptance::New(_) | Acceptance::AlreadyAccepted(_)) => None,
+            Ok(Acceptance::Conflict) | Err(_) => orphans::discard_refused(connection, &files, &submission)?,
+        };
+        Ok(Some((accepted, discarded)))
+    });
+    let removed = || Problem::unavailable("the upload's file was removed in the meantime");
+    let (accepted, discarded) = accepted.await?.ok_or_else(removed)?;
+    // If the client disconnects meanwhile, it is removed all the same.
+    if let Some(discarded) = discarded {
+        web::block(|| discarded.remove()).await.map_err(Problem::internal)?;
+    }
+    Ok(accepted?)
+}
+
+/// Refuses an upload that would exceed a limit by the rows that are committed.
+pub(super) fn check_quotas(state: &State, demand: Demand<'_>) -> Result<(), Problem> {
+    Ok(state.database.read_point(|connection| state.quotas.check(connection, demand))??)
+}
+
+impl From<QuotaExceeded> for Problem {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        match exceeded {
+            QuotaExceeded::Images { max } => {
+                limits::refused("user_images", "images of this user", Quota::InAll(max), None)
+            }
+            QuotaExceeded::Bytes { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image: {exceeded}")),
+            QuotaExceeded::Keys(TooManyKeys { max, wait }) => {
+                limits::refused("user_idempotency_keys", "idempotency keys of this user", Quota::PerDay(max), wait)
+            }
+            QuotaExceeded::Users(full) => full.into(),
         }
     }
 }
@@ -193,10 +230,20 @@ async fn by_path(
         };
         web::block(check).await.map_err(Problem::internal)?
     };
-    checked.map_err(|error| refuse_path(&path, &error))?;
+    let bytes = checked.map_err(|error| refuse_path(&path, &error))?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("path {path}")));
     let mail = state.mail.clone();
-    Ok(Submission { user_id, path, original_name: None, key, from_message: false, mail, trace: None })
+    Ok(Submission {
+        user_id,
+        path,
+        original_name: None,
+        key,
+        from_message: false,
+        mail,
+        trace: None,
+        bytes,
+        created_after: None,
+    })
 }
 
 fn refuse_path(path: &ImagePath, error: &OpenError) -> Problem {

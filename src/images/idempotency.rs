@@ -1,5 +1,7 @@
 //! Idempotency keys (the `Idempotency-Key` header of the IETF httpapi draft): per user, for 24 hours.
 
+use std::time::Duration;
+
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
@@ -24,6 +26,11 @@ impl IdempotencyKey {
         Self { key, content }
     }
 
+    /// The value of the header.
+    pub(super) fn name(&self) -> &str {
+        &self.key
+    }
+
     /// Parses the header's value.
     pub(super) fn parse(value: &[u8]) -> Result<String, Invalid> {
         const EXPECTED: &str = "1 to 255 visible ASCII characters";
@@ -31,6 +38,15 @@ impl IdempotencyKey {
         let text = String::from_utf8_lossy(value);
         if visible { Ok(text.into_owned()) } else { Err(Invalid::text(&text, EXPECTED)) }
     }
+}
+
+/// A new key beyond the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the user has used {max} idempotency keys within 24 hours")]
+pub(super) struct TooManyKeys {
+    pub(super) max: u32,
+    /// Until the next key is accepted.
+    pub(super) wait: Duration,
 }
 
 /// The result of a lookup.
@@ -58,6 +74,41 @@ pub(super) fn find(
         Some((content, image_id)) if content == key.content => Known::Same { image_id },
         Some(_) => Known::Another,
     })
+}
+
+/// Whether the user has used the key, for any content.
+pub(super) fn is_known(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    key: &str,
+    now: UnixMillis,
+) -> QueryResult<bool> {
+    let live =
+        idempotency_keys::table.find((user.get(), key)).filter(idempotency_keys::created_at.gt(now - LIFETIME_MS));
+    diesel::select(diesel::dsl::exists(live)).get_result(connection)
+}
+
+/// Whether the user may use a new key; `max` is 0 for any number.
+pub(super) fn check_new(
+    connection: &mut SqliteConnection,
+    user: UserId,
+    max: u32,
+    now: UnixMillis,
+) -> QueryResult<Result<(), TooManyKeys>> {
+    let Some(skipped) = max.checked_sub(1) else { return Ok(Ok(())) };
+    // The oldest of the newest `max` keys: another one is accepted once it has expired.
+    let oldest = idempotency_keys::table
+        .filter(idempotency_keys::user_id.eq(user.get()))
+        .order(idempotency_keys::created_at.desc())
+        .offset(skipped.into())
+        .select(idempotency_keys::created_at)
+        .first::<UnixMillis>(connection)
+        .optional()?;
+    let wait = oldest.map_or(0, |oldest| oldest + LIFETIME_MS - now);
+    match u64::try_from(wait) {
+        Ok(wait) if wait > 0 => Ok(Err(TooManyKeys { max, wait: Duration::from_millis(wait) })),
+        _ => Ok(Ok(())),
+    }
 }
 
 pub(super) fn record(

@@ -170,10 +170,18 @@ impl ImageRecorder {
             .map(|Received { event, .. }| {
                 let (user_id, path, last) = self.key(event);
                 let mail = self.state.mail.clone();
-                (
-                    Submission { user_id, path, original_name: None, key: None, from_message: true, mail, trace: None },
-                    last,
-                )
+                let submission = Submission {
+                    user_id,
+                    path,
+                    original_name: None,
+                    key: None,
+                    from_message: true,
+                    mail,
+                    trace: None,
+                    bytes: 0,
+                    created_after: None,
+                };
+                (submission, last)
             })
             .collect();
         let recorded = self

@@ -11,6 +11,7 @@
 //! - `worker`: the thumbnail job
 //! - `name_key`: the key of thumbnail names
 //! - `orphans`: uploads without a row
+//! - `quota`: limits of the rows and bytes that uploads add
 //! - `store`, `variants`, `idempotency`: the rows of images, thumbnails and idempotency keys
 
 mod enqueue;
@@ -23,6 +24,7 @@ mod name_key;
 mod occurrences;
 mod openapi;
 mod orphans;
+mod quota;
 mod routes;
 mod status;
 mod store;
@@ -46,6 +48,7 @@ pub(crate) use links::Links;
 pub(crate) use long_poll::LongPolls;
 pub(crate) use openapi::openapi;
 pub(crate) use orphans::keep_removing_orphans;
+pub(crate) use quota::Quotas;
 pub(crate) use routes::{USER_ROUTES, routes};
 pub(crate) use worker::{ThumbnailWorker, VariantSpec};
 
@@ -56,6 +59,7 @@ pub(crate) struct State {
     pub(crate) bus: Bus,
     pub(crate) files: Files,
     pub(crate) limits: Limits,
+    pub(crate) quotas: Quotas,
     /// The limit of queued thumbnail jobs.
     pub(crate) queue_limit: QueueLimit,
     /// The mail that users get; an image keeps the setting under which it was accepted.

@@ -1,5 +1,5 @@
-//! Removal of uploads without a row: left by requests that were refused after their file was stored, and by crashes
-//! between the file and the row.
+//! Removal of uploads without a row: at once if their request is refused after their file was stored; later those of
+//! crashes between the file and the row.
 //!
 //! An upload whose row is about to be inserted never loses its file. Uploading the same image again renews its age, and
 //! only files older than [`MIN_AGE`] are removed. A file is unlinked within a write transaction that has found no row
@@ -10,12 +10,14 @@ use std::collections::HashSet;
 use std::io;
 use std::time::Duration;
 
+use diesel::QueryResult;
+use diesel::sqlite::SqliteConnection;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::store;
+use super::store::{self, Submission};
 use crate::db::{Database, DbError};
-use crate::files::Files;
+use crate::files::{Discarded, Files};
 use crate::ids::ImagePath;
 
 /// The time between sweeps.
@@ -53,6 +55,22 @@ pub(crate) async fn keep_removing_orphans(database: Database, files: Files, shut
             Some(Err(error)) => tracing::warn!(error = %error, "cannot remove uploads without a row"),
         }
     }
+}
+
+/// Unlinks the file that a refused upload has created, within the transaction that refuses it: otherwise the refused
+/// uploads of a day could fill the disk. A simultaneous upload of the same bytes that has no row yet then finds no file,
+/// and is to be sent again.
+pub(super) fn discard_refused(
+    connection: &mut SqliteConnection,
+    files: &Files,
+    submission: &Submission,
+) -> QueryResult<Option<Discarded>> {
+    let Some(newest) = submission.created_after else { return Ok(None) };
+    if !store::referenced_after(connection, newest, std::slice::from_ref(&submission.path))?.is_empty() {
+        return Ok(None);
+    }
+    // A file that cannot be moved is left to a later sweep.
+    Ok(files.discard_upload(&submission.path, Duration::ZERO).unwrap_or_default())
 }
 
 struct Sweep {
@@ -148,7 +166,6 @@ mod tests {
     use super::*;
     use crate::db::{Location, WriterThread};
     use crate::ids::UserId;
-    use crate::images::store::Submission;
     use crate::job_payloads::MailPreferences;
 
     struct Lab {
@@ -196,6 +213,8 @@ mod tests {
                 from_message: false,
                 mail,
                 trace: None,
+                bytes: 1,
+                created_after: None,
             };
             self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();
         }

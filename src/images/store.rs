@@ -26,6 +26,10 @@ pub(super) struct Submission {
     pub(super) mail: MailPreferences,
     /// The trace context of the request.
     pub(super) trace: Option<TraceParent>,
+    /// The size of the original; 0 if it is unknown.
+    pub(super) bytes: u64,
+    /// If the request has created the file of its upload, the newest image before that.
+    pub(super) created_after: Option<i64>,
 }
 
 /// An accepted image.
@@ -89,6 +93,7 @@ pub(super) fn accept(connection: &mut SqliteConnection, submission: &Submission)
             images::path.eq(submission.path.as_str()),
             images::original_name.eq(&submission.original_name),
             images::from_message.eq(submission.from_message),
+            images::bytes.eq(i64::try_from(submission.bytes).unwrap_or(i64::MAX)),
             images::created_at.eq(at),
         ))
         .returning(images::id)

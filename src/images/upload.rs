@@ -9,9 +9,11 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use m3a3_thumbnail::Format;
 
+use super::enqueue::{check_quotas, disk_full};
 use super::idempotency::IdempotencyKey;
-use super::store::Submission;
-use super::{Limits, State, enqueue::disk_full};
+use super::quota::Demand;
+use super::store::{self, Submission};
+use super::{Limits, State};
 use crate::files::{Files, Reservation, Upload, WriteError};
 use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
@@ -47,22 +49,42 @@ pub(super) async fn receive(
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Submission, Problem> {
+    let admit = |user_id| {
+        limits::user_upload(request, &user_id)?;
+        let bytes = content_length(request).unwrap_or(0).saturating_sub(MAX_SKIPPED_BYTES as u64).max(1);
+        check_quotas(state, Demand { user_id, key: key.as_deref(), bytes })
+    };
     // Before the body is read.
     if let Some(own) = caller.acting_for(None)? {
-        limits::user_upload(request, &own)?;
+        admit(own)?;
     }
-    let Form { user_id, image } = read_form(&state.files, &state.limits, caller, request, payload).await?;
+    let Form { user_id, image } = read_form(&state.files, &state.limits, caller, admit, request, payload).await?;
     let ImageField { upload, format, name } = image;
+    let bytes = upload.received();
+    // A refused image is not made durable.
+    check_quotas(state, Demand { user_id, key: key.as_deref(), bytes })?;
+    let newest = state.database.read_point(store::newest)?;
     let stored = upload.store(format.extension()).await.map_err(not_written)?;
     let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", stored.sha256)));
-    let mail = state.mail.clone();
-    Ok(Submission { user_id, path: stored.path, original_name: name, key, from_message: false, mail, trace: None })
+    Ok(Submission {
+        user_id,
+        path: stored.path,
+        original_name: name,
+        key,
+        from_message: false,
+        mail: state.mail.clone(),
+        trace: None,
+        bytes,
+        created_after: stored.is_new.then_some(newest),
+    })
 }
 
+/// `admit` checks the limits of the user that the form names.
 async fn read_form(
     files: &Files,
     bounds: &Limits,
     caller: &Caller,
+    admit: impl Fn(UserId) -> Result<(), Problem>,
     request: &HttpRequest,
     payload: web::Payload,
 ) -> Result<Form, Problem> {
@@ -98,7 +120,7 @@ async fn read_form(
                 if let Ok(user) = &named {
                     caller.check_user(*user)?;
                     if matches!(caller, Caller::Trusted) {
-                        limits::user_upload(request, user)?;
+                        admit(*user)?;
                     }
                 }
                 user_id = Some(named);

@@ -8,6 +8,7 @@
 //!
 //! - `routes`, `submission`, `players`, `sse`, `openapi`: the HTTP side
 //! - `scoring`, `scoring_error`: the task that commits scores, and why it does not accept one
+//! - `player_limit`: the limit of players
 //! - `redis_mirror`, `cursor`: synchronization of Redis with the database
 //! - `view`, `database_board`: read the board
 //! - `broadcast`, `subscribers`, `board`: reads the top ten once for all subscribers
@@ -20,6 +21,7 @@ mod cursor;
 mod database_board;
 mod openapi;
 mod operator;
+mod player_limit;
 mod players;
 mod redis_mirror;
 mod routes;
@@ -35,6 +37,7 @@ pub use board::KEY;
 pub use broadcast::Broadcast;
 pub(crate) use openapi::openapi;
 pub use operator::{Lag, lag, refill, remove, replace};
+pub use player_limit::TooManyPlayers;
 pub(crate) use routes::{FEED_PATH, SEED_PATH, USER_ROUTES};
 pub use routes::{State, routes};
 pub use scoring::{Scored, Scoring, ScoringTask};

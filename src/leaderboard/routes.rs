@@ -5,6 +5,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web;
 
 use super::database_board::DatabaseBoardError;
+use super::player_limit::TooManyPlayers;
 use super::scoring::Scoring;
 use super::scoring_error::ScoringError;
 use super::subscribers::FeedHandle;
@@ -75,6 +76,7 @@ impl From<ScoringError> for Problem {
             ScoringError::Invalid(invalid) => Self::field("score", &invalid),
             ScoringError::Busy | ScoringError::Closed => Self::unavailable(error),
             ScoringError::NeedsRedis => needs_redis(),
+            ScoringError::TooManyPlayers(full) => too_many_players(full),
             ScoringError::Database(error) => error.into(),
         }
     }
@@ -95,6 +97,11 @@ fn needs_redis() -> Problem {
     let detail = "Redis is unavailable, and m3a3 has no score of this player: \"add\" and \"best\" depend on a score that \
                   another program may have written there. Please try again, or send the score with the mode \"set\".";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).with_header(header::RETRY_AFTER, "1")
+}
+
+fn too_many_players(full: TooManyPlayers) -> Problem {
+    let detail = format!("username: {full}; players that exist are not affected.");
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail)
 }
 
 fn refused(reason: &str) -> Problem {

@@ -63,15 +63,15 @@ pub struct Scoring {
 }
 
 impl Scoring {
-    /// Returns the handle and its task.
-    pub fn new(database: Database, bus: &Bus) -> (Self, ScoringTask) {
+    /// Returns the handle and its task. `max_players` is 0 for any number.
+    pub fn new(database: Database, bus: &Bus, max_players: u64) -> (Self, ScoringTask) {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let mirror = RedisMirror::new(database.clone(), bus.guarded_set(KEY, CURSOR));
         let (refusal, refilling) = (mirror.refusal(), mirror.refilling());
         let (set, connects) = (bus.sorted_set(KEY), bus.connects());
         (
             Self { queue, refusal, refilling },
-            ScoringTask { database, requests, mirror, set, connects, catch_up_waiters: Vec::new() },
+            ScoringTask { database, max_players, requests, mirror, set, connects, catch_up_waiters: Vec::new() },
         )
     }
 
@@ -123,6 +123,7 @@ impl Scoring {
 /// The task that commits scores and sends them to Redis.
 pub struct ScoringTask {
     database: Database,
+    max_players: u64,
     requests: mpsc::Receiver<Request>,
     mirror: RedisMirror<GuardedSet>,
     set: SortedSet,
@@ -219,8 +220,9 @@ impl ScoringTask {
             answers.push(answer);
             submissions.push(Submission { name, mode, score, redis_score });
         }
+        let max_players = self.max_players;
         let committed = match found {
-            Ok(_) => self.database.write(move |connection| store::commit(connection, &submissions)).await,
+            Ok(_) => self.database.write(move |connection| store::commit(connection, &submissions, max_players)).await,
             Err(error) => Err(error),
         };
         (answers, committed)

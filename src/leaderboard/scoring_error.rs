@@ -1,5 +1,6 @@
 //! Why a score is not accepted.
 
+use super::player_limit::TooManyPlayers;
 use super::store::Rejection;
 use crate::db::DbError;
 use crate::ids::Invalid;
@@ -19,6 +20,9 @@ pub enum ScoringError {
     /// The result depends on a score that another program may have written, and Redis is unavailable.
     #[error("cannot read from Redis whether another program has written a score of this player")]
     NeedsRedis,
+    /// The player is new, and beyond the limit.
+    #[error(transparent)]
+    TooManyPlayers(TooManyPlayers),
     /// The commit failed.
     #[error(transparent)]
     Database(#[from] DbError),
@@ -29,6 +33,7 @@ impl From<Rejection> for ScoringError {
         match rejection {
             Rejection::Invalid(invalid) => Self::Invalid(invalid),
             Rejection::NeedsRedis => Self::NeedsRedis,
+            Rejection::TooManyPlayers(full) => Self::TooManyPlayers(full),
         }
     }
 }

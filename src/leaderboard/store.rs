@@ -8,6 +8,8 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::cursor::BoardVersion;
+use super::player_limit::{PlayerLimit, TooManyPlayers};
+use crate::db::row_counts;
 use crate::db::schema::{leaderboard, scores};
 use crate::ids::{Invalid, Score, Username};
 
@@ -48,6 +50,8 @@ pub(super) enum Rejection {
     Invalid(Invalid),
     /// The result depends on a score that may exist only in Redis.
     NeedsRedis,
+    /// The player is new, and beyond the limit.
+    TooManyPlayers(TooManyPlayers),
 }
 
 /// The row of a player. The score is `None` after the removal of the player.
@@ -72,20 +76,34 @@ pub(super) struct Commit {
     pub version: BoardVersion,
 }
 
-/// Applies the submissions in order.
-pub(super) fn commit(connection: &mut SqliteConnection, submissions: &[Submission]) -> QueryResult<Commit> {
+/// Applies the submissions in order. `max_players` is 0 for any number.
+pub(super) fn commit(
+    connection: &mut SqliteConnection,
+    submissions: &[Submission],
+    max_players: u64,
+) -> QueryResult<Commit> {
     let mut version = version(connection)?;
     let seq_before = version.seq;
+    let mut limit = PlayerLimit::new(max_players);
     let mut current: HashMap<&str, Option<Score>> = HashMap::new();
     let mut changed: Vec<&str> = Vec::new();
     let mut results = Vec::with_capacity(submissions.len());
     for submission in submissions {
         let name = submission.name.as_str();
-        let score = match current.get(name) {
-            Some(score) => *score,
-            None => score(connection, name)?.and_then(|score| Score::new(score).ok()),
+        let (score, is_new) = match current.get(name) {
+            Some(score) => (*score, false),
+            None => {
+                let row = row(connection, name)?;
+                (row.and_then(|(_, score)| score).and_then(|score| Score::new(score).ok()), row.is_none())
+            }
         };
-        let result = submission.result(score);
+        let mut result = submission.result(score);
+        if result.is_ok()
+            && is_new
+            && let Err(full) = limit.add(connection)?
+        {
+            result = Err(Rejection::TooManyPlayers(full));
+        }
         if let Ok(score) = &result
             && current.insert(name, Some(*score)).is_none()
         {
@@ -119,6 +137,7 @@ impl Submission {
 /// Replaces all scores.
 pub(super) fn reset(connection: &mut SqliteConnection, players: &[(String, f64)]) -> QueryResult<()> {
     diesel::delete(scores::table).execute(connection)?;
+    row_counts::scores_deleted(connection)?;
     let mut version = version(connection)?;
     version.seq += 1;
     version.reset_seq = version.seq;

@@ -10,7 +10,7 @@ use super::scoring::{Scored, Scoring};
 use super::store::Mode;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::responses::{BodyErrors, Forbidden, TooManyRequests, Unauthorized, Unavailable};
-use crate::http::openapi::schemas::True;
+use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::{Caller, NoQuery, Problem, body, limits};
 use crate::ids::{Invalid, Score, Username};
 
@@ -99,6 +99,12 @@ enum SeedMessage {
     request_body = ScoreRequest,
     responses(
         (status = 200, description = "Accepted.", body = ScoreResponse),
+        (
+            status = 507,
+            description = "The player is new, and `limits.players` are stored.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
         BodyErrors
     )
 )]

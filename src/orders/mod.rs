@@ -6,10 +6,12 @@
 //!
 //! - `routes`: the HTTP side
 //! - `intake`: messages of other programs
+//! - `daily_limit`: the limit of orders of a customer
 //! - `webhook`: the job that reports a purchase
 //! - `receiver`, `signature`: the webhook's request
 //! - `store`: the rows
 
+mod daily_limit;
 mod intake;
 mod receiver;
 mod routes;
@@ -42,6 +44,8 @@ pub(crate) struct State {
     pub(crate) webhook: bool,
     /// The limit of queued webhook jobs.
     pub(crate) queue_limit: QueueLimit,
+    /// The limit of orders of a customer within 24 hours; 0 for none.
+    pub(crate) max_orders_per_day: u32,
     /// The mail that users get; an order keeps the setting under which it was accepted.
     pub(crate) mail: MailPreferences,
     pub(crate) auth: Auth,

@@ -7,17 +7,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::State;
+use super::daily_limit::{self, TooManyOrders};
 use super::store::{self, Acceptance, Order};
 use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::body::Checked;
+use crate::http::limits::{self, Quota};
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
 use crate::http::response::uncached;
 use crate::http::trace_parent::trace_parent;
-use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, limits, path};
+use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
 use crate::ids::{CustomerId, OrderId};
 use crate::jobs::{JobState, JobStatus, Kind};
 
@@ -144,8 +146,9 @@ async fn place(
     let _permit = if state.webhook { Some(state.queue_limit.acquire().await??) } else { None };
     let event = OrderPlaced { order_id: order_id.clone(), customer_id: customer_id.clone() };
     let placement = state.placement(order_id, customer_id, trace_parent(request.headers()));
-    let accepted = state.database.try_write(move |connection| store::accept(connection, &placement)).await?;
-    match accepted {
+    let max = state.max_orders_per_day;
+    let accepted = state.database.try_write(move |connection| daily_limit::accept(connection, &placement, max));
+    match accepted.await?? {
         Acceptance::New => {
             state.wake.notify();
             state.bus.publish(&event);
@@ -157,6 +160,13 @@ async fn place(
         }
     }
     Ok(HttpResponse::Ok().json(Placed { message: PlacedMessage::OrderPlaced, success: True }))
+}
+
+impl From<TooManyOrders> for Problem {
+    fn from(full: TooManyOrders) -> Self {
+        let TooManyOrders { max, wait } = full;
+        limits::refused("user_orders_per_day", "orders of this user", Quota::PerDay(max), wait)
+    }
 }
 
 /// Get an order with its jobs

@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use super::confirmation::{self, Limited};
-use super::ensure;
+use super::{TooManyUsers, User, check_new, ensure, find};
 use crate::db::UnixMillis;
 use crate::db::schema::users;
 use crate::ids::{EmailAddress, UserId, Username};
@@ -81,24 +81,38 @@ impl Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Changed {
     pub(super) is_new: bool,
-    pub(super) contact: Contact,
+    pub(super) user: User,
 }
 
-/// Inserts or changes a user, and enqueues the mail that confirms a new address. Changes nothing if the limit of these
-/// mails is reached.
+/// Why a user is not changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotChanged {
+    /// The user is new, and there are too many.
+    Full(TooManyUsers),
+    /// There were too many mails that confirm an address.
+    Limited(Limited),
+}
+
+/// Inserts or changes a user, and enqueues the mail that confirms a new address. Changes nothing if the limit of users or
+/// of these mails is reached.
 pub(super) fn put(
     connection: &mut SqliteConnection,
     user: UserId,
     change: &Change,
+    max_users: u64,
     now: UnixMillis,
-) -> QueryResult<Result<Changed, Limited>> {
-    let before = contact(connection, user)?;
-    let (is_new, current) = (before.is_none(), before.unwrap_or_default());
+) -> QueryResult<Result<Changed, NotChanged>> {
+    let before = find(connection, user)?;
+    let is_new = before.is_none();
+    if is_new && let Err(full) = check_new(connection, max_users)? {
+        return Ok(Err(NotChanged::Full(full)));
+    }
+    let User { contact: current, usage } = before.unwrap_or_default();
     let to_confirm = change.to_confirm(&current);
     if let Some((address, _)) = to_confirm
         && let Some(limited) = confirmation::check_limits(connection, user, address, now)?
     {
-        return Ok(Err(limited));
+        return Ok(Err(NotChanged::Limited(limited)));
     }
     let contact = change.apply_to(current);
     ensure(connection, user)?;
@@ -113,7 +127,7 @@ pub(super) fn put(
     if let Some((address, site)) = to_confirm {
         confirmation::request(connection, user, address, site, now)?;
     }
-    Ok(Ok(Changed { is_new, contact }))
+    Ok(Ok(Changed { is_new, user: User { contact, usage } }))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Users: the owners of images, with their current thumbnail, name and email address.
 //!
-//! Owns the tables `users`, `email_confirmations` and `email_confirmation_key`. Enqueues the mail that confirms an
-//! address, and consumes and publishes nothing. Never decides about images or their jobs: `images` calls it with their
-//! outcomes. Every function on a connection runs inside the caller's transaction.
+//! Owns the tables `users`, in which triggers keep the numbers of images, `email_confirmations` and
+//! `email_confirmation_key`. Enqueues the mail that confirms an address, and consumes and publishes nothing. Never decides
+//! about images or their jobs: `images` calls it with their outcomes. Every function on a connection runs inside the
+//! caller's transaction.
 //!
 //! - `contact`: name and email address
 //! - `confirmation`: links that confirm addresses
@@ -15,8 +16,8 @@ mod routes;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use crate::db::Database;
 use crate::db::schema::users;
+use crate::db::{Database, row_counts};
 use crate::http::Auth;
 use crate::ids::UserId;
 
@@ -31,6 +32,23 @@ pub(crate) struct State {
     pub(crate) auth: Auth,
     /// How user tokens set the email address.
     pub(crate) confirmation: Confirmation,
+    /// The limit of users; 0 for none.
+    pub(crate) max_users: u64,
+}
+
+/// A new user beyond the limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("there are {max} users, and no more are accepted")]
+pub(crate) struct TooManyUsers {
+    max: u64,
+}
+
+/// The images of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Usage {
+    pub(crate) images: u64,
+    /// The sum of their sizes.
+    pub(crate) bytes: u64,
 }
 
 /// The status of a user's thumbnail.
@@ -42,6 +60,23 @@ pub(crate) struct ThumbnailStatus {
     pub(crate) image_id: Option<i64>,
     /// Why the newest upload has failed, for the uploader.
     pub(crate) failure: Option<String>,
+}
+
+/// Whether a new user may be inserted; `max` is 0 for any number.
+pub(crate) fn check_new(connection: &mut SqliteConnection, max: u64) -> QueryResult<Result<(), TooManyUsers>> {
+    let is_below = max == 0 || row_counts::users(connection)? < max;
+    Ok(if is_below { Ok(()) } else { Err(TooManyUsers { max }) })
+}
+
+/// `None` if there is no such user.
+pub(crate) fn usage(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<Usage>> {
+    let row = users::table
+        .find(user.get())
+        .select((users::image_count, users::image_bytes))
+        .first::<(i64, i64)>(connection)
+        .optional()?;
+    let number = |number| u64::try_from(number).unwrap_or(0);
+    Ok(row.map(|(images, bytes)| Usage { images: number(images), bytes: number(bytes) }))
 }
 
 /// Inserts the user if there is no row.
@@ -106,4 +141,17 @@ pub(crate) fn thumbnail_status(
     // The replaced service wrote an empty string for "none" in places.
     let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
     Ok(row.map(|(url, image_id, failure)| ThumbnailStatus { thumbnail_url: thumbnail(url), image_id, failure }))
+}
+
+/// A user with the use of their quotas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct User {
+    pub(crate) contact: Contact,
+    pub(crate) usage: Usage,
+}
+
+/// `None` if there is no such user.
+pub(crate) fn find(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Option<User>> {
+    let (contact, usage) = (contact(connection, user)?, usage(connection, user)?);
+    Ok(contact.zip(usage).map(|(contact, usage)| User { contact, usage }))
 }

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::State;
 use super::confirmation::page;
-use super::contact::{self, Change, Changed, Contact, Field};
+use super::contact::{self, Change, Changed, Contact, Field, NotChanged};
+use super::{State, TooManyUsers, Usage, User};
 use crate::db::now;
 use crate::http::body::{Checked, FromJson};
 use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
+use crate::http::openapi::schemas::ProblemBody;
 use crate::http::resource::{get_post, get_put};
 use crate::http::response::uncached;
 use crate::http::{Caller, NoQuery, Problem, Scope, UserRoute, auth, body, path};
@@ -77,6 +78,12 @@ struct UserResponse {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = EmailAddress)]
     email: Option<EmailAddress>,
+    /// The sum of the sizes of the images.
+    #[schema(minimum = 0)]
+    image_bytes: u64,
+    /// The number of images.
+    #[schema(minimum = 0)]
+    images: u64,
     /// The address that a user token has set, while it is not confirmed. It gets no mail but that with the link.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = EmailAddress)]
@@ -88,12 +95,13 @@ struct UserResponse {
 }
 
 impl UserResponse {
-    fn new(user_id: UserId, Contact { username, email, pending_email }: Contact) -> Self {
-        Self { email, pending_email, user_id, username }
+    fn new(user_id: UserId, user: User) -> Self {
+        let User { contact: Contact { username, email, pending_email }, usage: Usage { images, bytes } } = user;
+        Self { email, image_bytes: bytes, images, pending_email, user_id, username }
     }
 }
 
-/// Get a user's name and email address
+/// Get a user's name, email address and number of images
 #[utoipa::path(
     get,
     path = "/users/{userId}",
@@ -115,8 +123,8 @@ async fn user(
 ) -> Result<HttpResponse, Problem> {
     let user = path::parse("userId", &user)?;
     caller.check_user(user)?;
-    match state.database.read_point(|connection| contact::contact(connection, user))? {
-        Some(contact) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, contact))),
+    match state.database.read_point(|connection| super::find(connection, user))? {
+        Some(found) => Ok(uncached(StatusCode::OK, &UserResponse::new(user, found))),
         None => Err(Problem::not_found("There is no such user.")),
     }
 }
@@ -137,6 +145,12 @@ async fn user(
     responses(
         (status = 200, description = "Changed.", body = UserResponse),
         (status = 201, description = "Created.", body = UserResponse),
+        (
+            status = 507,
+            description = "The user is new, and `limits.users` are stored.",
+            body = ProblemBody,
+            content_type = "application/problem+json"
+        ),
         BodyErrors
     )
 )]
@@ -158,8 +172,25 @@ async fn put(
         Field::Keep | Field::Clear => None,
     };
     let change = Change { username, email, site };
-    let put = state.database.try_write(move |connection| contact::put(connection, user, &change, now()));
-    let Changed { is_new, contact } = put.await??;
+    let max_users = state.max_users;
+    let put = state.database.try_write(move |connection| contact::put(connection, user, &change, max_users, now()));
+    let Changed { is_new, user: changed } = put.await??;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(HttpResponse::build(status).json(UserResponse::new(user, contact)))
+    Ok(HttpResponse::build(status).json(UserResponse::new(user, changed)))
+}
+
+impl From<NotChanged> for Problem {
+    fn from(reason: NotChanged) -> Self {
+        match reason {
+            NotChanged::Full(full) => full.into(),
+            NotChanged::Limited(limited) => limited.into(),
+        }
+    }
+}
+
+impl From<TooManyUsers> for Problem {
+    fn from(full: TooManyUsers) -> Self {
+        let detail = format!("userId: {full}; users that exist are not affected.");
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+    }
 }

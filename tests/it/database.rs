@@ -9,7 +9,7 @@ use m3a3::db::{Database, DbError, Location, migrate, revert_all, schema};
 use tempfile::TempDir;
 
 /// The number of migrations.
-const MIGRATIONS: usize = 20;
+const MIGRATIONS: usize = 21;
 
 fn fresh() -> (TempDir, Location) {
     let folder = tempfile::tempdir().unwrap();
@@ -197,6 +197,43 @@ fn queued_jobs_get_a_round_by_their_users_order_and_lose_it_again() {
     assert!(index.ends_with("(kind, state, run_at, id)"), "{index}");
     connection.batch_execute(&migration_file(rounds, "up")).unwrap();
     assert_eq!(names(connection, migrated), expected.map(str::to_owned).into());
+}
+
+#[test]
+fn the_counts_are_those_of_the_rows_after_the_migration_and_follow_every_change() {
+    let (_folder, location) = fresh();
+    migrate(&location).unwrap();
+    let connection = &mut connect(&location);
+    let bounds = "2026-11-28-000022_bound_rows";
+    connection.batch_execute(&migration_file(bounds, "down")).unwrap();
+    let added = "SELECT name FROM pragma_table_info('users') WHERE name LIKE 'image%'
+                 UNION SELECT name FROM sqlite_schema WHERE type = 'trigger' OR name = 'row_counts'";
+    assert_eq!(names(connection, added), BTreeSet::new());
+    let old = "INSERT INTO users (id) VALUES (1), (2), (3);
+               INSERT INTO images (id, job_id, user_id, path, created_at) VALUES (1, 'a', 1, 'a', 1), (2, 'b', 1, 'b', 1),
+                   (3, 'c', 2, 'c', 1);
+               INSERT INTO assets VALUES ('x', 70, 'jpg', 1, 1, NULL, 1);
+               INSERT INTO asset_references VALUES (1, 'x', 1, 1), (3, 'x', 2, 1);
+               INSERT INTO scores (seq, username, score) VALUES (1, 'ada', 1.0), (2, 'removed', NULL)";
+    connection.batch_execute(old).unwrap();
+
+    let counts = "SELECT name || ' ' || number AS name FROM row_counts
+                  UNION SELECT id || ': ' || image_count || ' ' || image_bytes FROM users";
+    for _ in 0..2 {
+        connection.batch_execute(&migration_file(bounds, "up")).unwrap();
+        let migrated = ["1: 2 70", "2: 1 70", "3: 0 0", "scores 2", "users 3"].map(str::to_owned);
+        assert_eq!(names(connection, counts), migrated.into());
+        connection.batch_execute(&migration_file(bounds, "down")).unwrap();
+    }
+    connection.batch_execute(&migration_file(bounds, "up")).unwrap();
+    let changes = "INSERT INTO users (id) VALUES (4), (5); INSERT OR IGNORE INTO users (id) VALUES (4);
+                   INSERT INTO images (id, job_id, user_id, path, created_at, bytes) VALUES (4, 'd', 4, 'd', 1, 9);
+                   DELETE FROM images WHERE id = 2; DELETE FROM users WHERE id = 5;
+                   INSERT INTO scores (seq, username, score) VALUES (3, 'bo', 1.0);
+                   UPDATE scores SET seq = 4, score = 2.0 WHERE username = 'bo'";
+    connection.batch_execute(changes).unwrap();
+    let changed = ["1: 1 70", "2: 1 70", "3: 0 0", "4: 1 9", "scores 3", "users 4"].map(str::to_owned);
+    assert_eq!(names(connection, counts), changed.into());
 }
 
 #[test]

@@ -31,7 +31,15 @@ fn token(user: i64) -> String {
 
 /// Changes a user with a bearer token.
 async fn put(app: &App, url: &str, user: i64, bearer: &str, body: Value) -> (u16, Value) {
-    answer(app.http.put(format!("{url}/users/{user}")).bearer_auth(bearer).json(&body)).await.unwrap()
+    let request = app.http.put(format!("{url}/users/{user}")).bearer_auth(bearer).json(&body);
+    let (status, body) = answer(request).await.unwrap();
+    (status, without_images(body))
+}
+
+/// A user without the numbers of images.
+fn without_images(mut user: Value) -> Value {
+    user.as_object_mut().unwrap().retain(|name, _| !["images", "imageBytes"].contains(&name.as_str()));
+    user
 }
 
 /// Sets the address of a user with the token of this user.
@@ -42,7 +50,7 @@ async fn set_email(app: &App, url: &str, user: i64, email: &str) -> (u16, Value)
 async fn user(app: &App, url: &str, user: i64) -> Value {
     let (status, body) = answer(app.http.get(format!("{url}/users/{user}")).bearer_auth(token(user))).await.unwrap();
     assert_eq!(status, 200, "{body}");
-    body
+    without_images(body)
 }
 
 fn execute(app: &App, statement: &str) {

@@ -227,7 +227,7 @@ async fn feeds_and_sockets_are_limited_until_they_are_closed() {
 }
 
 /// The files below a folder of the installation that are not folders.
-fn files(app: &App, folder: &str) -> Vec<std::path::PathBuf> {
+pub fn files(app: &App, folder: &str) -> Vec<std::path::PathBuf> {
     let mut folders = vec![app.dir.path().join(folder)];
     let mut files = Vec::new();
     while let Some(folder) = folders.pop() {

@@ -85,11 +85,11 @@ async fn the_api_server_conforms_to_its_description() {
     }
     expect_users(&app, url, &mut api).await;
     expect_jobs(&app, url, &mut api).await;
-    // Missing tokens, full disks, stalled bodies and links of mails have their own tests.
+    // Missing tokens, limits, full disks, stalled bodies and links of mails have their own tests.
     api.assert_seen(&[
         ("", &[401, 403, 429, 503]),
         ("/enqueue", &[408, 507]),
-        ("put", &[408]),
+        ("put", &[408, 507]),
         ("post /admin", &[408]),
         ("/confirm-email", &[200, 410]),
     ]);
@@ -207,6 +207,7 @@ async fn the_game_server_conforms_to_its_description() {
     game.assert_seen(&[
         ("", &[401, 403, 429]),
         ("post", &[408, 503]),
+        ("/score", &[507]),
         ("/orders", &[503]),
         ("/leaderboard", &[503]),
         ("/readyz", &[503]),

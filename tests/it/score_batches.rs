@@ -33,7 +33,7 @@ impl Lab {
         let (database, _thread) = Database::open(&Location::new(folder.path().join("m3a3.db"))).unwrap();
         let (bus, _tasks) = Bus::start(&redis.url(), CancellationToken::new()).unwrap();
         until("Redis is connected", || bus.is_connected()).await;
-        let (scoring, task) = Scoring::new(database.clone(), &bus);
+        let (scoring, task) = Scoring::new(database.clone(), &bus, 0);
         (Self { redis, database, scoring, _folder: folder }, task)
     }
 

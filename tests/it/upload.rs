@@ -118,6 +118,17 @@ fn a_refused_file_is_reported_with_the_reason_of_the_server_and_not_sent_again()
 }
 
 #[test]
+fn a_quota_is_reported_and_the_file_not_sent_again() {
+    let workdir = Workdir::new();
+    workdir.write("x.jpg", "x");
+    let problem = json!({ "detail": "Too many images of this user.", "requestId": "1" });
+    let api = ScriptedApi::start().on("POST /enqueue", [Answer::Json(429, problem)]);
+    let ran = upload(&workdir, &api, &["x.jpg"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(1), "m3a3: x.jpg: Too many images of this user.\n"));
+    assert_eq!(api.requests().len(), 1);
+}
+
+#[test]
 fn one_bad_file_does_not_keep_the_others_from_being_uploaded() {
     let workdir = Workdir::new();
     for name in ["a.jpg", "b.jpg", "c.jpg", "d.jpg"] {

@@ -98,6 +98,7 @@ pub(crate) fn start(
         database: state.database.clone(),
         auth: runtime.auth.clone(),
         confirmation: confirmation(config, address),
+        max_users: config.limits.users,
     };
     let images = state.clone();
     let routes = move |services: &mut web::ServiceConfig| {

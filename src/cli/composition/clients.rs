@@ -1,8 +1,9 @@
-//! How a server knows its clients, and how much each may request.
+//! How a server knows its clients, and how much each may request and store.
 
 use crate::config::{self, Config};
 use crate::http::client_address::TrustedProxies;
 use crate::http::limits::{Limits, Purpose, Rate, Settings};
+use crate::images::Quotas;
 
 /// `serve.trusted_proxies`, for both servers.
 pub(crate) fn proxies(config: &Config) -> TrustedProxies {
@@ -27,4 +28,14 @@ pub(crate) fn limits(config: &Config, paths: &'static [(&'static str, Purpose)])
         held_uploads: configured.held_uploads,
         paths,
     })
+}
+
+/// The part of `[limits]` that bounds the rows and bytes of uploads.
+pub(super) fn quotas(limits: &config::Limits) -> Quotas {
+    Quotas {
+        user_bytes: limits.user_bytes,
+        user_images: limits.user_images,
+        user_keys: limits.user_idempotency_keys,
+        users: limits.users,
+    }
 }

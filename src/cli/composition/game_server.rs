@@ -135,7 +135,7 @@ fn start_leaderboard(
     draining: &Draining,
 ) -> leaderboard::State {
     let (database, bus) = (runtime.database.clone(), runtime.bus.clone());
-    let (scoring, scores) = Scoring::new(database.clone(), &bus);
+    let (scoring, scores) = Scoring::new(database.clone(), &bus, config.limits.players);
     let interval = config.game.broadcast_interval;
     let view = View::new(&bus, database);
     let (broadcast, feeds) = Broadcast::new(&bus, view.clone(), scoring.clone(), interval, sockets);

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::certificates::{self, Setting, tls_files};
+use super::clients::quotas;
 use super::{access, redis_address};
 use crate::bus::{Bus, BusTask};
 use crate::config::{self, Config};
@@ -130,6 +131,7 @@ impl Runtime {
             bus: self.bus.clone(),
             files,
             limits,
+            quotas: quotas(&config.limits),
             queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
             long_polls: LongPolls::new(self.database.clone(), links.clone()),
             links,
@@ -146,6 +148,7 @@ impl Runtime {
             wake,
             webhook: config.webhook.url.is_some(),
             queue_limit: QueueLimit::new(self.database.clone(), WEBHOOK, config.jobs.max_queued),
+            max_orders_per_day: config.limits.user_orders_per_day,
             auth: self.auth.clone(),
             mail: config.email.notify.clone(),
         }

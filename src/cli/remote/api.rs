@@ -135,7 +135,8 @@ pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     /// The body as JSON; `Null` when it is something else.
     pub(crate) body: Value,
-    retry_after: Option<Duration>,
+    /// In whole seconds; `None` also for a date.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl ApiResponse {

@@ -242,6 +242,10 @@ fn an_invalid_value_error_names_its_origin_and_the_allowed_values() {
             "serve.port (config/production.toml): got an array or a date, expected a whole number from 0 to 65535",
         ),
         (
+            sources().flag("limits.user_bytes", "-1"),
+            "limits.user_bytes (--set): got -1, expected a whole number from 0 to 1152921504606846976",
+        ),
+        (
             sources().flag("serve.port", "65536"),
             "serve.port (--set): got 65536, expected a whole number from 0 to 65535",
         ),

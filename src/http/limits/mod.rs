@@ -15,7 +15,6 @@ use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use actix_web::dev::RequestHead;
 use actix_web::http::{Method, header};
@@ -27,7 +26,7 @@ pub(crate) use self::concurrency_limit::ConcurrencyGuard;
 use self::concurrency_limit::ConcurrencyLimit;
 pub use self::rate_limit::Rate;
 use self::rate_limit::RateLimit;
-use self::refusal::Quota;
+pub(crate) use self::refusal::{Quota, problem as refused};
 use super::Problem;
 use super::client_address::Client;
 use super::metrics::Sample;
@@ -251,11 +250,6 @@ pub(crate) fn session(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>,
 /// 429 above the limit.
 pub(crate) fn held_upload(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
     of(request).map_or(Ok(None), |limits| limits.held_uploads.acquire(key(request)))
-}
-
-/// The 429 of a limit per day, which its domain counts in the database. `subject` is a plural.
-pub(crate) fn per_day(name: &str, subject: &str, allowed: u32, wait: Duration) -> Problem {
-    refusal::problem(name, subject, Quota::PerDay(allowed), wait)
 }
 
 fn of(request: &HttpRequest) -> Option<&Shared> {

@@ -1,5 +1,5 @@
-//! The response to a request above a limit: 429 with `Retry-After`, and with `RateLimit` and `RateLimit-Policy` of
-//! draft-ietf-httpapi-ratelimit-headers-10.
+//! The response to a request above a limit: 429 with `RateLimit` and `RateLimit-Policy` of
+//! draft-ietf-httpapi-ratelimit-headers-10, and with `Retry-After` if waiting helps.
 
 use std::time::Duration;
 
@@ -13,26 +13,33 @@ const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy"
 
 /// The quota of a limit.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Quota {
+pub(crate) enum Quota {
     PerMinute(u32),
     PerDay(u32),
     AtOnce(u32),
+    /// Waiting does not help.
+    InAll(u64),
 }
 
 /// The response. `subject` is a plural, such as "uploads from this address".
-pub(super) fn problem(name: &str, subject: &str, quota: Quota, wait: Duration) -> Problem {
-    let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
+pub(crate) fn problem(name: &str, subject: &str, quota: Quota, wait: impl Into<Option<Duration>>) -> Problem {
     let (allowed, policy) = match quota {
         Quota::PerMinute(number) => (format!("{number} per minute"), format!("\"{name}\";q={number};w=60")),
-        Quota::PerDay(number) => (format!("{number} per day"), format!("\"{name}\";q={number};w=86400")),
         Quota::AtOnce(number) => {
             (format!("{number} at once"), format!("\"{name}\";q={number};qu=\"concurrent-requests\""))
         }
+        Quota::PerDay(number) => (format!("{number} in 24 hours"), format!("\"{name}\";q={number};w=86400")),
+        Quota::InAll(number) => (format!("{number} in all"), format!("\"{name}\";q={number}")),
     };
+    let refused = format!("Too many {subject}: the limit \"{name}\" allows {allowed}.");
+    let Some(wait) = wait.into() else {
+        return Problem::new(StatusCode::TOO_MANY_REQUESTS, refused)
+            .with_header(RATE_LIMIT, format!("\"{name}\";r=0"))
+            .with_header(RATE_LIMIT_POLICY, policy);
+    };
+    let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1);
     let unit = if seconds == 1 { "second" } else { "seconds" };
-    let detail =
-        format!("Too many {subject}: the limit \"{name}\" allows {allowed}. Please try again in {seconds} {unit}.");
-    Problem::new(StatusCode::TOO_MANY_REQUESTS, detail)
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, format!("{refused} Please try again in {seconds} {unit}."))
         .with_header(header::RETRY_AFTER, seconds.to_string())
         .with_header(RATE_LIMIT, format!("\"{name}\";r=0;t={seconds}"))
         .with_header(RATE_LIMIT_POLICY, policy)
@@ -55,5 +62,14 @@ mod tests {
             assert_eq!(header(RATE_LIMIT), format!("\"upload\";r=0;t={seconds}"));
             assert_eq!(header(RATE_LIMIT_POLICY), "\"upload\";q=30;w=60");
         }
+    }
+
+    #[test]
+    fn a_limit_that_time_does_not_free_asks_for_no_retry() {
+        let response = problem("user_images", "images of this user", Quota::InAll(5), None).error_response();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+        assert_eq!((response.status().as_u16(), header("retry-after")), (429, None));
+        assert_eq!(header("ratelimit"), Some("\"user_images\";r=0"));
+        assert_eq!(header("ratelimit-policy"), Some("\"user_images\";q=5"));
     }
 }

@@ -45,8 +45,8 @@ pub(crate) struct TooLarge(ProblemBody);
 #[response(content_type = "application/problem+json")]
 pub(crate) struct UnsupportedType(ProblemBody);
 
-/// A limit of the client address, or of the user, is exceeded; `Retry-After` says when to retry, `RateLimit` and
-/// `RateLimit-Policy` name the limit.
+/// A limit of the client address, or of the user, is exceeded; `RateLimit` and `RateLimit-Policy` name the limit.
+/// `Retry-After` says when to retry; without it, waiting does not help.
 #[derive(ToResponse)]
 #[response(
     content_type = "application/problem+json",

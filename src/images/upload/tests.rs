@@ -25,7 +25,7 @@ async fn form(body: impl Stream<Item = Result<Bytes, PayloadError>> + 'static) -
     let request = request.to_http_request();
     let mut payload = Payload::Stream { payload: body.boxed_local() };
     let payload = web::Payload::from_request(&request, &mut payload).await.unwrap();
-    read_form(&files, &LIMITS, &Caller::Trusted, &request, payload).await
+    read_form(&files, &LIMITS, &Caller::Trusted, |_| Ok(()), &request, payload).await
 }
 
 /// The buffer that a connection reads a chunk into.

@@ -14,7 +14,8 @@ mod token;
 use std::sync::Arc;
 
 use crate::db::{Database, DbError, UnixMillis};
-use crate::http::{Caller, Problem, limits};
+use crate::http::limits::{self, Quota};
+use crate::http::{Caller, Problem};
 use crate::ids::{EmailAddress, UserId};
 
 pub(crate) use store::awaited_address;
@@ -56,7 +57,8 @@ impl Confirmation {
 
 impl From<Limited> for Problem {
     fn from(Limited { wait }: Limited) -> Self {
-        limits::per_day("confirm_email", "confirmation mails for this user or to this address", store::MAX_MAILS, wait)
+        let subject = "confirmation mails for this user or to this address";
+        limits::refused("confirm_email", subject, Quota::PerDay(store::MAX_MAILS), wait)
     }
 }
 

@@ -134,7 +134,7 @@ impl Model {
                         redis_score: RedisScore::Known(None),
                     })
                     .collect();
-                let committed = self.database.write(move |connection| store::commit(connection, &submissions));
+                let committed = self.database.write(move |connection| store::commit(connection, &submissions, 0));
                 let commit = committed.await.unwrap();
                 tokio::spawn(async move {
                     mirror.follow(&commit, &[]).await;

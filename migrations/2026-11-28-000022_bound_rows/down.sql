@@ -1,0 +1,11 @@
+DROP INDEX orders_by_customer;
+DROP INDEX idempotency_keys_by_user;
+DROP TRIGGER images_deleted;
+DROP TRIGGER images_inserted;
+DROP TRIGGER scores_inserted;
+DROP TRIGGER users_deleted;
+DROP TRIGGER users_inserted;
+ALTER TABLE users DROP COLUMN image_bytes;
+ALTER TABLE users DROP COLUMN image_count;
+ALTER TABLE images DROP COLUMN bytes;
+DROP TABLE row_counts;
