@@ -37,24 +37,29 @@ pub(crate) const USER_ROUTES: [UserRoute; 6] = [
 /// it prompts for the token of its requests.
 pub(crate) fn routes(state: State) -> impl FnOnce(&mut web::ServiceConfig) {
     move |services| {
-        let guarded = web::scope("")
-            .wrap(from_fn(auth::require))
-            .service(post("/enqueue", enqueue::post))
-            .service(get("/status/{user_id}", status))
-            .service(
-                get("/status-live/{user_id}", status_live).wrap_fn(|request, held| held.call(without_headers(request))),
-            )
-            .service(get("/jobs/{job_id}", job))
-            .service(get("/jobs/{job_id}/live", job_live).wrap_fn(|request, held| held.call(without_headers(request))))
-            .service(get("/users/{user_id}/images", gallery::get))
-            .service(get("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced))
-            .default_service(web::to(not_found));
+        let other_paths = web::scope("").wrap(from_fn(auth::require)).default_service(web::to(not_found));
         services
             .app_data(web::Data::new(state.auth.clone()))
             .service(page("/", upload_page(state.limits.max_upload_bytes)))
             .app_data(web::Data::new(state))
             .service(get("/thumbnails/{name}", thumbnails::get))
-            .service(guarded);
+            .service(post("/enqueue", enqueue::post).wrap(from_fn(auth::require)))
+            .service(get("/status/{user_id}", status).wrap(from_fn(auth::require)))
+            .service(
+                get("/status-live/{user_id}", status_live)
+                    .wrap_fn(|request, held| held.call(without_headers(request)))
+                    .wrap(from_fn(auth::require)),
+            )
+            .service(get("/jobs/{job_id}", job).wrap(from_fn(auth::require)))
+            .service(
+                get("/jobs/{job_id}/live", job_live)
+                    .wrap_fn(|request, held| held.call(without_headers(request)))
+                    .wrap(from_fn(auth::require)),
+            )
+            .service(get("/users/{user_id}/images", gallery::get).wrap(from_fn(auth::require)))
+            .service(get("/uploads/thumbs/{tail:.*}", thumbnails::get_replaced).wrap(from_fn(auth::require)))
+            // Without a token, nobody learns which other paths there are.
+            .service(other_paths);
     }
 }
 

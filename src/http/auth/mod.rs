@@ -37,7 +37,7 @@ pub use self::server_tokens::ServerTokens;
 pub(crate) use self::server_tokens::bearer_text;
 use self::user_tokens::TokenError;
 pub(crate) use self::user_tokens::{Minted, Rules, UserTokens, mint};
-use super::Problem;
+use super::{Problem, metrics};
 
 /// Access to the API: for everyone, or for requests with a token; a clone shares it.
 #[derive(Clone)]
@@ -110,9 +110,9 @@ impl Auth {
     fn admit(&self, request: &ServiceRequest) -> Result<(), Refusal> {
         let caller = self.identify(request.headers(), bearer(request))?;
         if let Caller::User(token) = &caller {
-            // The path as routes are matched.
-            let path = request.resource_map().match_pattern(request.match_info().as_str()).unwrap_or_default();
-            let route = self.0.user_routes.iter().find(|route| route.is(request.method(), &path));
+            // Of the resource that was matched; matching it again would cost more than all other checks.
+            let path = request.app_data::<metrics::Route>().map_or("", metrics::Route::pattern);
+            let route = self.0.user_routes.iter().find(|route| route.is(request.method(), path));
             match route {
                 None => return Err(Refusal::Final(caller::forbidden("this needs the service token"))),
                 Some(route) if !token.scopes.contains(route.scope) => {
