@@ -37,6 +37,16 @@ impl RestartCounter {
         due
     }
 
+    /// Counts up to `most` further MCUs that no marker precedes, and returns their number.
+    pub(super) fn following(&mut self, most: usize) -> usize {
+        if self.interval == 0 {
+            return most;
+        }
+        let count = self.remaining.min(most);
+        self.remaining -= count;
+        count
+    }
+
     /// Skips the marker, if it has the right number and follows immediately. Otherwise the caller stops before the MCU
     /// in this column, suspends the reader, and calls [`resync`](Self::resync).
     #[cold]

@@ -124,23 +124,28 @@ fn decode_mcus<'a>(
     row: usize,
     restarts: &mut RestartCounter,
 ) -> Result<BitReader<'a>, Error> {
-    for column in columns {
+    let mut next = columns.start;
+    while next < columns.end {
         if restarts.due() {
             components.iter_mut().for_each(|component| component.dc_pred = 0);
-            let Some(after) = restarts.skip_marker(bits, column) else { break };
+            let Some(after) = restarts.skip_marker(bits, next) else { break };
             bits = after;
         }
-        for component in &mut *components {
-            for y in 0..component.vertical {
-                for x in 0..component.horizontal {
-                    let place = (column * component.horizontal + x, row * component.vertical + y, y);
-                    match component.side {
-                        1 => component.dc_only_block(&mut bits, place),
-                        2 => component.block::<2, 8>(&mut bits, place),
-                        4 => component.block::<4, 32>(&mut bits, place),
-                        _ => component.block::<8, 64>(&mut bits, place),
+        let run = next..next + 1 + restarts.following(columns.end - next - 1);
+        next = run.end;
+        for column in run {
+            for component in &mut *components {
+                for y in 0..component.vertical {
+                    for x in 0..component.horizontal {
+                        let place = (column * component.horizontal + x, row * component.vertical + y, y);
+                        match component.side {
+                            1 => component.dc_only_block(&mut bits, place),
+                            2 => component.block::<2, 8>(&mut bits, place),
+                            4 => component.block::<4, 32>(&mut bits, place),
+                            _ => component.block::<8, 64>(&mut bits, place),
+                        }
+                        .ok_or_else(|| bits.invalid_code())?;
                     }
-                    .ok_or_else(|| bits.invalid_code())?;
                 }
             }
         }
