@@ -228,11 +228,17 @@ impl Session {
     }
 }
 
-/// Whether the server may accept the same request later. A 429 of m3a3 without `Retry-After` is a quota, which time does
+/// The longest `Retry-After` of a limit by the minute. Beyond it, a limit by the day is reached.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Whether the server may accept the same request soon. A 429 of m3a3 without `Retry-After` is a quota, which time does
 /// not free; that of a proxy may lack it.
 fn overloaded(response: &ApiResponse) -> bool {
     match response.status.as_u16() {
-        429 => response.retry_after.is_some() || response.text("requestId").is_none(),
+        429 => match response.retry_after {
+            Some(wait) => wait <= LONGEST_WAIT,
+            None => response.text("requestId").is_none(),
+        },
         status => matches!(status, 502..=504),
     }
 }

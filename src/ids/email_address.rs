@@ -33,12 +33,14 @@ impl EmailAddress {
         }
     }
 
-    /// The mailbox in the form in which limits compare addresses: without case and without a tag after `+`, the domain in
+    /// The mailbox in the form in which limits compare addresses: without case, quotes and a tag after `+`, the domain in
     /// Punycode. Not for sending: a server may distinguish what this does not.
     pub(crate) fn mailbox(&self) -> String {
         let (local, domain) = self.0.rsplit_once('@').unwrap_or((&self.0, ""));
         let domain = idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.to_lowercase());
-        let untagged = local.split('+').next().unwrap_or(local);
+        // RFC 5321, section 4.1.2: quotes, and backslashes within them, are no part of the name.
+        let local = local.replace(['"', '\\'], "");
+        let untagged = local.split('+').next().unwrap_or_default();
         format!("{}@{}", untagged.to_lowercase(), domain.trim_end_matches('.'))
     }
 

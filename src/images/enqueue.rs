@@ -2,6 +2,8 @@
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
+use diesel::Connection;
+use diesel::sqlite::SqliteConnection;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -160,7 +162,9 @@ async fn accept(state: &State, submission: Submission) -> Result<Acceptance, Pro
 
 /// Refuses an upload that would exceed a limit by the rows that are committed.
 pub(super) fn check_quotas(state: &State, demand: Demand<'_>) -> Result<(), Problem> {
-    Ok(state.database.read_point(|connection| state.quotas.check(connection, demand))??)
+    // In one transaction, so that a repeat is not refused because of the original.
+    let check = |connection: &mut SqliteConnection| connection.transaction(|it| state.quotas.check(it, demand));
+    Ok(state.database.read_point(check)??)
 }
 
 impl From<QuotaExceeded> for Problem {

@@ -100,7 +100,7 @@ fn needs_redis() -> Problem {
 }
 
 fn too_many_players(full: TooManyPlayers) -> Problem {
-    let detail = format!("username: {full}; players that exist are not affected.");
+    let detail = format!("username: {full}; players with a score here are not affected.");
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail)
 }
 

@@ -43,15 +43,16 @@ fn check_new(
     max: u32,
 ) -> QueryResult<Result<(), TooManyOrders>> {
     let Some(skipped) = max.checked_sub(1) else { return Ok(Ok(())) };
+    let now = now();
     // The oldest of the newest `max` orders: another one is accepted once it leaves the window.
     let oldest = orders::table
-        .filter(orders::customer_id.eq(customer_id.as_str()))
+        .filter(orders::customer_id.eq(customer_id.as_str()).and(orders::placed_at.gt(now - WINDOW_MS)))
         .order(orders::placed_at.desc())
         .offset(skipped.into())
         .select(orders::placed_at)
         .first::<UnixMillis>(connection)
         .optional()?;
-    let wait = oldest.map_or(0, |oldest| oldest + WINDOW_MS - now());
+    let wait = oldest.map_or(0, |oldest| oldest + WINDOW_MS - now);
     match u64::try_from(wait) {
         Ok(wait) if wait > 0 => Ok(Err(TooManyOrders { max, wait: Duration::from_millis(wait) })),
         _ => Ok(Ok(())),
