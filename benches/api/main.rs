@@ -1,4 +1,5 @@
-//! Benchmark of the API server: `cargo bench --bench api`. `cargo bench --bench api -- claims` measures claims alone.
+//! Benchmark of the API server: `cargo bench --bench api`. `cargo bench --bench api -- claims` measures claims alone, and
+//! `-- checks` the checks of tokens and limits.
 //!
 //! Runs `m3a3 serve` alone, on its own core if there are two, with a new database and image root, and loads it from
 //! this process over 127.0.0.1. Prints one Markdown table and one JSON object on stdout, and its progress on stderr. A
@@ -7,6 +8,7 @@
 //! Outside of `cargo bench` (`cargo test --benches`), a short run checks that responses are correct.
 
 mod busy_neighbour;
+mod checks;
 mod claims;
 mod disk;
 mod enqueues;
@@ -41,13 +43,19 @@ fn main() -> anyhow::Result<()> {
     };
     let bench = Bench { plan, rig: Rig::new(warm_up, measured)? };
     let mut report = Report::new(&bench.rig.cores);
-    if std::env::args().any(|arg| arg == "claims") {
+    let is_named = |name| std::env::args().any(|arg| arg == name);
+    if is_named("claims") {
         claims::measure(&bench, &mut report)?;
+        return report.print();
+    }
+    if is_named("checks") {
+        checks::measure(&bench, &mut report)?;
         return report.print();
     }
     disk::measure(&bench, &mut report)?;
     start::measure(&bench, &mut report)?;
     statuses::measure(&bench, &mut report)?;
+    checks::measure(&bench, &mut report)?;
     enqueues::measure(&bench, &mut report)?;
     claims::measure(&bench, &mut report)?;
     busy_neighbour::measure(&bench, &mut report)?;

@@ -7,6 +7,8 @@ pub struct Plan {
     pub starts: usize,
     /// Users with rows, half of whom have a thumbnail.
     pub users: i64,
+    /// The rounds in which servers are loaded in turn.
+    pub rounds: usize,
     /// The numbers of long polls, one measurement each.
     pub long_polls: [i64; 2],
     /// The numbers of queued jobs, one measurement each.
@@ -23,6 +25,7 @@ impl Plan {
         Self {
             starts: 11,
             users: 20_000,
+            rounds: 5,
             long_polls: [2_000, 10_000],
             queued: [1_000, 1_000_000],
             queuing_users: 100_000,
@@ -32,6 +35,14 @@ impl Plan {
 
     /// For checking responses only.
     pub fn brief() -> Self {
-        Self { starts: 1, users: 200, long_polls: [50, 100], queued: [100, 200], queuing_users: 50, claims: 20 }
+        Self {
+            starts: 1,
+            users: 200,
+            rounds: 1,
+            long_polls: [50, 100],
+            queued: [100, 200],
+            queuing_users: 50,
+            claims: 20,
+        }
     }
 }

@@ -16,28 +16,35 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     server.ready()?;
 
     let alive = Arc::new(vec![Exchange { request: get("/healthz"), body: json!({ "status": "ok" }).to_string() }]);
-    let health = load::run(&bench.rig, &server, |_| Asking { exchanges: Arc::clone(&alive), next: 0 })?;
+    let health = load::run(&bench.rig, &server, |number| Asking::new(Arc::clone(&alive), number))?;
     report.add_load("`GET /healthz`, for comparison", &health, [None; 3]);
 
     let statuses: Arc<Vec<_>> = Arc::new((1..=bench.plan.users).map(status).collect());
-    let apart = statuses.len() / CONNECTIONS;
-    let load =
-        load::run(&bench.rig, &server, |number| Asking { exchanges: Arc::clone(&statuses), next: number * apart })?;
+    let load = load::run(&bench.rig, &server, |number| Asking::new(Arc::clone(&statuses), number))?;
     let targets = [Some(Target::AtLeast(30_000.0)), None, Some(Target::AtMost(0.02))];
     report.add_load("`GET /status/{userId}`", &load, targets);
     Ok(())
 }
 
-struct Exchange {
+/// A request, and the body of its response.
+pub struct Exchange {
     request: String,
     body: String,
+}
+
+impl Exchange {
+    /// The same with further header fields.
+    pub fn with_fields(self, fields: &str) -> Self {
+        Self { request: self.request.replacen("\r\n\r\n", &format!("\r\n{fields}\r\n"), 1), ..self }
+    }
 }
 
 fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:3010\r\n\r\n")
 }
 
-fn status(user: i64) -> Exchange {
+/// The status of a user by [`rows::add_users`].
+pub fn status(user: i64) -> Exchange {
     let body = match user % 2 {
         0 => json!({ "status": "done", "thumbnailUrl": rows::thumbnail_url(user) }),
         _ => json!({ "status": "pending", "message": "Thumbnail is still being generated." }),
@@ -46,9 +53,17 @@ fn status(user: i64) -> Exchange {
 }
 
 /// Repeats the exchanges in a cycle.
-struct Asking {
+pub struct Asking {
     exchanges: Arc<Vec<Exchange>>,
     next: usize,
+}
+
+impl Asking {
+    /// Of the connection with this number: each begins elsewhere.
+    pub fn new(exchanges: Arc<Vec<Exchange>>, number: usize) -> Self {
+        let next = number * (exchanges.len() / CONNECTIONS);
+        Self { exchanges, next }
+    }
 }
 
 impl Client for Asking {
