@@ -76,7 +76,7 @@ async fn json_of(response: Response<RecvStream>) -> (u16, Value) {
     (status, serde_json::from_slice(&body).unwrap())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_image_becomes_a_thumbnail_over_one_connection() {
     let tls = TlsApp::new(&["log.requests=true"]).await;
     let (mut serve, _worker) = (tls.app.serve(), tls.app.worker());
@@ -98,7 +98,7 @@ async fn an_image_becomes_a_thumbnail_over_one_connection() {
     let cached = client.send("GET", path, &[("if-none-match", tag.to_str().unwrap())], &[]).await;
     assert_eq!(body_of(cached).await, (304, vec![]));
 
-    assert!(serve.stop().success());
+    assert!(tokio::task::block_in_place(|| serve.stop()).success());
     let log = serve.stderr();
     assert!(!log.contains("WARN") && !log.contains("ERROR"), "{log}");
 }

@@ -66,16 +66,20 @@ where
     S::Error: Into<actix_http::Response<BoxBody>>,
 {
     let mut io = WriteTimeoutStream::new(io, WRITE_TIMEOUT);
-    serve_requests(&mut io, peer, service, &draining).await;
-    // Closing a connection with unread data, such as a window update, resets it, and loses the last response.
-    let _ = timeout(CLOSE_TIMEOUT, async {
-        io.shutdown().await?;
-        tokio::io::copy(&mut io, &mut tokio::io::sink()).await
-    })
-    .await;
+    if serve_requests(&mut io, peer, service, &draining).await.is_ok() {
+        // Closing a connection with unread data, such as a window update, resets it, and loses the last response.
+        let _ = timeout(CLOSE_TIMEOUT, async {
+            io.shutdown().await?;
+            tokio::io::copy(&mut io, &mut tokio::io::sink()).await
+        })
+        .await;
+    }
 }
 
-async fn serve_requests<I, S>(io: I, peer: Option<SocketAddr>, service: Rc<S>, draining: &Draining)
+/// A connection that was broken, or whose client did not answer after GOAWAY.
+struct Lost;
+
+async fn serve_requests<I, S>(io: I, peer: Option<SocketAddr>, service: Rc<S>, draining: &Draining) -> Result<(), Lost>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request> + 'static,
@@ -108,7 +112,7 @@ where
     loop {
         let is_leaving = tokio::select! {
             // A broken connection concerns nobody else; its requests are dropped.
-            _ = &mut connection => return,
+            result = &mut connection => return result.map_err(|_| Lost),
             () = &mut turn, if going_away.is_none() => true,
             () = &mut drained, if going_away.is_none() => true,
             _ = checks.tick() => activity.is_idle(),
@@ -116,10 +120,11 @@ where
         if is_leaving && going_away.is_none() {
             connection.as_mut().graceful_shutdown();
             going_away = Some(Instant::now());
+            checks.reset_after(CLOSE_TIMEOUT);
         }
         let left_for = going_away.map_or(Duration::ZERO, |since| since.elapsed());
         if activity.idle_for().min(left_for) >= CLOSE_TIMEOUT {
-            return;
+            return Err(Lost);
         }
     }
 }

@@ -28,6 +28,8 @@ struct Client {
     /// Ends when the server closes the connection.
     closed: JoinHandle<Result<(), h2::Error>>,
     draining: Draining,
+    /// Ends when the server has.
+    served: JoinHandle<()>,
     /// Whether the client reads and writes nothing more.
     is_frozen: Rc<Cell<bool>>,
     /// The requests that the server has.
@@ -50,7 +52,7 @@ impl Client {
             let (held, errors) = (Rc::clone(&held), Rc::clone(&errors));
             move |request| answer(request, Held::new(&held), Rc::clone(&errors))
         }));
-        spawn_local(serve(far, Some(([192, 0, 2, 1], 1000).into()), service, draining.clone()));
+        let served = spawn_local(serve(far, Some(([192, 0, 2, 1], 1000).into()), service, draining.clone()));
         let mut client = h2::client::Builder::new();
         let (requests, mut connection) = client.initial_window_size(bytes).handshake(near).await.unwrap();
         let is_frozen = Rc::new(Cell::new(false));
@@ -59,7 +61,7 @@ impl Client {
             true => Poll::Pending,
             false => Pin::new(&mut connection).poll(context),
         });
-        Self { requests, closed: spawn_local(running), draining, is_frozen, held, errors }
+        Self { requests, closed: spawn_local(running), draining, served, is_frozen, held, errors }
     }
 
     async fn send(&mut self, method: &str, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
@@ -347,6 +349,16 @@ on_a_connection! {
         }
         assert_eq!(received, LARGE);
         assert!(began.elapsed() > Duration::from_secs(400), "{:?}", began.elapsed());
+    };
+
+    a_client_that_does_not_answer_goaway_delays_the_drain_for_seconds_only: async |mut client: Client| {
+        text(client.get("/").await).await;
+        client.is_frozen.set(true);
+        let began = Instant::now();
+        client.draining.close_gradually().await;
+        client.draining.end();
+        client.served.await.unwrap();
+        assert!(began.elapsed() <= CLOSE_TIMEOUT + Duration::from_millis(10), "{:?}", began.elapsed());
     };
 
     the_drain_ends_a_connection_after_its_requests: async |mut client: Client| {
