@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use flate2::Crc;
 
+use super::palette::{self, Palette};
 use super::{MAX_CHUNK_BYTES, animation};
 
 /// Length of the signature.
@@ -17,6 +18,12 @@ pub(super) const CRC_BYTES: u32 = 4;
 
 /// The bit of a letter that is set in lower case.
 pub(super) const LOWER_CASE: u8 = 0x20;
+
+/// Where the header has the colour type.
+const COLOUR_TYPE_AT: u64 = SIGNATURE_BYTES + 17;
+
+/// The colour type of an image with a palette.
+const INDEXED: u8 = 3;
 
 /// The name of chunks of image data.
 const IMAGE_DATA: [u8; 4] = *b"IDAT";
@@ -40,7 +47,7 @@ pub(super) fn read<const N: usize>(file: &mut impl Read) -> io::Result<Option<[u
     }
 }
 
-fn crc_of(bytes: &[u8]) -> Crc {
+pub(super) fn crc_of(bytes: &[u8]) -> Crc {
     let mut crc = Crc::new();
     crc.update(bytes);
     crc
@@ -74,6 +81,8 @@ pub(super) struct DecoderInput<F> {
     decoder_crc: Option<Crc>,
     /// Where the image data are, if not in the first chunk of the default image.
     first_frame: Option<u64>,
+    /// `None` for images without one; they can have a chunk of suggested colours.
+    palette: Option<Palette>,
     has_data: bool,
     at_end: bool,
     defects: Rc<Defects>,
@@ -84,6 +93,8 @@ impl<F: BufRead + Seek> DecoderInput<F> {
         let length = file.seek(SeekFrom::End(0))?;
         file.rewind()?;
         let first_frame = animation::first_frame(&mut file)?;
+        file.seek(SeekFrom::Start(COLOUR_TYPE_AT))?;
+        let is_indexed = read::<1>(&mut file)? == Some([INDEXED]);
         file.rewind()?;
         let defects = Rc::new(Defects::default());
         let input = Self {
@@ -95,6 +106,7 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             crc: None,
             decoder_crc: None,
             first_frame,
+            palette: is_indexed.then(Palette::default),
             has_data: false,
             at_end: false,
             defects: defects.clone(),
@@ -125,9 +137,12 @@ impl<F: BufRead + Seek> DecoderInput<F> {
             b"fdAT" if self.defects.frame.get().is_some() => self.begin_frame_data(length)?,
             name if self.defects.frame.get().is_some() && animation::is_skipped(name) => self.skip(length)?,
             _ if self.has_data => self.end(),
+            // Indexed images are rejected without one.
+            b"PLTE" if !palette::is_valid(length) => self.skip(length)?,
+            b"PLTE" | b"tRNS" => self.extend_palette(length, name)?,
             b"cICP" if length == 4 => return self.code_points(),
             // The others are those that the decoder knows and the colours or the orientation depend on.
-            b"cICP" | b"cHRM" | b"gAMA" | b"sRGB" | b"tRNS" => self.copy(length, name),
+            b"cICP" | b"cHRM" | b"gAMA" | b"sRGB" => self.copy(length, name),
             b"iCCP" | b"eXIf" if length <= MAX_CHUNK_BYTES => self.copy(length, name),
             // A critical chunk, which begins with an upper-case letter; the decoder rejects unknown ones.
             [first, ..] if first & LOWER_CASE == 0 => self.copy(length, name),
@@ -148,6 +163,16 @@ impl<F: BufRead + Seek> DecoderInput<F> {
     fn insert(&mut self, length: u32, name: [u8; 4]) {
         self.inserted.extend(length.to_be_bytes());
         self.inserted.extend(name);
+    }
+
+    fn extend_palette(&mut self, length: u32, name: [u8; 4]) -> io::Result<()> {
+        match &mut self.palette {
+            Some(palette) if length <= palette::MAX_BYTES => {
+                self.inserted = palette.extended(&mut self.file, length, name)?;
+            }
+            _ => self.copy(length, name),
+        }
+        Ok(())
     }
 
     /// A chunk for which the decoder would reject the file is left out: only RGB is valid, of the narrow or full range.

@@ -12,6 +12,7 @@ mod colour_tests;
 #[cfg(test)]
 mod damage_tests;
 mod decoder;
+mod palette;
 mod probe;
 mod shared_file;
 #[cfg(test)]

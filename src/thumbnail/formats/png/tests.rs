@@ -5,7 +5,7 @@ use image::metadata::Orientation;
 use image::{ExtendedColorType, ImageEncoder};
 
 use super::super::image_adapter::layout;
-use super::super::test_support::{by_image, exif, fixtures, rows, rows_of, zlib};
+use super::super::test_support::{by_image, exif, fixtures, rows, rows_of, try_rows, zlib};
 use crate::hostile_tests::png as png_file;
 use crate::raster::{Area, Depth};
 
@@ -111,4 +111,54 @@ fn the_orientation_is_that_of_an_exif_block_without_a_prefix() {
     let block = exif(6);
     assert_eq!(orientation(&block), Orientation::Rotate90);
     assert_eq!(orientation(&[b"Exif\0\0", &block[..]].concat()), Orientation::NoTransforms);
+}
+
+/// An indexed PNG of one row, with the chunks between its header and its image data.
+fn indexed_png(bits: u8, width: u8, row: &[u8], chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
+    let header = [&[0, 0, 0, width, 0, 0, 0, 1][..], &[bits, 3, 0, 0, 0]].concat();
+    let data = zlib(&[&[0], row].concat());
+    let ends: [(&[u8; 4], &[u8]); 2] = [(b"IDAT", &data), (b"IEND", b"")];
+    png_file(&[&[(b"IHDR", &header[..])][..], chunks, &ends].concat())
+}
+
+#[test]
+fn indices_beyond_the_palette_have_its_last_colour() {
+    let colours = [[9, 0, 0], [0, 8, 0], [0, 0, 7]];
+    let palette = colours.concat();
+    let shown = |index: u8| colours[usize::from(index.min(2))];
+    for (bits, row, indices) in [
+        (8, &[0, 1, 2, 3, 200, 255, 1][..], &[0, 1, 2, 3, 200, 255, 1][..]),
+        (4, &[0x01, 0x23, 0xf1], &[0, 1, 2, 3, 15, 1]),
+        (2, &[0b00_01_10_11], &[0, 1, 2, 3]),
+    ] {
+        let png = |chunks: &[_]| indexed_png(bits, indices.len() as u8, row, chunks);
+        let expected: Vec<u8> = indices.iter().flat_map(|&index| shown(index)).collect();
+        assert_eq!(rows(&png(&[(b"PLTE", &palette)]), 1.0).0, expected, "{bits} bits");
+        for (transparency, beyond) in [(&[30, 40][..], 255), (&[30, 40, 50], 50), (&[30, 40, 50, 60], 50)] {
+            let alpha = |index: u8| transparency[..2].get(usize::from(index)).copied().unwrap_or(beyond);
+            let pixel = |&index: &u8| [&shown(index)[..], &[alpha(index)]].concat();
+            let expected: Vec<u8> = indices.iter().flat_map(pixel).collect();
+            let png = png(&[(b"PLTE", &palette), (b"tRNS", transparency)]);
+            assert_eq!(rows(&png, 1.0).0, expected, "{bits} bits, {transparency:?}");
+        }
+    }
+}
+
+#[test]
+fn only_an_indexed_image_needs_a_valid_palette() {
+    let is_made = |file: &[u8]| try_rows(file, 1.0).is_ok();
+    let palettes = [vec![7; 771], vec![7; 4], Vec::new()];
+    for palette in &palettes {
+        assert!(!is_made(&indexed_png(8, 1, &[0], &[(b"PLTE", palette)])), "{} bytes", palette.len());
+        let header = [0, 0, 0, 1, 0, 0, 0, 1, 8, 2, 0, 0, 0];
+        let chunks: [(&[u8; 4], &[u8]); 4] =
+            [(b"IHDR", &header), (b"PLTE", palette), (b"IDAT", &zlib(&[0, 1, 2, 3])), (b"IEND", b"")];
+        assert!(is_made(&png_file(&chunks)), "RGB, {} bytes", palette.len());
+    }
+    let mut damaged = indexed_png(8, 1, &[0], &[(b"PLTE", &[1, 2, 3])]);
+    assert!(is_made(&damaged));
+    // The first colour.
+    damaged[8 + 25 + 8] ^= 1;
+    assert!(!is_made(&damaged));
+    assert!(!is_made(&indexed_png(8, 1, &[0], &[])), "no palette");
 }
