@@ -5,7 +5,7 @@
 //! publishes nothing. Never follows a path out of the root, and never gives a file its name before its bytes are
 //! durable. No other module knows how names map to files.
 //!
-//! All functions block, except those of [`Upload`].
+//! All functions block, except those of [`Upload`] and [`CompleteUpload`].
 
 mod damage;
 mod inventory;
@@ -39,7 +39,7 @@ use space::Space;
 pub use space::{Reservation, WriteError};
 use temporary::{Temporary, make_parts, sync_folder};
 pub use thumbnail_file::ThumbnailName;
-pub use upload::{Stored, Upload};
+pub use upload::{CompleteUpload, Stored, Upload};
 
 const UPLOADS: &str = "uploads";
 const THUMBNAILS: &str = "thumbnails";

@@ -36,14 +36,21 @@ struct Written {
     gathered: Vec<u8>,
 }
 
-/// A finished upload: durable, named by its content.
+/// An upload whose last byte is in its file, which is not durable yet. Dropping it removes the file.
+#[derive(Debug)]
+pub struct CompleteUpload {
+    temporary: Temporary,
+    room: Reservation,
+    sha256: String,
+    bytes: u64,
+}
+
+/// A stored upload: durable, named by its content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
     /// The path below the image root.
     pub path: ImagePath,
-    /// The SHA-256 of its bytes, in hex.
-    pub sha256: String,
-    /// Whether no file had this content before.
+    /// Whether no file had this content before. Several simultaneous uploads may find none.
     pub is_new: bool,
 }
 
@@ -67,61 +74,68 @@ impl Upload {
         let gathered = &mut self.written.as_mut().ok_or_else(interrupted)?.gathered;
         gathered.extend_from_slice(chunk);
         self.received += chunk.len() as u64;
-        if gathered.len() >= GATHER_BYTES { self.on_disk(|_| Ok(())).await } else { Ok(()) }
+        if gathered.len() >= GATHER_BYTES { self.write_gathered().await } else { Ok(()) }
     }
 
-    /// Reads the bytes so far from the start, on a blocking thread.
+    /// Ends the upload, and reads its file from the start with `look`, on a blocking thread.
     ///
     /// # Errors
     /// If the file cannot be written or read.
-    pub async fn inspect<T, F>(&mut self, look: F) -> Result<T, WriteError>
+    pub async fn finish<T, F>(mut self, look: F) -> Result<(CompleteUpload, T), WriteError>
     where
         T: Send + 'static,
         F: FnOnce(BufReader<&File>) -> T + Send + 'static,
     {
-        self.on_disk(move |written| {
-            let mut file = written.temporary.file();
+        let mut written = self.written.take().ok_or_else(interrupted)?;
+        let bytes = self.received;
+        blocking(move || {
+            written.write_gathered()?;
+            let Written { temporary, hash, room, .. } = written;
+            let mut file = temporary.file();
             file.rewind()?;
             let seen = look(BufReader::new(file));
-            file.seek(io::SeekFrom::End(0))?;
-            Ok(seen)
+            Ok((CompleteUpload { temporary, room, sha256: hex(&hash.finalize()), bytes }, seen))
         })
         .await
+    }
+
+    /// Writes the buffer on a blocking thread.
+    async fn write_gathered(&mut self) -> Result<(), WriteError> {
+        let mut written = self.written.take().ok_or_else(interrupted)?;
+        let written = blocking(move || {
+            written.write_gathered()?;
+            Ok(written)
+        });
+        self.written = Some(written.await?);
+        Ok(())
+    }
+}
+
+impl CompleteUpload {
+    /// The SHA-256 of its bytes, in hex.
+    pub fn sha256(&self) -> &str {
+        &self.sha256
+    }
+
+    /// The number of its bytes.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// Makes the upload durable, and names it by its content; `extension` has no dot.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub async fn store(mut self, extension: &'static str) -> Result<Stored, WriteError> {
-        self.on_disk(|_| Ok(())).await?;
-        let Written { temporary, hash, room, .. } = self.written.take().ok_or_else(interrupted)?;
+    pub async fn store(self, extension: &'static str) -> Result<Stored, WriteError> {
         blocking(move || {
-            let sha256 = hex(&hash.finalize());
+            let Self { temporary, room, sha256, .. } = self;
             let relative = format!("{}/{sha256}.{extension}", &sha256[..FOLDER_DIGITS]);
             let is_new = temporary.persist(&relative, Reuse::Renew)?;
             drop(room);
             let path = ImagePath::new(&format!("{UPLOADS}/{relative}")).map_err(io::Error::other)?;
-            Ok(Stored { path, sha256, is_new })
+            Ok(Stored { path, is_new })
         })
         .await
-    }
-
-    /// Writes the buffer, then calls `then` with the file, on the same blocking thread.
-    async fn on_disk<T, F>(&mut self, then: F) -> Result<T, WriteError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Written) -> io::Result<T> + Send + 'static,
-    {
-        let mut written = self.written.take().ok_or_else(interrupted)?;
-        let (written, result) = blocking(move || {
-            written.write_gathered()?;
-            let result = then(&mut written)?;
-            Ok((written, result))
-        })
-        .await?;
-        self.written = Some(written);
-        Ok(result)
     }
 }
 

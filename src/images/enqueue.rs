@@ -9,13 +9,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::State;
+use super::commit::Received;
 use super::idempotency::{IdempotencyKey, TooManyKeys};
 use super::links::Links;
 use super::openapi::{IdempotencyParams, TAG, UploadForm};
 use super::quota::{Demand, QuotaExceeded};
 use super::store::{Acceptance, Receipt, Submission};
-use super::{orphans, upload};
-use crate::events::ImageUploaded;
+use super::{commit, upload};
 use crate::files::OpenError;
 use crate::http::body::{Checked, FromJson};
 use crate::http::limits::{self, Quota};
@@ -107,57 +107,26 @@ pub(super) async fn post(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let key = idempotency_key(&request)?;
-    let _guard = limits::held_upload(&request)?;
-    // Held until the row is written.
-    let _permit = admit(&state).await?;
-    let mut submission = match body::media_type(&request)?.as_str() {
+    let guard = limits::held_upload(&request)?;
+    let permit = admit(&state).await?;
+    let received = match body::media_type(&request)?.as_str() {
         "application/json" => {
             caller.check_trusted("an upload by imagePath")?;
-            by_path(&state, key, &request, payload).await?
+            Received::ByPath(by_path(&state, key, &request, payload).await?)
         }
-        "multipart/form-data" => upload::receive(&state, &caller, key, &request, payload).await?,
+        "multipart/form-data" => Received::Upload(upload::receive(&state, &caller, key, &request, payload).await?),
         other => return Err(body::unsupported(other, &["application/json", "multipart/form-data"])),
     };
-    submission.trace = trace_parent(request.headers());
-    match accept(&state, submission).await? {
-        Acceptance::New(receipt) => {
-            state.bus.publish(&ImageUploaded {
-                user_id: receipt.user_id,
-                image_path: receipt.path.clone(),
-                job_id: Some(receipt.job_id),
-            });
-            Ok(received(&receipt, &state.links))
-        }
-        Acceptance::AlreadyAccepted(receipt) => Ok(received(&receipt, &state.links)),
-        Acceptance::Conflict => {
-            let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
-            Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail))
-        }
+    match commit::commit(&state, received, trace_parent(request.headers()), (guard, permit)).await? {
+        Acceptance::New(receipt) | Acceptance::AlreadyAccepted(receipt) => Ok(accepted(&receipt, &state.links)),
+        Acceptance::Conflict => Err(conflict()),
     }
 }
 
-/// Inserts the rows. Removes the file that a refused upload has created.
-async fn accept(state: &State, submission: Submission) -> Result<Acceptance, Problem> {
-    let (files, quotas) = (state.files.clone(), state.quotas);
-    let accepted = state.database.try_write(move |connection| {
-        // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
-        if files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
-            return Ok(None);
-        }
-        let accepted = quotas.accept(connection, &submission)?;
-        let discarded = match &accepted {
-            Ok(Acceptance::New(_) | Acceptance::AlreadyAccepted(_)) => None,
-            Ok(Acceptance::Conflict) | Err(_) => orphans::discard_refused(connection, &files, &submission)?,
-        };
-        Ok(Some((accepted, discarded)))
-    });
-    let removed = || Problem::unavailable("the upload's file was removed in the meantime");
-    let (accepted, discarded) = accepted.await?.ok_or_else(removed)?;
-    // If the client disconnects meanwhile, it is removed all the same.
-    if let Some(discarded) = discarded {
-        web::block(|| discarded.remove()).await.map_err(Problem::internal)?;
-    }
-    Ok(accepted?)
+/// 422: the idempotency key belongs to another upload.
+pub(super) fn conflict() -> Problem {
+    let detail = "Idempotency-Key: this key was used for another upload; use a new key for each upload.";
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
 }
 
 /// Refuses an upload that would exceed a limit by the rows that are committed.
@@ -197,7 +166,7 @@ pub(super) fn disk_full(cause: String) -> Problem {
     Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).caused_by(cause)
 }
 
-fn received(receipt: &Receipt, links: &Links) -> HttpResponse {
+fn accepted(receipt: &Receipt, links: &Links) -> HttpResponse {
     HttpResponse::Ok().json(AcceptedImage {
         image_path: receipt.path.clone(),
         job_id: receipt.job_id,

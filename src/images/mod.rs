@@ -5,6 +5,7 @@
 //! answers from a message if there is a row.
 //!
 //! - `routes`, `enqueue`, `upload`, `status`, `thumbnails`, `gallery`, `openapi`: the HTTP side
+//! - `commit`: the last step of an upload, which a disconnected client does not interrupt
 //! - `links`: links in responses
 //! - `waiters`, `long_poll`: requests that are held until a thumbnail is finished
 //! - `intake`, `occurrences`: messages of other programs
@@ -14,6 +15,7 @@
 //! - `quota`: limits of the rows and bytes that uploads add
 //! - `store`, `variants`, `idempotency`: the rows of images, thumbnails and idempotency keys
 
+mod commit;
 mod enqueue;
 mod gallery;
 mod idempotency;
@@ -43,6 +45,7 @@ use crate::http::Auth;
 use crate::job_payloads::MailPreferences;
 use crate::jobs::QueueLimit;
 
+pub(crate) use commit::Commits;
 pub(crate) use intake::{Role, listen};
 pub(crate) use links::Links;
 pub(crate) use long_poll::LongPolls;
@@ -64,6 +67,7 @@ pub(crate) struct State {
     pub(crate) queue_limit: QueueLimit,
     /// The mail that users get; an image keeps the setting under which it was accepted.
     pub(crate) mail: MailPreferences,
+    pub(crate) commits: Commits,
     pub(crate) long_polls: LongPolls,
     pub(crate) links: Links,
     pub(crate) auth: Auth,

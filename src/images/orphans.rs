@@ -203,20 +203,22 @@ mod tests {
         }
 
         async fn accept(&self, path: &ImagePath) {
-            let user_id = UserId::new(1).unwrap();
-            let mail = MailPreferences::all();
-            let submission = Submission {
-                user_id,
-                path: path.clone(),
-                original_name: None,
-                key: None,
-                from_message: false,
-                mail,
-                trace: None,
-                bytes: 1,
-                created_after: None,
-            };
+            let submission = submission(path);
             self.sweep.database.write(move |connection| store::accept(connection, &submission)).await.unwrap();
+        }
+    }
+
+    fn submission(path: &ImagePath) -> Submission {
+        Submission {
+            user_id: UserId::new(1).unwrap(),
+            path: path.clone(),
+            original_name: None,
+            key: None,
+            from_message: false,
+            mail: MailPreferences::all(),
+            trace: None,
+            bytes: 1,
+            created_after: None,
         }
     }
 
@@ -234,6 +236,21 @@ mod tests {
         assert_eq!(lab.sweep.remove(candidates.into_iter().collect(), last_row).await.unwrap(), 1);
         let left = uploads.iter().filter(|path| lab.at(path).exists()).collect::<Vec<_>>();
         assert_eq!(left, [with_row, late_row, again]);
+    }
+
+    #[tokio::test]
+    async fn a_refused_upload_removes_its_file_unless_it_was_there_before_or_another_upload_uses_it() {
+        let lab = Lab::new();
+        let uploads = lab.uploads(3);
+        let [used, new, old] = uploads.as_slice() else { unreachable!() };
+        lab.accept(used).await;
+        for (path, created_after) in [(used, Some(0)), (new, Some(0)), (old, None)] {
+            let submission = Submission { created_after, ..submission(path) };
+            let files = lab.sweep.files.clone();
+            let refuse = move |connection: &mut _| discard_refused(connection, &files, &submission);
+            drop(lab.sweep.database.write(refuse).await.unwrap());
+        }
+        assert_eq!([used, new, old].map(|path| lab.at(path).exists()), [true, false, true]);
     }
 
     #[tokio::test]

@@ -7,14 +7,15 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use m3a3_thumbnail::Format;
+use m3a3_thumbnail::{Format, Probe};
 
-use super::enqueue::{check_quotas, disk_full};
-use super::idempotency::IdempotencyKey;
+use super::enqueue::{check_quotas, conflict, disk_full};
+use super::idempotency::{self, IdempotencyKey, Known};
 use super::quota::Demand;
 use super::store::{self, Submission};
 use super::{Limits, State};
-use crate::files::{Files, Reservation, Upload, WriteError};
+use crate::db::now;
+use crate::files::{CompleteUpload, Files, Reservation, WriteError};
 use crate::http::body::zip_errors;
 use crate::http::multipart::{MAX_SKIPPED_BYTES, Multipart, MultipartError, Part};
 use crate::http::pace::{Pace, Received};
@@ -30,7 +31,7 @@ const EXPECTED_IMAGE: &str = "a form field with an image file";
 
 /// A received image. It is stored after the rest of the form was accepted, so that a refused form leaves no file.
 struct ImageField {
-    upload: Upload,
+    file: CompleteUpload,
     format: Format,
     name: Option<String>,
 }
@@ -41,14 +42,43 @@ struct Form {
     image: ImageField,
 }
 
-/// Receives the upload and makes it durable. Refuses files whose header is not that of a supported image.
+/// An upload that may be stored.
+pub(super) struct CheckedUpload {
+    user_id: UserId,
+    image: ImageField,
+    key: Option<IdempotencyKey>,
+    /// The newest image before its file is stored.
+    newest: i64,
+}
+
+impl CheckedUpload {
+    /// Makes the image durable.
+    pub(super) async fn store(self, state: &State) -> Result<Submission, Problem> {
+        let Self { user_id, image: ImageField { file, format, name }, key, newest } = self;
+        let bytes = file.bytes();
+        let stored = file.store(format.extension()).await.map_err(not_written)?;
+        Ok(Submission {
+            user_id,
+            path: stored.path,
+            original_name: name,
+            key,
+            from_message: false,
+            mail: state.mail.clone(),
+            trace: None,
+            bytes,
+            created_after: stored.is_new.then_some(newest),
+        })
+    }
+}
+
+/// Receives an upload. Refuses files whose header is not that of a supported image, and those that the rows so far forbid.
 pub(super) async fn receive(
-    state: &web::Data<State>,
+    state: &State,
     caller: &Caller,
     key: Option<String>,
     request: &HttpRequest,
     payload: web::Payload,
-) -> Result<Submission, Problem> {
+) -> Result<CheckedUpload, Problem> {
     let admit = |user_id| {
         limits::user_upload(request, &user_id)?;
         let bytes = content_length(request).unwrap_or(0).saturating_sub(MAX_SKIPPED_BYTES as u64).max(1);
@@ -59,24 +89,17 @@ pub(super) async fn receive(
         admit(own)?;
     }
     let Form { user_id, image } = read_form(&state.files, &state.limits, caller, admit, request, payload).await?;
-    let ImageField { upload, format, name } = image;
-    let bytes = upload.received();
     // A refused image is not made durable.
-    check_quotas(state, Demand { user_id, key: key.as_deref(), bytes })?;
+    check_quotas(state, Demand { user_id, key: key.as_deref(), bytes: image.file.bytes() })?;
+    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", image.file.sha256())));
+    if let Some(key) = &key {
+        let known = state.database.read_point(|connection| idempotency::find(connection, user_id, key, now()))?;
+        if known == Known::Another {
+            return Err(conflict());
+        }
+    }
     let newest = state.database.read_point(store::newest)?;
-    let stored = upload.store(format.extension()).await.map_err(not_written)?;
-    let key = key.map(|key| IdempotencyKey::new(key, format!("upload {}", stored.sha256)));
-    Ok(Submission {
-        user_id,
-        path: stored.path,
-        original_name: name,
-        key,
-        from_message: false,
-        mail: state.mail.clone(),
-        trace: None,
-        bytes,
-        created_after: stored.is_new.then_some(newest),
-    })
+    Ok(CheckedUpload { user_id, image, key, newest })
 }
 
 /// `admit` checks the limits of the user that the form names.
@@ -198,13 +221,14 @@ where
         upload.write(&chunk).await.map_err(not_written)?;
         next = form.chunk().await?;
     }
-    let format = probe(limits.decoder(), &mut upload).await?;
-    Ok(ImageField { upload, format, name })
+    let decoder = limits.decoder();
+    let finished = upload.finish(move |reader| m3a3_thumbnail::probe(reader, &decoder)).await;
+    let (file, probed) = finished.map_err(not_written)?;
+    Ok(ImageField { file, format: supported(probed)?, name })
 }
 
 /// Refuses files whose header shows that they cannot be decoded.
-async fn probe(limits: m3a3_thumbnail::Limits, upload: &mut Upload) -> Result<Format, Problem> {
-    let probed = upload.inspect(move |reader| m3a3_thumbnail::probe(reader, &limits)).await.map_err(not_written)?;
+fn supported(probed: Result<Probe, m3a3_thumbnail::Error>) -> Result<Format, Problem> {
     probed.map(|probe| probe.format).map_err(|error| {
         let status = match error {
             m3a3_thumbnail::Error::Read { .. } => return Problem::unavailable(error),

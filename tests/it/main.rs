@@ -33,6 +33,7 @@ mod healthcheck;
 mod http2;
 mod http_methods;
 mod idempotency;
+mod interrupted_uploads;
 mod job_environment;
 mod job_leases;
 mod job_shutdown;

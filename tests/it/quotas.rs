@@ -127,7 +127,7 @@ async fn a_repeat_is_answered_as_before_when_the_quota_is_full() {
 }
 
 #[tokio::test]
-async fn a_refused_upload_removes_the_file_that_it_has_created_and_no_other() {
+async fn an_upload_with_a_used_key_leaves_no_file_and_removes_none() {
     let app = App::new(&[]).await;
     let serve = app.serve();
     let with_key = |image| upload(&app, &serve, 2, image).header("Idempotency-Key", "key");
@@ -135,7 +135,6 @@ async fn a_refused_upload_removes_the_file_that_it_has_created_and_no_other() {
     assert_eq!(status(with_key(image(2))).await, 200);
     let files = stored(&app);
     assert_eq!(files.len(), 2);
-    // They are refused after their file was stored.
     for number in [1, 3] {
         assert_eq!(status(with_key(image(number))).await, 422);
         assert_eq!(stored(&app), files);

@@ -127,7 +127,12 @@ pub(crate) fn start(
     runtime.start_pruning(config);
     let orphans = images::keep_removing_orphans(state.database.clone(), state.files.clone(), shutdown);
     runtime.run_role(Running::spawn("upload sweep", orphans.map(Ok)));
-    runtime.run_role(Running::spawn("API server", async { Ok(serving.await?) }));
+    let commits = state.commits.clone();
+    runtime.run_role(Running::spawn("API server", async move {
+        let served = serving.await;
+        commits.finished().await;
+        Ok(served?)
+    }));
     runtime.run_role(Running::spawn("long polls", long_polls.run(state.bus, draining.ended()).map(Ok)));
     Ok(address)
 }

@@ -20,7 +20,7 @@ use crate::files::Files;
 use crate::http::Auth;
 use crate::http::draining::{self, Draining};
 use crate::http::tls::Tls;
-use crate::images::{self, Limits, Links, LongPolls};
+use crate::images::{self, Commits, Limits, Links, LongPolls};
 use crate::job_payloads::{KINDS, THUMBNAIL, WEBHOOK};
 use crate::jobs::{self, QueueLimit, SystemClock, WakeSignal};
 use crate::lifecycle::{RoleError, Running, Shutdown, Signals, supervise};
@@ -133,6 +133,7 @@ impl Runtime {
             limits,
             quotas: quotas(&config.limits),
             queue_limit: QueueLimit::new(self.database.clone(), THUMBNAIL, config.jobs.max_queued),
+            commits: Commits::on_this_runtime(),
             long_polls: LongPolls::new(self.database.clone(), links.clone()),
             links,
             auth: self.auth.clone(),
