@@ -78,13 +78,21 @@ impl Temporary {
     /// Makes the bytes durable, then renames the file to `relative`, of the form `part/name`.
     ///
     /// The name identifies the content. An existing file is reused if all its bytes are equal (a disk that damages a
-    /// file does not change its length), and replaced otherwise. Returns whether there was none.
+    /// file does not change its length), and replaced otherwise. Returns whether there was none directly before the
+    /// rename; two calls at once may both find none.
     pub(super) fn persist(self, relative: &str, reuse: Reuse) -> io::Result<bool> {
         let target = self.folder.join(relative);
         let parent = target.parent().unwrap_or(&self.folder);
-        let is_new = std::fs::symlink_metadata(&target).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        // Before the file has its name, which it would keep if the folder could not be opened.
+        let opened = match File::open(parent) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            opened => Some(opened?),
+        };
+        let mut is_new = false;
         if !self.reuses(&target, reuse)? {
             self.file.sync_all()?;
+            // Not before the comparison and the sync, which take long: the other file may be gone by now.
+            is_new = std::fs::symlink_metadata(&target).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
             match std::fs::rename(&self.path, &target) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     make_part(parent)?;
@@ -95,7 +103,10 @@ impl Temporary {
             }
         }
         // Even if the file existed: the process that renamed it may not have synced the folder yet.
-        sync_folder(parent)?;
+        match opened {
+            Some(parent) => parent.sync_all()?,
+            None => sync_folder(parent)?,
+        }
         Ok(is_new)
     }
 
@@ -208,10 +219,11 @@ mod tests {
         assert_eq!(temporaries(folder.path()), 0);
     }
 
-    fn persist(folder: &Path, reuse: Reuse) {
+    /// Returns whether the file is new.
+    fn persist(folder: &Path, reuse: Reuse) -> bool {
         let mut file = Temporary::create(folder).unwrap();
         file.write(b"whole").unwrap();
-        file.persist("ab/cd", reuse).unwrap();
+        file.persist("ab/cd", reuse).unwrap()
     }
 
     #[test]
@@ -220,15 +232,15 @@ mod tests {
         Temporary::remove_leftovers(folder.path()).unwrap();
         let stored = folder.path().join("ab/cd");
         let inode = || std::fs::metadata(&stored).unwrap().ino();
-        persist(folder.path(), Reuse::Keep);
+        assert!(persist(folder.path(), Reuse::Keep));
         let first = inode();
         for reuse in [Reuse::Keep, Reuse::Renew] {
-            persist(folder.path(), reuse);
+            assert!(!persist(folder.path(), reuse));
             assert_eq!((inode(), temporaries(folder.path())), (first, 0));
         }
         for damaged in ["wh", "whXle", ""] {
             std::fs::write(&stored, damaged).unwrap();
-            persist(folder.path(), Reuse::Keep);
+            assert!(!persist(folder.path(), Reuse::Keep));
             assert_eq!(std::fs::read(&stored).unwrap(), b"whole", "{damaged:?} is replaced");
         }
     }

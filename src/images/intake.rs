@@ -20,6 +20,7 @@ use super::store::{self, Acceptance, Receipt, Submission};
 use crate::bus::{self, Received, Recorder};
 use crate::db::DbError;
 use crate::events::ImageUploaded;
+use crate::files::Files;
 use crate::ids::{ImagePath, UserId};
 use crate::jobs::{Permit, QueueFull, WakeSignal};
 
@@ -84,10 +85,12 @@ struct ImageRecorder {
 }
 
 /// The outcome of recording a message.
-enum Recorded {
+enum Outcome {
     New(Receipt),
     /// Another process has recorded it as this image.
     AlreadyRecorded(i64),
+    /// It names an upload that does not exist. Its job would wait forever.
+    MissingUpload,
 }
 
 impl Recorder for ImageRecorder {
@@ -100,7 +103,6 @@ impl Recorder for ImageRecorder {
 
     async fn record(&mut self, waiting: &mut VecDeque<Received<ImageUploaded>>) -> Result<(), Obstacle> {
         self.leave_to_servers(waiting).await;
-        self.drop_missing_uploads(waiting).await;
         let others = self.remove_recorded(waiting).await?;
         if others > 0 {
             self.record_first(others, waiting).await?;
@@ -118,25 +120,6 @@ impl ImageRecorder {
             && is_served()
         {
             self.shutdown.run_until_cancelled(sleep_until(*at + FALLBACK_DELAY)).await;
-        }
-    }
-
-    /// Drops messages with uploads that do not exist: their jobs would wait forever.
-    async fn drop_missing_uploads(&self, waiting: &mut VecDeque<Received<ImageUploaded>>) {
-        let files = self.state.files.clone();
-        let uploads = waiting.iter().map(|received| received.event.image_path.clone());
-        let uploads: Vec<ImagePath> = uploads.filter(|path| files.names_upload(path)).collect();
-        if uploads.is_empty() {
-            return;
-        }
-        let checked = tokio::task::spawn_blocking(move || {
-            uploads.into_iter().filter(|path| !files.has_upload(path)).collect::<HashSet<_>>()
-        });
-        // If the check fails, they are recorded.
-        let missing = checked.await.unwrap_or_default();
-        waiting.retain(|received| !missing.contains(&received.event.image_path));
-        if !missing.is_empty() {
-            tracing::warn!(uploads = missing.len(), "dropped messages with uploads that do not exist");
         }
     }
 
@@ -184,16 +167,21 @@ impl ImageRecorder {
                 (submission, last)
             })
             .collect();
+        let files = self.state.files.clone();
         let recorded = self
             .state
             .database
             .write(move |connection| {
                 submissions
                     .iter()
-                    .map(|(submission, last)| record(connection, submission, *last))
+                    .map(|(submission, last)| record(connection, &files, submission, *last))
                     .collect::<QueryResult<Vec<_>>>()
             })
             .await?;
+        let missing = recorded.iter().filter(|recorded| matches!(recorded, Outcome::MissingUpload)).count();
+        if missing > 0 {
+            tracing::warn!(uploads = missing, "dropped messages with uploads that do not exist");
+        }
         for (received, recorded) in waiting.drain(..recorded.len()).zip(recorded) {
             self.settle(received.event, recorded);
         }
@@ -215,12 +203,13 @@ impl ImageRecorder {
         (message.user_id, message.image_path.clone(), last)
     }
 
-    fn settle(&mut self, message: ImageUploaded, recorded: Recorded) {
+    fn settle(&mut self, message: ImageUploaded, recorded: Outcome) {
         let image = match &recorded {
-            Recorded::New(receipt) => receipt.image_id,
-            Recorded::AlreadyRecorded(image) => *image,
+            Outcome::New(receipt) => receipt.image_id,
+            Outcome::AlreadyRecorded(image) => *image,
+            Outcome::MissingUpload => return,
         };
-        if let Recorded::New(Receipt { job_id, user_id, path, .. }) = recorded {
+        if let Outcome::New(Receipt { job_id, user_id, path, .. }) = recorded {
             tracing::info!(job.id = %job_id, user.id = user_id.get(), "recorded another program's image");
             // Workers received the message before the image had its row.
             self.state.bus.publish(&ImageUploaded { user_id, image_path: path, job_id: Some(job_id) });
@@ -240,14 +229,58 @@ fn distinct(waiting: &VecDeque<Received<ImageUploaded>>) -> usize {
 }
 
 /// Accepts the image of a message, unless another process has done so since the lookup.
-fn record(connection: &mut SqliteConnection, submission: &Submission, last: i64) -> QueryResult<Recorded> {
+fn record(
+    connection: &mut SqliteConnection,
+    files: &Files,
+    submission: &Submission,
+    last: i64,
+) -> QueryResult<Outcome> {
     if let Some(image) = store::of_message(connection, submission.user_id, &submission.path, last)? {
-        return Ok(Recorded::AlreadyRecorded(image));
+        return Ok(Outcome::AlreadyRecorded(image));
+    }
+    // Files are removed in write transactions too: either the removal sees this row, or this sees the removal.
+    if files.names_upload(&submission.path) && !files.has_upload(&submission.path) {
+        return Ok(Outcome::MissingUpload);
     }
     match store::accept(connection, submission)? {
-        Acceptance::New(receipt) => Ok(Recorded::New(receipt)),
+        Acceptance::New(receipt) => Ok(Outcome::New(receipt)),
         // Only a submission with an idempotency key can be a repeat.
-        Acceptance::AlreadyAccepted(receipt) => Ok(Recorded::AlreadyRecorded(receipt.image_id)),
+        Acceptance::AlreadyAccepted(receipt) => Ok(Outcome::AlreadyRecorded(receipt.image_id)),
         Acceptance::Conflict => Err(diesel::result::Error::RollbackTransaction),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::{Database, Location};
+    use crate::job_payloads::MailPreferences;
+
+    #[tokio::test]
+    async fn an_image_of_a_message_is_recorded_only_while_its_upload_exists() {
+        let root = tempfile::tempdir().unwrap();
+        let (database, _writer) = Database::open(&Location::new(root.path().join("m3a3.db"))).unwrap();
+        let files = Files::open(root.path()).unwrap();
+        let path = ImagePath::new(&format!("uploads/0f/{}.jpg", "0f".repeat(32))).unwrap();
+        let submission = Submission {
+            user_id: UserId::new(1).unwrap(),
+            path: path.clone(),
+            original_name: None,
+            key: None,
+            from_message: true,
+            mail: MailPreferences::all(),
+            trace: None,
+            bytes: 0,
+            created_after: None,
+        };
+        let record = async || {
+            let (files, submission) = (files.clone(), submission.clone());
+            database.write(move |connection| record(connection, &files, &submission, 0)).await.unwrap()
+        };
+        assert!(matches!(record().await, Outcome::MissingUpload));
+        std::fs::write(root.path().join(path.as_str()), "image").unwrap();
+        assert!(matches!(record().await, Outcome::New(_)));
+        std::fs::remove_file(root.path().join(path.as_str())).unwrap();
+        assert!(matches!(record().await, Outcome::AlreadyRecorded(_)), "another process has recorded it");
     }
 }
