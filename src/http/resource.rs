@@ -13,9 +13,7 @@ where
     A: FromRequest + 'static,
     H::Output: Responder + 'static,
 {
-    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("GET, HEAD")) };
-    let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
-    reading.route(options("GET, HEAD")).default_service(web::to(other))
+    allowing("GET, HEAD", reading(path, handler))
 }
 
 /// A resource for POST.
@@ -25,8 +23,7 @@ where
     A: FromRequest + 'static,
     H::Output: Responder + 'static,
 {
-    let other = || async { Err::<HttpResponse, _>(Problem::method_not_allowed("POST")) };
-    resource(path).route(web::post().to(handler)).route(options("POST")).default_service(web::to(other))
+    allowing("POST", resource(path).route(web::post().to(handler)))
 }
 
 /// A resource for GET, HEAD and PUT.
@@ -39,7 +36,7 @@ where
     B: FromRequest + 'static,
     P::Output: Responder + 'static,
 {
-    get_and(path, handler, web::put().to(putter), "GET, HEAD, PUT")
+    allowing("GET, HEAD, PUT", reading(path, handler).route(web::put().to(putter)))
 }
 
 /// A resource for GET, HEAD and POST.
@@ -52,18 +49,22 @@ where
     B: FromRequest + 'static,
     P::Output: Responder + 'static,
 {
-    get_and(path, handler, web::post().to(poster), "GET, HEAD, POST")
+    allowing("GET, HEAD, POST", reading(path, handler).route(web::post().to(poster)))
 }
 
-fn get_and<H, A>(path: &str, handler: H, changing: Route, allowed: &'static str) -> Resource
+fn reading<H, A>(path: &str, handler: H) -> Resource
 where
     H: Handler<A>,
     A: FromRequest + 'static,
     H::Output: Responder + 'static,
 {
-    let other = move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(allowed)) };
-    let reading = resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler));
-    reading.route(changing).route(options(allowed)).default_service(web::to(other))
+    resource(path).route(web::get().to(handler.clone())).route(web::head().to(handler))
+}
+
+/// Answers OPTIONS with the methods of the resource, and all others with 405.
+fn allowing(methods: &'static str, resource: Resource) -> Resource {
+    let other = move || async move { Err::<HttpResponse, _>(Problem::method_not_allowed(methods)) };
+    resource.route(options(methods)).default_service(web::to(other))
 }
 
 /// Answers OPTIONS with the allowed methods. Needs no token, since browsers send none with the preflight of CORS.

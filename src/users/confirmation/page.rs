@@ -5,7 +5,7 @@ use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use minijinja::HtmlEscape;
 use serde::Deserialize;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, IntoResponses};
 
 use super::key;
 use super::store::{self, LinkState};
@@ -36,6 +36,22 @@ pub(crate) struct TokenParam {
     token: String,
 }
 
+/// The errors of both operations.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "the type only exists for the API description")]
+enum LinkErrors {
+    /// The link is not valid; a page.
+    #[response(status = 400, content_type = "text/html")]
+    Invalid(String),
+    /// The link has expired, or the address is not pending any more; a page.
+    #[response(status = 410, content_type = "text/html")]
+    Gone(String),
+    #[response(status = 429)]
+    TooManyRequests(#[ref_response] TooManyRequests),
+    #[response(status = 503)]
+    Unavailable(#[ref_response] Unavailable),
+}
+
 /// Show the page behind a confirmation link
 ///
 /// Changes nothing. Its form sends `POST` to the same address.
@@ -47,15 +63,7 @@ pub(crate) struct TokenParam {
     params(TokenParam),
     responses(
         (status = 200, description = "A page for browsers.", body = String, content_type = "text/html"),
-        (status = 400, description = "The link is not valid; a page.", body = String, content_type = "text/html"),
-        (
-            status = 410,
-            description = "The link has expired, or the address is not pending any more; a page.",
-            body = String,
-            content_type = "text/html"
-        ),
-        (status = 429, response = TooManyRequests),
-        (status = 503, response = Unavailable)
+        LinkErrors
     )
 )]
 pub(crate) async fn show(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
@@ -77,15 +85,7 @@ pub(crate) async fn show(state: web::Data<State>, request: HttpRequest) -> Resul
     params(TokenParam),
     responses(
         (status = 200, description = "Confirmed; a page.", body = String, content_type = "text/html"),
-        (status = 400, description = "The link is not valid; a page.", body = String, content_type = "text/html"),
-        (
-            status = 410,
-            description = "The link has expired, or the address is not pending any more; a page.",
-            body = String,
-            content_type = "text/html"
-        ),
-        (status = 429, response = TooManyRequests),
-        (status = 503, response = Unavailable)
+        LinkErrors
     )
 )]
 pub(crate) async fn confirm(state: web::Data<State>, request: HttpRequest) -> Result<HttpResponse, Problem> {
