@@ -10,6 +10,7 @@ use actix_web::dev::ServiceResponse;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 
+use super::limits::StoredLimit;
 use super::openapi::schemas::{FieldError, ProblemBody, ProblemType};
 use super::request_id::RequestId;
 use crate::ids::Invalid;
@@ -27,11 +28,19 @@ struct Parts {
     headers: Vec<(header::HeaderName, String)>,
     /// For the log only.
     cause: Option<String>,
+    limit: Option<StoredLimit>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self(Box::new(Parts { status, detail: detail.into(), errors: Vec::new(), headers: Vec::new(), cause: None }))
+        Self(Box::new(Parts {
+            status,
+            detail: detail.into(),
+            errors: Vec::new(),
+            headers: Vec::new(),
+            cause: None,
+            limit: None,
+        }))
     }
 
     /// 400: a field of the body, the query or the path, or a header is wrong.
@@ -124,6 +133,17 @@ impl Problem {
     pub(crate) fn caused_by(mut self, cause: impl fmt::Display) -> Self {
         self.0.cause = Some(cause.to_string());
         self
+    }
+
+    /// Names the limit of stored data that refuses the request, for the metrics.
+    #[must_use]
+    pub(crate) fn above(mut self, limit: StoredLimit) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    pub(super) fn limit(&self) -> Option<StoredLimit> {
+        self.0.limit
     }
 
     /// The message for the client.

@@ -22,7 +22,7 @@ use super::connection::accept;
 use super::cors::Cors;
 use super::draining::Draining;
 use super::expectation::{self, Factories};
-use super::limits::{AddressKey, Limits};
+use super::limits::{self, AddressKey, Limits};
 use super::listener::{Closer, Listener};
 use super::metrics;
 use super::protocols::{Http2, by_protocol, http1};
@@ -197,7 +197,8 @@ where
                 Err(problem) => Either::Right(ready(Ok(request.error_response(problem)))),
             };
             let draining = settings.draining.clone();
-            request_span::serve(pending, metrics::measured(served)).map_ok(move |response| {
+            let served = metrics::measured(served).inspect_ok(limits::count_refusal);
+            request_span::serve(pending, served).map_ok(move |response| {
                 let mut response = cors.add_to(response);
                 if draining.is_closing() {
                     response.response_mut().head_mut().set_connection_type(ConnectionType::Close);

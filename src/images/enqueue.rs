@@ -18,7 +18,7 @@ use super::store::{Acceptance, Receipt, Submission};
 use super::{commit, upload};
 use crate::files::OpenError;
 use crate::http::body::{Checked, FromJson};
-use crate::http::limits::{self, Quota};
+use crate::http::limits::{self, Quota, StoredLimit};
 use crate::http::openapi::responses::BodyErrors;
 use crate::http::openapi::schemas::ProblemBody;
 use crate::http::trace_parent::trace_parent;
@@ -140,11 +140,14 @@ impl From<QuotaExceeded> for Problem {
     fn from(exceeded: QuotaExceeded) -> Self {
         match exceeded {
             QuotaExceeded::Images { max } => {
-                limits::refused("user_images", "images of this user", Quota::InAll(max), None)
+                limits::refused(StoredLimit::UserImages, "images of this user", Quota::InAll(max), None)
             }
-            QuotaExceeded::Bytes { .. } => Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image: {exceeded}")),
+            QuotaExceeded::Bytes { .. } => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("image: {exceeded}")).above(StoredLimit::UserBytes)
+            }
             QuotaExceeded::Keys(TooManyKeys { max, wait }) => {
-                limits::refused("user_idempotency_keys", "idempotency keys of this user", Quota::PerDay(max), wait)
+                let subject = "idempotency keys of this user";
+                limits::refused(StoredLimit::UserIdempotencyKeys, subject, Quota::PerDay(max), wait)
             }
             QuotaExceeded::Users(full) => full.into(),
         }

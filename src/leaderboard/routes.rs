@@ -12,6 +12,7 @@ use super::subscribers::FeedHandle;
 use super::view::{ReadError, View};
 use super::{players, sse, submission};
 use crate::bus::BusError;
+use crate::http::limits::StoredLimit;
 use crate::http::page::page;
 use crate::http::resource::{get, post};
 use crate::http::{AdminAuth, Auth, Problem, ReaderAuth, Scope, UserRoute, auth};
@@ -101,7 +102,7 @@ fn needs_redis() -> Problem {
 
 fn too_many_players(full: TooManyPlayers) -> Problem {
     let detail = format!("username: {full}; players with a score here are not affected.");
-    Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+    Problem::new(StatusCode::INSUFFICIENT_STORAGE, detail).above(StoredLimit::Players)
 }
 
 fn refused(reason: &str) -> Problem {

@@ -13,7 +13,7 @@ use crate::db::read_models::fulfilled_at;
 use crate::db::{UnixMillis, timestamp};
 use crate::events::OrderPlaced;
 use crate::http::body::Checked;
-use crate::http::limits::{self, Quota};
+use crate::http::limits::{self, Quota, StoredLimit};
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::openapi::schemas::{ProblemBody, True};
 use crate::http::resource::{get, post};
@@ -165,7 +165,7 @@ async fn place(
 impl From<TooManyOrders> for Problem {
     fn from(full: TooManyOrders) -> Self {
         let TooManyOrders { max, wait } = full;
-        limits::refused("user_orders_per_day", "orders of this user", Quota::PerDay(max), wait)
+        limits::refused(StoredLimit::UserOrdersPerDay, "orders of this user", Quota::PerDay(max), wait)
     }
 }
 

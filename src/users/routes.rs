@@ -12,6 +12,7 @@ use super::contact::{self, Change, Changed, Contact, Field, NotChanged};
 use super::{State, TooManyUsers, Usage, User};
 use crate::db::now;
 use crate::http::body::{Checked, FromJson};
+use crate::http::limits::StoredLimit;
 use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{BodyErrors, NotFound, TokenErrors};
 use crate::http::openapi::schemas::ProblemBody;
@@ -191,6 +192,6 @@ impl From<NotChanged> for Problem {
 impl From<TooManyUsers> for Problem {
     fn from(full: TooManyUsers) -> Self {
         let detail = format!("userId: {full}; users that exist are not affected.");
-        Self::new(StatusCode::INSUFFICIENT_STORAGE, detail)
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, detail).above(StoredLimit::Users)
     }
 }

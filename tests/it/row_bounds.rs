@@ -182,6 +182,53 @@ async fn orders_of_a_customer_are_bounded_within_24_hours() {
 }
 
 #[tokio::test]
+async fn refused_requests_are_counted_by_their_limit() {
+    let size = jpeg(1).len() + size_of::<u32>();
+    let quota = format!("limits.user_bytes={}", 2 * size);
+    let bounds = ["users=1", "players=1", "user_images=3", "user_idempotency_keys=1", "user_orders_per_day=1"];
+    let settings = bounds.map(|bound| format!("limits.{bound}"));
+    let settings: Vec<&str> = settings.iter().chain([&quota]).map(String::as_str).collect();
+    let app = App::new(&settings).await;
+    let (serve, game) = (app.serve(), app.ready_game_server().await);
+    let with_key = |key: &str| upload(&app, &serve, 1).header("Idempotency-Key", key);
+    let by_path = || {
+        let body = json!({ "userId": 1, "imagePath": "later.jpg" });
+        app.http.post(format!("{}/enqueue", serve.url())).json(&body)
+    };
+    for (request, expected) in [
+        (with_key("a"), 200),
+        (put(&app, &serve, 2), 507),
+        (with_key("b"), 429),
+        (upload(&app, &serve, 1), 200),
+        (upload(&app, &serve, 1), 413),
+        (by_path(), 200),
+        (by_path(), 429),
+        (by_path(), 429),
+        (score(&app, &game, "ada", "set"), 200),
+        (score(&app, &game, "bo", "set"), 507),
+        (order(&app, &game, "a", "ada"), 200),
+        (order(&app, &game, "b", "ada"), 429),
+    ] {
+        assert_eq!(status(request).await, expected);
+    }
+    let metrics = |server: &Process| app.http.get(format!("{}/metrics", server.url())).send();
+    let scraped =
+        [metrics(&serve).await.unwrap().text().await.unwrap(), metrics(&game).await.unwrap().text().await.unwrap()];
+    for (server, limit, count) in [
+        (0, "users", 1),
+        (0, "user_idempotency_keys", 1),
+        (0, "user_bytes", 1),
+        (0, "user_images", 2),
+        (0, "players", 0),
+        (1, "players", 1),
+        (1, "user_orders_per_day", 1),
+    ] {
+        let line = format!("\nm3a3_limited_requests_total{{limit=\"{limit}\"}} {count}.0\n");
+        assert!(scraped[server].contains(&line), "{limit}: {}", scraped[server]);
+    }
+}
+
+#[tokio::test]
 async fn zero_turns_each_bound_off() {
     let bounds = ["user_bytes", "user_images", "users", "players", "user_idempotency_keys", "user_orders_per_day"];
     let settings = bounds.map(|bound| format!("limits.{bound}=0"));

@@ -10,13 +10,14 @@ mod concurrency_limit;
 mod key_table;
 mod rate_limit;
 mod refusal;
+mod stored;
 
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use actix_web::dev::RequestHead;
+use actix_web::dev::{RequestHead, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest};
@@ -26,7 +27,9 @@ pub(crate) use self::concurrency_limit::ConcurrencyGuard;
 use self::concurrency_limit::ConcurrencyLimit;
 pub use self::rate_limit::Rate;
 use self::rate_limit::RateLimit;
-pub(crate) use self::refusal::{Quota, problem as refused};
+pub(crate) use self::refusal::{Quota, stored_data as refused};
+use self::stored::StoredCounts;
+pub(crate) use self::stored::StoredLimit;
 use super::Problem;
 use super::client_address::Client;
 use super::metrics::Sample;
@@ -90,6 +93,7 @@ struct Shared {
     feeds: ConcurrencyLimit,
     sockets: ConcurrencyLimit,
     held_uploads: ConcurrencyLimit,
+    stored: StoredCounts,
     paths: &'static [(&'static str, Purpose)],
     has_limits_by_address: bool,
     has_warned: AtomicBool,
@@ -121,6 +125,7 @@ impl Limits {
             feeds: ConcurrencyLimit::new("feed", "feeds from this address", feeds),
             sockets: ConcurrencyLimit::new("socket", "Socket.IO sessions from this address", sockets),
             held_uploads: ConcurrencyLimit::new("held_upload", "uploads in progress from this address", held_uploads),
+            stored: StoredCounts::default(),
             paths: settings.paths,
             has_limits_by_address,
             has_warned: AtomicBool::new(false),
@@ -162,11 +167,11 @@ impl Limits {
     pub(crate) fn refused(&self) -> Vec<Sample> {
         let Shared { uploads, scores, orders, requests, user_uploads, user_scores, user_orders, .. } = &*self.0;
         let rates = [uploads, scores, orders, requests, user_uploads, user_scores, user_orders].map(RateLimit::refused);
-        let Shared { polls, feeds, sockets, held_uploads, .. } = &*self.0;
+        let Shared { polls, feeds, sockets, held_uploads, stored, .. } = &*self.0;
         let numbers = [polls, feeds, sockets, held_uploads].map(ConcurrencyLimit::refused);
         let sample =
             |(name, count): (&str, u64)| Sample { labels: vec![("limit", name.to_owned())], value: count as f64 };
-        rates.into_iter().chain(numbers).map(sample).collect()
+        rates.into_iter().chain(numbers).chain(stored.refused()).map(sample).collect()
     }
 
     fn limit_of(&self, method: &Method, path: &str) -> &RateLimit {
@@ -250,6 +255,16 @@ pub(crate) fn session(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>,
 /// 429 above the limit.
 pub(crate) fn held_upload(request: &HttpRequest) -> Result<Option<ConcurrencyGuard>, Problem> {
     of(request).map_or(Ok(None), |limits| limits.held_uploads.acquire(key(request)))
+}
+
+/// Counts a response that a limit of stored data has refused.
+pub(super) fn count_refusal<B>(response: &ServiceResponse<B>) {
+    let problem = response.response().error().and_then(|error| error.as_error::<Problem>());
+    if let Some(limit) = problem.and_then(Problem::limit)
+        && let Some(limits) = of(response.request())
+    {
+        limits.stored.count(limit);
+    }
 }
 
 fn of(request: &HttpRequest) -> Option<&Shared> {

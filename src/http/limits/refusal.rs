@@ -7,6 +7,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName};
 
 use super::super::Problem;
+use super::stored::StoredLimit;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -22,7 +23,7 @@ pub(crate) enum Quota {
 }
 
 /// The response. `subject` is a plural, such as "uploads from this address".
-pub(crate) fn problem(name: &str, subject: &str, quota: Quota, wait: impl Into<Option<Duration>>) -> Problem {
+pub(super) fn problem(name: &str, subject: &str, quota: Quota, wait: impl Into<Option<Duration>>) -> Problem {
     let (allowed, policy) = match quota {
         Quota::PerMinute(number) => (format!("{number} per minute"), format!("\"{name}\";q={number};w=60")),
         Quota::AtOnce(number) => {
@@ -43,6 +44,16 @@ pub(crate) fn problem(name: &str, subject: &str, quota: Quota, wait: impl Into<O
         .with_header(header::RETRY_AFTER, seconds.to_string())
         .with_header(RATE_LIMIT, format!("\"{name}\";r=0;t={seconds}"))
         .with_header(RATE_LIMIT_POLICY, policy)
+}
+
+/// The response for a limit of stored data.
+pub(crate) fn stored_data(
+    limit: StoredLimit,
+    subject: &str,
+    quota: Quota,
+    wait: impl Into<Option<Duration>>,
+) -> Problem {
+    problem(limit.name(), subject, quota, wait).above(limit)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod token;
 use std::sync::Arc;
 
 use crate::db::{Database, DbError, UnixMillis};
-use crate::http::limits::{self, Quota};
+use crate::http::limits::{self, Quota, StoredLimit};
 use crate::http::{Caller, Problem};
 use crate::ids::{EmailAddress, UserId};
 
@@ -58,7 +58,7 @@ impl Confirmation {
 impl From<Limited> for Problem {
     fn from(Limited { wait }: Limited) -> Self {
         let subject = "confirmation mails for this user or to this address";
-        limits::refused("confirm_email", subject, Quota::PerDay(store::MAX_MAILS), wait)
+        limits::refused(StoredLimit::ConfirmEmail, subject, Quota::PerDay(store::MAX_MAILS), wait)
     }
 }
 
