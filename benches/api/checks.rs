@@ -9,7 +9,7 @@ use ring::hmac;
 use serde_json::json;
 
 use super::rig::load;
-use super::rig::report::{Report, Target};
+use super::rig::report::{Report, Target, median};
 use super::rig::server::Server;
 use super::statuses::{Asking, Exchange, status};
 use super::{Bench, rows};
@@ -104,10 +104,4 @@ fn user_token(user: i64) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
     let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
     format!("{signed}.{signature}")
-}
-
-fn median(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<_> = values.collect();
-    values.sort_unstable_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

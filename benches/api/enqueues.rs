@@ -49,7 +49,7 @@ fn is_accepted(body: &[u8]) -> bool {
 }
 
 /// An image of 640x480 pixels with the entropy of a small photo.
-fn photo() -> anyhow::Result<Vec<u8>> {
+pub fn photo() -> anyhow::Result<Vec<u8>> {
     let wave = |x: u32, y: u32, step: u32| ((x * x / step + y * y / (step + 20) + x * y / 97) % 256) as u8;
     let picture = RgbImage::from_fn(640, 480, |x, y| Rgb([wave(x, y, 300), wave(y, x, 400), wave(x, x, 500)]));
     let mut bytes = Vec::new();
@@ -88,14 +88,14 @@ impl Client for ByPath {
 }
 
 /// Uploads the same image with a different number after its end, so that each content is unique.
-struct Uploading {
+pub struct Uploading {
     request: Vec<u8>,
     number_at: usize,
     number: u64,
 }
 
 impl Uploading {
-    fn new(connection: usize, photo: &[u8]) -> Self {
+    pub fn new(connection: usize, photo: &[u8]) -> Self {
         let number = (connection as u64) << 32;
         let before = format!(
             "--x\r\nContent-Disposition: form-data; name=\"userId\"\r\n\r\n{}\r\n\

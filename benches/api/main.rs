@@ -1,5 +1,5 @@
-//! Benchmark of the API server: `cargo bench --bench api`. `cargo bench --bench api -- claims` measures claims alone, and
-//! `-- checks` the checks of tokens and limits.
+//! Benchmark of the API server: `cargo bench --bench api`. `cargo bench --bench api -- claims` measures claims alone,
+//! `-- checks` the checks of tokens and limits, and `-- uploads` uploads of 2 MB.
 //!
 //! Runs `m3a3 serve` alone, on its own core if there are two, with a new database and image root, and loads it from
 //! this process over 127.0.0.1. Prints one Markdown table and one JSON object on stdout, and its progress on stderr. A
@@ -19,6 +19,7 @@ mod rig;
 mod rows;
 mod start;
 mod statuses;
+mod uploads;
 
 use std::time::Duration;
 
@@ -52,11 +53,16 @@ fn main() -> anyhow::Result<()> {
         checks::measure(&bench, &mut report)?;
         return report.print();
     }
+    if is_named("uploads") {
+        uploads::measure(&bench, &mut report)?;
+        return report.print();
+    }
     disk::measure(&bench, &mut report)?;
     start::measure(&bench, &mut report)?;
     statuses::measure(&bench, &mut report)?;
     checks::measure(&bench, &mut report)?;
     enqueues::measure(&bench, &mut report)?;
+    uploads::measure(&bench, &mut report)?;
     claims::measure(&bench, &mut report)?;
     busy_neighbour::measure(&bench, &mut report)?;
     long_polls::measure(&bench, &mut report)?;

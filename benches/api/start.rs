@@ -1,6 +1,6 @@
 //! Start time, and idle memory and CPU.
 
-use super::rig::report::{Report, Target, millis};
+use super::rig::report::{Report, Target, median, millis};
 use super::{Bench, serve};
 
 /// Starts the server several times, on new databases and on an existing one.
@@ -22,9 +22,4 @@ pub fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     report.add("Boot on an existing database, until the first answer", "ms", median(again), target);
     report.add("Idle memory", "MiB", median(idle), Some(Target::Below(20.0)));
     Ok(())
-}
-
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied()
 }

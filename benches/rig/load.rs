@@ -32,6 +32,8 @@ pub struct Measured {
     answers: u64,
     time: Duration,
     cpu: Option<Duration>,
+    /// The part of it in kernel mode.
+    kernel: Option<Duration>,
     /// Ascending.
     latencies: Vec<Duration>,
     /// All correct responses, including those of the warm-up.
@@ -54,16 +56,31 @@ impl Measured {
     pub fn cpu_per_thousand(&self) -> Option<f64> {
         Some(self.cpu?.as_secs_f64() / self.answers as f64 * 1000.0)
     }
+
+    /// The part of it in kernel mode.
+    pub fn kernel_per_thousand(&self) -> Option<f64> {
+        Some(self.kernel?.as_secs_f64() / self.answers as f64 * 1000.0)
+    }
 }
 
-/// Loads the server: a warm-up, then the measurement.
+/// Loads the server with [`CONNECTIONS`]: a warm-up, then the measurement.
 pub fn run<C: Client>(rig: &Rig, server: &Server, client: impl Fn(usize) -> C) -> anyhow::Result<Measured> {
+    run_with(rig, server, CONNECTIONS, client)
+}
+
+/// The same with this number of connections.
+pub fn run_with<C: Client>(
+    rig: &Rig,
+    server: &Server,
+    connections: usize,
+    client: impl Fn(usize) -> C,
+) -> anyhow::Result<Measured> {
     let begin = Instant::now() + rig.warm_up;
     let end = begin + rig.measured;
     let answered = Arc::new(AtomicU64::new(0));
     rig.generator.block_on(async {
         let mut conversations = JoinSet::new();
-        for number in 0..CONNECTIONS {
+        for number in 0..connections {
             let connection = Connection::open(server.address).await?;
             conversations.spawn(converse(connection, client(number), begin, end, Arc::clone(&answered)));
         }
@@ -78,11 +95,12 @@ pub fn run<C: Client>(rig: &Rig, server: &Server, client: impl Fn(usize) -> C) -
             latencies.extend(conversation??);
         }
         latencies.sort_unstable();
-        let cpu = |before: Usage, after: Usage| after.cpu - before.cpu;
+        let usages = usage_before.zip(usage_after);
         Ok(Measured {
             answers: answers_after - answers_before,
             time: ended - begun,
-            cpu: usage_before.zip(usage_after).map(|(before, after)| cpu(before, after)),
+            cpu: usages.map(|(before, after): (Usage, Usage)| after.cpu - before.cpu),
+            kernel: usages.map(|(before, after)| after.kernel - before.kernel),
             latencies,
             total: answered.load(Ordering::Relaxed),
         })

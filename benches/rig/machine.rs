@@ -9,6 +9,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub struct Usage {
     /// CPU time of all its threads, in user and kernel mode.
     pub cpu: Duration,
+    /// The part in kernel mode.
+    pub kernel: Duration,
     /// Resident memory.
     pub rss_kib: u64,
 }
@@ -19,11 +21,11 @@ impl Usage {
         // proc_pid_stat(5): utime and stime are fields 14 and 15; field 2, in parentheses, may contain spaces.
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
-        let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
-        let cpu = Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
+        let time = |ticks: u64| Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64);
+        let (user, kernel) = (time(fields.get(11)?.parse().ok()?), time(fields.get(12)?.parse().ok()?));
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(Self { cpu, rss_kib: rss.trim().strip_suffix(" kB")?.parse().ok()? })
+        Some(Self { cpu: user + kernel, kernel, rss_kib: rss.trim().strip_suffix(" kB")?.parse().ok()? })
     }
 }
 

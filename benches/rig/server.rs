@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,10 +40,22 @@ impl Server {
 
     /// The same, on this port.
     pub fn start_on(rig: &Rig, name: &str, subcommand: &str, port: u16, settings: &[&str]) -> anyhow::Result<Self> {
+        Self::start_binary(rig, Path::new(env!("CARGO_BIN_EXE_m3a3")), name, subcommand, port, settings)
+    }
+
+    /// The same, of another binary.
+    pub fn start_binary(
+        rig: &Rig,
+        binary: &Path,
+        name: &str,
+        subcommand: &str,
+        port: u16,
+        settings: &[&str],
+    ) -> anyhow::Result<Self> {
         let folder = rig.folder.path().join(name);
         std::fs::create_dir_all(&folder)?;
         let redis = format!("redis.url={}", rig.doorbell.url);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_m3a3"));
+        let mut command = Command::new(binary);
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped());
         command.args([subcommand, "--port", &port.to_string(), "--set", "log.level=warn", "--set", &redis]);
         // No worker runs, so that the queue must not be limited.
