@@ -107,12 +107,9 @@ impl Files {
         Reservation::new(&self.space, length, spare)
     }
 
-    /// Starts an upload by creating an empty file.
-    ///
-    /// # Errors
-    /// If the file cannot be created.
-    pub async fn begin_upload(&self, reservation: Reservation) -> Result<Upload, WriteError> {
-        Upload::begin(self.root.path().join(UPLOADS), reservation).await
+    /// Starts an upload. Its first write creates its file.
+    pub fn begin_upload(&self, reservation: Reservation) -> Upload {
+        Upload::new(self.root.path().join(UPLOADS), reservation)
     }
 
     /// Whether the path has the form of an upload's.

@@ -80,6 +80,11 @@ impl Reservation {
         Ok(Self { space: space.clone(), left, spare, unchecked: 0 })
     }
 
+    /// The reserved bytes that are not yet written.
+    pub(super) fn left(&self) -> u64 {
+        self.left
+    }
+
     /// Releases written bytes, which the free space of the disk now reflects.
     pub(super) fn written(&mut self, bytes: u64) -> Result<(), WriteError> {
         let released = bytes.min(self.left);

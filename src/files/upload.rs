@@ -12,7 +12,7 @@ use super::{UPLOADS, hex};
 use crate::ids::ImagePath;
 
 /// The buffer size before a write, each of which costs a switch to a blocking thread.
-const GATHER_BYTES: usize = 256 << 10;
+const GATHER_BYTES: usize = 512 << 10;
 
 const HASH_DIGITS: usize = 64;
 /// Uploads are spread over folders by the first digits of their hash.
@@ -28,7 +28,9 @@ pub struct Upload {
 
 #[derive(Debug)]
 struct Written {
-    temporary: Temporary,
+    folder: PathBuf,
+    /// `None` until the first write.
+    temporary: Option<Temporary>,
     hash: Sha256,
     room: Reservation,
     /// Received, but not yet in the file. The bytes are copied: a slice would keep the whole buffer that the connection
@@ -55,10 +57,9 @@ pub struct Stored {
 }
 
 impl Upload {
-    pub(super) async fn begin(folder: PathBuf, room: Reservation) -> Result<Self, WriteError> {
-        let temporary = blocking(move || Ok(Temporary::create(&folder)?)).await?;
-        let written = Some(Written { temporary, hash: Sha256::new(), room, gathered: Vec::new() });
-        Ok(Self { written, received: 0 })
+    pub(super) fn new(folder: PathBuf, room: Reservation) -> Self {
+        let written = Written { folder, temporary: None, hash: Sha256::new(), room, gathered: Vec::new() };
+        Self { written: Some(written), received: 0 }
     }
 
     /// The number of bytes so far.
@@ -71,10 +72,13 @@ impl Upload {
     /// # Errors
     /// If they cannot be written, or the disk is full.
     pub async fn write(&mut self, chunk: &[u8]) -> Result<(), WriteError> {
-        let gathered = &mut self.written.as_mut().ok_or_else(interrupted)?.gathered;
-        gathered.extend_from_slice(chunk);
+        let gathered = self.written.as_ref().ok_or_else(interrupted)?.gathered.len();
+        if gathered + chunk.len() > GATHER_BYTES {
+            self.write_gathered().await?;
+        }
+        self.written.as_mut().ok_or_else(interrupted)?.gather(chunk);
         self.received += chunk.len() as u64;
-        if gathered.len() >= GATHER_BYTES { self.write_gathered().await } else { Ok(()) }
+        Ok(())
     }
 
     /// Ends the upload, and reads its file from the start with `look`, on a blocking thread.
@@ -91,6 +95,7 @@ impl Upload {
         blocking(move || {
             written.write_gathered()?;
             let Written { temporary, hash, room, .. } = written;
+            let temporary = temporary.ok_or_else(interrupted)?;
             let mut file = temporary.file();
             file.rewind()?;
             let seen = look(BufReader::new(file));
@@ -140,9 +145,22 @@ impl CompleteUpload {
 }
 
 impl Written {
+    fn gather(&mut self, chunk: &[u8]) {
+        if self.gathered.capacity() == 0 {
+            // A buffer that grows is copied.
+            let expected = usize::try_from(self.room.left()).unwrap_or(GATHER_BYTES);
+            self.gathered.reserve(expected.min(GATHER_BYTES));
+        }
+        self.gathered.extend_from_slice(chunk);
+    }
+
     fn write_gathered(&mut self) -> Result<(), WriteError> {
+        let temporary = match &mut self.temporary {
+            Some(temporary) => temporary,
+            none => none.insert(Temporary::create(&self.folder)?),
+        };
+        temporary.write(&self.gathered)?;
         self.hash.update(&self.gathered);
-        self.temporary.write(&self.gathered)?;
         self.room.written(self.gathered.len() as u64)?;
         self.gathered.clear();
         Ok(())

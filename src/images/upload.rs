@@ -1,6 +1,6 @@
 //! Uploads as `multipart/form-data` (RFC 7578): fields `userId` and `image`, in any order. Other text fields are
-//! ignored, since forms of web frameworks have some of their own. The image is streamed to the disk and never entirely
-//! in memory.
+//! ignored, since forms of web frameworks have some of their own. The image is streamed to the disk, with a buffer in
+//! memory.
 
 use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
@@ -71,7 +71,8 @@ impl CheckedUpload {
     }
 }
 
-/// Receives an upload. Refuses files whose header is not that of a supported image, and those that the rows so far forbid.
+/// Receives an upload. Refuses files whose header is not that of a supported image, and those that limits or the
+/// idempotency key forbid by the rows that are committed.
 pub(super) async fn receive(
     state: &State,
     caller: &Caller,
@@ -212,7 +213,7 @@ where
 {
     let max_bytes = limits.max_upload_bytes;
     let name = part.file_name.as_deref().map(sanitize);
-    let mut upload = files.begin_upload(reservation).await.map_err(not_written)?;
+    let mut upload = files.begin_upload(reservation);
     let mut next = first;
     while let Some(chunk) = next {
         if upload.received() + chunk.len() as u64 > max_bytes {

@@ -193,6 +193,13 @@ async fn announce(url: &str, bytes: u64) -> TcpStream {
     stream
 }
 
+/// The same, and sends more than the server buffers, so that it has a file.
+async fn begin(url: &str, bytes: u64) -> TcpStream {
+    let mut stream = announce(url, bytes).await;
+    stream.write_all(&[0; 1 << 20]).await.unwrap();
+    stream
+}
+
 #[tokio::test]
 async fn concurrent_uploads_that_would_fill_the_disk_are_refused_before_their_bytes_arrive() {
     let app = App::new(&[]).await;
@@ -202,7 +209,7 @@ async fn concurrent_uploads_that_would_fill_the_disk_are_refused_before_their_by
     let spare = space.f_bavail * space.f_frsize - 5 * tenth;
     let settings = [format!("serve.min_free_bytes={spare}"), format!("serve.max_upload_bytes={}", 1_u64 << 40)];
     let serve = app.start(&["serve", "--set", &settings[0], "--set", &settings[1]]);
-    let first = announce(serve.url(), 3 * tenth).await;
+    let first = begin(serve.url(), 3 * tenth).await;
     eventually("the first upload is in flight", || async { (temporaries(&app) == 1).then_some(()) }).await;
     let refused = raw_http::read_answer(announce(serve.url(), 3 * tenth).await).await.unwrap();
     assert_eq!(refused.status, 507, "{refused:?}");
@@ -212,7 +219,7 @@ async fn concurrent_uploads_that_would_fill_the_disk_are_refused_before_their_by
 
     drop(first);
     eventually("its room is given back", || async { (temporaries(&app) == 0).then_some(()) }).await;
-    let _second = announce(serve.url(), 3 * tenth).await;
+    let _second = begin(serve.url(), 3 * tenth).await;
     eventually("the second upload is in flight", || async { (temporaries(&app) == 1).then_some(()) }).await;
     let path = json!({ "userId": 1, "imagePath": "x.jpg" });
     assert_eq!(app.enqueue(serve.url(), &path).await.0, 200, "a path takes no room");

@@ -94,9 +94,11 @@ async fn an_aborted_upload_leaves_no_file() {
     let app = App::new(&[]).await;
     let up = app.up();
     let begun = "POST /enqueue HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n\
-                 Content-Length: 100000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\nhalf";
+                 Content-Length: 2000000\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"x\"\r\n\r\nhalf";
     let mut stream = raw_http::connect(up.url()).await;
-    tokio::io::AsyncWriteExt::write_all(&mut stream, begun.as_bytes()).await.unwrap();
+    // More than the server buffers.
+    let begun = [begun.as_bytes(), &[0; 1 << 20]].concat();
+    tokio::io::AsyncWriteExt::write_all(&mut stream, &begun).await.unwrap();
     let temporary = app.dir.path().join("data/uploads/.tmp");
     eventually("the upload has started", || async { (files(&temporary) == 1).then_some(()) }).await;
     drop(stream);

@@ -2,12 +2,12 @@
 //!
 //! It accepts forms that clients really send: a preamble and an epilogue, spaces after a boundary, and file names in
 //! other encodings than UTF-8. It buffers the headers of one part, and of a body no more than the possible start of a
-//! delimiter. A form means the same in whatever chunks it arrives.
+//! delimiter; all else it passes on without a copy. A form means the same in whatever chunks it arrives.
 
 mod part_headers;
 
 use actix_web::error::PayloadError;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use futures_util::{Stream, StreamExt};
 use memchr::memmem::{self, Finder};
 
@@ -45,7 +45,7 @@ pub(crate) enum MultipartError {
 pub(crate) struct Multipart<S> {
     source: S,
     /// Received, but not consumed.
-    buffer: BytesMut,
+    buffer: Bytes,
     /// A line break, two hyphens and the boundary.
     delimiter: Finder<'static>,
     position: Position,
@@ -85,7 +85,7 @@ where
         }
         let delimiter = Finder::new(&[LINE_BREAK, b"--", &boundary].concat()).into_owned();
         // The first delimiter may be the first line.
-        let buffer = BytesMut::from(LINE_BREAK);
+        let buffer = Bytes::from_static(LINE_BREAK);
         Ok(Self { source, buffer, delimiter, position: Position::Body, skipped: 0 })
     }
 
@@ -132,7 +132,7 @@ where
     pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, MultipartError> {
         while self.position == Position::Body {
             match self.scan() {
-                Scan::Data(length) => return Ok(Some(self.buffer.split_to(length).freeze())),
+                Scan::Data(length) => return Ok(Some(self.buffer.split_to(length))),
                 Scan::Delimiter(length) => {
                     self.buffer.advance(length);
                     self.position = Position::Headers;
@@ -180,11 +180,18 @@ where
     async fn receive(&mut self) -> Result<(), MultipartError> {
         let chunk = self.source.next().await.ok_or(MultipartError::Incomplete)??;
         if self.buffer.is_empty() {
-            // Copies only if the connection still uses the rest of the allocation.
-            self.buffer = chunk.into();
-        } else {
-            self.buffer.extend_from_slice(&chunk);
+            self.buffer = chunk;
+            return Ok(());
         }
+        // Headers, or the possible start of a delimiter. Appended in place after the first time, so that the time is
+        // linear for chunks of any size.
+        self.buffer = match std::mem::take(&mut self.buffer).try_into_mut() {
+            Ok(mut own) => {
+                own.extend_from_slice(&chunk);
+                own.freeze()
+            }
+            Err(shared) => [&shared[..], &chunk].concat().into(),
+        };
         Ok(())
     }
 }
