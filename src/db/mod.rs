@@ -46,6 +46,7 @@ pub(crate) use inspect::{DatabaseStatus, inspect, read_once};
 pub use location::Location;
 pub(crate) use migration::is_up_to_date;
 pub use migration::{Migrated, migrate, revert_all};
+use queued_write::Durability;
 use reader::Readers;
 use writer::Writer;
 pub use writer::WriterThread;
@@ -164,7 +165,21 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
-        self.writer.write(change).await
+        self.writer.write(Durability::Synced, change).await
+    }
+
+    /// Like [`Database::write`], but returns once its changes are committed: a power failure may undo them, though not
+    /// without the end of all processes on this database, and not after a later durable write. For changes that such a
+    /// failure undoes anyway.
+    ///
+    /// # Errors
+    /// As for [`Database::write`].
+    pub(crate) async fn write_unsynced<T, F>(&self, change: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    {
+        self.writer.write(Durability::Unsynced, change).await
     }
 
     /// Like [`Database::write`], but fails instead of waiting when the queue is full: for requests that can be retried.

@@ -19,7 +19,17 @@ pub(super) enum Message {
 /// A write in the queue.
 pub(super) struct Queued {
     pub(super) write: Box<dyn Write>,
+    pub(super) durability: Durability,
     pub(super) requested_at: Instant,
+}
+
+/// What a committed write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// A power failure.
+    Synced,
+    /// The end of the process.
+    Unsynced,
 }
 
 /// A write, without its types.
@@ -37,14 +47,14 @@ struct Pending<T, F> {
 }
 
 /// A message with this write, and the receiver of its result.
-pub(super) fn queued<T, F>(change: F) -> (Message, oneshot::Receiver<Result<T, DbError>>)
+pub(super) fn queued<T, F>(durability: Durability, change: F) -> (Message, oneshot::Receiver<Result<T, DbError>>)
 where
     T: Send + 'static,
     F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
 {
     let (requester, answer) = oneshot::channel();
     let write = Box::new(Pending { change: Some(change), result: None, requester });
-    (Message::Write(Queued { write, requested_at: Instant::now() }), answer)
+    (Message::Write(Queued { write, durability, requested_at: Instant::now() }), answer)
 }
 
 impl<T, F> Write for Pending<T, F>

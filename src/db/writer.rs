@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::checkpoint::Checkpointer;
 use super::group_commit::GroupCommit;
-use super::queued_write::{Message, queued};
+use super::queued_write::{Durability, Message, queued};
 use super::turn::Turns;
 use super::writer_status::{Published, WriterStatus};
 use super::{DbError, Location, connection};
@@ -79,12 +79,12 @@ impl Writer {
         self.published.status(self.ended.is_cancelled())
     }
 
-    pub(super) async fn write<T, F>(&self, change: F) -> Result<T, DbError>
+    pub(super) async fn write<T, F>(&self, durability: Durability, change: F) -> Result<T, DbError>
     where
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
-        let (message, answer) = queued(change);
+        let (message, answer) = queued(durability, change);
         self.queue.send(message).await.map_err(|_| DbError::Closed)?;
         answer.await.unwrap_or(Err(DbError::Closed))
     }
@@ -94,7 +94,7 @@ impl Writer {
         T: Send + 'static,
         F: FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     {
-        let (message, answer) = queued(change);
+        let (message, answer) = queued(Durability::Synced, change);
         self.queue.try_send(message).map_err(|error| match error {
             TrySendError::Full(_) => DbError::Busy,
             TrySendError::Closed(_) => DbError::Closed,

@@ -1,7 +1,9 @@
-//! The status of the writer thread, for readiness checks.
+//! The status of the writer thread, for readiness checks and metrics.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::queued_write::Durability;
 
 /// The status of the writer thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +14,10 @@ pub struct WriterStatus {
     pub failure: Option<String>,
     /// Whether the thread has ended, after which nothing can be written.
     pub has_ended: bool,
+    /// The commits that were flushed to the disk.
+    pub synced_commits: u64,
+    /// The other commits.
+    pub unsynced_commits: u64,
 }
 
 /// The status that the writer publishes. A clone shares it.
@@ -23,6 +29,8 @@ struct State {
     /// The time of the request of the oldest unfinished write.
     oldest: Option<Instant>,
     failure: Option<String>,
+    synced_commits: u64,
+    unsynced_commits: u64,
 }
 
 impl Published {
@@ -32,18 +40,31 @@ impl Published {
     }
 
     /// The transaction of the batch was committed or failed.
-    pub(super) fn end(&self, failure: Option<String>) {
-        *self.lock() = State { oldest: None, failure };
+    pub(super) fn end(&self, durability: Durability, failure: Option<String>) {
+        let mut state = self.lock();
+        state.oldest = None;
+        match durability {
+            _ if failure.is_some() => {}
+            Durability::Synced => state.synced_commits += 1,
+            Durability::Unsynced => state.unsynced_commits += 1,
+        }
+        state.failure = failure;
     }
 
     pub(super) fn status(&self, has_ended: bool) -> WriterStatus {
         let state = self.lock();
         let longest_wait = state.oldest.map(|oldest| oldest.elapsed());
-        WriterStatus { longest_wait, failure: state.failure.clone(), has_ended }
+        WriterStatus {
+            longest_wait,
+            failure: state.failure.clone(),
+            has_ended,
+            synced_commits: state.synced_commits,
+            unsynced_commits: state.unsynced_commits,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Each change is a single assignment, so a panic leaves no half-written state.
+        // No change can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

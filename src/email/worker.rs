@@ -16,7 +16,7 @@ use crate::db::{Database, UnixMillis, now};
 use crate::files::{Files, ThumbnailName};
 use crate::ids::{EmailAddress, JobId, UserId};
 use crate::job_payloads::{MailKind, MailTask};
-use crate::jobs::{Failure, Handler, Job, Task};
+use crate::jobs::{Failure, Handler, Job, Slot, Task};
 use crate::users::{self, Contact};
 
 const NOT_SENT: &str = "The mail could not be sent.";
@@ -164,7 +164,7 @@ impl Handler for EmailWorker {
     type Effect = MailOutcome;
     type Event = MailOutcome;
 
-    async fn run(&self, job: &Job, task: MailTask) -> Result<MailOutcome, Failure> {
+    async fn run(&self, job: &Job, task: MailTask, _slot: Slot) -> Result<MailOutcome, Failure> {
         let outcome = |outcome| MailOutcome { job: job.id, kind: task.mail_kind(), user: task.user_id(), outcome };
         let addressee = match self.addressee(&task)? {
             Ok(addressee) => addressee,

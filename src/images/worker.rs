@@ -5,6 +5,7 @@ use std::sync::Arc;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 use m3a3_thumbnail::Spec;
+use tokio::sync::Semaphore;
 
 use super::name_key;
 use super::store::{self, Image};
@@ -15,10 +16,13 @@ use crate::events::{Finished, Outcome};
 use crate::files::{Files, NameKey, OpenError, Original};
 use crate::ids::{ImagePath, JobId};
 use crate::job_payloads::ThumbnailTask;
-use crate::jobs::{self, Failure, Handler, Job, Origin, causes};
+use crate::jobs::{self, Failure, Handler, Job, Origin, Slot, causes};
 
 const NOT_STORED: &str = "The thumbnail could not be stored. Please try again.";
 const UNREADABLE: &str = "The image could not be read. Please try again.";
+
+/// The most images whose thumbnails are made durable at a time; they share flushes of the file system.
+const MAX_FLUSHES: usize = 32;
 
 /// A variant: one of the thumbnails that are made of every image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +37,8 @@ pub(crate) struct ThumbnailWorker {
     state: State,
     variants: Arc<[VariantSpec]>,
     name_key: NameKey,
+    /// One permit for each image whose thumbnails may be made durable.
+    flushes: Semaphore,
 }
 
 impl ThumbnailWorker {
@@ -42,7 +48,7 @@ impl ThumbnailWorker {
     /// If the database has no key for names, and none can be read or written.
     pub(crate) async fn open(state: State, variants: Vec<VariantSpec>) -> Result<Self, DbError> {
         let name_key = name_key::open(&state.database).await?;
-        Ok(Self { state, variants: variants.into(), name_key })
+        Ok(Self { state, variants: variants.into(), name_key, flushes: Semaphore::new(MAX_FLUSHES) })
     }
 }
 
@@ -51,7 +57,7 @@ impl Handler for ThumbnailWorker {
     type Effect = (Image, Thumbnails);
     type Event = Finished;
 
-    async fn run(&self, job: &Job, _: ThumbnailTask) -> Result<Self::Effect, Failure> {
+    async fn run(&self, job: &Job, _: ThumbnailTask, slot: Slot) -> Result<Self::Effect, Failure> {
         let id = job.id;
         let image = self
             .state
@@ -60,20 +66,19 @@ impl Handler for ThumbnailWorker {
             .map_err(|error| Failure::database(&error, NOT_STORED))?
             .ok_or_else(|| Failure::fail("the job has no image", NOT_STORED))?;
         let (files, limits, path) = (self.state.files.clone(), self.state.limits, image.path.clone());
-        let (variants, name_key) = (Arc::clone(&self.variants), self.name_key.clone());
-        let made = tokio::task::spawn_blocking(move || make(&files, &path, &variants, &limits, &name_key)).await;
-        let thumbnails = made.unwrap_or_else(|error| {
-            const MESSAGE: &str = "The image cannot be read.";
-            // A runtime that stops cancels tasks that have not started; the image may be fine.
-            let failure =
-                if error.is_cancelled() { Failure::environment(error, MESSAGE) } else { Failure::fail(error, MESSAGE) };
-            Err(failure.into())
-        });
-        match thumbnails {
-            Ok(thumbnails) => Ok((image, thumbnails)),
-            Err(Unmade::Failed(failure)) => Err(failure),
-            Err(Unmade::Damaged(original)) => Err(self.quarantine(image.path, *original).await),
-        }
+        let specs = self.variants.iter().map(|variant| variant.spec).collect::<Vec<_>>();
+        let made = blocking(UNREADABLE, move || make(&files, &path, &specs, &limits)).await;
+        let made = match made {
+            Ok(made) => made,
+            Err(Unmade::Failed(failure)) => return Err(failure),
+            Err(Unmade::Damaged(original)) => return Err(self.quarantine(image.path, *original).await),
+        };
+        // Before the slot is returned, so that a slow disk keeps further images from being decoded. Never closed.
+        let _flush = self.flushes.acquire().await;
+        drop(slot);
+        let (files, name_key, variants) = (self.state.files.clone(), self.name_key.clone(), self.variants.clone());
+        let thumbnails = blocking(NOT_STORED, move || store(&files, &name_key, &variants, &made)).await?;
+        Ok((image, thumbnails))
     }
 
     fn apply(
@@ -149,23 +154,30 @@ fn finished(image: &Image, job_id: JobId, outcome: Outcome) -> Finished {
     Finished { user_id: image.user_id, job_id: Some(job_id), outcome }
 }
 
-/// The blocking part of a job.
+/// Runs a blocking part of a job.
+async fn blocking<T, E>(message: &str, part: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Failure> + Send + 'static,
+{
+    let done = tokio::task::spawn_blocking(part).await;
+    done.unwrap_or_else(|error| {
+        // A runtime that stops cancels tasks that have not started; the image may be fine.
+        let failure = if error.is_cancelled() { Failure::environment } else { Failure::fail };
+        Err(failure(error, message).into())
+    })
+}
+
+/// Makes the thumbnails.
 fn make(
     files: &Files,
     path: &ImagePath,
-    variants: &[VariantSpec],
+    specs: &[Spec],
     limits: &Limits,
-    name_key: &NameKey,
-) -> Result<Thumbnails, Unmade> {
+) -> Result<Vec<m3a3_thumbnail::Thumbnail>, Unmade> {
     let mut original = files.open_original(path, limits.max_upload_bytes).map_err(unreadable)?;
-    let specs: Vec<Spec> = variants.iter().map(|variant| variant.spec).collect();
-    let made = match m3a3_thumbnail::variants_of_file(&mut original, &specs, &limits.decoder()) {
-        Ok(made) => made,
-        Err(error) => return Err(unmade(original, &error)),
-    };
-    let mut stored = variants.iter().zip(made).map(|(variant, made)| store(files, name_key, variant, &made));
-    let first = stored.next().ok_or_else(|| Failure::fail("no variant is configured", NOT_STORED))??;
-    Ok(Thumbnails { first, others: stored.collect::<Result<_, _>>()? })
+    let made = m3a3_thumbnail::variants_of_file(&mut original, specs, &limits.decoder());
+    made.map_err(|error| unmade(original, &error))
 }
 
 /// Distinguishes an invalid image from a file that the disk has damaged.
@@ -187,17 +199,22 @@ fn unmade(mut original: Original, error: &m3a3_thumbnail::Error) -> Unmade {
     }
 }
 
+/// Makes the thumbnails durable.
 fn store(
     files: &Files,
     name_key: &NameKey,
-    variant: &VariantSpec,
-    made: &m3a3_thumbnail::Thumbnail,
-) -> Result<Thumbnail, Failure> {
-    let name = files
-        .save_thumbnail(name_key, &made.bytes, made.format.extension())
-        .map_err(|error| Failure::environment(error, NOT_STORED))?;
-    let variant = variant.variant.clone();
-    Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })
+    variants: &[VariantSpec],
+    made: &[m3a3_thumbnail::Thumbnail],
+) -> Result<Thumbnails, Failure> {
+    let mut stored = variants.iter().zip(made).map(|(variant, made)| {
+        let name = files
+            .save_thumbnail(name_key, &made.bytes, made.format.extension())
+            .map_err(|error| Failure::environment(error, NOT_STORED))?;
+        let variant = variant.variant.clone();
+        Ok(Thumbnail { variant, name, width: made.width, height: made.height, bytes: made.bytes.len() })
+    });
+    let first = stored.next().ok_or_else(|| Failure::fail("no variant is configured", NOT_STORED))??;
+    Ok(Thumbnails { first, others: stored.collect::<Result<_, Failure>>()? })
 }
 
 fn unreadable(error: OpenError) -> Failure {

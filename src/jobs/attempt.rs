@@ -14,6 +14,7 @@ use tracing::Span;
 use super::clock::Clock;
 use super::environment::EnvironmentLog;
 use super::settle::{self, GIVEN_UP, Settled};
+use super::slots::{Slot, Waiting};
 use super::{AttemptOutcome, Failure, FailureKind, Handler, Job, JobState, Policy, Task, claim};
 use crate::backoff;
 use crate::db::{Database, DbError};
@@ -37,12 +38,10 @@ impl<H: Handler> Attempt<H> {
     ///
     /// # Errors
     /// When the end of the job could not be written. Its lease will expire.
-    pub(super) async fn run(&self, job: Job) -> Result<(), DbError> {
-        if !self.begin(&job).await? {
-            return Ok(());
-        }
+    pub(super) async fn run(&self, job: Job, waiting: Waiting) -> Result<(), DbError> {
+        let Some(slot) = self.begin(&job, waiting).await? else { return Ok(()) };
         let started = self.clock.monotonic();
-        let running = AssertUnwindSafe(self.run_handler(&job)).catch_unwind();
+        let running = AssertUnwindSafe(self.run_handler(&job, slot)).catch_unwind();
         let result = timeout(self.policy.time_limit, running).await;
         let duration_ms = self.clock.monotonic().saturating_sub(started).as_micros() as f64 / 1e3;
         let settled = match result {
@@ -66,24 +65,26 @@ impl<H: Handler> Attempt<H> {
         Ok(())
     }
 
-    async fn run_handler(&self, job: &Job) -> Result<H::Effect, Failure> {
+    async fn run_handler(&self, job: &Job, slot: Slot) -> Result<H::Effect, Failure> {
         let task = job.task::<H::Task>();
         let task = task.map_err(|error| Failure::fail(format!("the payload is invalid: {error}"), GIVEN_UP))?;
-        self.handler.run(job, task).await
+        self.handler.run(job, task, slot).await
     }
 
-    /// Confirms the lease and marks the start of the attempt. Releases the job during a shutdown.
-    async fn begin(&self, job: &Job) -> Result<bool, DbError> {
-        if self.shutdown.is_cancelled() {
-            let (id, lease_token) = (job.id, job.lease_token);
-            self.database.write(move |connection| claim::release(connection, id, lease_token)).await?;
-            return Ok(false);
-        }
-        self.persist(|| {
-            let (job, clock) = (job.clone(), self.clock.clone());
-            move |connection| claim::begin(connection, &job, clock.wall())
-        })
-        .await
+    /// Waits for a slot, and confirms the lease, which may be lost meanwhile. Releases the job during a shutdown.
+    async fn begin(&self, job: &Job, waiting: Waiting) -> Result<Option<Slot>, DbError> {
+        let slot = tokio::select! {
+            biased;
+            () = self.shutdown.cancelled() => {
+                let (id, lease_token) = (job.id, job.lease_token);
+                self.database.write(move |connection| claim::release(connection, id, lease_token)).await?;
+                return Ok(None);
+            }
+            slot = waiting.slot() => slot,
+        };
+        // If it cannot be read, the end of the job is fenced all the same.
+        let is_held = self.database.read_point(|connection| claim::is_held(connection, job)).unwrap_or(true);
+        Ok(is_held.then_some(slot))
     }
 
     async fn complete(&self, job: Job, effect: H::Effect) -> Result<Settled<H::Event>, DbError> {

@@ -1,4 +1,7 @@
-//! Claims jobs under a lease, marks that an attempt has started, and releases jobs that have not.
+//! Claims jobs under a lease, renews leases, and releases jobs that have not started.
+//!
+//! The writes of this module need no flush of their own: a power failure that undoes them ends every worker as well, so
+//! it leaves jobs that are queued, or whose lease expires earlier.
 //!
 //! Every synchronous function runs inside a transaction of the writer thread, so a read and the write that follows it
 //! are one step.
@@ -18,7 +21,7 @@ use crate::ids::JobId;
 /// The result of a claim.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claimed {
-    /// At most as many jobs as there are free slots; they may run side by side.
+    /// At most as many jobs as are wanted; they may run side by side.
     Together(Vec<Job>),
     /// A job that has crashed a worker before: it runs alone.
     Alone(Job),
@@ -66,7 +69,7 @@ pub(super) async fn admit_backlog(
             break;
         }
         let clock = clock.clone();
-        database.write(move |connection| admit(connection, kind, &policy, clock.wall())).await?;
+        database.write_unsynced(move |connection| admit(connection, kind, &policy, clock.wall())).await?;
     }
     Ok(())
 }
@@ -128,26 +131,23 @@ fn lease(
     policy: &Policy,
     now: UnixMillis,
 ) -> QueryResult<Job> {
-    diesel::update(jobs::table.find(id))
-        .set((
-            jobs::state.eq(JobState::Running),
-            jobs::lease_owner.eq(owner),
-            jobs::lease_until.eq(lease_end(policy, now)),
-            jobs::lease_token.eq(jobs::lease_token + 1),
-            jobs::started_at.eq(None::<UnixMillis>),
-        ))
-        .returning(Job::as_returning())
-        .get_result(connection)
+    let columns = (
+        jobs::state.eq(JobState::Running),
+        jobs::lease_owner.eq(owner),
+        jobs::lease_until.eq(lease_end(policy, now)),
+        jobs::lease_token.eq(jobs::lease_token + 1),
+        jobs::started_at.eq(now),
+    );
+    diesel::update(jobs::table.find(id)).set(columns).returning(Job::as_returning()).get_result(connection)
 }
 
 fn lease_end(policy: &Policy, now: UnixMillis) -> UnixMillis {
     now.saturating_add(i64::try_from(policy.lease.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// Marks that the attempt starts now. `false`: the lease is lost, and the attempt must not start.
-pub(super) fn begin(connection: &mut SqliteConnection, job: &Job, now: UnixMillis) -> QueryResult<bool> {
-    let rows = diesel::update(held(job.id, job.lease_token)).set(jobs::started_at.eq(now)).execute(connection)?;
-    Ok(rows == 1)
+/// Whether the lease with this token still holds the job.
+pub(super) fn is_held(connection: &mut SqliteConnection, job: &Job) -> QueryResult<bool> {
+    diesel::select(diesel::dsl::exists(held(job.id, job.lease_token))).get_result(connection)
 }
 
 /// Extends the leases of these jobs.
@@ -158,7 +158,8 @@ pub(super) fn heartbeat(
     now: UnixMillis,
 ) -> QueryResult<()> {
     for &(id, lease_token) in running {
-        diesel::update(held(id, lease_token)).set(jobs::lease_until.eq(lease_end(policy, now))).execute(connection)?;
+        let lease_until = jobs::lease_until.eq(lease_end(policy, now));
+        diesel::update(held(id, lease_token)).set(lease_until).execute(connection)?;
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::{Failure, Job, Kind, Task};
+use super::{Failure, Job, Kind, Slot, Task};
 use crate::db::UnixMillis;
 
 /// The worker of one kind of job.
@@ -21,8 +21,13 @@ pub trait Handler: Send + Sync + 'static {
     const KIND: Kind = <Self::Task as Task>::KIND;
 
     /// Does the work. An attempt may be repeated, and may overlap with another one after a lost lease, so side effects
-    /// outside of the database must be idempotent.
-    fn run(&self, job: &Job, task: Self::Task) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
+    /// outside of the database must be idempotent. The slot may be dropped once only waiting for the disk is left.
+    fn run(
+        &self,
+        job: &Job,
+        task: Self::Task,
+        slot: Slot,
+    ) -> impl Future<Output = Result<Self::Effect, Failure>> + Send;
 
     /// A note for the operator on a job that is done, such as why nothing was sent.
     fn operator_note(_effect: &Self::Effect) -> Option<String> {

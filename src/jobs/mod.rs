@@ -10,8 +10,8 @@
 //! that died while they ran the job and attempts that exceeded the time limit. A failure of the environment (storage,
 //! the database) counts as neither: the job waits for as long as it lasts.
 //!
-//! A blocking decoder cannot be interrupted. When an attempt exceeds its time limit, its job is settled as crashed,
-//! which frees the slot; the thread is abandoned, and its result is dropped because the lease is gone.
+//! A blocking decoder cannot be interrupted. When an attempt exceeds its time limit, its slot is freed and its job is
+//! settled as crashed; the thread is abandoned, and its result is dropped because the lease is gone.
 //!
 //! Producing jobs:
 //! - `task`: typed payloads and [`enqueue()`]
@@ -20,8 +20,9 @@
 //!
 //! Running jobs:
 //! - `runner`, `running_jobs`: the loop that claims, runs and settles the jobs of one [`Handler`]
+//! - `slots`: how many jobs are worked on, and how many are claimed ahead
 //! - `attempt`: one attempt at one job
-//! - `claim`: claims jobs under a lease, marks the start, releases jobs
+//! - `claim`: claims jobs under a lease, renews leases, releases jobs
 //! - `round`: round-robin among users
 //! - `settle`: the end of an attempt, fenced by the lease token
 //! - `rescue`: jobs of dead workers and of expired leases
@@ -54,6 +55,7 @@ mod round;
 mod runner;
 mod running_jobs;
 mod settle;
+mod slots;
 mod state;
 mod status;
 mod task;
@@ -74,6 +76,7 @@ pub use kind::{DedupScope, Kind};
 pub(crate) use pruning::keep_pruning;
 pub use queue_limit::{Permit, QueueFull, QueueLimit};
 pub use runner::{ClaimGuard, Runner};
+pub use slots::Slot;
 pub use state::JobState;
 pub(crate) use status::{JobStatus, by_dedup};
 pub use task::{Origin, Task, enqueue};

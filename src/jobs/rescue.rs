@@ -1,4 +1,4 @@
-//! Requeues the jobs of dead workers and of expired leases, and resigns a worker that shuts down.
+//! Requeues the jobs of dead workers and of expired leases, and those of a worker that shuts down.
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
@@ -34,8 +34,8 @@ pub(super) fn is_expired(connection: &mut SqliteConnection, kind: &str, now: Uni
     diesel::select(diesel::dsl::exists(running.filter(jobs::lease_until.lt(now)))).get_result(connection)
 }
 
-/// Requeues the jobs of dead workers. A started job counts a crash. Jobs that have not started, and jobs of workers
-/// that shut down cleanly (`true`), are requeued without counting one.
+/// Requeues the jobs of dead workers. Each counts a crash, except for those of workers that shut down cleanly (`true`),
+/// and for those that an older version has claimed, but not started.
 pub(super) fn of_dead_workers<H: Handler>(
     connection: &mut SqliteConnection,
     dead: &[(WorkerId, bool)],
@@ -68,8 +68,8 @@ pub(super) fn of_dead_workers<H: Handler>(
     Ok(rescued)
 }
 
-/// Requeues the jobs whose lease has expired although their worker is not known to be dead. A started job counts a
-/// failed attempt; a job that has not started is not charged. Skips `own`, the jobs that the caller runs.
+/// Requeues the jobs whose lease has expired although their worker is not known to be dead. Each counts a
+/// failed attempt, except for those that an older version has claimed, but not started. Skips `own`, the jobs that the caller runs.
 pub(super) fn of_expired_leases<H: Handler>(
     connection: &mut SqliteConnection,
     own: &[(JobId, i64)],
@@ -111,6 +111,25 @@ pub(super) fn idle_workers(connection: &mut SqliteConnection, workers: &[WorkerI
         }
     }
     Ok(idle)
+}
+
+/// Releases the jobs of a worker that shuts down before they have finished, in one transaction.
+pub(super) async fn release(database: &Database, jobs: Vec<(JobId, i64)>) {
+    let release = move |connection: &mut SqliteConnection| {
+        let mut released = Vec::new();
+        for (id, lease_token) in jobs {
+            if claim::release(connection, id, lease_token)? {
+                released.push(id);
+            }
+        }
+        Ok(released)
+    };
+    match database.write(release).await {
+        Ok(released) => {
+            released.iter().for_each(|id| tracing::info!(job.id = %id, "released a job that did not finish in time"));
+        }
+        Err(error) => tracing::warn!(error = %error, "the jobs that did not finish in time could not be released"),
+    }
 }
 
 /// Gives up the id of a worker that shuts down. If it still owns a job, the lock file stays for the next worker to

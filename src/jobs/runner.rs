@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use diesel::sqlite::SqliteConnection;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -12,6 +13,7 @@ use super::clock::{Clock, ClockGuard, SystemClock};
 use super::environment::EnvironmentLog;
 use super::rescue::{self, Rescued};
 use super::running_jobs::RunningJobs;
+use super::slots::Slots;
 use super::worker_lock::DeadWorker;
 use super::{Handler, Job, Policy, WakeSignal, WorkerId, WorkerLock, trace_of};
 use crate::db::{Database, DbError};
@@ -21,7 +23,7 @@ pub struct Runner<H> {
     database: Database,
     handler: Arc<H>,
     policy: Policy,
-    concurrency: usize,
+    slots: Slots,
     lock: Arc<WorkerLock>,
     wake: WakeSignal,
     shutdown: CancellationToken,
@@ -41,7 +43,7 @@ pub struct Runner<H> {
 pub type ClaimGuard = Arc<dyn Fn() -> Option<String> + Send + Sync>;
 
 impl<H: Handler> Runner<H> {
-    /// A runner that holds at most `concurrency` jobs at a time.
+    /// A runner that works on at most `concurrency` jobs at a time.
     pub fn new(
         database: Database,
         handler: H,
@@ -56,7 +58,7 @@ impl<H: Handler> Runner<H> {
             database,
             handler: Arc::new(handler),
             policy,
-            concurrency: concurrency.max(1),
+            slots: Slots::new(concurrency, clock.clone()),
             lock,
             wake,
             shutdown,
@@ -79,7 +81,8 @@ impl<H: Handler> Runner<H> {
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         let leases = ClockGuard::new(clock.clone(), self.policy.lease);
         let environment = Arc::new(EnvironmentLog::new(H::KIND.name, clock.clone()));
-        Self { clock, leases, environment, ..self }
+        let slots = self.slots.with_clock(clock.clone());
+        Self { clock, slots, leases, environment, ..self }
     }
 
     /// Runs until a shutdown is requested. Running jobs then get the drain time of the policy; the rest is released
@@ -102,7 +105,7 @@ impl<H: Handler> Runner<H> {
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heartbeat = interval(self.policy.lease / 3);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let wake = self.wake.clone();
+        let (wake, slots) = (self.wake.clone(), self.slots.clone());
         let shutdown = self.shutdown.clone();
         let mut swept = false;
         let mut outcome = Ok(());
@@ -117,6 +120,7 @@ impl<H: Handler> Runner<H> {
                     self.sweep().await
                 }
                 Some(()) = self.running.join_next() => self.claim().await,
+                () = slots.changed() => self.claim().await,
                 () = wake.notified() => self.claim().await,
             };
             match step {
@@ -159,14 +163,14 @@ impl<H: Handler> Runner<H> {
         }
     }
 
-    /// Fills the free slots with due jobs.
+    /// Claims due jobs for the free slots, and some ahead.
     async fn claim(&mut self) -> Result<(), DbError> {
         let idle = self.running.is_empty();
         if idle {
             self.exclusive = false;
         }
-        let free = self.concurrency.saturating_sub(self.running.len());
-        if self.exclusive || self.blocked || free == 0 {
+        let wanted = self.slots.wanted().min(self.slots.max_running().saturating_sub(self.running.len()));
+        if self.exclusive || self.blocked || wanted == 0 {
             return Ok(());
         }
         let (at, policy) = (self.clock.wall(), self.policy);
@@ -177,7 +181,9 @@ impl<H: Handler> Runner<H> {
         let (owner, clock) = (self.lock.id().clone(), self.clock.clone());
         let claimed = self
             .database
-            .write(move |connection| claim::claim(connection, H::KIND, &owner, free, idle, &policy, clock.wall()))
+            .write_unsynced(move |connection| {
+                claim::claim(connection, H::KIND, &owner, wanted, idle, &policy, clock.wall())
+            })
             .await?;
         match claimed {
             Claimed::Together(jobs) => jobs.into_iter().for_each(|job| self.spawn(job)),
@@ -200,10 +206,10 @@ impl<H: Handler> Runner<H> {
             shutdown: self.shutdown.clone(),
         };
         let trace = self.database.read_point(|connection| trace_of(connection, job.id)).ok().flatten();
-        let span = attempt::span::<H>(&job, trace.as_ref());
+        let (span, waiting) = (attempt::span::<H>(&job, trace.as_ref()), self.slots.wait());
         let lease = (job.id, job.lease_token);
         let work = async move {
-            if let Err(error) = attempt.run(job).await {
+            if let Err(error) = attempt.run(job, waiting).await {
                 tracing::error!(error = %error, "the end of a job could not be written; its lease will expire");
             }
         };
@@ -215,7 +221,9 @@ impl<H: Handler> Runner<H> {
             return Ok(());
         }
         let (running, policy, clock) = (self.running.leases(), self.policy, self.clock.clone());
-        self.database.write(move |connection| claim::heartbeat(connection, &running, &policy, clock.wall())).await
+        let renew =
+            move |connection: &mut SqliteConnection| claim::heartbeat(connection, &running, &policy, clock.wall());
+        self.database.write_unsynced(renew).await
     }
 
     async fn rescue_dead_workers(&self) -> Result<(), DbError> {
@@ -281,13 +289,9 @@ impl<H: Handler> Runner<H> {
                 Some(()) = self.running.join_next() => {}
             }
         }
-        for (id, lease_token) in self.running.abort().await {
-            let released = self.database.write(move |connection| claim::release(connection, id, lease_token)).await;
-            match released {
-                Ok(true) => tracing::info!(job.id = %id, "released a job that did not finish in time"),
-                Ok(false) => {}
-                Err(error) => tracing::warn!(job.id = %id, error = %error, "a job could not be released"),
-            }
+        let left = self.running.abort().await;
+        if !left.is_empty() {
+            rescue::release(&self.database, left).await;
         }
         rescue::resign(&self.database, &self.lock);
     }

@@ -12,7 +12,7 @@ use super::store::{self, Order};
 use crate::db::{Database, UnixMillis};
 use crate::ids::OrderId;
 use crate::job_payloads::WebhookTask;
-use crate::jobs::{Failure, Handler, Job};
+use crate::jobs::{Failure, Handler, Job, Slot};
 
 const NOT_REPORTED: &str = "The purchase could not be reported.";
 
@@ -40,7 +40,7 @@ impl Handler for WebhookWorker {
     type Effect = OrderId;
     type Event = Report;
 
-    async fn run(&self, _: &Job, WebhookTask { order_id, .. }: WebhookTask) -> Result<OrderId, Failure> {
+    async fn run(&self, _: &Job, WebhookTask { order_id, .. }: WebhookTask, _slot: Slot) -> Result<OrderId, Failure> {
         let order = self
             .database
             .read_point(|connection| store::find(connection, &order_id))

@@ -13,7 +13,7 @@ use crate::db::UnixMillis;
 use crate::files::{Files, OpenError, Original, SETTLED_AFTER};
 use crate::ids::{ImagePath, OrderId, UserId};
 use crate::job_payloads::WarehouseTask;
-use crate::jobs::{Failure, Handler, Job, causes};
+use crate::jobs::{Failure, Handler, Job, Slot, causes};
 
 const NOT_STORED: &str = "The image could not be stored in the warehouse.";
 
@@ -76,7 +76,7 @@ impl Handler for WarehouseWorker {
     type Effect = Effect;
     type Event = ();
 
-    async fn run(&self, _: &Job, task: WarehouseTask) -> Result<Effect, Failure> {
+    async fn run(&self, _: &Job, task: WarehouseTask, _slot: Slot) -> Result<Effect, Failure> {
         match task {
             WarehouseTask::Order { order_id, placed_at, .. } => Ok(Effect::Order { order_id, placed_at }),
             WarehouseTask::Image { image_id, user_id, image_path } => Ok(match self.inspect(image_path).await? {

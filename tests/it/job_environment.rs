@@ -1,49 +1,20 @@
 //! Failures of the environment (storage, the database, the clock), which count as no attempt.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
+use m3a3::db::now;
 use m3a3::db::schema::{job_delays, jobs as rows};
-use m3a3::db::{UnixMillis, now};
 use m3a3::jobs::{Clock, MAX_CRASHES, Policy};
 
 use crate::harness::app::{App, eventually};
 use crate::harness::binary::Ran;
-use crate::harness::job_lab::{Event, Lab, POLICY, Verdict, far_future};
+use crate::harness::job_lab::{Event, Lab, POLICY, StoppedClock, Verdict, far_future};
 use crate::harness::pictures::jpeg;
 
 const NEWER: &str = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29991231000000')";
-
-/// A pair of clocks that move only when the test moves them.
-struct StoppedClock(Mutex<(UnixMillis, Duration)>);
-
-impl StoppedClock {
-    fn start() -> Arc<Self> {
-        Arc::new(Self(Mutex::new((now(), Duration::ZERO))))
-    }
-
-    fn advance(&self, by: Duration) {
-        let mut clocks = self.0.lock().unwrap();
-        clocks.0 += by.as_millis() as i64;
-        clocks.1 += by;
-    }
-
-    fn step(&self, by_ms: i64) {
-        self.0.lock().unwrap().0 += by_ms;
-    }
-}
-
-impl Clock for StoppedClock {
-    fn wall(&self) -> UnixMillis {
-        self.0.lock().unwrap().0
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.lock().unwrap().1
-    }
-}
 
 fn execute(lab: &Lab, statement: &str) {
     diesel::sql_query(statement).execute(&mut lab.connection()).unwrap();

@@ -31,6 +31,22 @@ pub(crate) fn redis_and_jobs(database: &Database, bus: &Bus) -> Metrics {
         .with("m3a3_jobs_overdue_seconds", "Age of the oldest due job in the queue", Kind::Gauge, move || {
             backlog(waited_for.clone(), overdue).boxed()
         })
+        .with(
+            "m3a3_database_commits",
+            "Transactions of this process, by whether they waited for the disk",
+            Kind::Counter,
+            {
+                let database = database.clone();
+                move || future::ready(commits(&database)).boxed()
+            },
+        )
+}
+
+fn commits(database: &Database) -> Vec<Sample> {
+    let status = database.writer_status();
+    let sample =
+        |synced: bool, commits: u64| Sample { labels: vec![("synced", synced.to_string())], value: commits as f64 };
+    vec![sample(true, status.synced_commits), sample(false, status.unsynced_commits)]
 }
 
 /// Adds the requests that the limits have refused.

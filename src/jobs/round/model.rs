@@ -21,7 +21,7 @@ const USERS: i64 = 4;
 #[derive(Debug, Clone)]
 enum Step {
     Enqueue { user: i64, count: usize },
-    Claim { free: usize, begin: bool },
+    Claim { free: usize },
     Complete(usize),
     Fail(usize),
     FailEnvironment(usize),
@@ -36,7 +36,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..USERS, 1..6_usize).prop_map(|(user, count)| Step::Enqueue { user, count }),
-        6 => (1..4_usize, any::<bool>()).prop_map(|(free, begin)| Step::Claim { free, begin }),
+        6 => (1..4_usize).prop_map(|free| Step::Claim { free }),
         4 => (0..8_usize).prop_map(Step::Complete),
         1 => (0..8_usize).prop_map(Step::Fail),
         1 => (0..8_usize).prop_map(Step::FailEnvironment),
@@ -150,7 +150,7 @@ fn apply(queue: &mut Queue, model: &mut Model, step: Step) {
                 model.waiting.push((now, model.ids.len() - 1));
             }
         }
-        Step::Claim { free, begin } => claim_next(queue, model, free, begin),
+        Step::Claim { free } => claim_next(queue, model, free),
         Step::Complete(number) => {
             let Some((_, job)) = model.take(number) else { return };
             settle::complete::<Idle>(&mut queue.connection, &job, (), now).unwrap();
@@ -187,7 +187,7 @@ fn apply(queue: &mut Queue, model: &mut Model, step: Step) {
     }
 }
 
-fn claim_next(queue: &mut Queue, model: &mut Model, free: usize, begin: bool) {
+fn claim_next(queue: &mut Queue, model: &mut Model, free: usize) {
     let due = claim::is_due(&mut queue.connection, KIND, &POLICY, queue.now).unwrap();
     assert_eq!(due, model.is_due(queue.now));
     model.admit(queue.now);
@@ -200,12 +200,7 @@ fn claim_next(queue: &mut Queue, model: &mut Model, free: usize, begin: bool) {
             Claimed::Wait => Vec::new(),
         };
     assert_eq!(claimed.iter().map(|job| job.id).collect::<Vec<_>>(), expected);
-    for job in claimed {
-        if begin {
-            assert!(claim::begin(&mut queue.connection, &job, queue.now).unwrap());
-        }
-        model.claimed(job);
-    }
+    claimed.into_iter().for_each(|job| model.claimed(job));
 }
 
 fn fail(queue: &mut Queue, model: &mut Model, number: usize, failure: &Failure) {
@@ -240,7 +235,7 @@ fn nothing_is_lost_and_a_job_waits_only_for_its_users_jobs_and_as_many_of_each_o
         let mut model = Model::default();
         steps.into_iter().for_each(|step| apply(queue, &mut model, step));
         while !(model.ready.is_empty() && model.waiting.is_empty() && model.running.is_empty()) {
-            apply(queue, &mut model, Step::Claim { free: 2, begin: true });
+            apply(queue, &mut model, Step::Claim { free: 2 });
             apply(queue, &mut model, Step::Complete(0));
             apply(queue, &mut model, Step::Pass { ms: 10_000 });
         }

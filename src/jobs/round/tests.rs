@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::super::claim::{self, Claimed};
 use super::super::settle;
-use super::super::{AttemptOutcome, DedupScope, Failure, Handler, Job, Kind, Policy, Task, WorkerId, enqueue};
+use super::super::{AttemptOutcome, DedupScope, Failure, Handler, Job, Kind, Policy, Slot, Task, WorkerId, enqueue};
 use super::*;
 use crate::db::{Location, migrate};
 use crate::ids::UserId;
@@ -49,7 +49,7 @@ impl Handler for Idle {
     type Effect = ();
     type Event = ();
 
-    async fn run(&self, _: &Job, _: Numbered) -> Result<(), Failure> {
+    async fn run(&self, _: &Job, _: Numbered, _: Slot) -> Result<(), Failure> {
         Ok(())
     }
 

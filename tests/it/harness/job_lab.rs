@@ -1,15 +1,17 @@
 //! A laboratory for the job engine: in process, with a handler whose attempts the test controls.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use diesel::prelude::*;
 use m3a3::db::schema::{jobs as rows, users};
 use m3a3::db::{Database, Location, UnixMillis, WriterThread, now};
 use m3a3::ids::{JobId, UserId};
-use m3a3::jobs::{DedupScope, Failure, Handler, Job, Kind, Policy, Runner, Task, WakeSignal, WorkerLock, enqueue};
+use m3a3::jobs::{
+    Clock, DedupScope, Failure, Handler, Job, Kind, Policy, Runner, Slot, Task, WakeSignal, WorkerLock, enqueue,
+};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
@@ -102,6 +104,10 @@ pub struct Stage {
     pub calls: mpsc::UnboundedSender<Call>,
     pub events: mpsc::UnboundedSender<Event>,
     pub at_once: Arc<AtomicUsize>,
+    /// Whether attempts return their slot at once.
+    pub returns_slot: bool,
+    /// A clock that an attempt advances by a minute before it returns its slot.
+    pub advances: Option<Arc<StoppedClock>>,
 }
 
 pub struct Leaving(Arc<AtomicUsize>);
@@ -117,8 +123,12 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
     type Effect = Verdict;
     type Event = Event;
 
-    async fn run(&self, job: &Job, _: FakeTask<FOREVER>) -> Result<Verdict, Failure> {
+    async fn run(&self, job: &Job, _: FakeTask<FOREVER>, slot: Slot) -> Result<Verdict, Failure> {
         let Self(stage) = self;
+        if let Some(clock) = &stage.advances {
+            clock.advance(Duration::from_secs(60));
+        }
+        let _slot = (!stage.returns_slot).then_some(slot);
         let at_once = stage.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         let _leaving = Leaving(stage.at_once.clone());
         let (verdict, decided) = oneshot::channel();
@@ -154,6 +164,35 @@ impl<const FOREVER: bool> Handler for Fake<FOREVER> {
     fn publish(&self, event: Event) {
         assert_ne!(event, Event::Panic, "on purpose");
         self.0.events.send(event).expect("the test listens");
+    }
+}
+
+/// A pair of clocks that move only when the test moves them.
+pub struct StoppedClock(Mutex<(UnixMillis, Duration)>);
+
+impl StoppedClock {
+    pub fn start() -> Arc<Self> {
+        Arc::new(Self(Mutex::new((now(), Duration::ZERO))))
+    }
+
+    pub fn advance(&self, by: Duration) {
+        let mut clocks = self.0.lock().unwrap();
+        clocks.0 += by.as_millis() as i64;
+        clocks.1 += by;
+    }
+
+    pub fn step(&self, by_ms: i64) {
+        self.0.lock().unwrap().0 += by_ms;
+    }
+}
+
+impl Clock for StoppedClock {
+    fn wall(&self) -> UnixMillis {
+        self.0.lock().unwrap().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.lock().unwrap().1
     }
 }
 
@@ -208,11 +247,15 @@ impl Worker {
 
 impl Lab {
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(tempfile::tempdir().unwrap())
+    }
+
+    pub fn in_folder(folder: TempDir) -> Self {
         let location = Location::new(folder.path().join("m3a3.db"));
         let (database, writer) = Database::open(&location).unwrap();
         let (calls, events) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
-        let stage = Stage { calls: calls.0, events: events.0, at_once: Arc::default() };
+        let stage =
+            Stage { calls: calls.0, events: events.0, at_once: Arc::default(), returns_slot: false, advances: None };
         let (calls, events) = (calls.1, events.1);
         Self { folder, location, database, stage, calls, events, next_user: 1, _writer: writer }
     }
