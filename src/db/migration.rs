@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use diesel::connection::SimpleConnection;
+use diesel::dsl::max;
 use diesel::migration::{Migration, MigrationSource, MigrationVersion};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -114,8 +115,8 @@ pub(super) fn newer(connection: &mut SqliteConnection) -> QueryResult<Option<Str
         let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap_or_default();
         known.iter().map(|migration| migration.name().version().to_string()).collect()
     });
-    let versions = applied_migrations::table.select(applied_migrations::version);
-    let last = versions.order(applied_migrations::version.desc()).first(connection).optional()?;
+    let last = applied_migrations::table.select(max(applied_migrations::version));
+    let last = last.get_result::<Option<String>>(connection)?;
     Ok(last.filter(|last| !KNOWN.contains(last)))
 }
 

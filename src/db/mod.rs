@@ -4,6 +4,9 @@
 //! each has one module that writes it, by closures that it passes to [`Database::write`]. Consumes and publishes
 //! nothing. Never holds a read transaction across an await.
 //!
+//! Rows are read by a unique key with `get_result`, not with `first`: SQLite prepares a statement anew for each value of a
+//! bound `LIMIT`.
+//!
 //! Writes are group-committed: writes that arrive while a transaction is being made durable share the next one, so the
 //! number of durable writes is not limited by the disk's flushes per second. Processes take turns at writing (`turn`).
 //!
@@ -12,11 +15,13 @@
 //! - `checkpoint`: the checkpoint thread
 //! - `reader`, `connection`, `location`: read connections, pragmas, the path of the file
 //! - `migration`, `schema`: the schema
+//! - `cached_update`: updates whose prepared statement is kept
 //! - `ids`, `timestamp`: how ids are stored and times are formatted
 //! - `read_models`: queries that join the tables of several modules
 //! - `row_counts`: the numbers of rows that are bounded
 //! - `inspect`: schema version and integrity of a file, for the doctor
 
+mod cached_update;
 mod checkpoint;
 mod connection;
 mod group_commit;
@@ -42,6 +47,7 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sqlite::SqliteConnection;
 use tokio::task::JoinError;
 
+pub(crate) use cached_update::cached_update;
 pub(crate) use inspect::{DatabaseStatus, inspect, read_once};
 pub use location::Location;
 pub(crate) use migration::is_up_to_date;

@@ -25,6 +25,6 @@ pub(crate) fn scores_deleted(connection: &mut SqliteConnection) -> QueryResult<(
 }
 
 fn number(connection: &mut SqliteConnection, table: &str) -> QueryResult<u64> {
-    let number = row_counts::table.find(table).select(row_counts::number).first::<i64>(connection)?;
+    let number = row_counts::table.find(table).select(row_counts::number).get_result::<i64>(connection)?;
     Ok(u64::try_from(number).unwrap_or(0))
 }

@@ -213,6 +213,7 @@ diesel::table! {
     }
 }
 
+diesel::allow_tables_to_appear_in_same_query!(users, thumbnails);
 diesel::allow_tables_to_appear_in_same_query!(images, asset_references, assets);
 
 diesel::table! {

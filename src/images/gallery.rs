@@ -8,8 +8,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::State;
 use super::links::Links;
 use super::openapi::{ImageFormat, ImageStatus};
-use super::variants::{self, Size, Variant, Variants};
-use crate::db::read_models::{self, ImageEntry};
+use super::variants::{self, Size, Variants};
+use crate::db::read_models::{self, ImageEntry, VariantEntry};
 use crate::db::timestamp;
 use crate::http::openapi::params::UserIdParam;
 use crate::http::openapi::responses::{NotFound, TokenErrors};
@@ -137,7 +137,7 @@ pub(super) async fn get(
     let found = state
         .database
         .read(move |connection| {
-            let Some(_) = users::thumbnail_status(connection, user)? else { return Ok(None) };
+            let Some(_) = users::usage(connection, user)? else { return Ok(None) };
             // One more than the page has shows whether there is a next page.
             let images = read_models::images_of(connection, user.get(), before, limit + 1)?;
             let ids: Vec<i64> = images.iter().map(|image| image.id).collect();
@@ -157,7 +157,7 @@ pub(super) async fn get(
 }
 
 impl GalleryImage {
-    fn new(variants: &[Variant], image: ImageEntry, links: &Links) -> Self {
+    fn new(variants: &[VariantEntry], image: ImageEntry, links: &Links) -> Self {
         let asset = image.asset.as_ref();
         Self {
             bytes: asset.map(|asset| asset.bytes),
@@ -171,7 +171,7 @@ impl GalleryImage {
             original_name: image.original_name,
             sha256: asset.map(|asset| asset.sha256.clone()),
             status: image.state,
-            thumbnail: variants.first().map(Variant::size),
+            thumbnail: variants.first().map(VariantEntry::size),
             thumbnail_url: image.thumbnail_url.map(|url| links.to(url)),
             uploaded_at: timestamp::text(image.created_at),
             variants: Variants::new(variants, links),

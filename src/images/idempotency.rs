@@ -67,7 +67,7 @@ pub(super) fn find(
         .find((user.get(), &key.key))
         .filter(idempotency_keys::created_at.gt(now - LIFETIME_MS))
         .select((idempotency_keys::content, idempotency_keys::image_id))
-        .first::<(String, i64)>(connection)
+        .get_result::<(String, i64)>(connection)
         .optional()?;
     Ok(match row {
         None => Known::New,

@@ -26,7 +26,7 @@ pub(super) async fn open(database: &Database) -> Result<NameKey, DbError> {
 }
 
 fn find(connection: &mut SqliteConnection) -> QueryResult<Vec<u8>> {
-    thumbnail_name_key.find(ROW).select(secret).first(connection)
+    thumbnail_name_key.find(ROW).select(secret).get_result(connection)
 }
 
 /// Keeps the key of another process that was faster.

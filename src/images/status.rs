@@ -9,14 +9,14 @@ use utoipa::ToSchema;
 
 use super::links::Links;
 use super::store::{self, ImageState};
-use super::variants::{self, Variant, Variants};
+use super::variants::{self, Variants};
+use crate::db::read_models::{self, UserThumbnail, VariantEntry};
 use crate::db::{Database, DbError};
 use crate::events::Outcome;
 use crate::http::Problem;
 use crate::http::conditional::{self, REVALIDATED_BY_CLIENT};
 use crate::http::response::uncached;
 use crate::ids::{JobId, UserId};
-use crate::users::{self, ThumbnailStatus};
 
 /// The subject of a status request.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +32,7 @@ pub(super) enum Status {
     /// The variants belong to the same image as the thumbnail, which is one of them; empty for thumbnails of others.
     Done {
         thumbnail_url: String,
-        variants: Vec<Variant>,
+        variants: Vec<VariantEntry>,
     },
     Pending,
     Failed {
@@ -200,28 +200,29 @@ impl UnknownUser {
 
 impl Status {
     fn of_user(connection: &mut SqliteConnection, user: UserId) -> QueryResult<Self> {
-        match users::thumbnail_status(connection, user)? {
-            None => Ok(Self::Unknown),
-            Some(ThumbnailStatus { thumbnail_url: Some(url), image_id, .. }) => Self::done(connection, url, image_id),
-            Some(ThumbnailStatus { failure: Some(message), .. }) => Ok(Self::Failed { message }),
-            Some(_) => Ok(Self::Pending),
-        }
+        Ok(match read_models::thumbnail_of(connection, user.get())? {
+            None => Self::Unknown,
+            Some(UserThumbnail { url: Some(url), variants, .. }) => Self::done(url, variants),
+            Some(UserThumbnail { failure: Some(message), .. }) => Self::Failed { message },
+            Some(_) => Self::Pending,
+        })
     }
 
     fn of_job(connection: &mut SqliteConnection, job: JobId) -> QueryResult<Self> {
         let Some(image) = store::by_job(connection, job)? else { return Ok(Self::Unknown) };
         match image.state {
             ImageState::Pending => Ok(Self::Pending),
-            ImageState::Done { thumbnail_url } => Self::done(connection, thumbnail_url, Some(image.id)),
+            ImageState::Done { thumbnail_url } => {
+                Ok(Self::done(thumbnail_url, variants::of_image(connection, image.id)?))
+            }
             ImageState::Failed { message } => Ok(Self::Failed { message }),
         }
     }
 
-    fn done(connection: &mut SqliteConnection, thumbnail_url: String, image_id: Option<i64>) -> QueryResult<Self> {
-        let variants = image_id.map_or_else(|| Ok(Vec::new()), |id| variants::of_image(connection, id))?;
+    fn done(thumbnail_url: String, variants: Vec<VariantEntry>) -> Self {
         // Another service on the same table may have replaced the user's thumbnail by its own.
         let is_ours = variants.first().is_some_and(|first| first.url() == thumbnail_url);
-        Ok(Self::Done { thumbnail_url, variants: if is_ours { variants } else { Vec::new() } })
+        Self::Done { thumbnail_url, variants: if is_ours { variants } else { Vec::new() } }
     }
 
     /// The outcome in a message of another program's worker, for images without a row of ours.

@@ -6,7 +6,7 @@ use diesel::sqlite::SqliteConnection;
 use super::idempotency::{self, IdempotencyKey, Known};
 use super::variants::{self, Thumbnails};
 use crate::db::schema::images;
-use crate::db::{UnixMillis, now};
+use crate::db::{UnixMillis, cached_update, now};
 use crate::ids::{ImagePath, JobId, TraceParent, UserId};
 use crate::job_payloads::{EMAIL, MailPreferences, MailTask, ThumbnailTask, WarehouseTask};
 use crate::jobs::{self, Job, Origin};
@@ -177,7 +177,7 @@ const COLUMNS: (
 );
 
 fn by_id(connection: &mut SqliteConnection, id: i64) -> QueryResult<Image> {
-    images::table.find(id).select(COLUMNS).first::<Row>(connection).and_then(image)
+    images::table.find(id).select(COLUMNS).get_result::<Row>(connection).and_then(image)
 }
 
 /// The image of a thumbnail job.
@@ -185,7 +185,7 @@ pub(super) fn by_job(connection: &mut SqliteConnection, job_id: JobId) -> QueryR
     let row = images::table
         .filter(images::job_id.eq(job_id.to_string()))
         .select(COLUMNS)
-        .first::<Row>(connection)
+        .get_result::<Row>(connection)
         .optional()?;
     row.map(image).transpose()
 }
@@ -248,9 +248,8 @@ pub(super) fn done(
     let at = origin.now;
     variants::insert(connection, image.id, made, at)?;
     let url = made.first.url();
-    diesel::update(images::table.find(image.id))
-        .set((images::state.eq("done"), images::thumbnail_url.eq(&url), images::finished_at.eq(at)))
-        .execute(connection)?;
+    let columns = (images::state.eq("done"), images::thumbnail_url.eq(&url), images::finished_at.eq(at));
+    cached_update(images::table).set(columns, images::id.eq(image.id)).execute(connection)?;
     users::thumbnail_ready(connection, image.user_id, image.id, &url)?;
     let ready = MailTask::ThumbnailReady {
         user_id: image.user_id,

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::links::Links;
 use crate::db::UnixMillis;
+use crate::db::read_models::{VARIANT, VariantEntry};
 use crate::db::schema::thumbnails;
 use crate::files::ThumbnailName;
 
@@ -47,20 +48,7 @@ impl Thumbnails {
     }
 }
 
-/// The row of a thumbnail.
-#[derive(Debug, Clone, PartialEq, Eq, Queryable)]
-pub(super) struct Variant {
-    variant: String,
-    name: String,
-    width: i32,
-    height: i32,
-    bytes: i64,
-}
-
-const COLUMNS: (thumbnails::variant, thumbnails::name, thumbnails::width, thumbnails::height, thumbnails::bytes) =
-    (thumbnails::variant, thumbnails::name, thumbnails::width, thumbnails::height, thumbnails::bytes);
-
-impl Variant {
+impl VariantEntry {
     pub(super) fn url(&self) -> String {
         url(&self.name)
     }
@@ -101,9 +89,9 @@ pub(super) struct Size {
 
 impl Variants {
     /// `None` if there are none.
-    pub(super) fn new(variants: &[Variant], links: &Links) -> Option<Self> {
-        let info = |variant: &Variant| {
-            let Variant { bytes, height, width, .. } = *variant;
+    pub(super) fn new(variants: &[VariantEntry], links: &Links) -> Option<Self> {
+        let info = |variant: &VariantEntry| {
+            let VariantEntry { bytes, height, width, .. } = *variant;
             (variant.variant.clone(), VariantInfo { bytes, height, url: links.to(variant.url()), width })
         };
         (!variants.is_empty()).then(|| Self(variants.iter().map(info).collect()))
@@ -138,22 +126,25 @@ pub(super) fn insert(
 }
 
 /// The thumbnails of an image, in the order of the configuration.
-pub(super) fn of_image(connection: &mut SqliteConnection, image_id: i64) -> QueryResult<Vec<Variant>> {
+pub(super) fn of_image(connection: &mut SqliteConnection, image_id: i64) -> QueryResult<Vec<VariantEntry>> {
     thumbnails::table
         .filter(thumbnails::image_id.eq(image_id))
         .order(thumbnails::position)
-        .select(COLUMNS)
+        .select(VARIANT)
         .load(connection)
 }
 
 /// The thumbnails of several images, by image id.
-pub(super) fn of_images(connection: &mut SqliteConnection, ids: &[i64]) -> QueryResult<HashMap<i64, Vec<Variant>>> {
+pub(super) fn of_images(
+    connection: &mut SqliteConnection,
+    ids: &[i64],
+) -> QueryResult<HashMap<i64, Vec<VariantEntry>>> {
     let rows = thumbnails::table
         .filter(thumbnails::image_id.eq_any(ids))
         .order((thumbnails::image_id, thumbnails::position))
-        .select((thumbnails::image_id, COLUMNS))
-        .load::<(i64, Variant)>(connection)?;
-    let mut variants: HashMap<i64, Vec<Variant>> = HashMap::new();
+        .select((thumbnails::image_id, VARIANT))
+        .load::<(i64, VariantEntry)>(connection)?;
+    let mut variants: HashMap<i64, Vec<VariantEntry>> = HashMap::new();
     for (image_id, variant) in rows {
         variants.entry(image_id).or_default().push(variant);
     }

@@ -15,7 +15,7 @@ use diesel::sqlite::SqliteConnection;
 use super::{Clock, Job, JobState, Kind, Policy, WorkerId, round};
 use crate::db::schema::job_queue::jobs as queue;
 use crate::db::schema::jobs;
-use crate::db::{Database, DbError, UnixMillis};
+use crate::db::{Database, DbError, UnixMillis, cached_update};
 use crate::ids::JobId;
 
 /// The result of a claim.
@@ -138,7 +138,7 @@ fn lease(
         jobs::lease_token.eq(jobs::lease_token + 1),
         jobs::started_at.eq(now),
     );
-    diesel::update(jobs::table.find(id)).set(columns).returning(Job::as_returning()).get_result(connection)
+    cached_update(jobs::table).set(columns, jobs::id.eq(id)).returning(Job::as_returning()).get_result(connection)
 }
 
 fn lease_end(policy: &Policy, now: UnixMillis) -> UnixMillis {
@@ -159,7 +159,7 @@ pub(super) fn heartbeat(
 ) -> QueryResult<()> {
     for &(id, lease_token) in running {
         let lease_until = jobs::lease_until.eq(lease_end(policy, now));
-        diesel::update(held(id, lease_token)).set(lease_until).execute(connection)?;
+        cached_update(jobs::table).set(lease_until, is_held_under(id, lease_token)).execute(connection)?;
     }
     Ok(())
 }
@@ -180,6 +180,13 @@ pub(super) fn release(connection: &mut SqliteConnection, id: JobId, lease_token:
 /// The row of a job, if the lease with this token still holds it.
 #[diesel::dsl::auto_type]
 pub(super) fn held(id: JobId, lease_token: i64) -> _ {
+    let condition: is_held_under = is_held_under(id, lease_token);
+    jobs::table.filter(condition)
+}
+
+/// The condition that the lease with this token still holds this job.
+#[diesel::dsl::auto_type]
+pub(super) fn is_held_under(id: JobId, lease_token: i64) -> _ {
     let running: JobState = JobState::Running;
-    jobs::table.filter(jobs::id.eq(id)).filter(jobs::state.eq(running)).filter(jobs::lease_token.eq(lease_token))
+    jobs::id.eq(id).and(jobs::state.eq(running)).and(jobs::lease_token.eq(lease_token))
 }

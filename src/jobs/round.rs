@@ -13,9 +13,9 @@ use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Nullable};
 use diesel::sqlite::{Sqlite, SqliteConnection};
 
-use crate::db::UnixMillis;
 use crate::db::schema::job_queue::jobs;
 use crate::db::schema::job_rounds;
+use crate::db::{UnixMillis, cached_update};
 use crate::ids::JobId;
 
 /// The number of jobs that are admitted in one transaction, so that other writers get their turn.
@@ -128,9 +128,9 @@ pub(super) fn admit(
 
 /// Puts a job after the others of its user.
 fn enter(connection: &mut SqliteConnection, kind: &'static str, id: JobId) -> QueryResult<()> {
-    let user_id = jobs::table.find(id).select(jobs::user_id).first(connection)?;
+    let user_id = jobs::table.find(id).select(jobs::user_id).get_result(connection)?;
     let round: i64 = diesel::select(next(kind, user_id)).get_result(connection)?;
-    diesel::update(jobs::table.find(id)).set(jobs::round.eq(round)).execute(connection)?;
+    cached_update(jobs::table).set(jobs::round.eq(round), jobs::id.eq(id)).execute(connection)?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
-use super::claim::{self, held};
+use super::claim::{self, held, is_held_under};
 use super::environment;
 use super::history;
 use super::round;
@@ -12,7 +12,7 @@ use super::{
     AttemptOutcome, DedupScope, Failure, FailureKind, Handler, Job, JobState, Kind, MAX_CRASHES, Policy, WorkerId,
 };
 use crate::backoff;
-use crate::db::{UnixMillis, schema::jobs};
+use crate::db::{UnixMillis, cached_update, schema::jobs};
 use crate::ids::JobId;
 
 /// Shown to the user when a job is abandoned for a reason other than its input.
@@ -176,16 +176,15 @@ fn write_end(
     End { state, error, note }: End<'_>,
     now: UnixMillis,
 ) -> QueryResult<bool> {
-    let rows = diesel::update(held(job.id, job.lease_token))
-        .set((
-            jobs::state.eq(state),
-            jobs::error.eq(error),
-            jobs::note.eq(note),
-            jobs::lease_owner.eq(None::<WorkerId>),
-            jobs::lease_until.eq(None::<UnixMillis>),
-            jobs::finished_at.eq(now),
-        ))
-        .execute(connection)?;
+    let columns = (
+        jobs::state.eq(state),
+        jobs::error.eq(error),
+        jobs::note.eq(note),
+        jobs::lease_owner.eq(None::<WorkerId>),
+        jobs::lease_until.eq(None::<UnixMillis>),
+        jobs::finished_at.eq(now),
+    );
+    let rows = cached_update(jobs::table).set(columns, is_held_under(job.id, job.lease_token)).execute(connection)?;
     if rows == 1 {
         environment::clear(connection, job.id)?;
         free_dedup_key(connection, kind, job.id)?;
@@ -196,9 +195,8 @@ fn write_end(
 /// Frees the dedup key of a job that has ended, unless keys of its kind block for ever.
 pub(super) fn free_dedup_key(connection: &mut SqliteConnection, kind: Kind, job: JobId) -> QueryResult<()> {
     if kind.dedup == DedupScope::WhileActive {
-        diesel::update(jobs::table.find(job).filter(jobs::dedup.is_not_null()))
-            .set(jobs::dedup.eq(None::<String>))
-            .execute(connection)?;
+        let has_key = jobs::id.eq(job).and(jobs::dedup.is_not_null());
+        cached_update(jobs::table).set(jobs::dedup.eq(None::<String>), has_key).execute(connection)?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) fn by_dedup(
         .filter(jobs::kind.eq(kind.name))
         .filter(jobs::dedup.eq(dedup_key))
         .select((jobs::state, jobs::attempts, jobs::error))
-        .first::<JobStatus>(connection)
+        .get_result::<JobStatus>(connection)
         .optional()?;
     Ok(status.map(|status| JobStatus { attempts: status.state.attempts(status.attempts), ..status }))
 }

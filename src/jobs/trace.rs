@@ -9,6 +9,6 @@ use crate::ids::{JobId, TraceParent};
 /// The trace context of the request that has enqueued this job.
 pub(crate) fn trace_of(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<TraceParent>> {
     let stored = jobs::table.find(id.to_string()).select(jobs::traceparent);
-    let stored = stored.first::<Option<String>>(connection).optional()?.flatten();
+    let stored = stored.get_result::<Option<String>>(connection).optional()?.flatten();
     Ok(stored.and_then(|text| text.parse().ok()))
 }

@@ -9,8 +9,8 @@ use diesel::sqlite::SqliteConnection;
 
 use super::cursor::BoardVersion;
 use super::player_limit::{PlayerLimit, TooManyPlayers};
-use crate::db::row_counts;
 use crate::db::schema::{leaderboard, scores};
+use crate::db::{cached_update, row_counts};
 use crate::ids::{Invalid, Score, Username};
 
 /// The id of the only row of `leaderboard`.
@@ -167,20 +167,21 @@ fn write_rows(
         version.seq += 1;
         // Not a REPLACE, because SQLite copies each page that it changes to a statement journal.
         let values = (scores::seq.eq(version.seq), scores::score.eq(score));
-        let row = scores::table.filter(scores::username.eq(&username));
-        if diesel::update(row).set(values).execute(connection)? == 0 {
+        let is_player = scores::username.eq(&username);
+        if cached_update(scores::table).set(values, is_player).execute(connection)? == 0 {
             let values = (values, scores::username.eq(&username));
             diesel::insert_into(scores::table).values(values).execute(connection)?;
         }
         rows.push(Row { seq: version.seq, username, score });
     }
-    diesel::update(leaderboard::table.find(BOARD)).set(leaderboard::seq.eq(version.seq)).execute(connection)?;
+    let seq = leaderboard::seq.eq(version.seq);
+    cached_update(leaderboard::table).set(seq, leaderboard::id.eq(BOARD)).execute(connection)?;
     Ok(rows)
 }
 
 pub(super) fn version(connection: &mut SqliteConnection) -> QueryResult<BoardVersion> {
     let row = leaderboard::table.find(BOARD).select((leaderboard::board_id, leaderboard::seq, leaderboard::reset_seq));
-    let (id, seq, reset_seq) = row.first(connection)?;
+    let (id, seq, reset_seq) = row.get_result(connection)?;
     Ok(BoardVersion { id, seq, reset_seq })
 }
 
@@ -247,5 +248,5 @@ fn score(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<f6
 
 fn row(connection: &mut SqliteConnection, name: &str) -> QueryResult<Option<(i64, Option<f64>)>> {
     let row = scores::table.filter(scores::username.eq(name)).select((scores::seq, scores::score));
-    row.first(connection).optional()
+    row.get_result(connection).optional()
 }

@@ -79,8 +79,11 @@ pub(super) fn known(
     order_id: &OrderId,
     customer_id: &CustomerId,
 ) -> QueryResult<Option<Acceptance>> {
-    let placed_by =
-        orders::table.find(order_id.as_str()).select(orders::customer_id).first::<String>(connection).optional()?;
+    let placed_by = orders::table
+        .find(order_id.as_str())
+        .select(orders::customer_id)
+        .get_result::<String>(connection)
+        .optional()?;
     Ok(placed_by.map(|placed_by| {
         if placed_by == customer_id.as_str() { Acceptance::AlreadyAccepted } else { Acceptance::Conflict }
     }))
@@ -90,7 +93,7 @@ pub(super) fn find(connection: &mut SqliteConnection, id: &OrderId) -> QueryResu
     let row = orders::table
         .find(id.as_str())
         .select((orders::customer_id, orders::placed_at))
-        .first::<(String, UnixMillis)>(connection)
+        .get_result::<(String, UnixMillis)>(connection)
         .optional()?;
     let Some((customer_id, placed_at)) = row else { return Ok(None) };
     Ok(Some(Order {

@@ -25,7 +25,7 @@ pub(crate) fn contact(connection: &mut SqliteConnection, user: UserId) -> QueryR
     let row = users::table
         .find(user.get())
         .select((users::username, users::email, users::pending_email))
-        .first::<(Option<String>, Option<String>, Option<String>)>(connection)
+        .get_result::<(Option<String>, Option<String>, Option<String>)>(connection)
         .optional()?;
     let address = |text: Option<String>| text.and_then(|text| text.parse().ok());
     Ok(row.map(|(username, email, pending_email)| Contact {

@@ -17,7 +17,7 @@ use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
 use crate::db::schema::users;
-use crate::db::{Database, row_counts};
+use crate::db::{Database, cached_update, row_counts};
 use crate::http::Auth;
 use crate::ids::UserId;
 
@@ -51,17 +51,6 @@ pub(crate) struct Usage {
     pub(crate) bytes: u64,
 }
 
-/// The status of a user's thumbnail.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct ThumbnailStatus {
-    /// The URL of the newest finished thumbnail.
-    pub(crate) thumbnail_url: Option<String>,
-    /// The image of that thumbnail; `None` for thumbnails of the replaced service.
-    pub(crate) image_id: Option<i64>,
-    /// Why the newest upload has failed, for the uploader.
-    pub(crate) failure: Option<String>,
-}
-
 /// Whether a new user may be inserted; `max` is 0 for any number.
 pub(crate) fn check_new(connection: &mut SqliteConnection, max: u64) -> QueryResult<Result<(), TooManyUsers>> {
     let is_below = max == 0 || row_counts::users(connection)? < max;
@@ -73,7 +62,7 @@ pub(crate) fn usage(connection: &mut SqliteConnection, user: UserId) -> QueryRes
     let row = users::table
         .find(user.get())
         .select((users::image_count, users::image_bytes))
-        .first::<(i64, i64)>(connection)
+        .get_result::<(i64, i64)>(connection)
         .optional()?;
     let number = |number| u64::try_from(number).unwrap_or(0);
     Ok(row.map(|(images, bytes)| Usage { images: number(images), bytes: number(bytes) }))
@@ -87,9 +76,8 @@ pub(crate) fn ensure(connection: &mut SqliteConnection, user: UserId) -> QueryRe
 
 /// Sets the user's newest image, and clears the failure of an older one.
 pub(crate) fn image_accepted(connection: &mut SqliteConnection, user: UserId, image_id: i64) -> QueryResult<()> {
-    diesel::update(users::table.find(user.get()))
-        .set((users::newest_image_id.eq(image_id), users::failure.eq(None::<String>)))
-        .execute(connection)?;
+    let columns = (users::newest_image_id.eq(image_id), users::failure.eq(None::<String>));
+    cached_update(users::table).set(columns, users::id.eq(user.get())).execute(connection)?;
     Ok(())
 }
 
@@ -101,9 +89,8 @@ pub(crate) fn thumbnail_ready(
     thumbnail_url: &str,
 ) -> QueryResult<()> {
     let older = users::thumbnail_image_id.is_null().or(users::thumbnail_image_id.lt(image_id));
-    diesel::update(users::table.find(user.get()).filter(older))
-        .set((users::thumbnail_image.eq(thumbnail_url), users::thumbnail_image_id.eq(image_id)))
-        .execute(connection)?;
+    let columns = (users::thumbnail_image.eq(thumbnail_url), users::thumbnail_image_id.eq(image_id));
+    cached_update(users::table).set(columns, users::id.eq(user.get()).and(older)).execute(connection)?;
     Ok(())
 }
 
@@ -126,21 +113,6 @@ pub(crate) fn image_requeued(connection: &mut SqliteConnection, user: UserId, im
         .set(users::failure.eq(None::<String>))
         .execute(connection)?;
     Ok(())
-}
-
-/// `None` if there is no such user.
-pub(crate) fn thumbnail_status(
-    connection: &mut SqliteConnection,
-    user: UserId,
-) -> QueryResult<Option<ThumbnailStatus>> {
-    let row = users::table
-        .find(user.get())
-        .select((users::thumbnail_image, users::thumbnail_image_id, users::failure))
-        .first::<(Option<String>, Option<i64>, Option<String>)>(connection)
-        .optional()?;
-    // The replaced service wrote an empty string for "none" in places.
-    let thumbnail = |url: Option<String>| url.filter(|url| !url.is_empty());
-    Ok(row.map(|(url, image_id, failure)| ThumbnailStatus { thumbnail_url: thumbnail(url), image_id, failure }))
 }
 
 /// A user with the use of their quotas.

@@ -141,5 +141,5 @@ fn hooks_of<'a>(hooks: &'a [KindHooks], kind: &str) -> Option<&'a KindHooks> {
 }
 
 fn find(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<(String, JobState, Job)>> {
-    jobs::table.find(id).select((jobs::kind, jobs::state, Job::as_select())).first(connection).optional()
+    jobs::table.find(id).select((jobs::kind, jobs::state, Job::as_select())).get_result(connection).optional()
 }

@@ -157,11 +157,11 @@ impl JobSummary {
 /// Reads a job with its attempts; `None` if there is no such job.
 pub fn show(connection: &mut SqliteConnection, id: JobId) -> QueryResult<Option<JobDetails>> {
     type Lease = (String, Option<WorkerId>, Option<UnixMillis>);
-    let Some(job) = jobs::table.find(id).select(columns()).first::<JobSummary>(connection).optional()? else {
+    let Some(job) = jobs::table.find(id).select(columns()).get_result::<JobSummary>(connection).optional()? else {
         return Ok(None);
     };
     let (payload, owner, started_at): Lease =
-        jobs::table.find(id).select((jobs::payload, jobs::lease_owner, jobs::started_at)).first(connection)?;
+        jobs::table.find(id).select((jobs::payload, jobs::lease_owner, jobs::started_at)).get_result(connection)?;
     let mut history: Vec<AttemptSummary> = job_attempts::table
         .filter(job_attempts::job_id.eq(id))
         .order(job_attempts::id)

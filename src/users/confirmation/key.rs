@@ -24,7 +24,7 @@ pub(super) fn find(database: &Database) -> Result<Option<ConfirmationKey>, DbErr
 }
 
 fn read(connection: &mut SqliteConnection) -> QueryResult<Vec<u8>> {
-    email_confirmation_key.find(ROW).select(secret).first(connection)
+    email_confirmation_key.find(ROW).select(secret).get_result(connection)
 }
 
 /// Keeps the key of another process that was faster.

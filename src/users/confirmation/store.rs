@@ -93,7 +93,7 @@ pub(crate) fn awaited_address(
         .find(confirmation_id)
         .filter(email_confirmations::user_id.eq(user.get()))
         .select(email_confirmations::mailbox)
-        .first(connection)
+        .get_result(connection)
         .optional()?;
     let pending = contact(connection, user)?.and_then(|contact| contact.pending_email);
     Ok(pending.filter(|pending| mailbox.is_some_and(|mailbox| mailbox == pending.mailbox())))
