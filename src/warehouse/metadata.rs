@@ -8,6 +8,7 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use m3a3_thumbnail::{Format, Limits};
 
+use super::exif_block::exif_block;
 use crate::files::sha256;
 
 /// The metadata of an asset.
@@ -36,8 +37,7 @@ pub(super) fn metadata<F: Read + Seek>(
 ) -> Result<Metadata, m3a3_thumbnail::Error> {
     let failed = |source| m3a3_thumbnail::Error::Read { source };
     let probe = m3a3_thumbnail::probe(BufReader::new(&mut file), limits)?;
-    file.rewind().map_err(failed)?;
-    let captured_at = captured_at(&mut file);
+    let captured_at = captured_at(&mut file, probe.format);
     let sha256 = match known {
         Some(known) => known,
         None => {
@@ -52,11 +52,12 @@ pub(super) fn metadata<F: Read + Seek>(
 
 /// The capture time: `DateTimeOriginal` of EXIF, else `DateTimeDigitized`, with its offset if there is one (EXIF 2.32).
 /// A malformed value counts as missing.
-fn captured_at<F: Read + Seek>(file: &mut F) -> Option<String> {
+fn captured_at<F: Read + Seek>(file: &mut F, format: Format) -> Option<String> {
+    let block = exif_block(file, format).ok().flatten()?;
     // The bytes are untrusted: a panic of the parser costs the capture time, not the job.
     let read = || {
         // Fields beside a fault are used: some programs write blocks that end too early.
-        let read = Reader::new().continue_on_error(true).read_from_container(&mut BufReader::new(file));
+        let read = Reader::new().continue_on_error(true).read_raw(block);
         read.or_else(|error| error.distill_partial_result(|_faults| {})).ok()
     };
     let exif = catch_unwind(AssertUnwindSafe(read)).ok().flatten()?;

@@ -6,9 +6,11 @@
 //!
 //! - `worker`: the job
 //! - `metadata`: hash, size, format and capture time of an image
+//! - `exif_block`: finds the EXIF block of a file without reading its pixels
 //! - `store`: the rows
 //! - `report`: the totals
 
+mod exif_block;
 mod metadata;
 mod report;
 mod store;
